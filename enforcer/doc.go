@@ -1,0 +1,3 @@
+// Package enforcer brings the compiler's plans into the kernel and keeps them
+// there.
+package enforcer

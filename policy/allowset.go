@@ -1,0 +1,119 @@
+package policy
+
+import (
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Subject is a local Pod that enforcement knows: it runs, is not on the host
+// network and owns at least one address.
+type Subject struct {
+	Pod types.NamespacedName
+	UID types.UID
+	// Addrs are the addresses that the Pod owns, sorted.
+	Addrs []netip.Addr
+	// Ingress and Egress are nil where the Pod is not isolated. Pods with the
+	// same policies and the same resolution of named ports share them.
+	Ingress, Egress *AllowSet
+	Unguarded       bool
+}
+
+// AllowSet is all that the policies of a Pod allow together in one direction.
+// It is immutable.
+type AllowSet struct {
+	// Key is a content address: sets with equal keys allow the same, as long
+	// as the groups they name have the same members.
+	Key       string
+	Direction Direction
+	// Policies that isolate the Pod in this direction, sorted.
+	Policies []types.NamespacedName
+	// Rules are sorted by policy, then in the order of the manifest. A rule
+	// that allows nothing (because it is invalid, or its named ports resolve
+	// to none) has no peers or no ports and AllPeers, AllPorts unset.
+	Rules []AllowRule
+}
+
+// AllowRule allows its peers on its ports.
+type AllowRule struct {
+	RuleRef
+	// AllPeers: any address of both families. Groups and Blocks are empty then.
+	AllPeers bool
+	// Groups are the peers given by selectors, Blocks those given as ipBlock.
+	// They are in the order of the manifest; PeerIndex fields give their
+	// places.
+	Groups []GroupPeer
+	Blocks []BlockPeer
+	// AllPorts: every port of every protocol, ICMP and the rest too. Ports and
+	// NamedPorts are empty then.
+	AllPorts bool
+	// Ports are numeric, with the named ports of an ingress rule resolved on
+	// the subject.
+	Ports []PortRange
+	// NamedPorts are those of an egress rule: each destination Pod in Groups
+	// resolves them with its own numbers ([Member.Ports]), blocks never match.
+	// A rule with AllPeers matches them on every Pod of the cluster; such a
+	// rule then lists the group of all Pods in NamedGroups.
+	NamedPorts []NamedPortRef
+	// NamedGroups are the groups on whose members NamedPorts are looked up:
+	// those of Groups, or the group of all Pods where AllPeers is set. Empty
+	// when there are no NamedPorts.
+	NamedGroups []GroupKey
+}
+
+// NamedPortRef is a port given by name, to be resolved on a Pod.
+type NamedPortRef struct {
+	Protocol Protocol
+	Name     string
+}
+
+// GroupKey is the canonical form of a peer's selectors: two peers with the
+// same meaning and scope have the same key. It is readable.
+type GroupKey string
+
+// GroupPeer is a peer given by selectors.
+type GroupPeer struct {
+	PeerIndex int
+	Group     GroupKey
+}
+
+// BlockPeer is a peer given as ipBlock.
+type BlockPeer struct {
+	PeerIndex int
+	Block     IPBlock
+}
+
+// Member is one address in a group. A dual-stack Pod is two members.
+type Member struct {
+	Addr netip.Addr
+	// Ports are the Pod's named ports, in the order of the manifest; shared,
+	// never to be changed.
+	Ports []NamedPort
+}
+
+// Changes is what may have changed since [Index.Changes] was last called.
+// Everything in it is sorted.
+type Changes struct {
+	Subjects []SubjectChange
+	// Groups lists the groups in use by an allow set of a subject whose
+	// members changed. A group that came into use since the last call is not
+	// listed: ask [Index.Members].
+	Groups []GroupChange
+}
+
+// SubjectChange is a Pod that became, changed as, or ceased to be a subject.
+type SubjectChange struct {
+	Pod types.NamespacedName
+	// Now is nil when the Pod is no subject any more.
+	Now *Subject
+}
+
+// GroupChange is the net change of a group's members. A member whose named
+// ports changed is in both lists, with the old ports in Removed.
+type GroupChange struct {
+	Group          GroupKey
+	Added, Removed []Member
+}
+
+// Empty reports whether nothing changed.
+func (c Changes) Empty() bool { return len(c.Subjects) == 0 && len(c.Groups) == 0 }
