@@ -1,0 +1,70 @@
+# One command for each thing that is done often. "make" alone lists them.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+# sudo often has a path without Go, and ordinary users one without nft.
+export PATH := $(PATH):/usr/local/go/bin:/usr/local/sbin:/usr/sbin:/sbin
+
+GO      ?= go
+BIN     := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -X github.com/sluice-net/sluice/cmd/sluice/app.version=$(VERSION)
+FUZZTIME ?= 20s
+FLOWS    ?= 1000000
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@echo "Sluice: Kubernetes NetworkPolicy, enforced with nftables"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: need-kernel build ## show it work on this machine: a small cluster in network namespaces (root)
+	@$(BIN)/sluice demo
+
+.PHONY: build
+build: ## build bin/sluice
+	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/sluice ./cmd/sluice
+
+.PHONY: test
+test: need-kernel ## all tests; fails if a kernel test did not run (root)
+	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -require conformance/kernel-tests.txt
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## static checks, import rules among them
+	@$(BIN)/golangci-lint run ./...
+
+.PHONY: bench
+bench: need-kernel ## benchmarks, with allocations (root)
+	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
+
+.PHONY: agreement
+agreement: ## naive evaluator = index = interpreted ruleset, over FLOWS=1000000 random flows
+	@$(GO) test -count=1 -timeout=120m -run 'Agree' ./policy/... ./compiler/... -args -flows=$(FLOWS)
+
+.PHONY: golden
+golden: ## write the golden files anew
+	@$(GO) test -count=1 -run 'Golden' ./compiler/... ./cmd/... -args -update
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME=20s
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+	    echo "== $$(dirname $$file) $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf $(BIN)
+
+.PHONY: need-kernel
+need-kernel:
+	@.tools/need --root nft=nftables ip=iproute2
+
+$(BIN)/golangci-lint: .tools/go.mod .tools/go.sum
+	@echo "building golangci-lint $$(sed -n 's/.*golangci-lint\/v2 \(v[^ ]*\).*/\1/p' .tools/go.mod), once: this takes some minutes"
+	@$(GO) build -C .tools -o ../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@

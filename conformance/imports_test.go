@@ -1,0 +1,187 @@
+// Package conformance_test holds what is true of the repository as a whole.
+package conformance_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sluice-net/sluice/"
+
+// ban keeps some imports out of a package and everything below it.
+type ban struct {
+	// in is a directory of this module.
+	in string
+	// imports are import paths; what lies below one is banned too, unless it
+	// ends in "$".
+	imports []string
+	// transitive bans are about what gets linked, others about what the
+	// package itself reaches for: the Kubernetes API types drag in much of the
+	// standard library.
+	transitive bool
+	because    string
+}
+
+var bans = []ban{
+	{"policy", []string{"os", "net$", "net/http", "syscall", "golang.org/x/sys", "k8s.io/klog", "log"}, false,
+		"policy is pure: the same objects give the same answer in the agent, in explain and in the tests"},
+	{"policy", []string{"k8s.io/client-go", "sigs.k8s.io/knftables", "github.com/vishvananda", "github.com/google/nftables", "github.com/prometheus"}, true,
+		"policy knows objects and addresses, not clusters and kernels"},
+	{"policy", []string{module + "compiler", module + "enforcer", module + "cmd", module + "conformance"}, true,
+		"policy is at the bottom: everything else builds on it"},
+	{"policy/spectest", []string{module + "policy/manifest"}, true,
+		"the naive evaluator shares no code with what it checks"},
+	{"compiler", []string{"os", "net$", "net/http", "syscall", "golang.org/x/sys", "k8s.io/klog", "log"}, false,
+		"compiler is pure: a ruleset is data that tests can read"},
+	{"compiler", []string{"k8s.io/client-go", "github.com/vishvananda", "github.com/google/nftables", "github.com/prometheus"}, true,
+		"compiler says what the kernel should hold; enforcer puts it there"},
+	{"compiler", []string{module + "enforcer", module + "cmd", module + "conformance"}, true,
+		"compiler depends on policy alone"},
+	{"enforcer", []string{"github.com/spf13/cobra", "k8s.io/cli-runtime", module + "cmd", module + "conformance"}, true,
+		"enforcer is a library that a command runs, not a command"},
+	{"conformance/lab", []string{module + "compiler", module + "enforcer", module + "cmd"}, true,
+		"the lab judges the engine and must not lean on it"},
+}
+
+type listed struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+func TestImports(t *testing.T) {
+	packages := list(t)
+	for _, b := range bans {
+		for _, p := range packages {
+			if !below(p.ImportPath, module+b.in) {
+				continue
+			}
+			reached := p.Imports
+			if b.transitive {
+				reached = p.Deps
+			}
+			for _, i := range reached {
+				for _, banned := range b.imports {
+					if below(i, banned) {
+						t.Errorf("%s reaches %s: %s", p.ImportPath, i, b.because)
+					}
+				}
+			}
+		}
+	}
+}
+
+// list returns the packages of the module, without their tests.
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	cmd.Dir = ".."
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var packages []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+	if len(packages) < 5 {
+		t.Fatalf("go list found %d packages", len(packages))
+	}
+	return packages
+}
+
+func below(path, banned string) bool {
+	if exact, ok := strings.CutSuffix(banned, "$"); ok {
+		return path == exact
+	}
+	return path == banned || strings.HasPrefix(path, strings.TrimSuffix(banned, "/")+"/")
+}
+
+// TestPureCore looks for what an import list does not show.
+func TestPureCore(t *testing.T) {
+	for _, dir := range []string{"policy", "policy/manifest", "compiler"} {
+		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			set := token.NewFileSet()
+			parsed, err := parser.ParseFile(set, file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if what := impurity(n); what != "" {
+					t.Errorf("%s: %s in a pure package", set.Position(n.Pos()), what)
+				}
+				return true
+			})
+		}
+	}
+}
+
+// impurity names what is wrong with n, or is empty.
+func impurity(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.GoStmt:
+		return "a goroutine"
+	case *ast.CallExpr:
+		if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "panic" {
+			return "panic: return an error"
+		}
+	case *ast.SelectorExpr:
+		if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" {
+			switch n.Sel.Name {
+			case "Now", "Since", "Until", "After", "Sleep", "NewTimer", "NewTicker", "Tick":
+				return "the clock (time." + n.Sel.Name + ")"
+			}
+		}
+	}
+	return ""
+}
+
+// TestNothingSkips keeps kernel tests honest: a test that cannot run fails.
+func TestNothingSkips(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if s, ok := call.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Skip" || s.Sel.Name == "Skipf" || s.Sel.Name == "SkipNow") {
+				t.Errorf("%s: %s: a test runs or fails", set.Position(n.Pos()), s.Sel.Name)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,22 @@
+// Command testreport reads the output of "go test -json" and prints what a
+// person wants of it: failures in full, then go test's own closing lines.
+//
+// It is stricter than go test: it also fails when a test was skipped, and when
+// a test named in the -require file did not pass. The kernel tests are named
+// there, so that a run which left them out, for whatever reason, is red.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	require := flag.String("require", "", "`file` that names tests which must pass: a package and a test on each line")
+	flag.Parse()
+	if err := run(*require, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+		os.Exit(1)
+	}
+}
