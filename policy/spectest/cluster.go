@@ -1,0 +1,177 @@
+package spectest
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// Cluster is all that decides a flow, as API objects.
+type Cluster struct {
+	Pods       []*corev1.Pod
+	Namespaces []*corev1.Namespace
+	Policies   []*networkingv1.NetworkPolicy
+	// NodeEgress is the documentation's literal reading: a Pod always reaches
+	// its own node.
+	NodeEgress bool
+	// External, when not empty, are the only addresses besides those of Pods
+	// and nodes that [Cluster.RandomFlow] uses: a lab has no others.
+	External []netip.Addr
+}
+
+// Flow is the first packet of a connection. Port is 0 for protocols without
+// ports.
+type Flow struct {
+	Src, Dst netip.Addr
+	Protocol uint8
+	Port     uint16
+}
+
+// Allowed reports whether the source's side lets the flow out and the
+// destination's side lets it in. The flow passes if both do.
+func (c *Cluster) Allowed(f Flow) (egress, ingress bool) {
+	src, dst := c.Owner(f.Src), c.Owner(f.Dst)
+	if src != nil && src == dst {
+		return true, true // a Pod reaches itself
+	}
+	return c.allowedOut(f, src, dst), c.allowedIn(f, src, dst)
+}
+
+func (c *Cluster) allowedOut(f Flow, src, dst *corev1.Pod) bool {
+	if src == nil || !c.Isolated(src, networkingv1.PolicyTypeEgress) {
+		return true
+	}
+	if c.NodeEgress && c.onOwnNode(src, f.Dst) {
+		return true
+	}
+	for _, np := range c.Policies {
+		if !c.applies(np, src, networkingv1.PolicyTypeEgress) {
+			continue
+		}
+		for _, rule := range np.Spec.Egress {
+			if c.ruleMatches(np, rule.To, rule.Ports, f.Dst, dst, f, dst, false) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Cluster) allowedIn(f Flow, src, dst *corev1.Pod) bool {
+	if dst == nil || !c.Isolated(dst, networkingv1.PolicyTypeIngress) {
+		return true
+	}
+	if c.onOwnNode(dst, f.Src) {
+		return true
+	}
+	for _, np := range c.Policies {
+		if !c.applies(np, dst, networkingv1.PolicyTypeIngress) {
+			continue
+		}
+		for _, rule := range np.Spec.Ingress {
+			if c.ruleMatches(np, rule.From, rule.Ports, f.Src, src, f, dst, true) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Isolated reports whether any policy selects the Pod in the direction.
+func (c *Cluster) Isolated(pod *corev1.Pod, direction networkingv1.PolicyType) bool {
+	for _, np := range c.Policies {
+		if c.applies(np, pod, direction) {
+			return true
+		}
+	}
+	return false
+}
+
+// applies reports whether the policy selects the Pod in the direction.
+func (c *Cluster) applies(np *networkingv1.NetworkPolicy, pod *corev1.Pod, direction networkingv1.PolicyType) bool {
+	if np.Namespace != pod.Namespace || !slices.Contains(directions(np), direction) {
+		return false
+	}
+	if !selectorValid(np.Spec.PodSelector) {
+		return true // fail closed: who knows which Pods were meant
+	}
+	return selectorMatches(np.Spec.PodSelector, pod.Labels)
+}
+
+func directions(np *networkingv1.NetworkPolicy) []networkingv1.PolicyType {
+	both := []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
+	if len(np.Spec.PolicyTypes) == 0 {
+		if len(np.Spec.Egress) > 0 {
+			return both
+		}
+		return both[:1]
+	}
+	for _, t := range np.Spec.PolicyTypes {
+		if !slices.Contains(both, t) {
+			return both // fail closed: the direction meant is unknown
+		}
+	}
+	return np.Spec.PolicyTypes
+}
+
+// ruleMatches reports whether some peer and some port of a rule match. The
+// peer's address is looked for in the peers; target is the Pod on which the
+// flow arrives, where port names are looked up.
+func (c *Cluster) ruleMatches(np *networkingv1.NetworkPolicy,
+	peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
+	addr netip.Addr, peer *corev1.Pod, f Flow, target *corev1.Pod, ingress bool,
+) bool {
+	if len(peers) == 0 {
+		return portsMatch(ports, f, target)
+	}
+	for _, p := range peers {
+		if !c.peerMatches(np, p, addr, peer) {
+			continue
+		}
+		if p.IPBlock != nil && !ingress {
+			// A block is addresses, not Pods: names mean nothing there.
+			if portsMatch(ports, f, nil) {
+				return true
+			}
+			continue
+		}
+		if portsMatch(ports, f, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Cluster) peerMatches(np *networkingv1.NetworkPolicy, p networkingv1.NetworkPolicyPeer, addr netip.Addr, pod *corev1.Pod) bool {
+	if p.IPBlock != nil {
+		return p.PodSelector == nil && p.NamespaceSelector == nil && blockContains(*p.IPBlock, addr)
+	}
+	if p.PodSelector == nil && p.NamespaceSelector == nil {
+		return false // the API refuses a peer that says nothing
+	}
+	if pod == nil {
+		return false
+	}
+	if p.NamespaceSelector == nil {
+		if pod.Namespace != np.Namespace {
+			return false
+		}
+	} else if !c.namespaceMatches(*p.NamespaceSelector, pod.Namespace) {
+		return false
+	}
+	if p.PodSelector == nil {
+		return true
+	}
+	return selectorValid(*p.PodSelector) && selectorMatches(*p.PodSelector, pod.Labels)
+}
+
+func (c *Cluster) namespaceMatches(s selector, name string) bool {
+	for _, ns := range c.Namespaces {
+		if ns.Name == name {
+			return selectorValid(s) && selectorMatches(s, ns.Labels)
+		}
+	}
+	return false // not known, so neither are its labels
+}

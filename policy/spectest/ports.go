@@ -1,0 +1,94 @@
+package spectest
+
+import (
+	"regexp"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// portsMatch reports whether a rule's ports let the flow through: no ports at
+// all means all traffic, of protocols without ports too. Names are looked up
+// on target, which is nil where there is no Pod to ask.
+func portsMatch(ports []networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) bool {
+	if len(ports) == 0 {
+		return true
+	}
+	for _, p := range ports {
+		if portMatches(p, f, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) bool {
+	protocol := corev1.ProtocolTCP
+	if p.Protocol != nil {
+		protocol = *p.Protocol
+	}
+	if number, known := protocolNumber(protocol); !known || number != f.Protocol {
+		return false
+	}
+	if p.Port == nil {
+		return p.EndPort == nil // endPort without port is refused
+	}
+	if p.Port.Type == intstr.String {
+		return p.EndPort == nil && namedPortMatches(p.Port.StrVal, protocol, f.Port, target)
+	}
+	first, last := p.Port.IntVal, p.Port.IntVal
+	if p.EndPort != nil {
+		last = *p.EndPort
+	}
+	if first < 1 || first > 65535 || last < first || last > 65535 {
+		return false
+	}
+	return first <= int32(f.Port) && int32(f.Port) <= last
+}
+
+// namedPortMatches reports whether the target has a port of that name,
+// protocol and number, in a container that runs beside the others: a plain
+// init container is gone when they start.
+func namedPortMatches(name string, protocol corev1.Protocol, number uint16, target *corev1.Pod) bool {
+	if target == nil || !portNameValid(name) {
+		return false
+	}
+	containers := append([]corev1.Container{}, target.Spec.Containers...)
+	for _, c := range target.Spec.InitContainers {
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			containers = append(containers, c)
+		}
+	}
+	for _, c := range containers {
+		for _, p := range c.Ports {
+			its := p.Protocol
+			if its == "" {
+				its = corev1.ProtocolTCP
+			}
+			if p.Name == name && its == protocol && p.ContainerPort == int32(number) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var portName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$`)
+
+func portNameValid(name string) bool {
+	return portName.MatchString(name) && strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") && !strings.Contains(name, "--")
+}
+
+func protocolNumber(p corev1.Protocol) (number uint8, known bool) {
+	switch p {
+	case corev1.ProtocolTCP:
+		return 6, true
+	case corev1.ProtocolUDP:
+		return 17, true
+	case corev1.ProtocolSCTP:
+		return 132, true
+	}
+	return 0, false
+}

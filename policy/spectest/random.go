@@ -1,0 +1,107 @@
+package spectest
+
+import (
+	"math/rand/v2"
+)
+
+// Options size a random cluster. Zero values mean something small and random.
+type Options struct {
+	Namespaces, Nodes, Pods, Policies int
+	Families                          Families
+	// Invalid mixes in policies that the API server would refuse.
+	Invalid bool
+	// Plain leaves out what a lab cannot build: Pods that have finished, have
+	// no address or share one with another Pod.
+	Plain bool
+}
+
+// Families are the address families of a cluster's Pods.
+type Families uint8
+
+const (
+	// AnyFamilies draws one of the others, or a mixture of single and dual
+	// stack Pods.
+	AnyFamilies Families = iota
+	IPv4Only
+	IPv6Only
+	DualStack
+	mixedFamilies
+)
+
+// Seeded is the generator that a seed stands for.
+func Seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x511ce)) }
+
+// Random draws a cluster.
+func Random(r *rand.Rand, o Options) *Cluster {
+	d := dice{r}
+	o = o.drawn(d)
+	c := &Cluster{}
+	for i := range o.Namespaces {
+		c.addNamespace(d, i)
+	}
+	b := podBuilder{dice: d, Options: o, namespaces: o.Namespaces}
+	for range o.Pods {
+		c.Pods = append(c.Pods, b.pod(c.Pods))
+	}
+	p := policyBuilder{dice: d, cluster: c, invalid: o.Invalid}
+	for i := range o.Policies {
+		c.Policies = append(c.Policies, p.policy(i))
+	}
+	return c
+}
+
+func (o Options) drawn(d dice) Options {
+	if o.Namespaces == 0 {
+		o.Namespaces = 1 + d.IntN(6)
+	}
+	if o.Nodes == 0 {
+		o.Nodes = 1 + d.IntN(4)
+	}
+	if o.Pods == 0 {
+		o.Pods = 2 + d.IntN(30)
+	}
+	if o.Policies == 0 {
+		o.Policies = 1 + d.IntN(3*o.Namespaces)
+	}
+	if o.Families == AnyFamilies {
+		o.Families = weighted(d, []weight[Families]{{20, IPv4Only}, {15, IPv6Only}, {25, DualStack}, {40, mixedFamilies}})
+	}
+	return o
+}
+
+// dice are a random source with the throws that the builders need.
+type dice struct{ *rand.Rand }
+
+func (d dice) chance(percent int) bool { return d.IntN(100) < percent }
+
+func pick[T any](d dice, list []T) T { return list[d.IntN(len(list))] }
+
+type weight[T any] struct {
+	weight int
+	value  T
+}
+
+func weighted[T any](d dice, list []weight[T]) T {
+	total := 0
+	for _, w := range list {
+		total += w.weight
+	}
+	n := d.IntN(total)
+	for _, w := range list {
+		if n < w.weight {
+			return w.value
+		}
+		n -= w.weight
+	}
+	return list[0].value
+}
+
+// several draws up to limit different values, at least one.
+func several[T comparable](d dice, list []T, limit int) []T {
+	n := 1 + d.IntN(min(limit, len(list)))
+	var out []T
+	for _, i := range d.Perm(len(list))[:n] {
+		out = append(out, list[i])
+	}
+	return out
+}
