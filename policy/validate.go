@@ -38,6 +38,11 @@ func Validate(p *networkingv1.NetworkPolicy) field.ErrorList {
 
 func validateMetadata(meta *metav1.ObjectMeta) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(meta, true, apivalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
+	for _, err := range errs {
+		if err.Field == "metadata.namespace" && err.Detail == "" {
+			err.Detail = "name the namespace whose Pods the policy selects"
+		}
+	}
 	// Labels and annotations come in the order of a map.
 	slices.SortStableFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errs
