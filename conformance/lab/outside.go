@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+)
+
+// addExternal puts an address that nobody has into the outside.
+func (l *Lab) addExternal(a netip.Addr) error {
+	if err := usable(a); err != nil {
+		return err
+	}
+	if linkAddrs.Contains(a) {
+		return fmt.Errorf("address %s: the lab's own links use this range; name it in Spec.External", a)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.hosts[a]; known {
+		return nil
+	}
+	if err := l.outside.addAddr(l.outsideLink, host(a), netlink.SCOPE_UNIVERSE); err != nil {
+		return err
+	}
+	l.hosts[a] = l.outside
+	return l.detour(a)
+}
+
+// detour sends what is for an outside address to the gateway where Pods would
+// look for it on their own link.
+func (l *Lab) detour(a netip.Addr) error {
+	fam := family(a)
+	for i := range l.layout.nodes {
+		n := &l.layout.nodes[i]
+		s := n.subnets[fam]
+		if !s.Shared() || !s.Prefix.Contains(a) {
+			continue
+		}
+		if s.Gateway == a {
+			return fmt.Errorf("address %s: it is the gateway of node %s; name it in Spec.External", a, n.Name)
+		}
+		if err := l.detourNode(n, a, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) detourNode(n *nodeLayout, a netip.Addr, s subnet) error {
+	via := gatewayLL6
+	if a.Is4() {
+		via = l.layout.fabric
+	}
+	node := l.nodes[n.Name]
+	eth0, err := node.link.LinkByName(uplinkName)
+	if err != nil {
+		return fmt.Errorf("find the uplink of %s: %w", node.Name, err)
+	}
+	to := hop{index: eth0.Attrs().Index, via: via, src: n.source(family(a))}
+	if err := node.addRoute(host(a), to); err != nil {
+		return err
+	}
+	for _, i := range n.pods {
+		p := l.pods[l.spec.Pods[i].Name]
+		if !p.has(family(a)) {
+			continue
+		}
+		if err := p.addRoute(host(a), hop{index: p.eth0, via: s.Gateway}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
