@@ -36,15 +36,15 @@ func newer(a, b *corev1.Pod) bool {
 	if a.UID != b.UID {
 		return a.UID > b.UID
 	}
-	if a.Namespace != b.Namespace {
-		return a.Namespace > b.Namespace
+	if a.Name != b.Name {
+		return a.Name > b.Name
 	}
-	return a.Name > b.Name
+	return a.Namespace > b.Namespace
 }
 
-// onOwnNode reports whether addr is the Pod's own node: one of the node's
+// OnOwnNode reports whether addr is the Pod's own node: one of the node's
 // addresses, or that of a Pod on the node's network.
-func (c *Cluster) onOwnNode(pod *corev1.Pod, addr netip.Addr) bool {
+func (c *Cluster) OnOwnNode(pod *corev1.Pod, addr netip.Addr) bool {
 	if has(hostAddrs(pod), addr) {
 		return true
 	}

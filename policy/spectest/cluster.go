@@ -43,7 +43,7 @@ func (c *Cluster) allowedOut(f Flow, src, dst *corev1.Pod) bool {
 	if src == nil || !c.Isolated(src, networkingv1.PolicyTypeEgress) {
 		return true
 	}
-	if c.NodeEgress && c.onOwnNode(src, f.Dst) {
+	if c.NodeEgress && c.OnOwnNode(src, f.Dst) {
 		return true
 	}
 	for _, np := range c.Policies {
@@ -63,7 +63,7 @@ func (c *Cluster) allowedIn(f Flow, src, dst *corev1.Pod) bool {
 	if dst == nil || !c.Isolated(dst, networkingv1.PolicyTypeIngress) {
 		return true
 	}
-	if c.onOwnNode(dst, f.Src) {
+	if c.OnOwnNode(dst, f.Src) {
 		return true
 	}
 	for _, np := range c.Policies {

@@ -31,6 +31,27 @@ const (
 // Seeded is the generator that a seed stands for.
 func Seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x511ce)) }
 
+// Steered is a generator that data decides as far as it goes, a byte a throw:
+// what a fuzzer changes of the data, it changes of the case.
+func Steered(data []byte) *rand.Rand {
+	after := rand.NewPCG(uint64(len(data)), 0x511ce)
+	return rand.New(&steered{data, after})
+}
+
+type steered struct {
+	data  []byte
+	after rand.Source
+}
+
+func (s *steered) Uint64() uint64 {
+	if len(s.data) == 0 {
+		return s.after.Uint64()
+	}
+	b := s.data[0]
+	s.data = s.data[1:]
+	return uint64(b) * 0x0101_0101_0101_0101
+}
+
 // Random draws a cluster.
 func Random(r *rand.Rand, o Options) *Cluster {
 	d := dice{r}
