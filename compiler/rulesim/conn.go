@@ -1,0 +1,103 @@
+package rulesim
+
+import "net/netip"
+
+// Hop is one hook that a packet passes, on one node.
+type Hop struct {
+	Kernel  *Kernel
+	Hook    Hook
+	In, Out string
+}
+
+// Flow is a connection from one address to another. Protocols without ports
+// take ToPort as nothing and FromPort as the ICMP type.
+type Flow struct {
+	Src, Dst         netip.Addr
+	Protocol         uint8
+	FromPort, ToPort uint16
+}
+
+// Connection is a flow as the conntracks on its way know it. Each node keeps
+// its own entry.
+type Connection struct {
+	Flow Flow
+	// There are the hops from source to destination, Back those of the
+	// replies.
+	There, Back []Hop
+	// Trace asks for the traces of judgements.
+	Trace   bool
+	entries map[*Kernel]*Entry
+}
+
+// Open sends the first packet. A node that drops it forgets the connection, as
+// conntrack does with entries it never confirmed. It gives the results of the
+// hops that the packet came to.
+func (c *Connection) Open() []Result {
+	c.entries = map[*Kernel]*Entry{}
+	return c.send(c.There, New, false)
+}
+
+// Send sends one more packet from source to destination.
+func (c *Connection) Send() []Result { return c.send(c.There, Established, false) }
+
+// Reply sends a packet back.
+func (c *Connection) Reply() []Result { return c.send(c.Back, Established, true) }
+
+// Passed reports whether a packet passed all hops.
+func Passed(results []Result) bool {
+	return len(results) == 0 || results[len(results)-1].Passed()
+}
+
+func (c *Connection) send(hops []Hop, s State, reply bool) []Result {
+	var out []Result
+	for _, h := range hops {
+		p := c.packet(h, s, reply)
+		out = append(out, h.Kernel.Judge(p))
+		if !out[len(out)-1].Passed() {
+			break
+		}
+		c.entries[h.Kernel] = p.Entry
+	}
+	return out
+}
+
+func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
+	f := c.Flow
+	flags := ACK
+	if s == New {
+		flags = SYN
+	}
+	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, Src: f.Src, Dst: f.Dst, HopLimit: 63,
+		Protocol: f.Protocol, State: s, Reply: reply, Entry: c.entries[h.Kernel], Trace: c.Trace}
+	if p.Entry == nil {
+		p.Entry = &Entry{}
+		if !reply && s == Established {
+			p.State = New
+		}
+	}
+	if reply {
+		p.Src, p.Dst = f.Dst, f.Src
+		if f.Protocol == 6 || f.Protocol == 17 || f.Protocol == 132 {
+			f.FromPort, f.ToPort = f.ToPort, f.FromPort
+		}
+	}
+	p.Transport = Transport(f.Protocol, f.FromPort, f.ToPort, flags)
+	return p
+}
+
+// Judged sends a packet that every hop must judge anew, whatever the hops
+// before it said: the marks are zero, as if the epoch had changed.
+func (c *Connection) Judged(reply bool) []Result {
+	hops := c.There
+	if reply {
+		hops = c.Back
+	}
+	c.entries = map[*Kernel]*Entry{}
+	var out []Result
+	for _, h := range hops {
+		p := c.packet(h, Established, reply)
+		p.State = Established
+		out = append(out, h.Kernel.Judge(p))
+	}
+	return out
+}
