@@ -1,0 +1,261 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// entry is a Pod in the index. It lives as long as the Pod's name is taken.
+type entry struct {
+	pod   *Pod
+	class *class
+	slot  int32 // in class.pods
+}
+
+// node shares what all Pods of a node say of it.
+type node struct {
+	name  string
+	addrs []netip.Addr
+	pods  int
+}
+
+func (x *Index) entry(name types.NamespacedName) *entry {
+	if ns := x.namespaces[name.Namespace]; ns != nil {
+		return ns.pods[name.Name]
+	}
+	return nil
+}
+
+// Pod returns the Pod as the index has it.
+func (x *Index) Pod(name types.NamespacedName) (*Pod, bool) {
+	e := x.entry(name)
+	if e == nil {
+		return nil, false
+	}
+	return e.pod, true
+}
+
+// SetPod adds a Pod or replaces it. The Pod is the index's from now on.
+func (x *Index) SetPod(p *Pod) {
+	if p == nil {
+		return
+	}
+	p.Addrs = plainAddrs(p.Addrs)
+	ns := x.namespace(p.Namespace)
+	e := ns.pods[p.Name]
+	switch {
+	case e == nil:
+		e = &entry{pod: p}
+		ns.pods[p.Name] = e
+		x.attach(ns, e)
+	case samePod(e.pod, p):
+		return
+	case sameMembership(e.pod, p):
+		x.unshare(ns, e)
+		p.Labels, p.Ports = e.class.labels, e.pod.Ports
+		e.pod = p
+		x.share(ns, e)
+	default:
+		x.detach(ns, e)
+		e.pod = p
+		x.attach(ns, e)
+	}
+	x.soil(e)
+}
+
+// DeletePod forgets a Pod.
+func (x *Index) DeletePod(name types.NamespacedName) {
+	ns := x.namespaces[name.Namespace]
+	if ns == nil || ns.pods[name.Name] == nil {
+		return
+	}
+	e := ns.pods[name.Name]
+	x.soil(e)
+	x.detach(ns, e)
+	delete(ns.pods, name.Name)
+	x.dropIfEmpty(ns)
+}
+
+// local reports whether the Pod is on the node whose Pods are subjects.
+func (x *Index) local(p *Pod) bool { return x.opts.Node == "" || p.Node == x.opts.Node }
+
+// soil has the Pod resolved anew, if it can be a subject or is one.
+func (x *Index) soil(e *entry) {
+	name := e.pod.NamespacedName
+	if x.local(e.pod) || x.subjects[name] != nil {
+		x.dirty[name] = struct{}{}
+	}
+}
+
+// attach puts the Pod into its class and claims its addresses.
+func (x *Index) attach(ns *namespace, e *entry) {
+	p := e.pod
+	c := x.class(ns, p.Labels)
+	p.Labels = c.labels
+	if len(c.pods) > 0 && slices.Equal(c.pods[0].pod.Ports, p.Ports) {
+		p.Ports = c.pods[0].pod.Ports
+	}
+	e.class, e.slot = c, int32(len(c.pods))
+	c.pods = append(c.pods, e)
+	x.share(ns, e)
+	for _, a := range p.Addrs {
+		switch {
+		case p.claims():
+			x.claim(a, e)
+		case p.HostNetwork && !p.Finished:
+			x.hosts[a] = append(x.hosts[a], e)
+		}
+	}
+}
+
+// detach is the reverse of attach.
+func (x *Index) detach(ns *namespace, e *entry) {
+	for _, a := range e.pod.Addrs {
+		switch {
+		case e.pod.claims():
+			x.release(a, e)
+		case e.pod.HostNetwork && !e.pod.Finished:
+			removeFrom(x.hosts, a, e)
+		}
+	}
+	x.unshare(ns, e)
+	c := e.class
+	last := len(c.pods) - 1
+	c.pods[e.slot] = c.pods[last]
+	c.pods[e.slot].slot = e.slot
+	c.pods[last] = nil
+	c.pods = c.pods[:last]
+	if last == 0 {
+		x.dropClass(c)
+	}
+	e.class = nil
+}
+
+// share makes the Pod use the one copy of what many Pods have in common, and
+// lists it among the local ones.
+func (x *Index) share(ns *namespace, e *entry) {
+	p := e.pod
+	p.Namespace = ns.name
+	if x.local(p) {
+		if ns.locals == nil {
+			ns.locals = map[*entry]struct{}{}
+		}
+		ns.locals[e] = struct{}{}
+	}
+	if p.Node == "" {
+		return
+	}
+	n := x.nodes[p.Node]
+	if n == nil {
+		n = &node{name: p.Node}
+		x.nodes[p.Node] = n
+	}
+	n.pods++
+	p.Node = n.name
+	if slices.Equal(n.addrs, p.NodeAddrs) {
+		p.NodeAddrs = n.addrs
+	} else if len(p.NodeAddrs) > 0 {
+		n.addrs = p.NodeAddrs
+	}
+}
+
+func (x *Index) unshare(ns *namespace, e *entry) {
+	delete(ns.locals, e)
+	if n := x.nodes[e.pod.Node]; n != nil {
+		if n.pods--; n.pods == 0 {
+			delete(x.nodes, n.name)
+		}
+	}
+}
+
+// claim makes e the owner of the address if it is the newest claimant.
+func (x *Index) claim(a netip.Addr, e *entry) {
+	owner := x.owners[a]
+	switch {
+	case owner == nil:
+		x.own(a, e)
+	case e.pod.newer(owner.pod):
+		x.disown(a, owner)
+		x.rivals[a] = append(x.rivals[a], owner)
+		x.own(a, e)
+	default:
+		x.rivals[a] = append(x.rivals[a], e)
+	}
+}
+
+// release gives the address to the newest of the other claimants.
+func (x *Index) release(a netip.Addr, e *entry) {
+	if x.owners[a] != e {
+		removeFrom(x.rivals, a, e)
+		return
+	}
+	x.disown(a, e)
+	var heir *entry
+	for _, r := range x.rivals[a] {
+		if heir == nil || r.pod.newer(heir.pod) {
+			heir = r
+		}
+	}
+	if heir != nil {
+		removeFrom(x.rivals, a, heir)
+		x.own(a, heir)
+	}
+}
+
+func (x *Index) own(a netip.Addr, e *entry) {
+	x.owners[a] = e
+	for _, g := range e.class.groups {
+		x.touch(g, a, membership{})
+	}
+	x.soil(e)
+}
+
+func (x *Index) disown(a netip.Addr, e *entry) {
+	delete(x.owners, a)
+	for _, g := range e.class.groups {
+		x.touch(g, a, membership{in: true, ports: e.pod.Ports})
+	}
+	x.soil(e)
+}
+
+// EndOfAddr is the end of a flow that has this address.
+func (x *Index) EndOfAddr(a netip.Addr) End {
+	end, _ := x.end(a)
+	return end
+}
+
+// EndOfPod is the end of a flow under one of p's addresses. Its Pod is another
+// one if p does not own the address, and nil if p is on the host network or
+// finished: then it is the bare address that counts.
+func (x *Index) EndOfPod(p *Pod, a netip.Addr) End {
+	if !a.IsValid() && p != nil && len(p.Addrs) > 0 {
+		a = p.Addrs[0]
+	}
+	return x.EndOfAddr(a)
+}
+
+// EndsOfPods picks the addresses by which src reaches dst: the first of dst's
+// for which src has one of the same family. It is false if there is none.
+func (x *Index) EndsOfPods(src, dst *Pod) (from, to End, ok bool) {
+	if src == nil || dst == nil {
+		return End{}, End{}, false
+	}
+	for _, d := range dst.Addrs {
+		for _, s := range src.Addrs {
+			if s.Is4() == d.Is4() {
+				return x.EndOfAddr(s), x.EndOfAddr(d), true
+			}
+		}
+	}
+	return End{}, End{}, false
+}
+
+func (x *Index) end(a netip.Addr) (End, *entry) {
+	a = plainAddr(a)
+	if e := x.owners[a]; e != nil {
+		return End{Addr: a, Pod: e.pod}, e
+	}
+	return End{Addr: a}, nil
+}

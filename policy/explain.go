@@ -1,0 +1,219 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// tracePolicies makes room for the traces of all rules.
+func tracePolicies(policies []*parsed, d Direction) []PolicyTrace {
+	out := make([]PolicyTrace, len(policies))
+	for i, p := range policies {
+		out[i] = PolicyTrace{Policy: p.NamespacedName, Problems: slices.Clone(p.problems)}
+		for j := range p.rules[d] {
+			r := &p.rules[d][j]
+			t := RuleTrace{RuleRef: r.ref, Invalid: r.invalid()}
+			if len(r.peers) > 0 {
+				t.Peers = make([]PartTrace, len(r.peers))
+			}
+			if len(r.ports) > 0 {
+				t.Ports = make([]PartTrace, len(r.ports))
+			}
+			out[i].Rules = append(out[i].Rules, t)
+		}
+	}
+	return out
+}
+
+// invalid is why the rule can allow nothing, empty if it can.
+func (r *rule) invalid() string {
+	if len(r.peers) > 0 && !slices.ContainsFunc(r.peers, func(p peer) bool { return p.invalid == "" }) {
+		return r.peers[0].invalid
+	}
+	if len(r.ports) > 0 && !slices.ContainsFunc(r.ports, func(p port) bool { return p.invalid == "" }) {
+		return r.ports[0].invalid
+	}
+	return ""
+}
+
+// dismissNames takes back the named ports of an egress rule whose only
+// matching peers are blocks.
+func (t *RuleTrace) dismissNames(r *rule) {
+	for i := range t.Ports {
+		if r.ports[i].name != "" && t.Ports[i].Matched {
+			t.Ports[i].Matched = false
+			t.Ports[i].Why = "a port name is looked up on Pods that a selector matches, never for an ipBlock"
+		}
+	}
+}
+
+func (f *facts) tracePort(p *port, index int, matched bool) PartTrace {
+	t := PartTrace{Index: index, Matched: matched, What: p.String(), Why: p.invalid}
+	if p.invalid != "" {
+		t.What = "invalid port"
+		return t
+	}
+	flow := f.proto.String()
+	if f.proto.HasPorts() {
+		flow = fmt.Sprintf("%s %d", f.proto, f.port)
+	}
+	switch {
+	case !f.proto.HasPorts():
+		t.Why = fmt.Sprintf("%s has no ports: only a rule without ports allows it", f.proto)
+	case p.Protocol != f.proto:
+		t.Why = fmt.Sprintf("protocol is %s, not %s", f.proto, p.Protocol)
+	case p.name != "":
+		t.Why = f.whyName(p, matched)
+	case matched:
+		t.Why = fmt.Sprintf("%s is in %s", flow, t.What)
+	default:
+		t.Why = fmt.Sprintf("port %d is not in %s", f.port, t.What)
+	}
+	return t
+}
+
+func (f *facts) whyName(p *port, matched bool) string {
+	who := "destination Pod"
+	e := f.peer
+	if f.dir == Ingress {
+		e = f.subject
+	}
+	if e == nil {
+		return fmt.Sprintf("destination %s is no Pod, so it has no port named %s/%s", f.addr, p.name, p.Protocol)
+	}
+	who += " " + e.pod.NamespacedName.String()
+	found := resolvePort(e.pod.Ports, p.name, p.Protocol)
+	if len(found) == 0 {
+		return fmt.Sprintf("%s has no port named %s/%s", who, p.name, p.Protocol)
+	}
+	list := make([]string, len(found))
+	for i, r := range found {
+		list[i] = fmt.Sprint(r.First)
+	}
+	why := fmt.Sprintf("port %s/%s of %s is %s", p.name, p.Protocol, who, strings.Join(list, " and "))
+	if !matched {
+		why += fmt.Sprintf(", not %d", f.port)
+	}
+	return why
+}
+
+func (f *facts) tracePeer(p *peer, index int, matched bool) PartTrace {
+	t := PartTrace{Index: index, Matched: matched}
+	switch {
+	case p.invalid != "":
+		t.What, t.Why = "invalid peer", p.invalid
+	case p.group != nil:
+		t.What, t.Why = p.group.what(), f.whyGroup(p.group)
+	default:
+		t.What, t.Why = "ipBlock "+p.block.String(), f.whyBlock(p.block)
+	}
+	return t
+}
+
+func (f *facts) whyBlock(b IPBlock) string {
+	if f.addr.Is4() != b.CIDR.Addr().Is4() {
+		families := [2]string{"IPv6", "IPv4"}
+		mine, other := families[0], families[1]
+		if f.addr.Is4() {
+			mine, other = other, mine
+		}
+		return mine + " address, " + other + " block"
+	}
+	if !b.CIDR.Contains(f.addr) {
+		return fmt.Sprintf("%s is not in %s", f.addr, b.CIDR)
+	}
+	for _, e := range b.Except {
+		if e.Contains(f.addr) {
+			return fmt.Sprintf("%s is in except %s", f.addr, e)
+		}
+	}
+	return fmt.Sprintf("%s is in %s", f.addr, b.CIDR)
+}
+
+// what shows the peer in short.
+func (s *groupSpec) what() string {
+	pods := "podSelector " + s.pods.text
+	if len(s.pods.reqs) == 0 {
+		pods = "every Pod"
+	}
+	switch {
+	case s.in.fixed:
+		return pods + " in namespace " + s.in.name
+	case s.in.sel == nil:
+		return pods + " of the cluster"
+	case len(s.in.sel.reqs) == 0:
+		return pods + " in any namespace"
+	}
+	return pods + " in namespaces with " + s.in.sel.text
+}
+
+func (f *facts) whyGroup(s *groupSpec) string {
+	if f.peer == nil {
+		return fmt.Sprintf("%s is no Pod", f.addr)
+	}
+	c := f.peer.class
+	switch {
+	case s.in.fixed && c.ns.name != s.in.name:
+		return fmt.Sprintf("Pod is in namespace %s, not %s", c.ns.name, s.in.name)
+	case s.in.sel != nil && !c.ns.known:
+		return fmt.Sprintf("namespace %s is not known, so its labels are not", c.ns.name)
+	}
+	var met []string
+	if s.in.sel != nil {
+		if i := s.in.sel.miss(c.ns.labels); i >= 0 {
+			return s.in.sel.reqs[i].why("namespace", c.ns.labels)
+		}
+		for i := range s.in.sel.reqs {
+			met = append(met, s.in.sel.reqs[i].why("namespace", c.ns.labels))
+		}
+	}
+	if i := s.pods.miss(c.labels); i >= 0 {
+		return s.pods.reqs[i].why("pod", c.labels)
+	}
+	for i := range s.pods.reqs {
+		met = append(met, s.pods.reqs[i].why("pod", c.labels))
+	}
+	if len(met) == 0 {
+		return fmt.Sprintf("Pod is in namespace %s", c.ns.name)
+	}
+	return strings.Join(met, ", ")
+}
+
+// why says what of the labels meets the requirement or does not.
+func (r *requirement) why(of string, labels map[string]string) string {
+	v, ok := labels[r.key]
+	if !ok {
+		why := fmt.Sprintf("%s has no label %s", of, r.key)
+		if r.op == opIn {
+			why += ", which must be " + either(r.values)
+		}
+		return why
+	}
+	is := fmt.Sprintf("%s label %s is %s", of, r.key, quoteEmpty(v))
+	switch {
+	case r.matches(labels):
+		return is
+	case r.op == opIn:
+		return is + ", not " + either(r.values)
+	case r.op == opNotIn:
+		return is + ", which is excluded"
+	}
+	return is + ", but the label must be absent"
+}
+
+func either(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = quoteEmpty(v)
+	}
+	return strings.Join(quoted, " or ")
+}
+
+func quoteEmpty(v string) string {
+	if v == "" {
+		return `""`
+	}
+	return v
+}
+

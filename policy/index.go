@@ -1,0 +1,139 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Options say from where the cluster is seen.
+type Options struct {
+	// Node is the node whose Pods are subjects. Empty: every Pod is.
+	Node string
+	// NodeEgress always allows a Pod to reach its own node, as the API's
+	// documentation has it. Otherwise that is egress like any other.
+	NodeEgress bool
+}
+
+// Index holds the objects and keeps up to date what follows from them. Its
+// methods are for one goroutine at a time, those that only ask included.
+//
+// Events do the least: they change what an address is to the groups in use
+// and mark the local Pods whose policies or addresses may differ. Subjects are
+// resolved when somebody asks.
+type Index struct {
+	opts Options
+	seed maphash.Seed
+
+	namespaces map[string]*namespace
+	// spaces are the known namespaces by label, labels the classes.
+	spaces map[label]map[*namespace]struct{}
+	labels map[label]*labelUse
+	nodes  map[string]*node
+
+	// owners are the Pods that own an address. rivals are the other claimants,
+	// hosts the running hostNetwork Pods on an address.
+	owners map[netip.Addr]*entry
+	rivals map[netip.Addr][]*entry
+	hosts  map[netip.Addr][]*entry
+
+	// In use by allow sets of subjects.
+	scopes   map[string]*scope
+	scopesBy anchored[*scope]
+	groups   map[GroupKey]*group
+	sets     map[string]*heldSet
+	subjects map[types.NamespacedName]*heldSubject
+
+	// dirty are local Pods to be resolved.
+	dirty map[types.NamespacedName]struct{}
+	// Since Changes was last asked: was has what changed subjects were, touched
+	// the groups whose members changed, fresh those that came into use and
+	// idle those that went out of use.
+	was     map[types.NamespacedName]*Subject
+	touched []*group
+	fresh   []*group
+	idle    map[*group]struct{}
+
+	// looked counts the selectors matched, for tests.
+	looked int
+}
+
+// NewIndex returns an empty index.
+func NewIndex(o Options) *Index {
+	return &Index{
+		opts:       o,
+		seed:       maphash.MakeSeed(),
+		namespaces: map[string]*namespace{},
+		spaces:     map[label]map[*namespace]struct{}{},
+		labels:     map[label]*labelUse{},
+		nodes:      map[string]*node{},
+		owners:     map[netip.Addr]*entry{},
+		rivals:     map[netip.Addr][]*entry{},
+		hosts:      map[netip.Addr][]*entry{},
+		scopes:     map[string]*scope{},
+		groups:     map[GroupKey]*group{},
+		sets:       map[string]*heldSet{},
+		subjects:   map[types.NamespacedName]*heldSubject{},
+		dirty:      map[types.NamespacedName]struct{}{},
+		was:        map[types.NamespacedName]*Subject{},
+		idle:       map[*group]struct{}{},
+	}
+}
+
+// SetPolicy adds a policy or replaces it. The error says what is invalid in
+// it; the policy is stored all the same, with the invalid parts allowing
+// nothing.
+func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
+	if np == nil {
+		return errors.New("NetworkPolicy: no object")
+	}
+	p, err := parsePolicy(np)
+	if err != nil {
+		err = fmt.Errorf("NetworkPolicy %s: %w", p.NamespacedName, err)
+	}
+	ns := x.namespace(p.Namespace)
+	old := ns.policies[p.Name]
+	if old != nil {
+		ns.policiesBy.remove(old.selector, old.anchor, old)
+	}
+	if ns.policies == nil {
+		ns.policies = map[string]*parsed{}
+	}
+	ns.policies[p.Name] = p
+	p.anchor = ns.policiesBy.add(p.selector, p)
+	if old != nil {
+		x.reselect(ns, old.selector)
+	}
+	if old == nil || old.selector.text != p.selector.text {
+		x.reselect(ns, p.selector)
+	}
+	return err
+}
+
+// DeletePolicy forgets a policy.
+func (x *Index) DeletePolicy(name types.NamespacedName) {
+	ns := x.namespaces[name.Namespace]
+	if ns == nil || ns.policies[name.Name] == nil {
+		return
+	}
+	old := ns.policies[name.Name]
+	delete(ns.policies, name.Name)
+	ns.policiesBy.remove(old.selector, old.anchor, old)
+	x.reselect(ns, old.selector)
+	x.dropIfEmpty(ns)
+}
+
+// reselect has the policies of the classes that s matches looked up anew, and
+// the local Pods among them resolved.
+func (x *Index) reselect(ns *namespace, s *selector) {
+	x.classesIn(ns, s, func(c *class) { c.chosen = nil })
+	for e := range ns.locals {
+		if e.class.chosen == nil {
+			x.dirty[e.pod.NamespacedName] = struct{}{}
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// PodFromAPI takes from a Pod object what policy needs. An error names every
+// field that makes no sense; the Pod is usable without those parts. It is nil
+// only for a nil object.
+func PodFromAPI(p *corev1.Pod) (*Pod, error) {
+	if p == nil {
+		return nil, errors.New("Pod: no object")
+	}
+	out := &Pod{
+		NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
+		UID:            p.UID,
+		Node:           p.Spec.NodeName,
+		Labels:         maps.Clone(p.Labels), // the object may be changed and handed over again
+		HostNetwork:    p.Spec.HostNetwork,
+		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
+		Created:        p.CreationTimestamp.Time,
+		Unguarded:      p.Annotations[GuardAnnotation] == "off",
+	}
+	r := podReader{name: out.NamespacedName}
+	for i := range p.Status.PodIPs {
+		out.Addrs = r.addr(out.Addrs, p.Status.PodIPs[i].IP, "status.podIPs", i)
+	}
+	if len(p.Status.PodIPs) == 0 {
+		out.Addrs = r.addr(out.Addrs, p.Status.PodIP, "status.podIP", -1)
+	}
+	for i := range p.Status.HostIPs {
+		out.NodeAddrs = r.addr(out.NodeAddrs, p.Status.HostIPs[i].IP, "status.hostIPs", i)
+	}
+	out.NodeAddrs = r.addr(out.NodeAddrs, p.Status.HostIP, "status.hostIP", -1)
+	for i := range p.Spec.Containers {
+		out.Ports = r.ports(out.Ports, &p.Spec.Containers[i], "spec.containers", i)
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			out.Ports = r.ports(out.Ports, c, "spec.initContainers", i)
+		}
+	}
+	return out, errors.Join(r.errs...)
+}
+
+// podReader collects what is wrong with one Pod object.
+type podReader struct {
+	name types.NamespacedName
+	errs []error
+}
+
+func (r *podReader) fail(field, format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf("Pod %s: %s: %s", r.name, field, fmt.Sprintf(format, args...)))
+}
+
+// addr appends the address s, once. An index of -1 is a field without one.
+func (r *podReader) addr(to []netip.Addr, s, field string, index int) []netip.Addr {
+	if s == "" && index < 0 {
+		return to
+	}
+	a, err := parseAddr(s)
+	if err != nil {
+		if index >= 0 {
+			field = fmt.Sprintf("%s[%d].ip", field, index)
+		}
+		r.fail(field, "%q is no IP address", s)
+		return to
+	}
+	if slices.Contains(to, a) {
+		return to
+	}
+	return append(to, a)
+}
+
+func (r *podReader) ports(to []NamedPort, c *corev1.Container, field string, index int) []NamedPort {
+	for i := range c.Ports {
+		p := &c.Ports[i]
+		if p.Name == "" {
+			continue
+		}
+		proto, ok := parseProtocol(string(p.Protocol))
+		if !ok {
+			r.fail(fmt.Sprintf("%s[%d].ports[%d].protocol", field, index, i), "unknown protocol %q", p.Protocol)
+			continue
+		}
+		if p.ContainerPort < 1 || p.ContainerPort > 65535 {
+			r.fail(fmt.Sprintf("%s[%d].ports[%d].containerPort", field, index, i), "%d is not in 1-65535", p.ContainerPort)
+			continue
+		}
+		np := NamedPort{Name: p.Name, Protocol: proto, Number: uint16(p.ContainerPort)}
+		if !slices.Contains(to, np) {
+			to = append(to, np)
+		}
+	}
+	return to
+}
+
+// parseProtocol reads a protocol of the Pod and NetworkPolicy APIs, where none
+// means TCP.
+func parseProtocol(s string) (Protocol, bool) {
+	switch corev1.Protocol(s) {
+	case "", corev1.ProtocolTCP:
+		return TCP, true
+	case corev1.ProtocolUDP:
+		return UDP, true
+	case corev1.ProtocolSCTP:
+		return SCTP, true
+	}
+	return 0, false
+}
+
+// parseAddr reads an address as the API server accepts it in objects written
+// long ago: leading zeros in IPv4 are decimal.
+func parseAddr(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(withoutLeadingZeros(s))
+	return plainAddr(a), err
+}
+
+// plainAddr is a in the one form that the index compares: no 4-in-6, no zone.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+// plainAddrs is list in canonical form, each address once; list itself where
+// it is so already.
+func plainAddrs(list []netip.Addr) []netip.Addr {
+	clean := true
+	for i, a := range list {
+		clean = clean && a.IsValid() && a == plainAddr(a) && !slices.Contains(list[:i], a)
+	}
+	if clean {
+		return list
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		if a = plainAddr(a); a.IsValid() && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// claims reports whether the Pod may own its addresses: a finished Pod has
+// given them up, a hostNetwork Pod uses its node's.
+func (p *Pod) claims() bool { return !p.Finished && !p.HostNetwork }
+
+// newer decides whose a contested address is. It is a total order, so that
+// the order of events never matters.
+func (p *Pod) newer(q *Pod) bool {
+	return cmp.Or(
+		p.Created.Compare(q.Created),
+		cmp.Compare(p.UID, q.UID),
+		cmp.Compare(p.Name, q.Name),
+		cmp.Compare(p.Namespace, q.Namespace),
+	) > 0
+}
+
+// numbers calls yield with each port number that has this name and protocol.
+func numbers(ports []NamedPort, name string, proto Protocol, yield func(uint16) bool) {
+	for _, p := range ports {
+		if p.Protocol == proto && p.Name == name && !yield(p.Number) {
+			return
+		}
+	}
+}
+
+// samePod reports whether b says nothing new over a.
+func samePod(a, b *Pod) bool {
+	return sameMembership(a, b) && a.Node == b.Node && a.Unguarded == b.Unguarded &&
+		slices.Equal(a.NodeAddrs, b.NodeAddrs)
+}
+
+// sameMembership reports whether a and b are the same to groups and to the
+// ownership of addresses.
+func sameMembership(a, b *Pod) bool {
+	return a.UID == b.UID && a.HostNetwork == b.HostNetwork && a.Finished == b.Finished &&
+		a.Created.Equal(b.Created) && slices.Equal(a.Addrs, b.Addrs) &&
+		slices.Equal(a.Ports, b.Ports) && maps.Equal(a.Labels, b.Labels)
+}

@@ -1,0 +1,349 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// selection is which policies select the Pods of a class, by direction, sorted
+// by name, and what follows from that alone.
+type selection struct {
+	policies [2][]*parsed
+	// named are the port names in them, sorted, each once.
+	named [2][]NamedPortRef
+	// key is that of the allow set where no port names are to be resolved;
+	// computed when first needed.
+	key [2]string
+}
+
+// heldSubject is a subject with what it keeps in use.
+type heldSubject struct {
+	*Subject
+	sets [2]*heldSet
+}
+
+// heldSet is an allow set with what it keeps in use. users counts the
+// subjects that have it.
+type heldSet struct {
+	set    *AllowSet
+	groups []*group
+	users  int
+}
+
+// unselected is the selection of most classes.
+var unselected = &selection{}
+
+// chosen looks up the policies of a class, once until one of them changes.
+func (x *Index) chosen(c *class) *selection {
+	if c.chosen != nil {
+		return c.chosen
+	}
+	c.chosen = unselected
+	var found []*parsed
+	c.ns.policiesBy.candidates(c.labels, func(p *parsed) {
+		x.looked++
+		if p.selector.matches(c.labels) {
+			found = append(found, p)
+		}
+	})
+	if len(found) == 0 {
+		return unselected
+	}
+	slices.SortFunc(found, func(a, b *parsed) int { return strings.Compare(a.Name, b.Name) })
+	s := &selection{}
+	for _, p := range found {
+		for _, d := range []Direction{Ingress, Egress} {
+			if p.isolates[d] {
+				s.policies[d] = append(s.policies[d], p)
+				s.named[d] = append(s.named[d], p.named[d]...)
+			}
+		}
+	}
+	for d := range s.named {
+		slices.SortFunc(s.named[d], NamedPortRef.compare)
+		s.named[d] = slices.Compact(s.named[d])
+	}
+	c.chosen = s
+	return s
+}
+
+// keyOf is the content address of the Pods' allow set. Only names in ingress
+// rules are resolved on the subject.
+func (s *selection) keyOf(d Direction, ports []NamedPort) string {
+	if d == Ingress && len(s.named[d]) > 0 {
+		return s.hash(d, ports)
+	}
+	if s.key[d] == "" {
+		s.key[d] = s.hash(d, nil)
+	}
+	return s.key[d]
+}
+
+func (s *selection) hash(d Direction, ports []NamedPort) string {
+	b := append([]byte(d.String()), '\n')
+	for _, p := range s.policies[d] {
+		b = append(append(b, p.Namespace...), '/')
+		b = append(append(b, p.Name...), ' ')
+		b = append(append(b, p.hash[d]...), '\n')
+	}
+	if d == Ingress {
+		for _, n := range s.named[d] {
+			b = append(b, n.String()...)
+			for _, r := range resolvePort(ports, n.Name, n.Protocol) {
+				b = strconv.AppendUint(append(b, ' '), uint64(r.First), 10)
+			}
+			b = append(b, '\n')
+		}
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// resolvePort gives the numbers of a named port on a Pod, sorted, each once.
+func resolvePort(ports []NamedPort, name string, proto Protocol) []PortRange {
+	var out []PortRange
+	for _, p := range ports {
+		if p.Protocol == proto && p.Name == name {
+			out = append(out, PortRange{Protocol: proto, First: p.Number, Last: p.Number})
+		}
+	}
+	slices.SortFunc(out, func(a, b PortRange) int { return cmp.Compare(a.First, b.First) })
+	return slices.Compact(out)
+}
+
+// resolve brings the subjects and the groups in use up to date.
+func (x *Index) resolve() {
+	for name := range x.dirty {
+		x.resolveSubject(name)
+	}
+	renew(&x.dirty)
+}
+
+// renew empties a map. One that was large once is slow to clear and to walk
+// for ever, which every later event would pay.
+func renew[K comparable, V any](m *map[K]V) {
+	if len(*m) > 0 {
+		*m = map[K]V{}
+	}
+}
+
+func (x *Index) resolveSubject(name types.NamespacedName) {
+	old := x.subjects[name]
+	now := x.subject(name)
+	if old != nil && now != nil && old.same(now.Subject) {
+		x.drop(now)
+		return
+	}
+	if old == nil && now == nil {
+		return
+	}
+	if _, noted := x.was[name]; !noted {
+		x.was[name] = nil
+		if old != nil {
+			x.was[name] = old.Subject
+		}
+	}
+	if now == nil {
+		delete(x.subjects, name)
+	} else {
+		x.subjects[name] = now
+	}
+	if old != nil {
+		x.drop(old)
+	}
+}
+
+// subject is what the Pod is now, nil if it is no subject. It holds its sets.
+func (x *Index) subject(name types.NamespacedName) *heldSubject {
+	e := x.entry(name)
+	if e == nil || !x.local(e.pod) {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, a := range e.pod.Addrs {
+		if x.owners[a] == e {
+			addrs = append(addrs, a)
+		}
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	s := &heldSubject{Subject: &Subject{
+		Pod: name, UID: e.pod.UID, Addrs: addrs, Unguarded: e.pod.Unguarded,
+	}}
+	if s.sets[Ingress] = x.hold(e, Ingress); s.sets[Ingress] != nil {
+		s.Ingress = s.sets[Ingress].set
+	}
+	if s.sets[Egress] = x.hold(e, Egress); s.sets[Egress] != nil {
+		s.Egress = s.sets[Egress].set
+	}
+	return s
+}
+
+// same reports whether the compiler can treat them alike.
+func (s *Subject) same(o *Subject) bool {
+	return s.UID == o.UID && s.Unguarded == o.Unguarded && slices.Equal(s.Addrs, o.Addrs) &&
+		s.Ingress.key() == o.Ingress.key() && s.Egress.key() == o.Egress.key()
+}
+
+func (s *AllowSet) key() string {
+	if s == nil {
+		return ""
+	}
+	return s.Key
+}
+
+// hold returns the allow set of the Pod, nil where it is not isolated, and
+// counts the Pod as a user.
+func (x *Index) hold(e *entry, d Direction) *heldSet {
+	s := x.chosen(e.class)
+	if len(s.policies[d]) == 0 {
+		return nil
+	}
+	key := s.keyOf(d, e.pod.Ports)
+	h := x.sets[key]
+	if h == nil {
+		h = &heldSet{set: buildAllowSet(key, d, s.policies[d], e.pod.Ports)}
+		for _, spec := range groupsOf(s.policies[d], d) {
+			h.groups = append(h.groups, x.use(spec))
+		}
+		x.sets[key] = h
+	}
+	h.users++
+	return h
+}
+
+// drop lets go of the sets of a subject.
+func (x *Index) drop(s *heldSubject) {
+	for _, h := range s.sets {
+		if h == nil {
+			continue
+		}
+		if h.users--; h.users == 0 {
+			delete(x.sets, h.set.Key)
+			for _, g := range h.groups {
+				x.disuse(g)
+			}
+		}
+	}
+}
+
+// groupsOf are the groups that the allow set of these policies names, each
+// once.
+func groupsOf(policies []*parsed, d Direction) []*groupSpec {
+	var out []*groupSpec
+	seen := map[GroupKey]bool{}
+	add := func(s *groupSpec) {
+		if !seen[s.key] {
+			seen[s.key] = true
+			out = append(out, s)
+		}
+	}
+	for _, p := range policies {
+		for i := range p.rules[d] {
+			r := &p.rules[d][i]
+			for j := range r.peers {
+				if r.peers[j].group != nil {
+					add(r.peers[j].group)
+				}
+			}
+			if r.looksUpAllPods() {
+				add(allPods)
+			}
+		}
+	}
+	return out
+}
+
+// looksUpAllPods reports whether the rule gives egress to named ports and
+// leaves the peers out.
+func (r *rule) looksUpAllPods() bool {
+	return r.ref.Direction == Egress && r.allPeers &&
+		slices.ContainsFunc(r.ports, func(p port) bool { return p.name != "" })
+}
+
+func buildAllowSet(key string, d Direction, policies []*parsed, ports []NamedPort) *AllowSet {
+	s := &AllowSet{Key: key, Direction: d}
+	for _, p := range policies {
+		s.Policies = append(s.Policies, p.NamespacedName)
+		for i := range p.rules[d] {
+			s.Rules = append(s.Rules, p.rules[d][i].allow(ports))
+		}
+	}
+	return s
+}
+
+// allow is the rule as part of an allow set, for a subject with these ports.
+func (r *rule) allow(ports []NamedPort) AllowRule {
+	out := AllowRule{RuleRef: r.ref, AllPeers: r.allPeers, AllPorts: r.allPorts}
+	for i := range r.peers {
+		switch p := &r.peers[i]; {
+		case p.invalid != "":
+		case p.group != nil:
+			out.Groups = append(out.Groups, GroupPeer{PeerIndex: i, Group: p.group.key})
+		default:
+			out.Blocks = append(out.Blocks, BlockPeer{PeerIndex: i, Block: p.block})
+		}
+	}
+	for i := range r.ports {
+		switch p := &r.ports[i]; {
+		case p.invalid != "":
+		case p.name == "":
+			out.Ports = append(out.Ports, p.PortRange)
+		case r.ref.Direction == Ingress:
+			out.Ports = append(out.Ports, resolvePort(ports, p.name, p.Protocol)...)
+		default:
+			out.NamedPorts = append(out.NamedPorts, NamedPortRef{Protocol: p.Protocol, Name: p.name})
+		}
+	}
+	if len(out.NamedPorts) == 0 {
+		return out
+	}
+	if r.allPeers {
+		out.NamedGroups = []GroupKey{allPods.key}
+	}
+	for _, g := range out.Groups {
+		if !slices.Contains(out.NamedGroups, g.Group) {
+			out.NamedGroups = append(out.NamedGroups, g.Group)
+		}
+	}
+	if len(out.NamedGroups) == 0 {
+		out.NamedPorts = nil // blocks have no names for ports
+	}
+	return out
+}
+
+// Subjects yields the subjects, sorted by Pod.
+func (x *Index) Subjects() iter.Seq[*Subject] {
+	x.resolve()
+	return func(yield func(*Subject) bool) {
+		for _, name := range slices.SortedFunc(maps.Keys(x.subjects), compareNames) {
+			if !yield(x.subjects[name].Subject) {
+				return
+			}
+		}
+	}
+}
+
+// Subject returns the Pod as subject, nil if it is none.
+func (x *Index) Subject(name types.NamespacedName) *Subject {
+	x.resolve()
+	if s := x.subjects[name]; s != nil {
+		return s.Subject
+	}
+	return nil
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
