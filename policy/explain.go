@@ -216,4 +216,3 @@ func quoteEmpty(v string) string {
 	}
 	return v
 }
-
