@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -65,7 +64,7 @@ func Build(ctx context.Context, spec Spec) (*Lab, error) {
 	if err := reapStale(); err != nil {
 		return nil, fmt.Errorf("build lab: %w", err)
 	}
-	if err := raiseFileLimit(); err != nil {
+	if err := checkFileLimit(&spec); err != nil {
 		return nil, fmt.Errorf("build lab: %w", err)
 	}
 	lay, err := newLayout(&spec)
@@ -137,11 +136,20 @@ func (l *Lab) buildFabric() error {
 			return err
 		}
 	}
+	return l.addDefaultRoutes(l.outside, far, func(int) netip.Addr { return netip.Addr{} })
+}
+
+// addDefaultRoutes leads everything to the fabric.
+func (l *Lab) addDefaultRoutes(n *Namespace, link int, source func(fam int) netip.Addr) error {
+	for fam, via := range []netip.Addr{l.layout.fabric, gatewayLL6} {
+		if err := n.addRoute(everywhere(fam), hop{index: link, via: via, src: source(fam)}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// uplink adds a veth from the fabric (a) to something below it (b), whose
-// default routes it becomes. Neighbours are permanent: this wire stands for a
+// uplink adds a veth from the fabric (a) to something below it (b). Neighbours are permanent: this wire stands for a
 // network that works.
 func (w wire) uplink(fabric, below netip.Addr) (near, far int, err error) {
 	near, far, err = w.add(0)
@@ -189,10 +197,8 @@ func (l *Lab) buildNode(ctx context.Context, index int) error {
 			return err
 		}
 	}
-	for fam, via := range []netip.Addr{l.layout.fabric, gatewayLL6} {
-		if err := node.addRoute(everywhere(fam), hop{index: far, via: via, src: lay.source(fam)}); err != nil {
-			return err
-		}
+	if err := l.addDefaultRoutes(node, far, lay.source); err != nil {
+		return err
 	}
 	return l.buildPods(ctx, index, node, near)
 }
@@ -283,21 +289,4 @@ var stationSysctls = []sysctl{
 // mac makes a locally administered hardware address, unique in the lab.
 func mac(kind byte, index int, end byte) net.HardwareAddr {
 	return net.HardwareAddr{0x02, kind, end, byte(index >> 16), byte(index >> 8), byte(index)}
-}
-
-// raiseFileLimit lets the process hold the sockets of a few thousand flows.
-func raiseFileLimit() error {
-	const want = 65536
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return fmt.Errorf("read the limit of open files: %w", err)
-	}
-	if lim.Cur >= want {
-		return nil
-	}
-	lim.Cur, lim.Max = want, max(want, lim.Max)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return fmt.Errorf("raise the limit of open files to %d: %w", want, needsRoot(err))
-	}
-	return nil
 }

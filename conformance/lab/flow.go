@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 )
@@ -17,23 +16,25 @@ type Flow struct {
 }
 
 func (f Flow) String() string {
-	switch f.Protocol {
-	case TCP:
-		return f.portString("TCP")
-	case UDP:
-		return f.portString("UDP")
-	case SCTP:
-		return f.portString("SCTP")
-	case ICMP:
-		return fmt.Sprintf("%s -> %s ICMP", f.Src, f.Dst)
-	case ICMPv6:
-		return fmt.Sprintf("%s -> %s ICMPv6", f.Src, f.Dst)
-	}
-	return fmt.Sprintf("%s -> %s protocol %d", f.Src, f.Dst, f.Protocol)
+	return f.Src.String() + " -> " + f.destination()
 }
 
-func (f Flow) portString(protocol string) string {
-	return fmt.Sprintf("%s -> %s %s", f.Src, netip.AddrPortFrom(f.Dst, f.Port), protocol)
+// destination is "10.0.0.1:80 TCP", or the address alone where there are no
+// ports.
+func (f Flow) destination() string {
+	switch f.Protocol {
+	case TCP:
+		return netip.AddrPortFrom(f.Dst, f.Port).String() + " TCP"
+	case UDP:
+		return netip.AddrPortFrom(f.Dst, f.Port).String() + " UDP"
+	case SCTP:
+		return netip.AddrPortFrom(f.Dst, f.Port).String() + " SCTP"
+	case ICMP:
+		return f.Dst.String() + " ICMP"
+	case ICMPv6:
+		return f.Dst.String() + " ICMPv6"
+	}
+	return f.Dst.String() + " protocol " + strconv.Itoa(int(f.Protocol))
 }
 
 // Outcome is what became of a flow.
