@@ -24,9 +24,12 @@ type Connection struct {
 	// There are the hops from source to destination, Back those of the
 	// replies.
 	There, Back []Hop
+	// ForeignMark is what others wrote into the conntrack mark.
+	ForeignMark uint32
 	// Trace asks for the traces of judgements.
 	Trace   bool
 	entries map[*Kernel]*Entry
+	marks   []uint32
 }
 
 // Open sends the first packet. A node that drops it forgets the connection, as
@@ -36,6 +39,10 @@ func (c *Connection) Open() []Result {
 	c.entries = map[*Kernel]*Entry{}
 	return c.send(c.There, New, false)
 }
+
+// Marks are the conntrack marks that the last packet had after each hop, the
+// one that dropped it too.
+func (c *Connection) Marks() []uint32 { return c.marks }
 
 // Send sends one more packet from source to destination.
 func (c *Connection) Send() []Result { return c.send(c.There, Established, false) }
@@ -50,9 +57,11 @@ func Passed(results []Result) bool {
 
 func (c *Connection) send(hops []Hop, s State, reply bool) []Result {
 	var out []Result
+	c.marks = c.marks[:0]
 	for _, h := range hops {
 		p := c.packet(h, s, reply)
 		out = append(out, h.Kernel.Judge(p))
+		c.marks = append(c.marks, p.Entry.Mark)
 		if !out[len(out)-1].Passed() {
 			break
 		}
@@ -70,19 +79,28 @@ func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
 	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, Src: f.Src, Dst: f.Dst, HopLimit: 63,
 		Protocol: f.Protocol, State: s, Reply: reply, Entry: c.entries[h.Kernel], Trace: c.Trace}
 	if p.Entry == nil {
-		p.Entry = &Entry{}
+		p.Entry = &Entry{Mark: c.ForeignMark}
 		if !reply && s == Established {
 			p.State = New
 		}
 	}
 	if reply {
 		p.Src, p.Dst = f.Dst, f.Src
-		if f.Protocol == 6 || f.Protocol == 17 || f.Protocol == 132 {
-			f.FromPort, f.ToPort = f.ToPort, f.FromPort
-		}
+		f.FromPort, f.ToPort = f.answer()
 	}
 	p.Transport = Transport(f.Protocol, f.FromPort, f.ToPort, flags)
 	return p
+}
+
+// answer gives the ports of a reply, or the type of an echo reply.
+func (f Flow) answer() (from, to uint16) {
+	switch f.Protocol {
+	case 1:
+		return 0, 0
+	case 58:
+		return 129, 0
+	}
+	return f.ToPort, f.FromPort
 }
 
 // Judged sends a packet that every hop must judge anew, whatever the hops
