@@ -21,3 +21,6 @@ func (x *Index) Leftovers() string {
 	}
 	return fmt.Sprint(counts)
 }
+
+// Looked counts the selectors matched so far.
+func (x *Index) Looked() int { return x.looked }
