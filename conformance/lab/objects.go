@@ -74,12 +74,20 @@ func SpecFromObjects(given []*corev1.Pod, o Placement) (Spec, []*corev1.Pod, err
 		}
 		spec.Services = append(spec.Services, v)
 	}
-	for _, a := range o.External {
-		if !c.used[a] && !slices.Contains(spec.External, a) {
-			spec.External = append(spec.External, a)
+	spec.External = strangers(&spec, o.External)
+	return spec, pods, spec.Validate()
+}
+
+// strangers are the addresses that nobody in the lab has, each once.
+func strangers(s *Spec, addrs []netip.Addr) []netip.Addr {
+	known := knownAddrs(s)
+	var list []netip.Addr
+	for _, a := range addrs {
+		if !slices.Contains(known, a) && !slices.Contains(list, a) {
+			list = append(list, a)
 		}
 	}
-	return spec, pods, spec.Validate()
+	return list
 }
 
 // podFromAPI reads what the lab needs of a Pod, and whether it runs.

@@ -22,7 +22,15 @@ type census struct {
 // count reads addresses and nodes.
 func (c *census) count(pods []*corev1.Pod, o Placement) error {
 	for _, a := range o.External {
+		c.used[a] = true
 		c.families[family(a)] = true
+	}
+	for _, s := range o.Services {
+		for _, ip := range s.Spec.ClusterIPs {
+			if a, err := netip.ParseAddr(ip); err == nil {
+				c.used[a] = true
+			}
+		}
 	}
 	for _, p := range pods {
 		addrs, err := podAddrs(p)

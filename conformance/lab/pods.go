@@ -98,6 +98,11 @@ func (l *Lab) buildPod(k *podLinks, i int) (*PodNamespace, error) {
 	}
 	if k.bridge != 0 {
 		p.GatewayMAC = k.bridgeMAC
+		// As the bridge CNI plugin does for Kubernetes: br_netfilter bridges
+		// a Pod's packet to itself, by way of a Service, back out of its port.
+		if err := k.node.link.LinkSetHairpin(linkAt(near), true); err != nil {
+			return nil, fmt.Errorf("set hairpin mode of %s: %w", p.Veth, err)
+		}
 	} else if err := k.node.addAddr(near, netip.PrefixFrom(gatewayLL6, 64), netlink.SCOPE_LINK); err != nil {
 		return nil, err
 	}
