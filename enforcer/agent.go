@@ -1,0 +1,211 @@
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/policy"
+)
+
+// Agent enforces the policies of a source in one network namespace. Many may
+// run in a process, each in a namespace of its own.
+type Agent struct {
+	cfg     Config
+	source  Source
+	ns      Netns
+	reg     prometheus.Registerer
+	metrics *metrics
+	box     *mailbox
+	status  *statusBoard
+	// wake has room for one: a second wake-up before the first was heard says
+	// nothing new.
+	wake chan struct{}
+	// heard is when the sync loop last began or ended a round, in Unix
+	// nanoseconds.
+	heard atomic.Int64
+	// busy: the loop is in a round.
+	busy atomic.Bool
+}
+
+// New makes an agent and starts nothing. ns nil is the process's own
+// namespace.
+func New(cfg Config, source Source, ns Netns, reg prometheus.Registerer) (*Agent, error) {
+	cfg.Defaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure agent: %w", err)
+	}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
+		cfg: cfg, source: source, ns: orOwn(ns), reg: reg, metrics: m,
+		status: newStatusBoard(), wake: make(chan struct{}, 1),
+	}
+	a.box = newMailbox(cfg.Clock, a.rouse)
+	return a, nil
+}
+
+func (a *Agent) rouse() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run enforces until the context ends or the source fails. The rules stay in
+// the kernel when it returns: only [Cleanup] removes them.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s, err := a.newSyncer(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+
+	var running sync.WaitGroup
+	start := func(what string, f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	if a.cfg.HealthAddress != "" {
+		server, err := a.listen()
+		if err != nil {
+			return err
+		}
+		start("serve health", func() error { return server.serve(ctx) })
+	}
+	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
+	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
+	start("read objects", func() error { return a.source.Run(ctx, a.box) })
+	start("sync", func() error { a.loop(ctx, s); return nil })
+	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
+	running.Wait()
+	klog.FromContext(ctx).Info("Stopped; the rules stay in force")
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// newSyncer opens what it takes to talk to the kernel.
+func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
+	cc, err := compiler.New(a.cfg.Compiler)
+	if err != nil {
+		return nil, fmt.Errorf("configure compiler: %w", err)
+	}
+	left, err := readLeftover(a.ns, a.cfg.Compiler.Mark)
+	if err != nil {
+		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
+	}
+	s := &syncer{
+		cfg: &a.cfg, box: a.box, status: a.status, metrics: a.metrics,
+		tables:   a.cfg.Transactor,
+		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
+		compiler: cc, replace: true, ns: a.ns,
+		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
+		invalid: map[eventKey]bool{}, objects: map[EventKind]map[types.NamespacedName]struct{}{},
+	}
+	if s.tables == nil {
+		s.tables = NewTransactor(a.ns)
+	}
+	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
+	s.guards = newGuards(s)
+	s.inherit(ctx, left)
+	if err := s.open(a); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// inherit takes up what an earlier agent left.
+func (s *syncer) inherit(ctx context.Context, left leftover) {
+	if !left.table {
+		if s.cfg.Grace > 0 {
+			s.graceEnds = s.cfg.Clock.Now().Add(s.cfg.Grace)
+		}
+		return
+	}
+	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", left.epoch)
+	s.guards.Inherit(left.guards)
+	if left.epoch != 0 {
+		s.epochs.Inherit(left.epoch)
+		return
+	}
+	// Whatever value it writes, the connections that bear it can only be told
+	// once it has gone.
+	s.twice = true
+}
+
+func (s *syncer) open(a *Agent) error {
+	socket, err := openSocket(a.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	s.links = newLinks(socket, a.cfg.PodInterfaces)
+	if err := socket.strict(); err != nil {
+		return err
+	}
+	if s.watch, err = newLinkWatch(a.ns, a.rouse); err != nil {
+		return err
+	}
+	s.drift, err = newDrift(a.ns, a.rouse)
+	return err
+}
+
+func (s *syncer) close() {
+	if s.links != nil {
+		s.links.socket.close()
+	}
+	if s.watch != nil {
+		s.watch.socket.Close()
+	}
+	if s.drift != nil {
+		s.drift.close()
+	}
+}
+
+// Settle returns when everything that was delivered before the call is in the
+// kernel, with the interfaces as they were at the time of the call.
+func (a *Agent) Settle(ctx context.Context) error {
+	return a.status.wait(ctx, a.box.ask())
+}
+
+// Status returns a snapshot.
+func (a *Agent) Status() Status {
+	s := a.status.read()
+	s.SourceErrors = a.box.reports()
+	s.Unresolved, s.Conflicts = maps.Clone(s.Unresolved), maps.Clone(s.Conflicts)
+	return s
+}
+
+// Ready is nil if all of the source's policies are enforced, and otherwise
+// says why not.
+func (a *Agent) Ready() error { return a.Status().Ready() }
+
+// stuckAfter is when a round of the sync loop counts as hanging.
+const stuckAfter = 2*transactionTimeout + time.Minute
+
+// Alive is nil unless the sync loop hangs.
+func (a *Agent) Alive() error {
+	if since := a.cfg.Clock.Now().Sub(time.Unix(0, a.heard.Load())); a.busy.Load() && since > stuckAfter {
+		return fmt.Errorf("a sync has been running for %v", since.Round(time.Second))
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package enforcer
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// Config is what the operator decides about an agent. The zero value becomes
+// usable by Defaults.
+type Config struct {
+	// Node is the name of the Node whose Pods are enforced; empty: every Pod
+	// is local.
+	Node string
+	// Compiler configures the ruleset.
+	Compiler compiler.Config
+	// PodInterfaces are patterns (as of path.Match) of interfaces that carry
+	// Pods, besides those that are found.
+	PodInterfaces []string
+	// MinInterval is the least time from one sync to the next. A change after
+	// a quiet time is never held back.
+	MinInterval time.Duration
+	// Grace is how long after a first install TCP connections that are met
+	// mid-stream are judged as new ones, rather than reset.
+	Grace time.Duration
+	// KeepBridgeNetfilter leaves bridge-nf-call-iptables and its IPv6 twin as
+	// they are: they are only checked.
+	KeepBridgeNetfilter bool
+	// HealthAddress serves /healthz, /readyz and /metrics; empty: none.
+	HealthAddress string
+
+	// RetryMin and RetryMax bound the pause after a failed sync.
+	RetryMin, RetryMax time.Duration
+	// AuditInterval is how often what has no notifications is looked at:
+	// sysctls, other programs' tables, conflicts of addresses.
+	AuditInterval time.Duration
+	// Clock is for tests.
+	Clock clock.WithTicker
+	// Transactor changes nftables; nil: nft in the agent's namespace.
+	Transactor Transactor
+}
+
+// Defaults fills in what is not set.
+func (c *Config) Defaults() {
+	if c.Compiler.Mark.Mask == 0 {
+		c.Compiler.Mark.Mask = compiler.DefaultMask
+	}
+	orDefault(&c.MinInterval, 50*time.Millisecond)
+	orDefault(&c.Grace, time.Minute)
+	orDefault(&c.RetryMin, 100*time.Millisecond)
+	orDefault(&c.RetryMax, 30*time.Second)
+	orDefault(&c.AuditInterval, 10*time.Second)
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+}
+
+// orDefault leaves negative durations for those that mean "none" by them.
+func orDefault(d *time.Duration, v time.Duration) {
+	if *d == 0 {
+		*d = v
+	}
+}
+
+// Validate names everything that is wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	if err := c.Compiler.Mark.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	for _, p := range c.PodInterfaces {
+		if _, err := path.Match(p, ""); err != nil {
+			errs = append(errs, fmt.Errorf("pod interface pattern %q: %w", p, err))
+		}
+	}
+	if c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
+		errs = append(errs, fmt.Errorf("retry from %v to %v: must be positive and rising", c.RetryMin, c.RetryMax))
+	}
+	if c.AuditInterval <= 0 {
+		errs = append(errs, fmt.Errorf("audit interval %v: must be positive", c.AuditInterval))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,127 @@
+package enforcer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// conntrack reads and clears the marks of the connections in a namespace.
+type conntrack struct {
+	ns Netns
+}
+
+// ctaMarkMask is CTA_MARK_MASK of linux/netfilter/nfnetlink_conntrack.h.
+const ctaMarkMask = 21
+
+const (
+	ctGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | nl.IPCTNL_MSG_CT_GET
+	ctNew = unix.NFNL_SUBSYS_CTNETLINK<<8 | nl.IPCTNL_MSG_CT_NEW
+)
+
+// connection is what it takes to change the mark of a conntrack entry.
+type connection struct {
+	family uint8
+	mark   uint32
+	// key are the attributes that name the entry: original tuple and zone.
+	key []byte
+}
+
+// Marks counts the connections of both families by what mask leaves of their
+// marks. It is all of them or an error.
+func (c conntrack) Marks(ctx context.Context, mask uint32) (map[uint32]int, error) {
+	var marks map[uint32]int
+	err := c.dump(ctx, func() { marks = map[uint32]int{} }, func(msg []byte) {
+		marks[ctMark(msg)&mask]++
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dump conntrack: %w", err)
+	}
+	return marks, nil
+}
+
+// Clear removes the bits of mask from the marks of all connections of which
+// stale approves. Connections that end meanwhile do not matter.
+func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint32) bool) (int, error) {
+	var found []connection
+	err := c.dump(ctx, func() { found = nil }, func(msg []byte) {
+		if mark := ctMark(msg); mark&mask != 0 && stale(mark) {
+			found = append(found, connectionOf(msg, mark))
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("dump conntrack: %w", err)
+	}
+	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return 0, err
+	}
+	defer socket.close()
+	for i, conn := range found {
+		if err := ctx.Err(); err != nil {
+			return i, err
+		}
+		if err := clearMark(socket, conn, mask); err != nil && !errors.Is(err, unix.ENOENT) {
+			return i, fmt.Errorf("clear conntrack mark: %w", err)
+		}
+	}
+	return len(found), nil
+}
+
+func clearMark(socket *nlSocket, conn connection, mask uint32) error {
+	req := socket.request(ctNew, unix.NLM_F_ACK)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: conn.family, Version: nl.NFNETLINK_V0})
+	// The kernel computes mark & ~MASK ^ MARK, so nobody else's bits change
+	// even if the mark was rewritten since the dump.
+	req.AddData(nl.NewRtAttr(nl.CTA_MARK, nl.BEUint32Attr(0)))
+	req.AddData(nl.NewRtAttr(ctaMarkMask, nl.BEUint32Attr(mask)))
+	req.AddRawData(conn.key)
+	return socket.each(req, func([]byte) {})
+}
+
+// dump walks all connections; reset is called before each try.
+func (c conntrack) dump(ctx context.Context, reset func(), f func(msg []byte)) error {
+	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return err
+	}
+	defer socket.close()
+	for range dumpTries {
+		if err = ctx.Err(); err != nil {
+			return err
+		}
+		reset()
+		req := socket.request(ctGet, unix.NLM_F_DUMP)
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
+		if err = socket.each(req, f); err == nil || !dumpAgain(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func ctMark(msg []byte) uint32 {
+	if len(msg) < nl.SizeofNfgenmsg {
+		return 0
+	}
+	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
+		if a.kind == nl.CTA_MARK && len(a.value) == 4 {
+			return binary.BigEndian.Uint32(a.value)
+		}
+	}
+	return 0
+}
+
+func connectionOf(msg []byte, mark uint32) connection {
+	conn := connection{family: msg[0], mark: mark}
+	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
+		if a.kind == nl.CTA_TUPLE_ORIG || a.kind == nl.CTA_ZONE {
+			conn.key = append(conn.key, a.raw...)
+		}
+	}
+	return conn
+}

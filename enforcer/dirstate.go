@@ -1,0 +1,235 @@
+package enforcer
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-net/sluice/policy/manifest"
+)
+
+// dirState is what the files of a DirSource said, each when it was last whole.
+type dirState struct {
+	files map[string]*dirFile
+	// broken says of each file that is not in force as it stands why not.
+	broken, reported map[string]error
+	objects          map[eventKey]Event
+}
+
+// dirFile is one manifest.
+type dirFile struct {
+	stamp stamp
+	// good is the content in force, nil if it has never been whole.
+	good []byte
+	// seen is the content that was read last: good, or a broken one.
+	seen []byte
+	// emptied is when the file was first found empty after it had content.
+	emptied time.Time
+}
+
+// stamp tells two states of a file apart without reading it.
+type stamp struct {
+	inode, size int64
+	modified    time.Time
+}
+
+// emptyFor is how long a file must stay empty to count as emptied on purpose,
+// rather than as being written.
+const emptyFor = time.Second
+
+// update reads the files that changed and returns what that changes. changed
+// names paths that were said to have changed, nil if all may have.
+func (s *dirState) update(paths []string, changed map[string]bool) []Event {
+	if s.files == nil {
+		s.files = map[string]*dirFile{}
+	}
+	s.broken = map[string]error{}
+	fresh := s.read(paths, changed)
+	for path := range s.files {
+		if !slices.Contains(paths, path) {
+			delete(s.files, path)
+		}
+	}
+	objects := s.combine(fresh)
+	events := s.diff(objects)
+	s.objects = objects
+	return events
+}
+
+// empty reports whether some file waits to be filled.
+func (s *dirState) empty() bool {
+	for _, f := range s.files {
+		if !f.emptied.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// read returns the paths whose content is not what is in force.
+func (s *dirState) read(paths []string, changed map[string]bool) []string {
+	var fresh []string
+	for _, path := range paths {
+		f := s.files[path]
+		if f == nil {
+			f = &dirFile{}
+			s.files[path] = f
+		}
+		now, err := stampOf(path)
+		if err == nil && (f.seen == nil || changed == nil || changed[path] || now != f.stamp || !f.emptied.IsZero()) {
+			err = f.read(path)
+		}
+		if err != nil {
+			s.broken[path] = err
+			continue
+		}
+		f.stamp = now
+		if f.good == nil || !slices.Equal(f.good, f.seen) {
+			fresh = append(fresh, path)
+		}
+	}
+	return fresh
+}
+
+func stampOf(path string) (stamp, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}, err
+	}
+	out := stamp{size: info.Size(), modified: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		out.inode = int64(sys.Ino)
+	}
+	return out, nil
+}
+
+func (f *dirFile) read(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	if len(data) > 0 || len(f.good) == 0 {
+		f.seen, f.emptied = data, time.Time{}
+		return nil
+	}
+	if f.emptied.IsZero() {
+		f.emptied = time.Now()
+	}
+	if time.Since(f.emptied) >= emptyFor {
+		f.seen, f.emptied = data, time.Time{}
+	}
+	return nil
+}
+
+// combine makes one set of objects of all files, with the fresh content of
+// those that are whole.
+func (s *dirState) combine(fresh []string) map[eventKey]Event {
+	set, problems := s.load(fresh)
+	blamed := faults(problems)
+	for path, err := range blamed {
+		if slices.Contains(fresh, path) {
+			s.broken[path] = err
+		}
+	}
+	whole := slices.DeleteFunc(slices.Clone(fresh), func(path string) bool { return s.broken[path] != nil })
+	if len(whole) < len(fresh) {
+		set, problems = s.load(whole)
+		blamed = faults(problems)
+	}
+	if len(blamed) > 0 {
+		// Files that are whole but contradict one another, such as by naming the
+		// same object. Which is right cannot be known: none of the new ones is
+		// taken.
+		for path, err := range blamed {
+			s.broken[path] = err
+		}
+		for _, path := range whole {
+			if s.broken[path] == nil {
+				s.broken[path] = errors.New("not taken because it contradicts another file")
+			}
+		}
+		whole = nil
+		set, _ = s.load(nil)
+	}
+	for _, path := range whole {
+		s.files[path].good = s.files[path].seen
+	}
+	return objectsOf(set)
+}
+
+// load reads the last seen content of some files and the good one of the rest.
+func (s *dirState) load(fresh []string) (manifest.Set, []manifest.Problem) {
+	var loader manifest.Loader
+	paths := make([]string, 0, len(s.files))
+	for path := range s.files {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		switch f := s.files[path]; {
+		case slices.Contains(fresh, path):
+			loader.Add(path, f.seen)
+		case f.good != nil:
+			loader.Add(path, f.good)
+		}
+	}
+	return loader.Finish()
+}
+
+// faults are the errors, not the notices, by file.
+func faults(problems []manifest.Problem) map[string]error {
+	out := map[string]error{}
+	for _, p := range problems {
+		if p.Notice {
+			continue
+		}
+		path := p.Source
+		if colon := strings.LastIndexByte(path, ':'); colon >= 0 {
+			path = path[:colon]
+		}
+		out[path] = errors.Join(out[path], errors.New(p.String()))
+	}
+	return out
+}
+
+func objectsOf(set manifest.Set) map[eventKey]Event {
+	out := map[eventKey]Event{}
+	add := func(object any) {
+		// The loader only makes kinds that eventOf knows.
+		if e, err := eventOf(object, false); err == nil {
+			out[eventKey{e.Kind, e.Name}] = e
+		}
+	}
+	for _, o := range set.Namespaces {
+		add(o)
+	}
+	for _, o := range set.Pods {
+		add(o)
+	}
+	for _, o := range set.Policies {
+		add(o)
+	}
+	return out
+}
+
+// diff is what leads from the objects in force to others.
+func (s *dirState) diff(objects map[eventKey]Event) []Event {
+	var out []Event
+	for key := range s.objects {
+		if _, still := objects[key]; !still {
+			out = append(out, Event{Kind: key.kind, Name: key.name, Deleted: true})
+		}
+	}
+	for key, e := range objects {
+		if old, ok := s.objects[key]; !ok || !sameEvent(old, e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,200 @@
+package enforcer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// drift notices when others change our tables. The kernel announces every
+// transaction with the number of the generation that it makes; those that touch
+// our tables and are none of ours are drift.
+type drift struct {
+	notices *nl.NetlinkSocket
+	query   *nlSocket
+	wake    func()
+
+	mu sync.Mutex
+	// touched: the messages of the transaction that is being read name one of
+	// our tables.
+	touched bool
+	// strange are generations that touched our tables and are not matched with
+	// a window yet.
+	strange []uint32
+	// windows are those of our transactions, oldest first.
+	windows []window
+	// open: one of our transactions runs.
+	open bool
+	// lost: notices were lost while no transaction of ours could be why.
+	lost bool
+}
+
+// window is when one of our transactions ran: it made one of the generations
+// after before, up to after.
+type window struct {
+	before, after uint32
+	matched       bool
+}
+
+// maxWindows is how many transactions' notices may be under way.
+const maxWindows = 256
+
+func newDrift(ns Netns, wake func()) (*drift, error) {
+	d := &drift{wake: wake}
+	err := ns.Do(func() error {
+		var err error
+		d.notices, err = nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+		if err != nil {
+			return fmt.Errorf("watch nftables: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Our own replacement of a large table is announced to us, too.
+	_ = d.notices.SetReceiveBufferSize(4*notificationBuffer, true)
+	if d.query, err = openSocket(ns, unix.NETLINK_NETFILTER); err != nil {
+		d.notices.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// Run reads notices until the context ends.
+func (d *drift) Run(ctx context.Context) {
+	receive(ctx, d.notices, d.take, d.overrun, func() {
+		if d.Due() {
+			d.wake()
+		}
+	})
+}
+
+func (d *drift) overrun() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.touched = false
+	d.lost = d.lost || !d.open
+}
+
+func (d *drift) take(kind uint16, data []byte) {
+	if kind>>8 != unix.NFNL_SUBSYS_NFTABLES || len(data) < nl.SizeofNfgenmsg {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if kind&0xff != unix.NFT_MSG_NEWGEN {
+		d.touched = d.touched || namesOurs(data)
+		return
+	}
+	if d.touched {
+		d.strange = append(d.strange, generationOf(data))
+	}
+	d.touched = false
+}
+
+// namesOurs reports whether a message is about one of our tables: in all kinds
+// of messages the first attribute is the table's name.
+func namesOurs(data []byte) bool {
+	if family := data[0]; family != unix.NFPROTO_INET && family != unix.NFPROTO_NETDEV {
+		return false
+	}
+	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.kind == unix.NFTA_TABLE_NAME {
+			return string(bytes.TrimRight(a.value, "\x00")) == compiler.TableName
+		}
+	}
+	return false
+}
+
+func generationOf(data []byte) uint32 {
+	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.kind == unix.NFTA_GEN_ID && len(a.value) == 4 {
+			return binary.BigEndian.Uint32(a.value)
+		}
+	}
+	return 0
+}
+
+// generation asks for the current one.
+func (d *drift) generation() (uint32, error) {
+	req := d.query.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
+	var out uint32
+	err := d.query.each(req, func(msg []byte) { out = generationOf(msg) })
+	if err != nil {
+		return 0, fmt.Errorf("ask for the nftables generation: %w", err)
+	}
+	return out, nil
+}
+
+// Ours runs one of our transactions, and tells its notice from others'.
+func (d *drift) Ours(transact func() error) error {
+	before, errBefore := d.generation()
+	d.mu.Lock()
+	d.open = true
+	d.mu.Unlock()
+	err := transact()
+	after, errAfter := d.generation()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = false
+	if errBefore != nil || errAfter != nil {
+		d.lost = true
+		return err
+	}
+	if err == nil {
+		d.windows = append(d.windows, window{before: before, after: after})
+		d.windows = d.windows[max(0, len(d.windows)-maxWindows):]
+	}
+	return err
+}
+
+// Due reports whether there is something to check.
+func (d *drift) Due() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.open && (d.lost || len(d.strange) > 0)
+}
+
+// Check reports whether someone else touched our tables since it was last
+// asked, or may have.
+func (d *drift) Check() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open {
+		return false
+	}
+	foreign := d.lost
+	for _, g := range d.strange {
+		foreign = !d.match(g) || foreign
+	}
+	d.strange, d.lost = d.strange[:0], false
+	return foreign
+}
+
+// match finds the window of a generation. Each explains one: a second one
+// within it was somebody else's.
+func (d *drift) match(generation uint32) bool {
+	for i := range d.windows {
+		w := &d.windows[i]
+		// The difference is what counts: generations wrap around.
+		if !w.matched && generation-w.before-1 < w.after-w.before {
+			w.matched = true
+			return true
+		}
+	}
+	return false
+}
+
+func (d *drift) close() {
+	d.notices.Close()
+	d.query.close()
+}

@@ -1,0 +1,173 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// markTable is the conntrack table as far as its marks go.
+type markTable interface {
+	Marks(ctx context.Context, mask uint32) (map[uint32]int, error)
+	Clear(ctx context.Context, mask uint32, stale func(mark uint32) bool) (int, error)
+}
+
+const (
+	// inFlight is how long after a value was retired a packet that was judged
+	// under it may still write it to a mark.
+	inFlight = 5 * time.Second
+	// lowWater is how many values are left when a new dump is made, out of the
+	// way of any change.
+	lowWater = 16
+)
+
+// epochs issues values of the policy generation. A packet passes unjudged if
+// its connection's mark bears the current value, so a value must never be
+// issued while any connection still bears it from an earlier use.
+type epochs struct {
+	layout compiler.MarkLayout
+	table  markTable
+	clock  clock.PassiveClock
+
+	// live are the values that the kernel may be writing: the committed one, and
+	// those of commits that failed since, for who knows how far they came.
+	live map[uint32]bool
+	// free are values that no connection bore at the last dump. They stay free:
+	// only we write values.
+	free    []uint32
+	retired map[uint32]time.Time
+	// issued are all values that we wrote or found at the start.
+	issued map[uint32]bool
+	// foreign counts connections with values that we never issued.
+	foreign func(n int)
+}
+
+func newEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock, foreign func(int)) *epochs {
+	return &epochs{
+		layout: layout, table: table, clock: c, foreign: foreign,
+		live: map[uint32]bool{}, retired: map[uint32]time.Time{},
+	}
+}
+
+// Inherit names the value that the kernel's ruleset writes at the start, so
+// that it is not issued anew.
+func (e *epochs) Inherit(value uint32) { e.live[value] = true }
+
+// Next issues a value for the next commit.
+func (e *epochs) Next(ctx context.Context) (uint32, error) {
+	if len(e.free) == 0 {
+		if err := e.Refill(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if len(e.free) == 0 {
+		if err := e.reclaim(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if len(e.free) == 0 {
+		return 0, fmt.Errorf("find a free epoch: all %d values are in use or were a moment ago", e.layout.Epochs()-1)
+	}
+	value := e.free[len(e.free)-1]
+	e.free = e.free[:len(e.free)-1]
+	e.live[value] = true
+	e.issued[value] = true
+	return value, nil
+}
+
+// Committed says that the kernel writes value now, and no other any more.
+func (e *epochs) Committed(value uint32) {
+	now := e.clock.Now()
+	for v := range e.live {
+		if v != value {
+			e.retired[v] = now
+		}
+	}
+	e.live = map[uint32]bool{value: true}
+}
+
+// Forget makes Next look at the kernel again.
+func (e *epochs) Forget() { e.free = nil }
+
+// Low reports whether a Refill is due.
+func (e *epochs) Low() bool { return len(e.free) < lowWater && e.layout.Epochs() > 2*lowWater }
+
+// Refill looks in the kernel which values are free, in random order, so that a
+// restarted agent does not walk in its forerunner's steps.
+func (e *epochs) Refill(ctx context.Context) error {
+	// The time is taken before the dump: what is retired during it is not free.
+	now := e.clock.Now()
+	marks, err := e.table.Marks(ctx, e.epochBits())
+	if err != nil {
+		return err
+	}
+	used := e.valuesIn(marks)
+	e.audit(ctx, used)
+	e.free = e.free[:0]
+	for value := uint32(1); value < e.layout.Epochs(); value++ {
+		if _, inUse := used[value]; inUse || e.live[value] {
+			continue
+		}
+		if at, ok := e.retired[value]; ok && now.Sub(at) < inFlight {
+			continue
+		}
+		delete(e.retired, value)
+		e.free = append(e.free, value)
+	}
+	rand.Shuffle(len(e.free), func(i, j int) { e.free[i], e.free[j] = e.free[j], e.free[i] })
+	return nil
+}
+
+// reclaim takes stale values from the connections that bear them: these are
+// judged with their next packet anyway.
+func (e *epochs) reclaim(ctx context.Context) error {
+	n, err := e.table.Clear(ctx, e.epochBits(), func(mark uint32) bool {
+		return !e.live[e.layout.Decode(mark)]
+	})
+	if err != nil {
+		return err
+	}
+	klog.FromContext(ctx).V(2).Info("Cleared stale epochs from connections", "connections", n)
+	return e.Refill(ctx)
+}
+
+func (e *epochs) epochBits() uint32 { return e.layout.Mask &^ e.layout.Denied() }
+
+func (e *epochs) valuesIn(marks map[uint32]int) map[uint32]int {
+	used := make(map[uint32]int, len(marks))
+	for mark, n := range marks {
+		if value := e.layout.Decode(mark); value != 0 {
+			used[value] += n
+		}
+	}
+	return used
+}
+
+// audit looks for values that only another program can have written. The first
+// dump tells what the last agent left.
+func (e *epochs) audit(ctx context.Context, used map[uint32]int) {
+	if e.issued == nil {
+		e.issued = map[uint32]bool{}
+		for value := range e.live {
+			e.issued[value] = true
+		}
+		for value := range used {
+			e.issued[value] = true
+		}
+		return
+	}
+	for value, n := range used {
+		if e.issued[value] {
+			continue
+		}
+		e.foreign(n)
+		klog.FromContext(ctx).V(2).Info("Connections bear an epoch that was never issued: does another program write these bits of the conntrack mark?",
+			"epoch", value, "mark", fmt.Sprintf("%#x", e.layout.Encode(value)), "connections", n)
+	}
+}

@@ -1,0 +1,73 @@
+package enforcer
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	syncDuration     prometheus.Histogram
+	syncFailures     prometheus.Counter
+	eventToKernel    prometheus.Histogram
+	fullReplacements prometheus.Counter
+	objects          *prometheus.GaugeVec
+	epoch            prometheus.Gauge
+	foreignMarks     prometheus.Counter
+	driftRepairs     prometheus.Counter
+	guardFailures    prometheus.Counter
+	unresolved       prometheus.Gauge
+	conflicts        prometheus.Gauge
+	invalid          *prometheus.GaugeVec
+	ready            prometheus.Gauge
+}
+
+// syncBuckets reach from an idle node's single change to a cold start.
+var syncBuckets = prometheus.ExponentialBuckets(0.001, 2, 15)
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_" + name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_" + name, Help: help})
+	}
+	gauges := func(name, help, label string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_" + name, Help: help}, []string{label})
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_" + name, Help: help, Buckets: syncBuckets})
+	}
+	m := &metrics{
+		syncDuration:     histogram("sync_duration_seconds", "How long bringing changes into the kernel took."),
+		syncFailures:     counter("sync_failures_total", "Syncs that failed and were retried."),
+		eventToKernel:    histogram("event_to_kernel_seconds", "From the oldest event of a sync until the kernel enforced it."),
+		fullReplacements: counter("full_replacements_total", "Syncs that replaced the whole table."),
+		objects:          gauges("objects", "Objects known, by kind.", "kind"),
+		epoch:            gauge("epoch", "The policy generation that connections are judged under."),
+		foreignMarks:     counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
+		driftRepairs:     counter("drift_repairs_total", "Times that others changed our tables and they were replaced."),
+		guardFailures:    counter("guard_failures_total", "Guards of Pod interfaces that could not be changed."),
+		unresolved:       gauge("unresolved_interfaces", "Addresses of local Pods whose interface is not fully known."),
+		conflicts:        gauge("address_conflicts", "Addresses of local Pods that another interface claims."),
+		invalid:          gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
+		ready:            gauge("ready", "1 while the agent is ready."),
+	}
+	for _, c := range []prometheus.Collector{
+		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.objects, m.epoch, m.foreignMarks,
+		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) setReady(err error) {
+	if err == nil {
+		m.ready.Set(1)
+	} else {
+		m.ready.Set(0)
+	}
+}

@@ -1,0 +1,76 @@
+package enforcer
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// EventKind says what an event is about.
+type EventKind uint8
+
+const (
+	PodEvent EventKind = iota
+	NamespaceEvent
+	PolicyEvent
+	NodeEvent
+)
+
+// Event is the new state of one object. Only the latest event of an object
+// matters, and events of different objects may come in any order.
+type Event struct {
+	Kind EventKind
+	// Name of the object. Namespaces and Nodes have no Namespace in it.
+	Name types.NamespacedName
+	// Deleted: the object is gone, and the rest is not set.
+	Deleted bool
+	Pod     *policy.Pod
+	// Labels are a Namespace's.
+	Labels map[string]string
+	Policy *networkingv1.NetworkPolicy
+	// Invalid says what of the object is unusable; the rest counts.
+	Invalid error
+	// PodCIDRs are the agent's own Node's.
+	PodCIDRs []netip.Prefix
+}
+
+// Sink takes what a source has. It never blocks for long, and its methods may
+// be called from any goroutine.
+type Sink interface {
+	// Deliver hands over events. Those of one call take effect together.
+	Deliver(events ...Event)
+	// Synced says that all that existed when the source started has been
+	// delivered. Until then nothing is enforced, and what an earlier agent
+	// left in the kernel stays.
+	Synced()
+	// Report tells of trouble with a part of the source, such as a file; nil
+	// says that it is over. The agent is not ready while there is any.
+	Report(part string, err error)
+}
+
+// Source is where objects come from. Run delivers until the context ends, and
+// fails only when it can deliver no more.
+type Source interface {
+	Run(ctx context.Context, sink Sink) error
+}
+
+// sameEvent reports whether two events say the same of an object.
+func sameEvent(a, b Event) bool {
+	return a.Kind == b.Kind && a.Deleted == b.Deleted && errorText(a.Invalid) == errorText(b.Invalid) &&
+		reflect.DeepEqual(a.Pod, b.Pod) && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.PodCIDRs, b.PodCIDRs) &&
+		reflect.DeepEqual(a.Policy, b.Policy)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

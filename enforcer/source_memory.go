@@ -1,0 +1,112 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// MemorySource is fed by its program: for tests, demonstrations and
+// verification. The zero value is ready for use.
+type MemorySource struct {
+	mu      sync.Mutex
+	objects map[eventKey]Event
+	sink    Sink
+}
+
+// Set adds or replaces Pods, Namespaces, NetworkPolicies and the Node. Those of
+// one call take effect together, and none of them if one has another type.
+func (s *MemorySource) Set(objects ...any) error {
+	return s.change(objects, false)
+}
+
+// Delete removes objects; of each only kind and name matter.
+func (s *MemorySource) Delete(objects ...any) error {
+	return s.change(objects, true)
+}
+
+func (s *MemorySource) change(objects []any, deleted bool) error {
+	events := make([]Event, 0, len(objects))
+	for _, o := range objects {
+		e, err := eventOf(o, deleted)
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.objects == nil {
+		s.objects = map[eventKey]Event{}
+	}
+	for _, e := range events {
+		key := eventKey{e.Kind, e.Name}
+		if e.Deleted {
+			delete(s.objects, key)
+		} else {
+			s.objects[key] = e
+		}
+	}
+	if s.sink != nil {
+		s.sink.Deliver(events...)
+	}
+	return nil
+}
+
+// Run delivers what is there and then what changes. One agent at a time can
+// run on a MemorySource.
+func (s *MemorySource) Run(ctx context.Context, sink Sink) error {
+	s.mu.Lock()
+	if s.sink != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("run memory source: it runs already")
+	}
+	s.sink = sink
+	sink.Deliver(slices.Collect(maps.Values(s.objects))...)
+	sink.Synced()
+	s.mu.Unlock()
+
+	<-ctx.Done()
+
+	s.mu.Lock()
+	s.sink = nil
+	s.mu.Unlock()
+	return nil
+}
+
+// eventOf makes the event of an object of the Kubernetes API.
+func eventOf(object any, deleted bool) (Event, error) {
+	switch o := object.(type) {
+	case *corev1.Pod:
+		e := Event{Kind: PodEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted}
+		if deleted {
+			return e, nil
+		}
+		e.Pod, e.Invalid = policy.PodFromAPI(o)
+		return e, nil
+	case *corev1.Namespace:
+		return Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted, Labels: o.Labels}, nil
+	case *networkingv1.NetworkPolicy:
+		e := Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted}
+		if !deleted {
+			e.Policy = o.DeepCopy() // the caller may go on changing it
+			e.Policy.ManagedFields = nil
+		}
+		return e, nil
+	case *corev1.Node:
+		e := Event{Kind: NodeEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted}
+		if !deleted {
+			e.PodCIDRs, e.Invalid = podCIDRs(o)
+		}
+		return e, nil
+	}
+	return Event{}, fmt.Errorf("use %T as an object: only Pods, Namespaces, NetworkPolicies and Nodes are known", object)
+}

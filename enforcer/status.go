@@ -1,0 +1,148 @@
+package enforcer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Status is what an agent can say of itself.
+type Status struct {
+	// Synced: the source has delivered all that was there at the start.
+	Synced bool
+	// Enforcing: the kernel enforces what the source delivered, apart from what
+	// the other fields name.
+	Enforcing bool
+	// Epoch is the policy generation that connections are judged under.
+	Epoch uint32
+	// LastSync is when the kernel was last changed or found to need no change.
+	LastSync time.Time
+	// SyncError is why the last sync failed, nil if it did not.
+	SyncError error
+	// BridgeError is why traffic between Pods of a bridge is out of reach.
+	BridgeError error
+	// SourceErrors are troubles with parts of the source.
+	SourceErrors map[string]error
+	// Unresolved are addresses of local Pods whose interface, or the port of
+	// whose bridge, is not known, with the reason.
+	Unresolved map[netip.Addr]string
+	// Conflicts are addresses of local Pods with the interfaces that claim
+	// them, too.
+	Conflicts map[netip.Addr]string
+	// Warnings are about other programs that get in the way.
+	Warnings []Warning
+}
+
+// ErrNotSynced is in what Ready returns before the source has delivered all.
+var ErrNotSynced = errors.New("waiting for all objects to be delivered")
+
+// Ready is nil if everything works, and otherwise says what does not.
+func (s Status) Ready() error {
+	var errs []error
+	switch {
+	case !s.Synced:
+		errs = append(errs, ErrNotSynced)
+	case s.SyncError != nil:
+		errs = append(errs, fmt.Errorf("last sync failed: %w", s.SyncError))
+	case !s.Enforcing:
+		errs = append(errs, errors.New("the first sync is under way"))
+	}
+	if s.BridgeError != nil {
+		errs = append(errs, s.BridgeError)
+	}
+	for _, part := range slices.Sorted(maps.Keys(s.SourceErrors)) {
+		errs = append(errs, fmt.Errorf("%s: %w", part, s.SourceErrors[part]))
+	}
+	return errors.Join(errs...)
+}
+
+// statusBoard is where the sync loop writes and everybody reads.
+type statusBoard struct {
+	mu     sync.Mutex
+	status Status
+	// doneSeq is the number of the last batch that is in the kernel.
+	doneSeq uint64
+	// changed is closed, and replaced, when doneSeq grows.
+	changed chan struct{}
+}
+
+func newStatusBoard() *statusBoard { return &statusBoard{changed: make(chan struct{})} }
+
+func (b *statusBoard) write(f func(*Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.status)
+}
+
+func (b *statusBoard) read() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status
+}
+
+func (b *statusBoard) setSynced() { b.write(func(s *Status) { s.Synced = true }) }
+
+func (b *statusBoard) setEnforcing(epoch uint32, at time.Time) {
+	b.write(func(s *Status) { s.Enforcing, s.Epoch, s.LastSync, s.SyncError = true, epoch, at, nil })
+}
+
+func (b *statusBoard) setSyncError(err error) { b.write(func(s *Status) { s.SyncError = err }) }
+
+func (b *statusBoard) setBridges(err error) { b.write(func(s *Status) { s.BridgeError = err }) }
+
+func (b *statusBoard) setLinks(l *links) {
+	unresolved, conflicts := l.Unresolved(), maps.Clone(l.conflicts)
+	b.write(func(s *Status) { s.Unresolved, s.Conflicts = unresolved, conflicts })
+}
+
+// setWarnings returns those that are new.
+func (b *statusBoard) setWarnings(ws []Warning) []Warning {
+	slices.SortFunc(ws, func(x, y Warning) int {
+		return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Message, y.Message))
+	})
+	var fresh []Warning
+	b.write(func(s *Status) {
+		for _, w := range ws {
+			if !slices.Contains(s.Warnings, w) {
+				fresh = append(fresh, w)
+			}
+		}
+		s.Warnings = ws
+	})
+	return fresh
+}
+
+func (b *statusBoard) done(seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.doneSeq = seq
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// wait returns when the batch seq is in the kernel.
+func (b *statusBoard) wait(ctx context.Context, seq uint64) error {
+	for {
+		b.mu.Lock()
+		done, changed, status := b.doneSeq, b.changed, b.status
+		b.mu.Unlock()
+		if done >= seq {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err := status.SyncError
+			if !status.Synced {
+				err = ErrNotSynced
+			}
+			return fmt.Errorf("settle: %w", errors.Join(ctx.Err(), err))
+		}
+	}
+}

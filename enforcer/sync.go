@@ -1,0 +1,350 @@
+package enforcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/policy"
+)
+
+// syncer owns the index, the compiler and what is known of the kernel. Only the
+// sync loop's goroutine uses it.
+type syncer struct {
+	cfg      *Config
+	box      *mailbox
+	status   *statusBoard
+	metrics  *metrics
+	tables   Transactor
+	index    *policy.Index
+	compiler *compiler.Compiler
+	epochs   *epochs
+	links    *links
+	watch    *linkWatch
+	drift    *drift
+	bridges  bridgeNetfilter
+	guards   *guards
+	ns       Netns
+
+	// replace: the kernel's state is not known to be the compiler's, so the
+	// next sync brings all of it.
+	replace bool
+	// twice: the ruleset we found writes an unknown epoch, so the first
+	// replacement needs a second epoch, chosen when the old rules were gone.
+	twice bool
+	// recheck: the next sync looks for conflicts of addresses.
+	recheck bool
+	// graceEnds is zero outside the grace of a first install.
+	graceEnds time.Time
+	epoch     uint32
+	// oldest is when the oldest event came that is not in the kernel yet.
+	oldest  time.Time
+	invalid map[eventKey]bool
+	objects map[EventKind]map[types.NamespacedName]struct{}
+	synced  bool
+}
+
+// pieceSize is how many operations of Prepare and Cleanup make one transaction:
+// a giant one would stall forwarding and other programs' changes for its
+// length.
+const pieceSize = 5000
+
+// sync brings all that is known into the kernel. After a failure the kernel
+// still enforces what it did before, and the next sync replaces everything.
+func (s *syncer) sync(ctx context.Context) error {
+	started := s.cfg.Clock.Now()
+	b := s.box.take()
+	s.apply(ctx, b)
+	if !s.synced {
+		return nil
+	}
+	if s.drift.Check() && !s.replace {
+		klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them")
+		s.metrics.driftRepairs.Inc()
+		s.replace = true
+	}
+	plan, err := s.compile(ctx, b.settle || s.recheck)
+	if err == nil {
+		err = s.enforce(ctx, plan)
+	}
+	if err != nil {
+		s.replace = true
+		s.metrics.syncFailures.Inc()
+		return err
+	}
+	s.account(ctx, started, plan)
+	s.status.done(b.seq)
+	if s.epochs.Low() {
+		if err := s.epochs.Refill(ctx); err != nil {
+			klog.FromContext(ctx).Error(err, "Failed to look for free epochs")
+		}
+	}
+	return nil
+}
+
+// compile finds what has to change.
+func (s *syncer) compile(ctx context.Context, recheck bool) (compiler.Plan, error) {
+	changes := s.index.Changes()
+	for _, c := range changes.Subjects {
+		if c.Now == nil {
+			s.links.DeletePod(c.Pod)
+		} else {
+			s.links.SetPod(c.Now)
+		}
+	}
+	// The compiler must see every change that the index told of, whatever else
+	// fails: it is told only once.
+	err := s.resolve(ctx, recheck)
+	plan := s.compiler.Update(s.index, changes, s.links.Result())
+	if err != nil {
+		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
+	}
+	return plan, nil
+}
+
+func (s *syncer) resolve(ctx context.Context, recheck bool) error {
+	t := s.watch.Take()
+	if recheck {
+		t = touched{all: true}
+		s.recheck = false
+	}
+	err := s.links.Update(t)
+	if err == nil {
+		err = s.links.Resolve(ctx, recheck)
+	}
+	s.watch.curious.Store(s.links.Waiting())
+	s.status.setLinks(s.links)
+	return err
+}
+
+// enforce executes a plan, or replaces everything.
+func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
+	if err := s.ensureBridges(ctx); err != nil {
+		return err
+	}
+	if s.replace {
+		return s.replaceAll(ctx)
+	}
+	// The guards first: an address must be held to its veth before the main
+	// table trusts it. One that fails is retried on its own.
+	s.guards.Run(ctx, plan.Guards)
+	for piece := range pieces(plan.Prepare) {
+		if err := s.transact(ctx, piece); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
+	if err := s.commit(ctx, plan); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for piece := range pieces(plan.Cleanup) {
+		if err := s.transact(ctx, piece); err != nil {
+			return fmt.Errorf("clean up: %w", err)
+		}
+	}
+	return nil
+}
+
+// commit switches over, with a new epoch if connections must be judged anew.
+func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
+	ops := plan.Commit
+	epoch := s.epoch
+	graceOver := s.graceOver()
+	switch {
+	case plan.Narrows:
+		var err error
+		if epoch, err = s.epochs.Next(ctx); err != nil {
+			return err
+		}
+		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, s.inGrace())...)
+	case graceOver:
+		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, false)...)
+	}
+	if err := s.transact(ctx, ops); err != nil {
+		return err
+	}
+	s.adopted(ctx, epoch, graceOver)
+	return nil
+}
+
+// replaceAll brings the whole table in one transaction, so that the old rules
+// hold until the new ones do.
+func (s *syncer) replaceAll(ctx context.Context) error {
+	epoch, err := s.epochs.Next(ctx)
+	if err != nil {
+		return err
+	}
+	graceOver := s.graceOver()
+	s.compiler.SetEpoch(epoch, s.inGrace())
+	if err := s.transact(ctx, s.compiler.Replace()); err != nil {
+		return fmt.Errorf("replace all: %w", err)
+	}
+	s.adopted(ctx, epoch, graceOver)
+	s.metrics.fullReplacements.Inc()
+	if s.twice {
+		s.epochs.Forget()
+		if err := s.commit(ctx, compiler.Plan{Narrows: true}); err != nil {
+			return fmt.Errorf("replace the epoch: %w", err)
+		}
+		s.twice = false
+	}
+	s.replace = false
+	// The main table first: guards alone isolate nobody.
+	s.guards.Replace(ctx)
+	return nil
+}
+
+func (s *syncer) adopted(ctx context.Context, epoch uint32, graceOver bool) {
+	if epoch != s.epoch {
+		s.epoch = epoch
+		s.epochs.Committed(epoch)
+		s.metrics.epoch.Set(float64(epoch))
+	}
+	if graceOver {
+		s.graceEnds = time.Time{}
+		klog.FromContext(ctx).Info("The grace of the first install is over")
+	}
+}
+
+func (s *syncer) inGrace() bool {
+	return !s.graceEnds.IsZero() && s.cfg.Clock.Now().Before(s.graceEnds)
+}
+
+// graceOver: the grace ended and the kernel does not know it yet.
+func (s *syncer) graceOver() bool { return !s.graceEnds.IsZero() && !s.inGrace() }
+
+func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.InetFamily, ops) })
+}
+
+func (s *syncer) ensureBridges(ctx context.Context) error {
+	changed, err := s.bridges.Ensure(s.links.Bridges())
+	if changed {
+		klog.FromContext(ctx).Info("Switched on netfilter for bridged packets (bridge-nf-call-iptables and its IPv6 twin)")
+	}
+	// Without it what can be enforced still is: rules without the switch are
+	// better than neither.
+	s.status.setBridges(err)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Bridged Pods are out of reach of policies")
+	}
+	return nil
+}
+
+// pieces cuts operations in bounded transactions.
+func pieces(ops []compiler.Op) func(yield func([]compiler.Op) bool) {
+	return func(yield func([]compiler.Op) bool) {
+		for len(ops) > 0 {
+			n := min(len(ops), pieceSize)
+			if !yield(ops[:n]) {
+				return
+			}
+			ops = ops[n:]
+		}
+	}
+}
+
+// account records a sync that succeeded.
+func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.Plan) {
+	now := s.cfg.Clock.Now()
+	took := now.Sub(started)
+	s.metrics.syncDuration.Observe(took.Seconds())
+	if !s.oldest.IsZero() {
+		s.metrics.eventToKernel.Observe(now.Sub(s.oldest).Seconds())
+		s.oldest = time.Time{}
+	}
+	s.status.setEnforcing(s.epoch, now)
+	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
+		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.epoch)
+}
+
+// apply hands events to the index.
+func (s *syncer) apply(ctx context.Context, b batch) {
+	logger := klog.FromContext(ctx)
+	if !b.since.IsZero() && s.oldest.IsZero() {
+		s.oldest = b.since
+	}
+	for key, e := range b.events {
+		logger.V(4).Info("Event", "kind", key.kind, "name", key.name, "deleted", e.Deleted)
+		err := s.applyOne(e)
+		if err != nil {
+			logger.Error(err, "An object is partly unusable", "kind", key.kind, "name", key.name)
+			s.invalid[key] = true
+		} else {
+			delete(s.invalid, key)
+		}
+		s.count(e)
+	}
+	if b.synced && !s.synced {
+		s.synced = true
+		s.status.setSynced()
+		logger.Info("All objects were delivered", "pods", len(s.objects[PodEvent]),
+			"namespaces", len(s.objects[NamespaceEvent]), "policies", len(s.objects[PolicyEvent]))
+	}
+	if len(b.events) > 0 {
+		s.setObjectMetrics()
+	}
+}
+
+func (s *syncer) applyOne(e Event) error {
+	switch e.Kind {
+	case PodEvent:
+		if e.Deleted || e.Pod == nil {
+			s.index.DeletePod(e.Name)
+			return nil
+		}
+		s.index.SetPod(e.Pod)
+		return e.Invalid
+	case NamespaceEvent:
+		if e.Deleted {
+			s.index.DeleteNamespace(e.Name.Name)
+			return nil
+		}
+		s.index.SetNamespace(e.Name.Name, e.Labels)
+		return nil
+	case PolicyEvent:
+		if e.Deleted || e.Policy == nil {
+			s.index.DeletePolicy(e.Name)
+			return nil
+		}
+		return s.index.SetPolicy(e.Policy)
+	case NodeEvent:
+		if e.Name.Name == s.cfg.Node {
+			return errors.Join(e.Invalid, s.links.SetPodCIDRs(e.PodCIDRs))
+		}
+		return nil
+	}
+	return fmt.Errorf("apply event of unknown kind %d", e.Kind)
+}
+
+func (s *syncer) count(e Event) {
+	of := s.objects[e.Kind]
+	if of == nil {
+		of = map[types.NamespacedName]struct{}{}
+		s.objects[e.Kind] = of
+	}
+	if e.Deleted {
+		delete(of, e.Name)
+	} else {
+		of[e.Name] = struct{}{}
+	}
+}
+
+func (s *syncer) setObjectMetrics() {
+	invalid := map[EventKind]int{}
+	for key := range s.invalid {
+		invalid[key.kind]++
+	}
+	for kind, label := range map[EventKind]string{PodEvent: "Pod", NamespaceEvent: "Namespace", PolicyEvent: "NetworkPolicy"} {
+		s.metrics.objects.WithLabelValues(label).Set(float64(len(s.objects[kind])))
+		s.metrics.invalid.WithLabelValues(label).Set(float64(invalid[kind]))
+	}
+}
