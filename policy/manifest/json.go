@@ -1,0 +1,159 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// typeMeta says what an object is.
+type typeMeta struct {
+	APIVersion, Kind string
+}
+
+// mayBeYAML is up to what size a text that begins with a brace and is no JSON
+// is tried as YAML in flow style.
+const mayBeYAML = 1 << 20
+
+// addJSON reads the JSON values in text, one after the other. It reports
+// whether that is done with; otherwise nothing was added and text may be YAML.
+func (l *Loader) addJSON(at place, text []byte) bool {
+	for i := 0; ; i++ {
+		text, at = skipSpace(text, at)
+		if len(text) == 0 {
+			return true
+		}
+		value, err := scanObject(text)
+		if err != nil {
+			if i == 0 && len(text) <= mayBeYAML {
+				return false
+			}
+			l.jsonFault(at, text, err)
+			return true
+		}
+		l.addScanned(at, text[:value.end], value, 0)
+		at = at.after(text[:value.end])
+		text = text[value.end:]
+	}
+}
+
+// addValue adds one value that was YAML. A faulty one had keys that stand
+// twice.
+func (l *Loader) addValue(at place, text []byte, faulty bool) {
+	if bytes.Equal(text, []byte("null")) {
+		return
+	}
+	value, err := scanObject(text)
+	if err != nil {
+		l.fail(at, "", "", "the document is no object: it needs apiVersion, kind and metadata")
+		return
+	}
+	value.faulty = faulty
+	l.addScanned(at, text, value, 0)
+}
+
+func skipSpace(text []byte, at place) ([]byte, place) {
+	rest := bytes.TrimLeft(text, " \t\r\n")
+	return rest, at.after(text[:len(text)-len(rest)])
+}
+
+// jsonFault reports where a JSON value stops making sense.
+func (l *Loader) jsonFault(at place, text []byte, err error) {
+	offset := len(text)
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) && int(syntax.Offset) <= len(text) {
+		offset = int(syntax.Offset)
+	}
+	message := err.Error()
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		message = "it ends in the middle of a value: is the file cut off?"
+	}
+	l.fail(at.after(text[:offset]), "", "", "not valid JSON: "+message)
+}
+
+// scanned is the outline of a JSON object.
+type scanned struct {
+	typeMeta
+	// items are the bounds of the elements of "items".
+	items [][2]int
+	// badItems: "items" is there and no list.
+	badItems bool
+	end      int
+	// faulty: it had keys that stand twice, which are lost.
+	faulty bool
+}
+
+// scanObject finds the outline of the object that text begins with. It copies
+// no more than one item at a time.
+func scanObject(text []byte) (scanned, error) {
+	var s scanned
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if token, err := decoder.Token(); err != nil {
+		return s, err
+	} else if token != json.Delim('{') {
+		return s, errors.New("a value that is no object")
+	}
+	var raw json.RawMessage
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return s, err
+		}
+		key, _ := token.(string)
+		if start := valueAt(text, decoder); key == "items" && s.items == nil && start < len(text) && text[start] == '[' {
+			if s.items, err = scanItems(text, decoder, &raw); err != nil {
+				return s, err
+			}
+		} else if err := decoder.Decode(&raw); err != nil {
+			return s, err
+		} else if key == "items" {
+			s.badItems = s.items != nil || string(raw) != "null"
+		} else {
+			s.note(key, raw)
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return s, err
+	}
+	s.end = int(decoder.InputOffset())
+	return s, nil
+}
+
+// note takes down a field that says what an object is. Anything but a string
+// is kept as it is, for the message.
+func (t *typeMeta) note(key string, raw json.RawMessage) {
+	target := &t.Kind
+	switch key {
+	case "apiVersion":
+		target = &t.APIVersion
+	case "kind":
+	default:
+		return
+	}
+	if len(raw) > 0 && json.Unmarshal(raw, target) != nil {
+		*target = string(raw)
+	}
+}
+
+func scanItems(text []byte, decoder *json.Decoder, raw *json.RawMessage) ([][2]int, error) {
+	if _, err := decoder.Token(); err != nil {
+		return nil, err
+	}
+	items := [][2]int{}
+	for decoder.More() {
+		start := valueAt(text, decoder)
+		if err := decoder.Decode(raw); err != nil {
+			return nil, err
+		}
+		items = append(items, [2]int{start, int(decoder.InputOffset())})
+	}
+	_, err := decoder.Token()
+	return items, err
+}
+
+// valueAt is where the next value starts: the decoder's offset is the end of
+// the last.
+func valueAt(text []byte, decoder *json.Decoder) int {
+	offset := int(decoder.InputOffset())
+	return len(text) - len(bytes.TrimLeft(text[offset:], " \t\r\n:,"))
+}

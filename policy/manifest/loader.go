@@ -1,0 +1,104 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// Set is what the manifests hold, in their order, with defaults applied.
+type Set struct {
+	Pods       []*corev1.Pod
+	Namespaces []*corev1.Namespace
+	Policies   []*networkingv1.NetworkPolicy
+	Services   []*corev1.Service
+}
+
+// Loader gathers the objects of any number of sources. The zero value is ready.
+type Loader struct {
+	set      Set
+	problems []Problem
+	// seen is where each object was first found.
+	seen map[identity]place
+	// used is where each namespace was first named by an object.
+	used map[string]place
+	// unnamed counts policies without a name.
+	unnamed int
+}
+
+// identity is what makes two objects the same one.
+type identity struct{ kind, namespace, name string }
+
+func (i identity) String() string {
+	switch {
+	case i.name == "":
+		return i.kind
+	case i.namespace == "":
+		return i.kind + " " + i.name
+	}
+	return i.kind + " " + i.namespace + "/" + i.name
+}
+
+// Add reads the objects in data. The source is only for messages; a file name
+// is best. Add keeps no part of data.
+func (l *Loader) Add(source string, data []byte) {
+	start := place{source: source, line: 1}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		l.fail(start, "", "", "the file is UTF-16: save it as UTF-8")
+		return
+	}
+	for chunk := range documents(data) {
+		if !l.addChunk(start.below(chunk.skipped), chunk.text) {
+			return
+		}
+	}
+}
+
+// Finish returns what was added. Namespaces that objects name and nobody gave
+// are in the set too, with the one label that every namespace has.
+func (l *Loader) Finish() (Set, []Problem) {
+	l.sharedAddresses()
+	l.impliedNamespaces()
+	return l.set, l.problems
+}
+
+// largest is how large a single document may be, comments not counted. API
+// servers take requests of 3 MiB at most.
+const largest = 10 << 20
+
+// addChunk reads what stands between two document markers: one YAML document,
+// or any number of JSON values. It reports whether it is worth to go on.
+func (l *Loader) addChunk(at place, text []byte) bool {
+	// A marker alone, or comments alone, are no document.
+	skipped := leadingBlank(text)
+	if skipped == len(text) {
+		return true
+	}
+	first := at.after(text[:skipped])
+	if bad := invalidUTF8(text); bad >= 0 {
+		l.fail(at.after(text[:bad]), "", "", fmt.Sprintf("byte 0x%02x is not UTF-8: save the file as UTF-8", text[bad]))
+		return true
+	}
+	if text[skipped] == '{' && l.addJSON(first, text[skipped:]) {
+		return true
+	}
+	return l.addYAML(at, first, text)
+}
+
+func invalidUTF8(text []byte) int {
+	if utf8.Valid(text) {
+		return -1
+	}
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}

@@ -1,0 +1,231 @@
+package manifest
+
+import (
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
+)
+
+// apiVersions are the kinds that are read.
+var apiVersions = map[string]string{
+	"Namespace":     "v1",
+	"NetworkPolicy": "networking.k8s.io/v1",
+	"Pod":           "v1",
+	"Service":       "v1",
+}
+
+// deepest is how deep lists may lie in lists: each level is read once more.
+const deepest = 16
+
+// addScanned adds an object or, if it is a list, its items.
+func (l *Loader) addScanned(at place, text []byte, v scanned, depth int) {
+	switch {
+	case !strings.HasSuffix(v.Kind, "List") || v.items == nil && v.Kind != "List" && !v.badItems:
+		l.addObject(at, text, v)
+	case v.badItems:
+		l.fail(at, v.Kind, "items", "must be one list of objects")
+	case depth >= deepest:
+		l.fail(at, v.Kind, "items", fmt.Sprintf("lists lie more than %d deep in one another: write them flat", deepest))
+	default:
+		here, done := at, 0
+		for i, item := range v.items {
+			here, done = here.after(text[done:item[0]]), item[0]
+			l.addItem(here, v.typeMeta, i, text[item[0]:item[1]], depth+1)
+		}
+	}
+}
+
+// addItem adds the item of a list. Items of a typed list, as a PodList, need
+// not say what they are.
+func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth int) {
+	item, err := scanObject(text)
+	if err != nil {
+		l.fail(at, list.Kind, fmt.Sprintf("items[%d]", index), "is no object: it needs apiVersion, kind and metadata")
+		return
+	}
+	if item.Kind == "" && list.Kind != "List" {
+		item.Kind = strings.TrimSuffix(list.Kind, "List")
+		if item.APIVersion == "" {
+			item.APIVersion = list.APIVersion
+		}
+	}
+	l.addScanned(at, text, item, depth)
+}
+
+// addObject adds an object of a kind that is read, and says so of any other.
+func (l *Loader) addObject(at place, text []byte, v scanned) {
+	want, known := apiVersions[v.Kind]
+	switch {
+	case v.Kind == "":
+		l.fail(at, "", "kind", "is missing: every object needs apiVersion, kind and metadata")
+	case known && v.APIVersion == want:
+		l.read(at, text, v)
+	case known && foreign(v.APIVersion):
+		l.notice(at, named(text, v.Kind).String(), "apiVersion", fmt.Sprintf("skipped: %s %s is not Kubernetes' own %s, which is %s", v.APIVersion, v.Kind, v.Kind, want))
+	case known:
+		l.wrongVersion(at, text, v, want)
+	case v.APIVersion == "":
+		l.fail(at, named(text, v.Kind).String(), "apiVersion", "is missing: every object needs apiVersion, kind and metadata")
+	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
+		l.fail(at, named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
+	default:
+		l.notice(at, named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Pods and Services", v.APIVersion, v.Kind))
+	}
+}
+
+func (l *Loader) read(at place, text []byte, v scanned) {
+	switch v.Kind {
+	case "Namespace":
+		l.addNamespace(at, text)
+	case "NetworkPolicy":
+		l.addPolicy(at, text, v.faulty)
+	case "Pod":
+		l.addPod(at, text)
+	case "Service":
+		l.addService(at, text)
+	}
+}
+
+// wrongVersion reports a kind under a version that no current API server has.
+// A policy isolates nevertheless: its author believes that it does.
+func (l *Loader) wrongVersion(at place, text []byte, v scanned, want string) {
+	message := fmt.Sprintf("must be %s for a %s, not %q", want, v.Kind, v.APIVersion)
+	if v.APIVersion == "" {
+		message = fmt.Sprintf("is missing: write apiVersion: %s", want)
+	}
+	id := named(text, v.Kind)
+	if v.Kind != "NetworkPolicy" {
+		l.fail(at, id.String(), "apiVersion", message)
+		return
+	}
+	policy := isolating(text)
+	l.fail(at, identity{v.Kind, namespaceOr(policy.Namespace), policy.Name}.String(), "apiVersion", message)
+	l.finishPolicy(at, policy)
+}
+
+// foreign reports whether an apiVersion is of a group that is not Kubernetes'
+// own, where a kind of the same name is another thing.
+func foreign(apiVersion string) bool {
+	group, _, found := strings.Cut(apiVersion, "/")
+	return found && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
+}
+
+// misspelt is the kind that was meant, if only its capitals are wrong.
+func misspelt(kind string) string {
+	for right := range apiVersions {
+		if strings.EqualFold(kind, right) {
+			return right
+		}
+	}
+	return ""
+}
+
+// named is the identity of an object that is not read any further.
+func named(text []byte, kind string) identity {
+	var object struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	// Whatever can be made out is good enough for a message.
+	_ = json.UnmarshalCaseSensitivePreserveInts(text, &object)
+	return identity{kind, object.Metadata.Namespace, object.Metadata.Name}
+}
+
+func namespaceOr(namespace string) string {
+	if namespace == "" {
+		return metav1.NamespaceDefault
+	}
+	return namespace
+}
+
+// misread says how an object was not understood.
+type misread struct {
+	// lost: a value is of the wrong type, so the object is incomplete.
+	lost bool
+	// unknown are fields that the kind does not have or that stand twice.
+	unknown []fieldMessage
+}
+
+type fieldMessage struct{ field, message string }
+
+// decode reads text as an object. Errors of type are reported at once, as the
+// object is of no use then.
+func (l *Loader) decode(at place, text []byte, kind string, object any) misread {
+	strict, err := json.UnmarshalStrict(text, object)
+	if err != nil {
+		path, message := "", "cannot be read: "+err.Error()
+		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			path, message = wrong.Field, typeMessage(wrong)
+		}
+		l.fail(at, named(text, kind).String(), path, message)
+	}
+	result := misread{lost: err != nil}
+	for _, err := range strict {
+		result.unknown = append(result.unknown, unknownField(err, kind))
+	}
+	return result
+}
+
+func unknownField(err error, kind string) fieldMessage {
+	var path string
+	if at, ok := err.(json.FieldError); ok {
+		path = at.FieldPath()
+	}
+	if strings.HasPrefix(err.Error(), "duplicate") {
+		return fieldMessage{path, "stands twice: remove one"}
+	}
+	return fieldMessage{path, fmt.Sprintf("is no field of a %s: check its spelling and its indentation", kind)}
+}
+
+func typeMessage(err *stdjson.UnmarshalTypeError) string {
+	got, _, _ := strings.Cut(err.Value, " ")
+	if plain, ok := map[string]string{"array": "list", "object": "mapping"}[got]; ok {
+		got = plain
+	}
+	message := fmt.Sprintf("is a %s where a %s is needed", got, kindWord(err.Type.Kind()))
+	switch {
+	case err.Type.Kind() == reflect.String && (got == "bool" || got == "number"):
+		message += ": put it in quotes"
+	case got == "string" && kindWord(err.Type.Kind()) == "number":
+		message += ": remove the quotes"
+	case got == "number":
+		message += ": " + strings.TrimPrefix(err.Value, "number ") + " does not fit"
+	}
+	return message
+}
+
+func kindWord(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Slice, reflect.Array:
+		return "list"
+	case reflect.Map, reflect.Struct, reflect.Pointer:
+		return "mapping"
+	}
+	return "number"
+}
+
+// register takes an object's identity. It reports whether the object is the
+// first of it.
+func (l *Loader) register(at place, id identity) bool {
+	if first, twice := l.seen[id]; twice {
+		l.fail(at, id.String(), "metadata.name", fmt.Sprintf("the same object is already at %s, and that one counts: remove or rename one", first))
+		return false
+	}
+	if l.seen == nil {
+		l.seen = make(map[identity]place)
+		l.used = make(map[string]place)
+	}
+	l.seen[id] = at
+	if _, known := l.used[id.namespace]; !known && id.namespace != "" {
+		l.used[id.namespace] = at
+	}
+	return true
+}

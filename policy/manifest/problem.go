@@ -1,0 +1,109 @@
+package manifest
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Problem is something to tell the author of a manifest.
+type Problem struct {
+	// Source is the file and the line of the document, or of the very fault
+	// where it is known: "shop.yaml:12".
+	Source string
+	// Object is kind, namespace and name: "NetworkPolicy shop/web". Empty where
+	// none could be made out.
+	Object string
+	// Field is a path as "spec.ingress[0].ports[1].endPort", empty where the
+	// problem is about the whole.
+	Field string
+	// Message says what is wrong and how to mend it.
+	Message string
+	// Notice: nothing is wrong, but the author may want to know.
+	Notice bool
+}
+
+// String is one line.
+func (p Problem) String() string {
+	var b strings.Builder
+	for _, part := range []string{p.Source, p.Object, p.Field} {
+		if part != "" {
+			b.WriteString(part + ": ")
+		}
+	}
+	if p.Notice {
+		b.WriteString("notice: ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+// place is where an object stands.
+type place struct {
+	source string
+	// line counts from 1.
+	line int
+	// flat: the text no longer has the lines of the source, so all that is in
+	// it is at this line.
+	flat bool
+}
+
+func (p place) String() string { return p.source + ":" + strconv.Itoa(p.line) }
+
+// after is the place behind text that begins at p.
+func (p place) after(text []byte) place {
+	if !p.flat {
+		p.line += bytes.Count(text, newline)
+	}
+	return p
+}
+
+// below is the place some lines below p.
+func (p place) below(lines int) place {
+	p.line += lines
+	return p
+}
+
+// flattened is p for a text without the lines of the source.
+func (p place) flattened() place {
+	p.flat = true
+	return p
+}
+
+var newline = []byte("\n")
+
+func (l *Loader) fail(at place, object, path, message string) {
+	l.problems = append(l.problems, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message)})
+}
+
+func (l *Loader) notice(at place, object, path, message string) {
+	l.problems = append(l.problems, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message), Notice: true})
+}
+
+func (l *Loader) fieldErrors(at place, object string, errs field.ErrorList) {
+	for _, err := range errs {
+		l.fail(at, object, err.Field, err.ErrorBody())
+	}
+}
+
+// longest keeps a message that quotes a value readable, whatever the value.
+const longest = 600
+
+func shorten(message string) string {
+	message = strings.ToValidUTF8(message, "�")
+	if len(message) <= longest {
+		return message
+	}
+	cut := longest / 2
+	for !utf8.RuneStart(message[cut]) {
+		cut--
+	}
+	rest := len(message) - longest/2
+	for !utf8.RuneStart(message[rest]) {
+		rest++
+	}
+	return message[:cut] + " … " + message[rest:]
+}
