@@ -1,0 +1,195 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer"
+)
+
+// AgentOptions run the agent of one node.
+type AgentOptions struct {
+	IOStreams
+	manifests   string
+	kubeconfig  string
+	kubeContext string
+	markMask    string
+	unknownPods string
+	nodeDNS     []string
+
+	config enforcer.Config
+}
+
+func newAgentCommand(streams IOStreams) *cobra.Command {
+	o := &AgentOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Enforce NetworkPolicy on this node",
+		Long: `Agent enforces NetworkPolicy for the Pods of this node, as the DaemonSet runs it:
+it watches the Kubernetes API, or a directory of manifests, and keeps the node's
+nftables in step. It needs root (CAP_NET_ADMIN) in the node's network namespace.
+
+When it stops, its rules stay in force; "sluice cleanup" removes them.
+
+/healthz, /readyz and /metrics are served on --metrics-address.
+
+Exit codes:
+  0  stopped as asked, by SIGTERM or SIGINT
+  1  it could not start, or could not go on
+  2  unusable flags`,
+		Example: `  # in a DaemonSet, with the node's name from the downward API in NODE_NAME
+  sluice agent
+
+  # from outside of the cluster
+  sudo sluice agent --kubeconfig ~/.kube/config --node-name worker-1
+
+  # without a cluster: a directory that is watched
+  sudo sluice agent --manifests /etc/sluice/manifests`,
+		Args: cobra.NoArgs,
+		RunE: run(o),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.manifests, "manifests", "", "directory of manifests to enforce instead of a cluster's objects; it is watched")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "file to reach the cluster with (default: the Pod's service account)")
+	flags.StringVar(&o.kubeContext, "context", "", "context of the kubeconfig")
+	flags.StringVar(&o.config.Node, "node-name", "", "this node's name in the cluster (default: $NODE_NAME, then the host name; with --manifests $NODE_NAME, then all Pods)")
+	flags.StringSliceVar(&o.config.PodInterfaces, "pod-interfaces", nil, "patterns of interfaces that carry Pods, besides those that are found (such as cali*)")
+	flags.StringVar(&o.markMask, "ct-mark-mask", fmt.Sprintf("%#x", compiler.DefaultMask), "bits of the conntrack mark for Sluice, when others use the default's")
+	flags.StringVar(&o.unknownPods, "unknown-pods", "drop", "traffic of addresses on Pod interfaces that are no known Pod's: drop or pass")
+	flags.BoolVar(&o.config.Compiler.NodeEgress, "node-egress", false, "always allow Pods to reach their own node, whatever their egress policies say")
+	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
+	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
+	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
+	flags.StringVar(&o.config.HealthAddress, "metrics-address", ":9470", `address for health and metrics; "" serves none`)
+	addLogFlags(cmd)
+	return cmd
+}
+
+// addLogFlags takes of klog's flags those that serve a purpose.
+func addLogFlags(cmd *cobra.Command) {
+	var logging flag.FlagSet
+	klog.InitFlags(&logging)
+	for _, name := range []string{"v", "vmodule"} {
+		cmd.Flags().AddGoFlag(logging.Lookup(name))
+	}
+}
+
+// Complete reads what the flags give as text and what the environment says.
+func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
+	var mask uint32
+	if _, err := fmt.Sscanf(o.markMask, "0x%x", &mask); err != nil {
+		return fmt.Errorf("--ct-mark-mask: %q is no number such as %#x", o.markMask, compiler.DefaultMask)
+	}
+	o.config.Compiler.Mark.Mask = mask
+	o.config.Compiler.UnknownPods = o.unknownPods == "pass"
+	for _, s := range o.nodeDNS {
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return fmt.Errorf("--node-dns: %w", err)
+		}
+		o.config.Compiler.NodeDNS = append(o.config.Compiler.NodeDNS, addr)
+	}
+	if err := o.completeNode(); err != nil {
+		return err
+	}
+	o.config.Defaults()
+	if o.config.Compiler.Mark.Mask != mask {
+		return fmt.Errorf("--ct-mark-mask: %q leaves no bits", o.markMask)
+	}
+	return nil
+}
+
+func (o *AgentOptions) completeNode() error {
+	if o.config.Node == "" {
+		o.config.Node = os.Getenv("NODE_NAME")
+	}
+	if o.config.Node != "" || o.manifests != "" {
+		return nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("find the node's name: %w; give --node-name", err)
+	}
+	o.config.Node = name
+	return nil
+}
+
+// Validate names everything that is wrong with the flags.
+func (o *AgentOptions) Validate() error {
+	var errs []error
+	if o.manifests != "" && (o.kubeconfig != "" || o.kubeContext != "") {
+		errs = append(errs, errors.New("--manifests is instead of a cluster: leave out --kubeconfig and --context"))
+	}
+	if o.manifests != "" {
+		if info, err := os.Stat(o.manifests); err != nil {
+			errs = append(errs, fmt.Errorf("--manifests: %w", err))
+		} else if !info.IsDir() {
+			errs = append(errs, fmt.Errorf("--manifests: %s is no directory", o.manifests))
+		}
+	}
+	errs = append(errs, oneOf("unknown-pods", o.unknownPods, "drop", "pass"), o.config.Validate())
+	return errors.Join(errs...)
+}
+
+// Run enforces until ctx ends.
+func (o *AgentOptions) Run(ctx context.Context) error {
+	if err := needKernel(); err != nil {
+		return err
+	}
+	source, err := o.source()
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	agent, err := enforcer.New(o.config, source, nil, registry)
+	if err != nil {
+		return err
+	}
+	klog.FromContext(ctx).Info("Starting", "version", versionName())
+	defer klog.Flush()
+	return agent.Run(ctx)
+}
+
+func (o *AgentOptions) source() (enforcer.Source, error) {
+	if o.manifests != "" {
+		return enforcer.NewDirSource(o.manifests), nil
+	}
+	config, err := o.clientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	config = enforcer.KubeClientConfig(config)
+	config.UserAgent = "sluice-agent/" + versionName()
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for the cluster: %w", err)
+	}
+	return enforcer.NewKubeSource(client, o.config.Node), nil
+}
+
+func (o *AgentOptions) clientConfig() (*rest.Config, error) {
+	if o.kubeconfig == "" && o.kubeContext == "" {
+		config, err := rest.InClusterConfig()
+		if errors.Is(err, rest.ErrNotInCluster) {
+			return nil, errors.New("this is no Pod of a cluster: give --kubeconfig FILE, or --manifests DIRECTORY")
+		}
+		return config, err
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.kubeContext}).ClientConfig()
+}

@@ -1,0 +1,136 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// ExplainOptions explains one flow.
+type ExplainOptions struct {
+	IOStreams
+	manifests manifestFlags
+	namespace string
+	output    string
+
+	args     []string
+	flow     flowRef
+	clusters clusterReader
+}
+
+func newExplainCommand(streams IOStreams) *cobra.Command {
+	o := &ExplainOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "explain SRC DST[:PORT[/PROTO]] -f PATH…",
+		Short: "Say whether a flow is allowed, and why, rule by rule",
+		Long: `Explain walks through every policy that has a say in a flow, in both directions,
+rule by rule: what matches, what does not and why, and which rule came nearest.
+
+SRC and DST are namespace/pod, or pod in the namespace of -n, or an address; an
+IPv6 address with a port stands in brackets. PORT is a number or the name of a
+container port of DST; without one it is the first container port that DST
+declares. PROTO is TCP when absent; protocols without ports are written
+DST:/ICMP.
+
+Addresses are those of the Pods themselves: after Service translation, before
+masquerading.
+
+Exit codes:
+  0  the question is answered, whatever the verdict
+  2  the question or a manifest is unusable`,
+		Example: `  sluice explain shop/frontend shop/db:5432 -f manifests/
+  sluice explain -n shop frontend api:http -f manifests/
+  sluice explain 10.9.8.7 '[2001:db8::5]:53/UDP' -f manifests/ -o json`,
+		Args: cobra.ExactArgs(2),
+		RunE: run(o),
+	}
+	flags := cmd.Flags()
+	o.manifests.add(flags)
+	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of ends that name a Pod alone")
+	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+// Complete reads the flow.
+func (o *ExplainOptions) Complete(_ *cobra.Command, args []string) error {
+	o.args = args
+	o.clusters = fileReader{manifestFlags: o.manifests, in: o.In}
+	var err error
+	if o.flow.src, err = parseEnd(args[0], o.namespace); err != nil {
+		return fmt.Errorf("SRC: %w", err)
+	}
+	if o.flow.dst, o.flow.port, o.flow.proto, err = parseTarget(args[1], o.namespace); err != nil {
+		return fmt.Errorf("DST: %w", err)
+	}
+	return nil
+}
+
+// Validate refuses what cannot be read.
+func (o *ExplainOptions) Validate() error {
+	return errors.Join(o.manifests.validate(), oneOf("output", o.output, "text", "json"))
+}
+
+// Run prints the explanation.
+func (o *ExplainOptions) Run(ctx context.Context) error {
+	c, err := o.clusters.read(ctx)
+	if err != nil {
+		return err
+	}
+	bad := c.report(o.ErrOut)
+	e, err := c.explain(o.flow)
+	if err != nil {
+		return unusable(err)
+	}
+	var out bytes.Buffer
+	if o.output == "json" {
+		encoder := json.NewEncoder(&out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(e.document()); err != nil {
+			return fmt.Errorf("encode the explanation: %w", err)
+		}
+	} else {
+		e.text(&out, paletteFor(o.Out))
+	}
+	if _, err := o.Out.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("write the explanation: %w", err)
+	}
+	if bad {
+		return &exitError{code: exitUnusable}
+	}
+	return nil
+}
+
+// explanation is a verdict with its reasoning, ready to be shown.
+type explanation struct {
+	flow    policy.Flow
+	verdict policy.Verdict
+	notices []string
+}
+
+// explain answers a flow; without a port, the first that the destination
+// declares.
+func (c *cluster) explain(f flowRef) (explanation, error) {
+	var guessed string
+	if f.proto.HasPorts() && f.port == "" {
+		var ok bool
+		if f.port, f.proto, ok = c.firstPort(f.dst); !ok {
+			return explanation{}, fmt.Errorf("the port is missing: DST declares none, so write DST:PORT, or DST:/ICMP")
+		}
+		guessed = fmt.Sprintf("no port was given: this is for %s/%s, the first that the Pod declares", f.port, f.proto)
+	}
+	flow, notices, err := c.resolve(f)
+	if err != nil {
+		return explanation{}, err
+	}
+	if guessed != "" {
+		notices = append([]string{guessed}, notices...)
+	}
+	return explanation{flow: flow, verdict: c.index.Explain(flow), notices: notices}, nil
+}

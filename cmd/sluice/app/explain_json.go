@@ -1,0 +1,133 @@
+package app
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// The JSON form of an explanation. Fields are added, never renamed, as long as
+// the version stands.
+const explanationVersion = "sluice-net.github.io/v1alpha1"
+
+type explanationDocument struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Flow       flowDocument      `json:"flow"`
+	Allowed    bool              `json:"allowed"`
+	Egress     directionDocument `json:"egress"`
+	Ingress    directionDocument `json:"ingress"`
+	Notices    []string          `json:"notices,omitempty"`
+}
+
+type flowDocument struct {
+	Src      endDocument `json:"src"`
+	Dst      endDocument `json:"dst"`
+	Protocol string      `json:"protocol"`
+	Port     uint16      `json:"port,omitempty"`
+}
+
+type endDocument struct {
+	Address string            `json:"address"`
+	Pod     string            `json:"pod,omitempty"`
+	Node    string            `json:"node,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+}
+
+type directionDocument struct {
+	Allowed bool          `json:"allowed"`
+	Reason  policy.Reason `json:"reason"`
+	// Message says the reason in a sentence.
+	Message   string           `json:"message"`
+	AllowedBy *ruleRef         `json:"allowedBy,omitempty"`
+	Nearest   *ruleRef         `json:"nearest,omitempty"`
+	Policies  []policyDocument `json:"policies,omitempty"`
+}
+
+type ruleRef struct {
+	Policy    string `json:"policy"`
+	Direction string `json:"direction"`
+	Rule      int    `json:"rule"`
+}
+
+type policyDocument struct {
+	Policy   string         `json:"policy"`
+	Problems []string       `json:"problems,omitempty"`
+	Rules    []ruleDocument `json:"rules"`
+}
+
+type ruleDocument struct {
+	Rule        int            `json:"rule"`
+	Matched     bool           `json:"matched"`
+	PeerMatched bool           `json:"peerMatched"`
+	PortMatched bool           `json:"portMatched"`
+	Invalid     string         `json:"invalid,omitempty"`
+	Peers       []partDocument `json:"peers,omitempty"`
+	Ports       []partDocument `json:"ports,omitempty"`
+}
+
+type partDocument struct {
+	Index   int    `json:"index"`
+	Matched bool   `json:"matched"`
+	What    string `json:"what"`
+	Why     string `json:"why,omitempty"`
+}
+
+func (e explanation) document() explanationDocument {
+	return explanationDocument{
+		APIVersion: explanationVersion,
+		Kind:       "Explanation",
+		Flow: flowDocument{
+			Src: endOf(e.flow.Src), Dst: endOf(e.flow.Dst),
+			Protocol: e.flow.Protocol.String(), Port: e.flow.Port,
+		},
+		Allowed: e.verdict.Allowed,
+		Egress:  e.directionDocument(e.verdict.Egress),
+		Ingress: e.directionDocument(e.verdict.Ingress),
+		Notices: e.notices,
+	}
+}
+
+func endOf(e policy.End) endDocument {
+	d := endDocument{Address: e.Addr.String()}
+	if e.Pod != nil {
+		d.Pod, d.Node, d.Labels = e.Pod.NamespacedName.String(), e.Pod.Node, e.Pod.Labels
+	}
+	return d
+}
+
+func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocument {
+	doc := directionDocument{
+		Allowed: d.Allowed, Reason: d.Reason, Message: fullReason(e.flow, d),
+		AllowedBy: refOf(d.AllowedBy), Nearest: refOf(d.Nearest),
+	}
+	for _, trace := range d.Policies {
+		p := policyDocument{Policy: trace.Policy.String(), Problems: trace.Problems, Rules: []ruleDocument{}}
+		for _, r := range trace.Rules {
+			p.Rules = append(p.Rules, ruleDocument{
+				Rule: r.Rule, Matched: r.Matched(), PeerMatched: r.PeerMatched, PortMatched: r.PortMatched,
+				Invalid: r.Invalid, Peers: partsOf(r.Peers), Ports: partsOf(r.Ports),
+			})
+		}
+		doc.Policies = append(doc.Policies, p)
+	}
+	return doc
+}
+
+func refOf(r *policy.RuleRef) *ruleRef {
+	if r == nil {
+		return nil
+	}
+	return &ruleRef{Policy: r.Policy.String(), Direction: r.Direction.String(), Rule: r.Rule}
+}
+
+func partsOf(parts []policy.PartTrace) []partDocument {
+	docs := make([]partDocument, len(parts))
+	for i, p := range parts {
+		docs[i] = partDocument{Index: p.Index, Matched: p.Matched, What: p.What, Why: p.Why}
+	}
+	return docs
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// palette colours text for a terminal; the zero palette leaves it plain.
+type palette struct{ on bool }
+
+// paletteFor colours what a person reads, unless NO_COLOR asks not to
+// (https://no-color.org).
+func paletteFor(out io.Writer) palette {
+	return palette{on: isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+func (p palette) paint(code, s string) string {
+	if !p.on {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (p palette) green(s string) string { return p.paint("32", s) }
+func (p palette) red(s string) string   { return p.paint("31", s) }
+func (p palette) bold(s string) string  { return p.paint("1", s) }
+func (p palette) faint(s string) string { return p.paint("2", s) }
+
+func (p palette) verdict(allowed bool) string {
+	if allowed {
+		return p.bold(p.green("ALLOWED"))
+	}
+	return p.bold(p.red("DENIED"))
+}
+
+func (p palette) mark(matched bool) string {
+	if matched {
+		return p.green("✓")
+	}
+	return p.red("✗")
+}
+
+// text writes the explanation as a page.
+func (e explanation) text(b *bytes.Buffer, p palette) {
+	f := e.flow
+	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(flowName(f)))
+	fmt.Fprintf(b, "  from %s\n  to   %s\n", endDetail(f.Src), endDetail(f.Dst))
+	for _, n := range e.notices {
+		fmt.Fprintf(b, "  note: %s\n", n)
+	}
+	e.direction(b, p, e.verdict.Egress)
+	e.direction(b, p, e.verdict.Ingress)
+}
+
+func endDetail(e policy.End) string {
+	if e.Pod == nil {
+		return e.Addr.String() + ", no Pod"
+	}
+	s := fmt.Sprintf("Pod %s, %s", e.Pod.NamespacedName, e.Addr)
+	if e.Pod.Node != "" {
+		s += ", on node " + e.Pod.Node
+	}
+	if len(e.Pod.Labels) > 0 {
+		s += ", labels " + labelList(e.Pod.Labels)
+	}
+	return s
+}
+
+func (e explanation) direction(b *bytes.Buffer, p palette, d policy.DirectionVerdict) {
+	title := "Egress from " + endName(e.flow.Src)
+	if d.Direction == policy.Ingress {
+		title = "Ingress to " + endName(e.flow.Dst)
+	}
+	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), reason(e.flow, d))
+	for _, trace := range d.Policies {
+		e.policy(b, p, d, trace)
+	}
+}
+
+func (e explanation) policy(b *bytes.Buffer, p palette, d policy.DirectionVerdict, trace policy.PolicyTrace) {
+	fmt.Fprintf(b, "\n  policy %s\n", p.bold(trace.Policy.String()))
+	for _, problem := range trace.Problems {
+		fmt.Fprintf(b, "    invalid: %s\n", problem)
+	}
+	if len(trace.Rules) == 0 {
+		fmt.Fprintf(b, "    has no %s rule, so it allows nothing\n", d.Direction)
+	}
+	for _, r := range trace.Rules {
+		suffix := ""
+		switch {
+		case r.Matched():
+			suffix = p.green(" allows")
+		case d.Nearest != nil && *d.Nearest == r.RuleRef:
+			suffix = " does not allow" + p.bold("  ← nearest miss")
+		default:
+			suffix = " does not allow"
+		}
+		fmt.Fprintf(b, "    %s %s[%d]%s\n", p.mark(r.Matched()), r.Direction, r.Rule, suffix)
+		if r.Invalid != "" {
+			fmt.Fprintf(b, "        invalid: %s\n", r.Invalid)
+		}
+		peers := "from"
+		if r.Direction == policy.Egress {
+			peers = "to"
+		}
+		parts(b, p, peers, r.Peers, r.PeerMatched, "every peer")
+		parts(b, p, "ports", r.Ports, r.PortMatched, "every port and protocol")
+	}
+}
+
+// parts writes a from, to or ports list, or that it is left out.
+func parts(b *bytes.Buffer, p palette, list string, entries []policy.PartTrace, matched bool, all string) {
+	if len(entries) == 0 {
+		if matched {
+			fmt.Fprintf(b, "        %s %-8s is left out: %s\n", p.mark(true), list, all)
+		}
+		return
+	}
+	for _, entry := range entries {
+		fmt.Fprintf(b, "        %s %-8s %s", p.mark(entry.Matched), fmt.Sprintf("%s[%d]", list, entry.Index), entry.What)
+		if entry.Why != "" {
+			fmt.Fprint(b, p.faint(": "+entry.Why))
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func labelList(labels map[string]string) string {
+	pairs := make([]string, 0, len(labels))
+	for _, key := range sortedKeys(labels) {
+		pairs = append(pairs, key+"="+labels[key])
+	}
+	return strings.Join(pairs, ",")
+}

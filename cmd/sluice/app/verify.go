@@ -1,0 +1,347 @@
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// VerifyOptions answers flows and compares with what is expected of them.
+type VerifyOptions struct {
+	IOStreams
+	manifests manifestFlags
+	namespace string
+	flows     string
+	output    string
+	inKernel  bool
+	topology  string
+
+	clusters clusterReader
+}
+
+const verifyLong = `Verify answers for each flow whether NetworkPolicy allows it, and compares with
+what is expected: unit tests for policies.
+
+Flows are JSON lines, read from --flows or else from stdin:
+
+  {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true}
+  {"src":"10.9.8.7","dst":"shop/api","proto":"TCP","port":"http","expected":false}
+  {"src":"shop/api","dst":"2001:db8::1","proto":"ICMPv6"}
+
+src, dst   namespace/pod, or pod in the namespace of -n, or an address
+proto      TCP (when absent), UDP, SCTP, ICMP, ICMPv6 or a number
+port       a number, or the name of a container port of the destination Pod
+expected   may be absent: then the flow is only answered
+Other fields are carried through to the output.
+
+Addresses are those of the Pods themselves: after Service translation, before
+masquerading. With -o json each line is the input's fields and "allowed",
+"egress" and "ingress"; with --in-kernel "kernel" too, which is null where no
+packet can be sent; on a line that cannot be used there is "error" instead.
+
+--in-kernel also builds the Pods as network namespaces on this machine, lets the
+engine enforce the policies on them, and sends a packet for each flow. A
+difference between paper and kernel is a mismatch. It needs root and nft.
+
+Exit codes:
+  0  all flows are as expected
+  1  a flow is not as expected, or paper and kernel differ
+  2  a manifest or a flow is unusable; the others are answered all the same`
+
+func newVerifyCommand(streams IOStreams) *cobra.Command {
+	o := &VerifyOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "verify -f PATH… [--flows FILE|-]",
+		Short: "Answer flows, on paper or with real packets, and compare with what is expected",
+		Long:  verifyLong,
+		Example: `  # test the policies of a directory
+  sluice verify -f manifests/ --flows flows.jsonl
+
+  # a cluster as it is, one question
+  kubectl get pods,namespaces,networkpolicies -A -o yaml > cluster.yaml
+  echo '{"src":"shop/frontend","dst":"shop/db","port":5432}' | sluice verify -f cluster.yaml
+
+  # the same with real packets
+  sudo sluice verify -f manifests/ --flows flows.jsonl --in-kernel`,
+		Args: cobra.NoArgs,
+		RunE: run(o),
+	}
+	flags := cmd.Flags()
+	o.manifests.add(flags)
+	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of ends that name a Pod alone")
+	flags.StringVar(&o.flows, "flows", "-", "flows as JSON lines: a file, or - for stdin")
+	flags.StringVarP(&o.output, "output", "o", "text", "text or json (JSON lines)")
+	flags.BoolVar(&o.inKernel, "in-kernel", false, "also send real packets through network namespaces on this machine (root)")
+	flags.StringVar(&o.topology, "topology", "bridge", "with --in-kernel, how Pods are connected: bridge, ptp or two-node")
+	return cmd
+}
+
+// Complete chooses the reader.
+func (o *VerifyOptions) Complete(*cobra.Command, []string) error {
+	o.clusters = fileReader{manifestFlags: o.manifests, in: o.In}
+	return nil
+}
+
+// Validate refuses options that contradict each other.
+func (o *VerifyOptions) Validate() error {
+	if err := o.manifests.validate(); err != nil {
+		return err
+	}
+	if o.flows == "-" {
+		if o.manifests.stdin() {
+			return errors.New("-f - takes stdin for manifests: give the flows with --flows FILE")
+		}
+		if isTerminal(o.In) {
+			return errors.New(`no flows: give JSON lines such as {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true} with --flows FILE, or on stdin`)
+		}
+	}
+	return errors.Join(
+		oneOf("output", o.output, "text", "json"),
+		oneOf("topology", o.topology, "bridge", "ptp", "two-node"),
+	)
+}
+
+// Run answers all flows in their order.
+func (o *VerifyOptions) Run(ctx context.Context) error {
+	in, err := o.openFlows()
+	if err != nil {
+		return unusable(err)
+	}
+	defer in.Close()
+	c, err := o.clusters.read(ctx)
+	if err != nil {
+		return err
+	}
+	bad := c.report(o.ErrOut)
+
+	v := verification{options: o, cluster: c}
+	if v.print = v.text; o.output == "json" {
+		v.print = v.json
+	}
+	out := bufio.NewWriterSize(o.Out, 1<<16)
+	v.out = out
+	if err := v.answerAll(ctx, in); err != nil {
+		return errors.Join(err, out.Flush())
+	}
+	if v.flows > 0 {
+		v.summary()
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case v.flows == 0:
+		return unusablef("no flows in %s", o.flowsName())
+	case bad || v.unusable > 0:
+		return &exitError{code: exitUnusable}
+	case len(v.mismatches) > 0:
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+func (o *VerifyOptions) openFlows() (io.ReadCloser, error) {
+	if o.flows == "-" {
+		return io.NopCloser(o.In), nil
+	}
+	f, err := os.Open(o.flows)
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
+	}
+	return f, nil
+}
+
+func (o *VerifyOptions) flowsName() string {
+	if o.flows == "-" {
+		return "stdin"
+	}
+	return o.flows
+}
+
+// verification is one run of verify.
+type verification struct {
+	options *VerifyOptions
+	cluster *cluster
+	out     io.Writer
+	print   func([]answer)
+	buffer  bytes.Buffer
+
+	flows, expected, unusable, unsent int
+	mismatches                        []string
+}
+
+// chunk is how many flows are answered before they are printed: enough to
+// align them, few enough to stream.
+const chunk = 1000
+
+func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
+	lines := bufio.NewReaderSize(in, 1<<16)
+	var answers []answer
+	for number := 1; ; number++ {
+		data, err := lines.ReadBytes('\n')
+		if number == 1 {
+			data = bytes.TrimPrefix(data, []byte("\ufeff"))
+		}
+		if data = bytes.TrimSpace(data); len(data) > 0 {
+			answers = append(answers, v.answer(number, data))
+		}
+		done := errors.Is(err, io.EOF)
+		if err != nil && !done {
+			return unusablef("read flows: %w", err)
+		}
+		// Packets are sent for all flows at once: that is what makes it quick.
+		if done || len(answers) >= chunk && !v.options.inKernel {
+			if err := v.finish(ctx, answers); err != nil || done {
+				return err
+			}
+			answers = answers[:0]
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+func (v *verification) answer(number int, data []byte) answer {
+	a := answer{input: data}
+	a.line, a.err = parseFlowLine(number, data, v.options.namespace)
+	if a.err == nil {
+		a.flow, a.notices, a.err = v.cluster.resolve(a.line.flow)
+	}
+	if a.err == nil {
+		a.verdict = v.cluster.index.Evaluate(a.flow)
+	}
+	return a
+}
+
+// finish sends the packets, prints and counts.
+func (v *verification) finish(ctx context.Context, answers []answer) error {
+	if v.options.inKernel && len(answers) > 0 {
+		if err := v.probe(ctx, answers); err != nil {
+			return err
+		}
+	}
+	for i := range answers {
+		a := &answers[i]
+		v.flows++
+		if a.line.expected != nil && a.err == nil {
+			v.expected++
+		}
+		if a.kernel == nil && a.err == nil {
+			v.unsent++
+		}
+		if a.err != nil {
+			v.unusable++
+			fmt.Fprintf(v.options.ErrOut, "error: %s:%d: %v\n", v.options.flowsName(), a.line.number, a.err)
+		}
+		if m := a.mismatch(); m != "" {
+			v.mismatches = append(v.mismatches, v.explainMismatch(a, m))
+		}
+	}
+	v.print(answers)
+	return nil
+}
+
+func (v *verification) explainMismatch(a *answer, what string) string {
+	verdict := v.cluster.index.Explain(a.flow)
+	why := ""
+	for _, d := range []policy.DirectionVerdict{verdict.Egress, verdict.Ingress} {
+		// An allowed flow needs both its reasons, a denied one those against.
+		if d.Allowed == verdict.Allowed {
+			why += fmt.Sprintf("\n    %s: %s", d.Direction, fullReason(a.flow, d))
+		}
+	}
+	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, flowName(a.flow), what, why)
+}
+
+func (v *verification) json(answers []answer) {
+	v.buffer.Reset()
+	for i := range answers {
+		answers[i].json(&v.buffer, v.options.inKernel)
+	}
+	_, _ = v.out.Write(v.buffer.Bytes()) // a bufio.Writer keeps its error for Flush
+}
+
+func (v *verification) text(answers []answer) {
+	rows := make([][]string, len(answers))
+	for i := range answers {
+		rows[i] = answers[i].row(v.options.inKernel)
+	}
+	v.buffer.Reset()
+	writeColumns(&v.buffer, rows)
+	_, _ = v.out.Write(v.buffer.Bytes())
+}
+
+// row is an answer for the reader of a table.
+func (a *answer) row(inKernel bool) []string {
+	if a.err != nil {
+		return []string{"UNUSABLE", fmt.Sprintf("line %d", a.line.number), a.err.Error()}
+	}
+	verdict, detail := "allowed", ""
+	if !a.verdict.Allowed {
+		verdict = "denied"
+		switch {
+		case !a.verdict.Egress.Allowed && !a.verdict.Ingress.Allowed:
+			detail = "by egress and ingress"
+		case !a.verdict.Egress.Allowed:
+			detail = "by egress"
+		default:
+			detail = "by ingress"
+		}
+	}
+	row := []string{verdict, flowName(a.flow), detail}
+	if inKernel {
+		switch {
+		case a.kernel == nil:
+			row = append(row, "kernel: not sent")
+		case *a.kernel:
+			row = append(row, "kernel: allowed")
+		default:
+			row = append(row, "kernel: denied")
+		}
+	}
+	if m := a.mismatch(); m != "" {
+		return append(row, "MISMATCH: "+m)
+	}
+	if a.line.expected != nil {
+		return append(row, "as expected")
+	}
+	return row
+}
+
+// summary closes the run. It is for people: with -o json it goes to ErrOut,
+// where it does not disturb the lines.
+func (v *verification) summary() {
+	w := v.out
+	if v.options.output == "json" {
+		w = v.options.ErrOut
+	}
+	if len(v.mismatches) > 0 {
+		fmt.Fprintf(w, "\nMismatches:\n")
+		for _, m := range v.mismatches {
+			fmt.Fprintln(w, m)
+		}
+	}
+	if v.options.output == "json" && len(v.mismatches) == 0 && v.unusable == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%d flows: %d with an expectation, %d mismatches, %d unusable", v.flows, v.expected, len(v.mismatches), v.unusable)
+	if v.options.inKernel {
+		fmt.Fprintf(w, ", %d sent as packets", v.flows-v.unusable-v.unsent)
+	}
+	fmt.Fprintln(w)
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+
+	"github.com/sluice-net/sluice/conformance/lab"
+	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/policy"
+)
+
+// placement says how the lab fills in what manifests leave open.
+func placement(topology string, external []netip.Addr) lab.Placement {
+	p := lab.Placement{External: external}
+	switch topology {
+	case "ptp":
+		p.Topology = lab.PTP
+	case "two-node":
+		p.Topology = lab.PTP
+		p.Spread = lab.TwoNodes
+	}
+	return p
+}
+
+// needKernel says what the kernel part lacks, before anything is built.
+func needKernel() error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, errors.New("network namespaces and nftables need root: run it with sudo"))
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		errs = append(errs, errors.New("the nft command is missing (on Debian: apt-get install nftables)"))
+	}
+	return errors.Join(errs...)
+}
+
+// probe sends a packet for each flow that can exist in a kernel.
+func (v *verification) probe(ctx context.Context, answers []answer) (err error) {
+	if err := needKernel(); err != nil {
+		return unusable(err)
+	}
+	flows, owners, external := v.sendable(answers)
+	spec, pods, err := lab.SpecFromObjects(v.cluster.set.Pods, placement(v.options.topology, external))
+	if err != nil {
+		return unusable(fmt.Errorf("derive the lab from the manifests: %w", err))
+	}
+	objects := make([]any, 0, len(pods)+len(v.cluster.set.Namespaces)+len(v.cluster.set.Policies))
+	for _, p := range pods {
+		objects = append(objects, p)
+	}
+	for _, n := range v.cluster.set.Namespaces {
+		objects = append(objects, n)
+	}
+	for _, p := range v.cluster.set.Policies {
+		objects = append(objects, p)
+	}
+	r, err := newRig(ctx, spec, func(string) enforcer.Source {
+		source := &enforcer.MemorySource{}
+		// What is wrong with an object has been reported with the manifests;
+		// the source keeps what is usable.
+		for _, o := range objects {
+			_ = source.Set(o)
+		}
+		return source
+	})
+	if err != nil {
+		return unusable(fmt.Errorf("build the lab: %w", err))
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	results, err := r.lab.ProbeResults(ctx, flows, lab.ProbeOptions{})
+	if err != nil {
+		return fmt.Errorf("send packets: %w", err)
+	}
+	for i, result := range results {
+		a := &answers[owners[i]]
+		if result.Outcome == lab.Unsendable {
+			a.kernelWhy = result.Err.Error()
+			continue
+		}
+		reached := result.Outcome == lab.Reached
+		a.kernel = &reached
+	}
+	return nil
+}
+
+// sendable picks the flows that packets can be sent for; owners gives the
+// answer of each. external are the addresses that are no Pod's.
+func (v *verification) sendable(answers []answer) (flows []lab.Flow, owners []int, external []netip.Addr) {
+	seen := map[netip.Addr]bool{}
+	for i := range answers {
+		a := &answers[i]
+		if a.err != nil {
+			continue
+		}
+		if a.kernelWhy = unsendable(a.flow); a.kernelWhy != "" {
+			continue
+		}
+		for _, end := range []policy.End{a.flow.Src, a.flow.Dst} {
+			if end.Pod == nil && !seen[end.Addr] {
+				seen[end.Addr] = true
+				external = append(external, end.Addr)
+			}
+		}
+		flows = append(flows, lab.Flow{
+			Src: a.flow.Src.Addr, Dst: a.flow.Dst.Addr,
+			Protocol: uint8(a.flow.Protocol), Port: a.flow.Port,
+		})
+		owners = append(owners, i)
+	}
+	return flows, owners, external
+}
+
+// unsendable says why no packet can be sent for a flow, or is empty.
+func unsendable(f policy.Flow) string {
+	if f.Src.Pod == nil && f.Dst.Pod == nil {
+		return "neither end is a Pod, so no Pod's node sees it"
+	}
+	for _, a := range []netip.Addr{f.Src.Addr, f.Dst.Addr} {
+		switch {
+		case a.IsUnspecified(), a.IsMulticast(), a.IsLoopback(), a.IsLinkLocalUnicast() && a.Is6(),
+			a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			return a.String() + " is no address that a host can have"
+		}
+	}
+	switch {
+	case f.Protocol == policy.ICMP && f.Src.Addr.Is6(), f.Protocol == policy.ICMPv6 && f.Src.Addr.Is4():
+		return fmt.Sprintf("no host speaks %s between %s and %s", f.Protocol, f.Src.Addr, f.Dst.Addr)
+	}
+	return ""
+}
