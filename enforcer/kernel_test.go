@@ -1,0 +1,233 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// nft loads rules, given as for nft -f.
+func (n testNS) nft(rules string) {
+	n.t.Helper()
+	f := n.t.TempDir() + "/rules"
+	if err := os.WriteFile(f, []byte(rules), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	n.cmd("nft", "-f", f)
+}
+
+// connect makes marked connections in the node's conntrack table, by sending
+// datagrams to itself.
+func (n testNS) connect(mark uint32, ports ...int) {
+	n.t.Helper()
+	n.nft(fmt.Sprintf("table inet marker\ndelete table inet marker\ntable inet marker { chain out { type filter hook output priority 0; ct mark set 0x%x; } }", mark))
+	err := n.Do(func() error {
+		for _, port := range ports {
+			if err := datagram(port); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.cmd("nft", "delete", "table", "inet", "marker")
+}
+
+func datagram(port int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+}
+
+func TestConntrackCountsAndClearsMarks(t *testing.T) {
+	node := newNS(t)
+	node.connect(0x45, 1001, 1002)
+	node.connect(0x25, 1003)
+	c := conntrack{node}
+	ctx := context.Background()
+	got, err := c.Marks(ctx, 0xff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint32]int{0x45: 2, 0x25: 1}, got); diff != "" {
+		t.Fatalf("marks (-want +got):\n%s", diff)
+	}
+	n, err := c.Clear(ctx, 0xf0, func(m uint32) bool { return m == 0x45 })
+	if err != nil || n != 2 {
+		t.Fatalf("cleared %d: %v", n, err)
+	}
+	if got, err = c.Marks(ctx, 0xffffffff); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint32]int{0x05: 2, 0x25: 1}, got); diff != "" {
+		t.Errorf("others' bits or other connections were touched (-want +got):\n%s", diff)
+	}
+}
+
+const oldRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; }; }
+table netdev sluice { chain guard { }; }
+table ip other { chain x { }; }`
+
+func TestLeftoverReadsTheEpochInForce(t *testing.T) {
+	node := newNS(t)
+	layout := compiler.MarkLayout{Mask: compiler.DefaultMask}
+	left, err := readLeftover(node, layout)
+	if err != nil || left.table || left.guardTable {
+		t.Fatalf("empty namespace: %+v, %v", left, err)
+	}
+	node.nft(oldRules)
+	if left, err = readLeftover(node, layout); err != nil {
+		t.Fatal(err)
+	}
+	if !left.table || left.mask != compiler.DefaultMask || layout.Encode(left.epoch) != 0x05000000 || !slices.Equal(left.guards, []string{"guard"}) {
+		t.Errorf("got %+v", left)
+	}
+}
+
+func TestCleanupLeavesNothingBehind(t *testing.T) {
+	node := newNS(t)
+	node.connect(0x05000007, 1001)
+	node.nft(oldRules)
+	ctx := context.Background()
+	if err := Cleanup(ctx, node); err != nil {
+		t.Fatal(err)
+	}
+	if got := node.ruleset(); !strings.Contains(got, "table ip other") || strings.Contains(got, "sluice") {
+		t.Errorf("left:\n%s", got)
+	}
+	marks, err := conntrack{node}.Marks(ctx, 0xffffffff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if marks[0x05000007] != 0 || marks[0x7] != 1 {
+		t.Errorf("marks %x", marks)
+	}
+	if err := Cleanup(ctx, node); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
+	node := newNS(t)
+	bridge := []*iface{{index: 5, name: "cni0", kind: "bridge"}}
+	switches := func() string {
+		return strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), "")
+	}
+	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
+
+	if changed, err := (bridgeNetfilter{ns: node}).Ensure(nil); changed || err != nil || switches() != "00" {
+		t.Errorf("without bridged Pods: %v, %v, switches %s", changed, err, switches())
+	}
+	changed, err := bridgeNetfilter{ns: node, checkOnly: true}.Ensure(bridge)
+	if changed || err == nil || !strings.Contains(err.Error(), "cni0") || switches() != "00" {
+		t.Errorf("where only checking is allowed: %v, %v, switches %s", changed, err, switches())
+	}
+	if changed, err := (bridgeNetfilter{ns: node}).Ensure(bridge); !changed || err != nil || switches() != "11" {
+		t.Errorf("where setting is allowed: %v, %v, switches %s", changed, err, switches())
+	}
+	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
+	bridge[0].callIPTables, bridge[0].callIP6Tables = true, true
+	if changed, err := (bridgeNetfilter{ns: node}).Ensure(bridge); changed || err != nil {
+		t.Errorf("where the bridge has its own switches: %v, %v", changed, err)
+	}
+}
+
+func TestBridgesOwnSwitchesAreRead(t *testing.T) {
+	node := newBridgeNode(t)
+	l := testLinks(t, node)
+	find := func() *iface {
+		l.must(t, false)
+		for _, i := range l.ifaces {
+			if i.name == "cni0" {
+				return i
+			}
+		}
+		t.Fatal("no cni0")
+		return nil
+	}
+	if i := find(); i.callIPTables || i.callIP6Tables {
+		t.Errorf("before: %+v", i)
+	}
+	node.ip("link set cni0 type bridge nf_call_iptables 1 nf_call_ip6tables 1")
+	if i := find(); !i.callIPTables || !i.callIP6Tables {
+		t.Errorf("after: %+v", i)
+	}
+}
+
+func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
+	node := newBridgeNode(t)
+	node.ip("link add nodelocaldns type bridge\nlink add kube-ipvs0 type bridge")
+	node.nft("table ip x { flowtable fast { hook ingress priority 0; devices = { cni0 }; }; }")
+	for _, nodeDNS := range []bool{false, true} {
+		l := testLinks(t, node)
+		l.must(t, false)
+		found, err := detect(node, l.ifaces, nodeDNS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range found {
+			got = append(got, w.What)
+		}
+		slices.Sort(got)
+		want := []string{"Flowtable", "IPVS", "NodeLocalDNS"}
+		if nodeDNS {
+			want = want[:2]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with node DNS %v (-want +got):\n%s", nodeDNS, diff)
+		}
+	}
+}
+
+func TestDriftSeesOthersButNotUs(t *testing.T) {
+	node := newNS(t)
+	d, err := newDrift(node, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go d.Run(ctx)
+	for range 3 {
+		err := d.Ours(func() error {
+			node.nft("add table inet sluice\ndelete table inet sluice\ntable inet sluice { chain c { drop; }; set s { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	node.nft("table inet other { chain c { drop; }; }")
+	eventually(t, "our notices have come", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.strange) == 3
+	})
+	if d.Check() {
+		t.Error("our own transactions, or those on others' tables, were taken for drift")
+	}
+	for _, change := range [][]string{
+		{"add", "rule", "inet", "sluice", "c", "accept"},
+		{"flush", "chain", "inet", "sluice", "c"},
+		{"delete", "element", "inet", "sluice", "s", "{ 10.0.0.1 }"},
+		{"flush", "ruleset"},
+	} {
+		node.cmd("nft", change...)
+		eventually(t, strings.Join(change, " "), d.Check)
+	}
+}

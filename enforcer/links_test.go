@@ -1,0 +1,257 @@
+package enforcer
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/policy"
+)
+
+var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+
+func testLinks(t *testing.T, node testNS, patterns ...string) *links {
+	t.Helper()
+	socket, err := openSocket(node, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(socket.close)
+	if err := socket.strict(); err != nil {
+		t.Fatal(err)
+	}
+	return newLinks(socket, patterns)
+}
+
+func subjectOf(t *testing.T, p testPod) *policy.Subject {
+	t.Helper()
+	pod, err := policy.PodFromAPI(p.object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs := slices.SortedFunc(slices.Values(pod.Addrs), netip.Addr.Compare)
+	return &policy.Subject{Pod: pod.NamespacedName, UID: pod.UID, Addrs: addrs}
+}
+
+func (l *links) must(t *testing.T, recheck bool) compiler.Links {
+	t.Helper()
+	if err := l.Update(touched{all: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Resolve(context.Background(), recheck); err != nil {
+		t.Fatal(err)
+	}
+	return l.Result()
+}
+
+func wantBinds(iface string, pods ...testPod) map[netip.Addr]compiler.Bind {
+	out := map[netip.Addr]compiler.Bind{}
+	for _, p := range pods {
+		for i := range p.object.Status.PodIPs {
+			b := compiler.Bind{Interface: iface, Veth: p.veth, MAC: p.mac}
+			if iface == "" {
+				b.Interface = p.veth
+			}
+			out[p.addr(i)] = b
+		}
+	}
+	return out
+}
+
+var ignoreLinkLocal = cmpopts.IgnoreFields(compiler.Bind{}, "LinkLocal")
+
+func TestLinksFindRoutedPods(t *testing.T) {
+	node := newPTPNode(t)
+	a, b := ptpPod(node, "a", "10.1.0.2", "fd01::2"), ptpPod(node, "b", "10.1.0.3", "fd01::3")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, a))
+	l.SetPod(subjectOf(t, b))
+	time.Sleep(50 * time.Millisecond)
+	got := l.must(t, false)
+	if diff := cmp.Diff(wantBinds("", a, b), got.Binds, compareAddr, ignoreLinkLocal); diff != "" {
+		t.Errorf("binds (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"va", "vb"}, got.PodInterfaces); diff != "" {
+		t.Errorf("interfaces (-want +got):\n%s", diff)
+	}
+	linkLocal := got.Binds[a.addr(1)].LinkLocal
+	if len(linkLocal) != 1 || !linkLocal[0].IsLinkLocalUnicast() {
+		t.Errorf("link-local addresses %v", linkLocal)
+	}
+}
+
+func TestLinksFindBridgedPodsBeforeAnyTraffic(t *testing.T) {
+	node := newBridgeNode(t)
+	a, b := bridgePod(node, "a", "10.1.0.2", "fd01::2"), bridgePod(node, "b", "10.1.0.3", "fd01::3")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, a))
+	l.SetPod(subjectOf(t, b))
+	got := l.must(t, false)
+	if diff := cmp.Diff(wantBinds("cni0", a, b), got.Binds, compareAddr, ignoreLinkLocal); diff != "" {
+		t.Errorf("binds (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"cni0"}, got.PodInterfaces); diff != "" {
+		t.Errorf("interfaces (-want +got):\n%s", diff)
+	}
+}
+
+func TestLinksAPodCannotTakeItsNeighboursAddress(t *testing.T) {
+	node := newBridgeNode(t)
+	victim := bridgePod(node, "victim", "10.1.0.2")
+	thief := bridgePod(node, "thief", "10.1.0.3")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, victim))
+	l.SetPod(subjectOf(t, thief))
+	want := l.must(t, false).Binds
+
+	thief.ip("addr add 10.1.0.2/32 dev eth0")
+	if diff := cmp.Diff(want, l.must(t, true).Binds, compareAddr); diff != "" {
+		t.Errorf("binds changed (-want +got):\n%s", diff)
+	}
+	if got := l.conflicts[victim.addr(0)]; got != "vthief" {
+		t.Errorf("conflict reported as %q", got)
+	}
+
+	// Nor does an agent that starts now fall for it: a veth carries one Pod.
+	l = testLinks(t, node)
+	l.SetPod(subjectOf(t, victim))
+	l.SetPod(subjectOf(t, thief))
+	if diff := cmp.Diff(want, l.must(t, false).Binds, compareAddr); diff != "" {
+		t.Errorf("binds of a new agent (-want +got):\n%s", diff)
+	}
+
+	// Not even while the victim has lost it.
+	victim.ip("addr del 10.1.0.2/32 dev eth0")
+	l = testLinks(t, node)
+	l.SetPod(subjectOf(t, victim))
+	l.SetPod(subjectOf(t, thief))
+	got := l.must(t, false).Binds[victim.addr(0)]
+	if diff := cmp.Diff(compiler.Bind{Interface: "cni0"}, got, compareAddr); diff != "" {
+		t.Errorf("the thief's port was taken (-want +got):\n%s", diff)
+	}
+	if why := l.Unresolved()[victim.addr(0)]; !strings.Contains(why, "vthief") {
+		t.Errorf("reason %q", why)
+	}
+}
+
+func TestLinksFollowAPodThatIsMadeAnew(t *testing.T) {
+	node := newBridgeNode(t)
+	old := bridgePod(node, "old", "10.1.0.2")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, old))
+	l.must(t, false)
+	node.ip("link del vold")
+	if got := l.must(t, false).Binds[old.addr(0)].Veth; got != "" {
+		t.Errorf("still bound to %q, which is gone", got)
+	}
+	fresh := bridgePod(node, "new", "10.1.0.2")
+	fresh.object.Name = old.object.Name
+	l.SetPod(subjectOf(t, fresh))
+	if diff := cmp.Diff(wantBinds("cni0", fresh), l.must(t, false).Binds, compareAddr, ignoreLinkLocal); diff != "" {
+		t.Errorf("binds (-want +got):\n%s", diff)
+	}
+}
+
+func TestLinksSayWhyAPodIsNotFound(t *testing.T) {
+	node := newBridgeNode(t)
+	node.ip("link add dum0 type veth peer name dum1\nlink set dum0 up\nlink set dum1 up\naddr add 192.0.2.1/24 dev dum0\nroute add default via 192.0.2.254")
+	tests := []struct{ name, addr, why string }{
+		{"none", "fd99::1", "no route"},
+		{"own", "10.1.0.1", "itself"},
+		{"far", "10.9.9.9", "gateway on dum0"},
+		{"strange", "192.0.2.7", "neither a Pod's veth nor a bridge"},
+		{"absent", "10.1.0.77", "no port of cni0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := testLinks(t, node)
+			addr := netip.MustParseAddr(tt.addr)
+			s := &policy.Subject{Addrs: []netip.Addr{addr}}
+			s.Pod.Name = tt.name
+			l.SetPod(s)
+			l.must(t, false)
+			if got := l.Unresolved()[addr]; !strings.Contains(got, tt.why) {
+				t.Errorf("reason %q, want %q in it", got, tt.why)
+			}
+		})
+	}
+}
+
+func TestLinksPodInterfacesOfUnknownPods(t *testing.T) {
+	node := newPTPNode(t)
+	ptpPod(node, "a", "10.1.0.2")
+	ptpPod(node, "b", "10.2.0.2")
+	ptpPod(node, "other", "10.3.0.2")
+	l := testLinks(t, node, "vo*")
+	if err := l.Update(touched{all: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetPodCIDRs([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"va", "vother"}, l.must(t, false).PodInterfaces); diff != "" {
+		t.Errorf("interfaces (-want +got):\n%s", diff)
+	}
+}
+
+func TestLinkWatchTellsWhatChanged(t *testing.T) {
+	node := newPTPNode(t)
+	w, err := newLinkWatch(node, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		w.Run(ctx)
+		close(done)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	if !w.Take().all {
+		t.Error("nothing is known at first, so everything must be looked at")
+	}
+	pod := ptpPod(node, "a", "10.1.0.2")
+	eventually(t, "interface and route", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, i := range w.pending.ifaces {
+			if i != nil && i.name == "va" && i.leadsOut() {
+				return w.pending.touches(pod.addr(0))
+			}
+		}
+		return false
+	})
+	w.Take()
+	node.ip("link del va")
+	eventually(t, "interface gone", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, i := range w.pending.ifaces {
+			if i == nil {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
