@@ -26,7 +26,7 @@ func (l *Loader) addJSON(at place, text []byte) bool {
 		}
 		value, err := scanObject(text)
 		if err != nil {
-			if i == 0 && len(text) <= mayBeYAML {
+			if i == 0 && len(text) <= mayBeYAML && !cutOff(err) {
 				return false
 			}
 			l.jsonFault(at, text, err)
@@ -65,11 +65,14 @@ func (l *Loader) jsonFault(at place, text []byte, err error) {
 		offset = int(syntax.Offset)
 	}
 	message := err.Error()
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	if cutOff(err) {
 		message = "it ends in the middle of a value: is the file cut off?"
 	}
 	l.fail(at.after(text[:offset]), "", "", "not valid JSON: "+message)
 }
+
+// cutOff reports whether all was well as far as it went.
+func cutOff(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) }
 
 // scanned is the outline of a JSON object.
 type scanned struct {

@@ -132,7 +132,11 @@ func named(text []byte, kind string) identity {
 	}
 	// Whatever can be made out is good enough for a message.
 	_ = json.UnmarshalCaseSensitivePreserveInts(text, &object)
-	return identity{kind, object.Metadata.Namespace, object.Metadata.Name}
+	id := identity{kind, object.Metadata.Namespace, object.Metadata.Name}
+	if _, known := apiVersions[kind]; known && kind != "Namespace" && id.name != "" {
+		id.namespace = namespaceOr(id.namespace)
+	}
+	return id
 }
 
 func namespaceOr(namespace string) string {

@@ -60,6 +60,9 @@ func (l *Loader) addBlockList(at place, list blockList, long bool) (added, goOn 
 	for i, item := range list.items {
 		text := list.item(i)
 		value, faults, err := soleYAML(text)
+		if errors.Is(err, io.EOF) {
+			value, err = []byte("null"), nil
+		}
 		if len(faults) > 0 || err != nil {
 			if !long {
 				return false, true
@@ -289,7 +292,8 @@ func (l *Loader) yamlFaults(at place, text []byte, faults []string) {
 		here := at.after(text[:leadingBlank(text)])
 		message := strings.TrimPrefix(fault, prefix[0])
 		if n, err := strconv.Atoi(prefix[1]); err == nil && n > 0 {
-			here = at.below(n - 1)
+			// At the end of the text the parser counts one line too many.
+			here = at.below(min(n-1, bytes.Count(bytes.TrimSuffix(text, newline), newline)))
 			if tabIndents(text, n) {
 				message += "; indent with spaces, not with tabs"
 			}
