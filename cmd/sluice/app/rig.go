@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/conformance/lab"
@@ -47,7 +48,7 @@ func (r *rig) start(ctx context.Context, source func(node string) enforcer.Sourc
 	nodes := r.lab.Spec().Nodes
 	r.ended = make(chan error, len(nodes))
 	for _, n := range nodes {
-		agent, err := enforcer.New(enforcer.Config{Node: n.Name}, source(n.Name), r.lab.Node(n.Name), nil)
+		agent, err := enforcer.New(enforcer.Config{Node: n.Name}, source(n.Name), r.lab.Node(n.Name), prometheus.NewRegistry())
 		if err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
