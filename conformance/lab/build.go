@@ -284,6 +284,9 @@ var stationSysctls = []sysctl{
 	{key: "ipv4/tcp_max_syn_backlog", value: "65535"},
 	// A connection that is allowed again is back within a second.
 	{key: "ipv4/tcp_rto_max_ms", value: "1000", optional: true},
+	// And it does not give up before.
+	{key: "ipv4/tcp_retries2", value: "120"},
+	{key: "ipv4/tcp_syn_retries", value: "120"},
 }
 
 // mac makes a locally administered hardware address, unique in the lab.

@@ -1,10 +1,12 @@
 package lab
 
+import "errors"
+
 // Close stops everything and gives everything back. It may be called again.
 func (l *Lab) Close() error {
 	l.mu.Lock()
-	closed := l.closed
-	l.closed = true
+	closed, published := l.closed, l.published
+	l.closed, l.published = true, nil
 	l.mu.Unlock()
 	if closed {
 		return nil
@@ -13,12 +15,19 @@ func (l *Lab) Close() error {
 		l.unregister()
 	}
 	if l.servers != nil {
+		l.servers.stopStreams()
 		l.servers.poll.stop()
 	}
+	l.mu.Lock()
 	for _, n := range l.namespaces() {
 		n.close()
 	}
-	return nil
+	l.mu.Unlock()
+	var errs []error
+	for _, path := range published {
+		errs = append(errs, withdraw(path))
+	}
+	return errors.Join(errs...)
 }
 
 // namespaces are all that the lab made, each once.
@@ -39,5 +48,3 @@ func (l *Lab) namespaces() []*Namespace {
 	}
 	return all
 }
-
-func reapStale() error { return nil }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -201,7 +202,7 @@ func (s *servers) echoTCP(conn int) {
 	}
 	if st := s.streamOf(b[:n]); st != nil {
 		if s.poll.release(conn) {
-			st.adopt(conn)
+			st.adopt(conn, slices.Clone(b[len(hello)+8:n]))
 		}
 		return
 	}

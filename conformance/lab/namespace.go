@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -23,6 +24,8 @@ type Namespace struct {
 	// Name says what it stands for: "node/a", "shop/api", "outside".
 	Name string
 
+	// mu keeps the file open while a thread enters.
+	mu   sync.RWMutex
 	file *os.File
 	// link speaks to the namespace's routing netlink. It is open while the
 	// namespace is wired up.
@@ -62,11 +65,20 @@ func needsRoot(err error) error {
 // not; sockets and processes that f opens or starts itself are, and stay there.
 func (n *Namespace) Do(f func() error) error {
 	return onOwnThread(func() error {
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := n.enter(); err != nil {
 			return fmt.Errorf("enter network namespace %s: %w", n.Name, needsRoot(err))
 		}
 		return f()
 	})
+}
+
+func (n *Namespace) enter() error {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.file == nil {
+		return errStopped
+	}
+	return unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET)
 }
 
 // onOwnThread runs f, which may change the thread's network namespace, and
@@ -91,6 +103,11 @@ func onOwnThread(f func() error) error {
 // Path is where the namespace can be opened as long as this process lives, for
 // nsenter --net=PATH or a handle of another library.
 func (n *Namespace) Path() string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.file == nil {
+		return ""
+	}
 	return "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(int(n.file.Fd()))
 }
 
@@ -131,11 +148,14 @@ func writeSysctl(key, value string) error {
 }
 
 func (n *Namespace) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.link != nil {
 		n.link.Close()
 		n.link = nil
 	}
 	if n.file != nil {
 		n.file.Close()
+		n.file = nil
 	}
 }

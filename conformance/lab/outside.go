@@ -17,6 +17,9 @@ func (l *Lab) addExternal(a netip.Addr) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return errStopped
+	}
 	if _, known := l.hosts[a]; known {
 		return nil
 	}
