@@ -143,7 +143,6 @@ func (s *syncer) inherit(ctx context.Context, left leftover) {
 		return
 	}
 	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", left.epoch)
-	s.guards.Inherit(left.guards)
 	if left.epoch != 0 {
 		s.epochs.Inherit(left.epoch)
 		return

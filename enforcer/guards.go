@@ -18,8 +18,9 @@ type guards struct {
 	all func() []compiler.GuardPlan
 	// failed are interfaces whose guard is not what it should be.
 	failed map[string]bool
-	// leftover are the chains that an earlier agent left.
-	leftover []string
+	// stale: the table may hold guards that nobody needs, such as an earlier
+	// agent's.
+	stale bool
 }
 
 func newGuards(s *syncer) *guards {
@@ -32,32 +33,51 @@ func newGuards(s *syncer) *guards {
 	}
 }
 
-// Inherit names the chains that an earlier agent left. Those that are not used
-// any more go with the first Replace.
-func (g *guards) Inherit(chains []string) { g.leftover = chains }
-
-// Waiting reports whether some guard is to be tried again.
-func (g *guards) Waiting() bool { return len(g.failed) > 0 }
+// Waiting reports whether something is to be tried again.
+func (g *guards) Waiting() bool { return g.stale || len(g.failed) > 0 }
 
 // Run changes the guards of some interfaces: all in one transaction if that
-// succeeds, each on its own if not.
+// succeeds, each on its own if not. What failed earlier is tried again.
 func (g *guards) Run(ctx context.Context, plans []compiler.GuardPlan) {
-	if len(plans) == 0 {
+	if g.Waiting() {
+		// The change of a guard that is not there makes no sense.
+		g.Replace(ctx)
 		return
 	}
-	var all []compiler.Op
-	for _, p := range plans {
-		all = append(all, p.Ops...)
-	}
-	if len(plans) > 1 && g.transact(ctx, all) == nil {
-		for _, p := range plans {
-			delete(g.failed, p.Veth)
-		}
+	if len(plans) > 1 && g.transact(ctx, opsOf(plans)) == nil {
 		return
 	}
 	for _, p := range plans {
 		g.one(ctx, p)
 	}
+}
+
+// Replace makes all guards anew: in one transaction, so that none is missing
+// for a moment, or else each on its own over what is there.
+func (g *guards) Replace(ctx context.Context) {
+	clear(g.failed)
+	plans := g.all()
+	ops := []compiler.Op{
+		{Verb: compiler.Add, Object: &knftables.Table{}},
+		{Verb: compiler.Delete, Object: &knftables.Table{}},
+	}
+	err := g.transact(ctx, append(ops, opsOf(plans)...))
+	g.stale = err != nil
+	if err == nil {
+		return
+	}
+	klog.FromContext(ctx).V(2).Info("Could not replace all guards at once, trying one by one", "err", err)
+	for _, p := range plans {
+		g.one(ctx, p)
+	}
+}
+
+func opsOf(plans []compiler.GuardPlan) []compiler.Op {
+	var out []compiler.Op
+	for _, p := range plans {
+		out = append(out, p.Ops...)
+	}
+	return out
 }
 
 func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
@@ -74,11 +94,4 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 		g.failed[p.Veth] = true
 		klog.FromContext(ctx).Error(err, "Failed to guard a Pod's interface", "interface", p.Veth)
 	}
-}
-
-// Replace makes all guards anew, and removes those that an earlier agent left
-// and nobody needs.
-func (g *guards) Replace(ctx context.Context) {
-	clear(g.failed)
-	g.Run(ctx, g.all())
 }

@@ -17,9 +17,6 @@ type leftover struct {
 	// mask and epoch are what its rules write to conntrack marks, 0 if they
 	// cannot be read.
 	mask, epoch uint32
-	// guards are the base chains of the guards' table with the interface each
-	// hangs on.
-	guards []string
 	// guardTable: the guards' table exists.
 	guardTable bool
 }
@@ -49,9 +46,6 @@ func readLeftover(ns Netns, layout compiler.MarkLayout) (leftover, error) {
 				out.readMark(conn, t, layout)
 			case nftables.TableFamilyNetdev:
 				out.guardTable = true
-				if err := out.readGuards(conn, t); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
@@ -75,19 +69,6 @@ func (o *leftover) readMark(conn *nftables.Conn, table *nftables.Table, layout c
 			}
 		}
 	}
-}
-
-func (o *leftover) readGuards(conn *nftables.Conn, table *nftables.Table) error {
-	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
-	if err != nil {
-		return fmt.Errorf("list guards: %w", err)
-	}
-	for _, c := range chains {
-		if c.Table.Name == table.Name {
-			o.guards = append(o.guards, c.Name)
-		}
-	}
-	return nil
 }
 
 // tablePresent reports whether our main table exists.
