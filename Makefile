@@ -28,7 +28,7 @@ build: ## build bin/sluice
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/sluice ./cmd/sluice
 
 .PHONY: test
-test: need-kernel ## all tests; fails if a kernel test did not run (root)
+test: need-tests ## all tests; fails if a kernel test did not run (root)
 	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -require conformance/kernel-tests.txt
 
 .PHONY: lint
@@ -36,7 +36,7 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@$(BIN)/golangci-lint run ./...
 
 .PHONY: bench
-bench: need-kernel ## benchmarks, with allocations (root)
+bench: need-tests ## benchmarks, with allocations (root)
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
 
 .PHONY: agreement
@@ -60,9 +60,12 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 clean: ## remove what was built
 	@rm -rf $(BIN)
 
-.PHONY: need-kernel
+# What the commands run, and what the tests run besides.
+.PHONY: need-kernel need-tests
 need-kernel:
-	@.tools/need --root nft=nftables ip=iproute2
+	@.tools/need --root nft=nftables
+need-tests:
+	@.tools/need --root nft=nftables ip=iproute2 iptables-restore=iptables
 
 $(BIN)/golangci-lint: .tools/go.mod .tools/go.sum
 	@echo "building golangci-lint $$(sed -n 's/.*golangci-lint\/v2 \(v[^ ]*\).*/\1/p' .tools/go.mod), once: this takes some minutes"
