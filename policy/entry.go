@@ -12,6 +12,8 @@ type entry struct {
 	pod   *Pod
 	class *class
 	slot  int32 // in class.pods
+	// soiled: the Pod is in Index.dirty.
+	soiled bool
 }
 
 // node shares what all Pods of a node say of it.
@@ -83,9 +85,13 @@ func (x *Index) local(p *Pod) bool { return x.opts.Node == "" || p.Node == x.opt
 
 // soil has the Pod resolved anew, if it can be a subject or is one.
 func (x *Index) soil(e *entry) {
+	if e.soiled {
+		return
+	}
 	name := e.pod.NamespacedName
 	if x.local(e.pod) || x.subjects[name] != nil {
 		x.dirty[name] = struct{}{}
+		e.soiled = true
 	}
 }
 

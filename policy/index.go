@@ -133,7 +133,7 @@ func (x *Index) reselect(ns *namespace, s *selector) {
 	x.classesIn(ns, s, func(c *class) { c.chosen = nil })
 	for e := range ns.locals {
 		if e.class.chosen == nil {
-			x.dirty[e.pod.NamespacedName] = struct{}{}
+			x.soil(e)
 		}
 	}
 }

@@ -165,7 +165,11 @@ func (x *Index) resolveSubject(name types.NamespacedName) {
 // subject is what the Pod is now, nil if it is no subject. It holds its sets.
 func (x *Index) subject(name types.NamespacedName) *heldSubject {
 	e := x.entry(name)
-	if e == nil || !x.local(e.pod) {
+	if e == nil {
+		return nil
+	}
+	e.soiled = false
+	if !x.local(e.pod) {
 		return nil
 	}
 	var addrs []netip.Addr
