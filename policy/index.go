@@ -97,6 +97,9 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 	}
 	ns := x.namespace(p.Namespace)
 	old := ns.policies[p.Name]
+	if old != nil && old.same(p) {
+		return err
+	}
 	if old != nil {
 		ns.policiesBy.remove(old.selector, old.anchor, old)
 	}

@@ -94,6 +94,12 @@ func parsePolicy(np *networkingv1.NetworkPolicy) (*parsed, error) {
 	return p, r.errs.ToAggregate()
 }
 
+// same reports whether q says nothing new over p.
+func (p *parsed) same(q *parsed) bool {
+	return p.selector.text == q.selector.text && p.isolates == q.isolates && p.hash == q.hash &&
+		slices.Equal(p.problems, q.problems)
+}
+
 // under is the first error at path or inside it, empty if there is none.
 func (r *parser) under(path string) string {
 	for _, e := range r.errs {
