@@ -107,7 +107,15 @@ func (o *VerifyOptions) Validate() error {
 	return errors.Join(
 		oneOf("output", o.output, "text", "json"),
 		oneOf("topology", o.topology, "bridge", "ptp", "two-node"),
+		o.validateKernel(),
 	)
+}
+
+func (o *VerifyOptions) validateKernel() error {
+	if !o.inKernel {
+		return nil
+	}
+	return needKernel()
 }
 
 // Run answers all flows in their order.
@@ -130,7 +138,7 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 	out := bufio.NewWriterSize(o.Out, 1<<16)
 	v.out = out
 	if err := v.answerAll(ctx, in); err != nil {
-		return errors.Join(err, out.Flush())
+		return unusable(errors.Join(err, out.Flush()))
 	}
 	if v.flows > 0 {
 		v.summary()
@@ -223,11 +231,15 @@ func (v *verification) answer(number int, data []byte) answer {
 	return a
 }
 
-// finish sends the packets, prints and counts.
+// finish sends the packets, prints and counts. The paper's answers are printed
+// also where no packets could be sent.
 func (v *verification) finish(ctx context.Context, answers []answer) error {
+	var kernelErr error
 	if v.options.inKernel && len(answers) > 0 {
-		if err := v.probe(ctx, answers); err != nil {
-			return err
+		if kernelErr = v.probe(ctx, answers); kernelErr != nil {
+			for i := range answers {
+				answers[i].kernel, answers[i].kernelWhy = nil, "no packets could be sent"
+			}
 		}
 	}
 	for i := range answers {
@@ -248,7 +260,7 @@ func (v *verification) finish(ctx context.Context, answers []answer) error {
 		}
 	}
 	v.print(answers)
-	return nil
+	return kernelErr
 }
 
 func (v *verification) explainMismatch(a *answer, what string) string {

@@ -8,6 +8,9 @@ import (
 	"os"
 	"os/exec"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/policy"
@@ -40,13 +43,11 @@ func needKernel() error {
 
 // probe sends a packet for each flow that can exist in a kernel.
 func (v *verification) probe(ctx context.Context, answers []answer) (err error) {
-	if err := needKernel(); err != nil {
-		return unusable(err)
-	}
-	flows, owners, external := v.sendable(answers)
-	spec, pods, err := lab.SpecFromObjects(v.cluster.set.Pods, placement(v.options.topology, external))
+	runnable, broken := runnablePods(v.cluster.set.Pods)
+	flows, owners, external := v.sendable(answers, broken)
+	spec, pods, err := lab.SpecFromObjects(runnable, placement(v.options.topology, external))
 	if err != nil {
-		return unusable(fmt.Errorf("derive the lab from the manifests: %w", err))
+		return fmt.Errorf("derive the lab from the manifests: %w", err)
 	}
 	objects := make([]any, 0, len(pods)+len(v.cluster.set.Namespaces)+len(v.cluster.set.Policies))
 	for _, p := range pods {
@@ -68,7 +69,7 @@ func (v *verification) probe(ctx context.Context, answers []answer) (err error) 
 		return source
 	})
 	if err != nil {
-		return unusable(fmt.Errorf("build the lab: %w", err))
+		return fmt.Errorf("build the lab: %w", err)
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.settle(ctx); err != nil {
@@ -90,16 +91,30 @@ func (v *verification) probe(ctx context.Context, answers []answer) (err error) 
 	return nil
 }
 
+// runnablePods leaves out those that were reported as wrong: no node would run
+// them.
+func runnablePods(pods []*corev1.Pod) (runnable []*corev1.Pod, broken map[types.NamespacedName]bool) {
+	broken = map[types.NamespacedName]bool{}
+	for _, p := range pods {
+		if _, err := policy.PodFromAPI(p); err != nil {
+			broken[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = true
+			continue
+		}
+		runnable = append(runnable, p)
+	}
+	return runnable, broken
+}
+
 // sendable picks the flows that packets can be sent for; owners gives the
 // answer of each. external are the addresses that are no Pod's.
-func (v *verification) sendable(answers []answer) (flows []lab.Flow, owners []int, external []netip.Addr) {
+func (v *verification) sendable(answers []answer, broken map[types.NamespacedName]bool) (flows []lab.Flow, owners []int, external []netip.Addr) {
 	seen := map[netip.Addr]bool{}
 	for i := range answers {
 		a := &answers[i]
 		if a.err != nil {
 			continue
 		}
-		if a.kernelWhy = unsendable(a.flow); a.kernelWhy != "" {
+		if a.kernelWhy = unsendable(a.flow, broken); a.kernelWhy != "" {
 			continue
 		}
 		for _, end := range []policy.End{a.flow.Src, a.flow.Dst} {
@@ -118,7 +133,12 @@ func (v *verification) sendable(answers []answer) (flows []lab.Flow, owners []in
 }
 
 // unsendable says why no packet can be sent for a flow, or is empty.
-func unsendable(f policy.Flow) string {
+func unsendable(f policy.Flow, broken map[types.NamespacedName]bool) string {
+	for _, end := range []policy.End{f.Src, f.Dst} {
+		if end.Pod != nil && broken[end.Pod.NamespacedName] {
+			return "Pod " + end.Pod.NamespacedName.String() + " is not usable"
+		}
+	}
 	if f.Src.Pod == nil && f.Dst.Pod == nil {
 		return "neither end is a Pod, so no Pod's node sees it"
 	}
