@@ -53,8 +53,26 @@ func (l *Loader) addValue(at place, text []byte, faulty bool) {
 	l.addScanned(at, text, value, 0)
 }
 
+// looksLikeJSON reports whether an object begins as JSON must. Flow style YAML
+// mostly has no quotes there.
+func looksLikeJSON(text []byte) bool {
+	if text[0] != '{' {
+		return false
+	}
+	rest := bytes.TrimLeft(text[1:], " \t\r\n")
+	return len(rest) == 0 || rest[0] == '"' || rest[0] == '}'
+}
+
+// skipSpace skips blank lines and, as a YAML parser would, comments.
 func skipSpace(text []byte, at place) ([]byte, place) {
 	rest := bytes.TrimLeft(text, " \t\r\n")
+	for len(rest) > 0 && rest[0] == '#' {
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			end = len(rest)
+		}
+		rest = bytes.TrimLeft(rest[end:], " \t\r\n")
+	}
 	return rest, at.after(text[:len(text)-len(rest)])
 }
 

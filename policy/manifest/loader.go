@@ -9,7 +9,10 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Set is what the manifests hold, in their order, with defaults applied.
+// Set is what the manifests hold, in their order, with defaults applied. Of
+// Pods only what network policy is about is kept: metadata without managed
+// fields and owners, node, host network, the containers' names and ports, phase
+// and addresses.
 type Set struct {
 	Pods       []*corev1.Pod
 	Namespaces []*corev1.Namespace
@@ -25,6 +28,8 @@ type Loader struct {
 	seen map[identity]place
 	// used is where each namespace was first named by an object.
 	used map[string]place
+	// told counts the problems of each source.
+	told map[string]tally
 	// unnamed counts policies without a name.
 	unnamed int
 }
@@ -63,6 +68,7 @@ func (l *Loader) Add(source string, data []byte) {
 func (l *Loader) Finish() (Set, []Problem) {
 	l.sharedAddresses()
 	l.impliedNamespaces()
+	l.untold()
 	return l.set, l.problems
 }
 
@@ -83,7 +89,7 @@ func (l *Loader) addChunk(at place, text []byte) bool {
 		l.fail(at.after(text[:bad]), "", "", fmt.Sprintf("byte 0x%02x is not UTF-8: save the file as UTF-8", text[bad]))
 		return true
 	}
-	if text[skipped] == '{' && l.addJSON(first, text[skipped:]) {
+	if looksLikeJSON(text[skipped:]) && l.addJSON(first, text[skipped:]) {
 		return true
 	}
 	return l.addYAML(at, first, text)

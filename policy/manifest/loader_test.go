@@ -75,6 +75,7 @@ func TestForms(t *testing.T) {
 		{name: "JSON", in: `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`, want: []string{"Namespace shop"}},
 		{name: "JSON values one after the other", in: "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"shop\"}}\n{\n\t\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"b\"}} {\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"c\"}}",
 			want: []string{"Namespace shop", "Namespace b", "Namespace c"}},
+		{name: "comments around JSON", in: "# a\n{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"shop\"}}\n# b\n", want: []string{"Namespace shop"}},
 		{name: "JSON and YAML in one file", in: "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"shop\"}}\n---\n" + pod("p1") + "---\n" + `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"b"}}`, want: []string{"Pod shop/p1", "Namespace shop", "Namespace b"}},
 		{name: "List in JSON, kind last", in: `{"items":[` + "\n" + `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}},{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"b"}}],"apiVersion":"v1","metadata":{"resourceVersion":""},"kind":"List"}`, want: []string{"Namespace shop", "Namespace b"}},
 		{name: "List in flow style", in: "{apiVersion: v1, kind: List, items: [" + shop + ", " + podA + "]}", want: []string{"Pod shop/a", "Namespace shop"}},

@@ -32,7 +32,40 @@ func (l *Loader) addPod(at place, text []byte) {
 	if len(p.Status.PodIPs) == 0 && !finished(p) {
 		l.notice(at, id.String(), "status.podIP", "is missing: the Pod is no end of any flow, and nothing is enforced on it")
 	}
-	l.set.Pods = append(l.set.Pods, p)
+	l.set.Pods = append(l.set.Pods, essence(p))
+}
+
+// essence is what network policy and those who act out a Pod need of it. The
+// rest is most of a large cluster.
+func essence(p *corev1.Pod) *corev1.Pod {
+	return &corev1.Pod{
+		TypeMeta: p.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Name: p.Name, Namespace: p.Namespace, UID: p.UID,
+			Labels: p.Labels, Annotations: p.Annotations,
+			CreationTimestamp: p.CreationTimestamp, DeletionTimestamp: p.DeletionTimestamp,
+		},
+		Spec: corev1.PodSpec{
+			NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork,
+			InitContainers: portsOnly(p.Spec.InitContainers), Containers: portsOnly(p.Spec.Containers),
+		},
+		Status: corev1.PodStatus{
+			Phase:  p.Status.Phase,
+			HostIP: p.Status.HostIP, HostIPs: p.Status.HostIPs,
+			PodIP: p.Status.PodIP, PodIPs: p.Status.PodIPs,
+		},
+	}
+}
+
+func portsOnly(containers []corev1.Container) []corev1.Container {
+	if containers == nil {
+		return nil
+	}
+	kept := make([]corev1.Container, len(containers))
+	for i, c := range containers {
+		kept[i] = corev1.Container{Name: c.Name, Ports: c.Ports, RestartPolicy: c.RestartPolicy}
+	}
+	return kept
 }
 
 // decodeNamespaced decodes an object that lives in a namespace and is of no

@@ -2,6 +2,9 @@ package manifest
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -76,11 +79,49 @@ func (p place) flattened() place {
 var newline = []byte("\n")
 
 func (l *Loader) fail(at place, object, path, message string) {
-	l.problems = append(l.problems, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message)})
+	l.tell(at, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message)})
 }
 
 func (l *Loader) notice(at place, object, path, message string) {
-	l.problems = append(l.problems, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message), Notice: true})
+	l.tell(at, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message), Notice: true})
+}
+
+// mostErrors and mostNotices are how many of them are listed for a source, so
+// that a large file of nonsense stays readable, and its problems in memory.
+const (
+	mostErrors  = 1_000
+	mostNotices = 100_000
+)
+
+// tally counts the problems of a source.
+type tally struct{ errors, notices int }
+
+func (l *Loader) tell(at place, p Problem) {
+	if l.told == nil {
+		l.told = make(map[string]tally)
+	}
+	t := l.told[at.source]
+	if p.Notice {
+		t.notices++
+	} else {
+		t.errors++
+	}
+	l.told[at.source] = t
+	if p.Notice && t.notices <= mostNotices || !p.Notice && t.errors <= mostErrors {
+		l.problems = append(l.problems, p)
+	}
+}
+
+// untold says how many problems are not listed.
+func (l *Loader) untold() {
+	for _, source := range slices.Sorted(maps.Keys(l.told)) {
+		if more := l.told[source].errors - mostErrors; more > 0 {
+			l.problems = append(l.problems, Problem{Source: source, Message: fmt.Sprintf("%d more errors are not listed", more)})
+		}
+		if more := l.told[source].notices - mostNotices; more > 0 {
+			l.problems = append(l.problems, Problem{Source: source, Message: fmt.Sprintf("%d more notices are not listed", more), Notice: true})
+		}
+	}
 }
 
 func (l *Loader) fieldErrors(at place, object string, errs field.ErrorList) {

@@ -91,58 +91,83 @@ func withoutComments(text []byte) int {
 // blockList is a document "items:" of which are written as kubectl writes them:
 // in block style, each from the start of a line.
 type blockList struct {
-	// before and after are the rest of the document.
-	before, after []byte
-	// items still begin with their dash.
-	items  []chunk
+	// before and after are the rest of the document, body are the items.
+	before, body, after []byte
+	// indent is where the dashes stand.
 	indent int
+	// skipped is how many lines stand before body.
+	skipped int
 }
 
-// splitList cuts a document into the items of its list without parsing it, so
-// that a long list costs no more memory than its longest item, and each item
-// knows its line. It may take something for a list that is none (in a quoted
-// string, say): then a part of it is not valid YAML by itself, and the whole
-// has to be parsed.
+// splitList cuts a document at its list without parsing it, so that a long
+// list costs no more memory than its longest item, and each item knows its
+// line. It may take something for a list that is none (in a quoted string,
+// say): then a part of it is not valid YAML by itself, and the whole has to be
+// parsed.
 func splitList(text []byte) (blockList, bool) {
-	var l blockList
 	const (
 		beforeItems = iota
+		beforeFirst
 		inItems
-		afterItems
 	)
-	state, line, start, end := beforeItems, 0, 0, len(text)
+	l := blockList{}
+	state, line, start := beforeItems, 0, 0
 	for from, to := range lines(text) {
-		content := bytes.TrimLeft(text[from:to], " ")
-		indent := to - from - len(content)
-		blank := len(bytes.TrimLeft(content, "\t\r\n")) == 0 || content[0] == '#'
-		dash := isDash(content)
+		line++
+		content, indent, blank := outline(text[from:to])
 		switch {
-		case state == beforeItems && indent == 0 && isItemsKey(content):
-			l.before, state, start = text[:from], inItems, -1
-		case state != inItems || blank:
-		case dash && start < 0:
-			l.indent = indent
-			fallthrough
-		case dash && indent == l.indent:
-			if start >= 0 {
-				l.items[len(l.items)-1].text = text[start:from]
+		case state == beforeItems:
+			if indent == 0 && isItemsKey(content) {
+				state, start, l.before, l.skipped = beforeFirst, to, text[:from], line
 			}
-			start = from
-			l.items = append(l.items, chunk{skipped: line})
-		case start >= 0 && indent > l.indent:
-		case start >= 0 && indent == 0:
-			state, end = afterItems, from
+		case blank:
+		case state == beforeFirst:
+			if !isDash(content) {
+				return l, false
+			}
+			state, l.indent = inItems, indent
+		case indent > l.indent || indent == l.indent && isDash(content):
+		case indent == 0:
+			l.body, l.after = text[start:from], text[from:]
+			return l, true
 		default:
 			return l, false
 		}
-		line++
 	}
-	if len(l.items) == 0 {
-		return l, false
+	l.body = text[start:]
+	return l, state == inItems
+}
+
+// outline is a line without its indentation. A blank one may be a comment.
+func outline(line []byte) (content []byte, indent int, blank bool) {
+	content = bytes.TrimLeft(line, " ")
+	return content, len(line) - len(content), len(bytes.TrimLeft(content, "\t\r\n")) == 0 || content[0] == '#'
+}
+
+// items yields each item as a document of its own: with a space for its dash.
+func (l blockList) items() iter.Seq[chunk] {
+	return func(yield func(chunk) bool) {
+		start, skipped, line := -1, 0, l.skipped
+		send := func(end int) bool {
+			if start < 0 {
+				return true
+			}
+			text := bytes.Clone(l.body[start:end])
+			text[l.indent] = ' '
+			return yield(chunk{text, skipped})
+		}
+		for from, to := range lines(l.body) {
+			content, indent, blank := outline(l.body[from:to])
+			if !blank && indent == l.indent && isDash(content) {
+				if !send(from) {
+					return
+				}
+				start, skipped = from, line
+			}
+			line++
+		}
+		send(len(l.body))
 	}
-	l.items[len(l.items)-1].text = text[start:end]
-	l.after = text[end:]
-	return l, true
 }
 
 // isDash reports whether line opens an item. A tab after the dash is left to
@@ -158,11 +183,4 @@ func isItemsKey(line []byte) bool {
 	}
 	value := bytes.TrimLeft(rest, " \t\r\n")
 	return len(value) == 0 || value[0] == '#' && len(value) < len(rest)
-}
-
-// item is the text of an item as a document of its own.
-func (l blockList) item(i int) []byte {
-	text := bytes.Clone(l.items[i].text)
-	text[l.indent] = ' '
-	return text
 }

@@ -23,8 +23,13 @@ import (
 // addYAML reads the YAML documents in text; first is the place of its first
 // content. It reports whether it is worth to go on with the file.
 func (l *Loader) addYAML(at, first place, text []byte) bool {
-	if list, ok := splitList(text); ok {
-		if added, goOn := l.addBlockList(at, list, len(text) > largest); added {
+	list, isList := splitList(text)
+	if len(text) <= largest {
+		if isList && l.addBlockList(at, list) {
+			return true
+		}
+	} else if isList {
+		if added, goOn := l.addLongList(at, list); added {
 			return goOn
 		}
 	}
@@ -49,42 +54,63 @@ func (l *Loader) addYAML(at, first place, text []byte) bool {
 }
 
 // addBlockList reads a list item by item. It reports whether the parts made
-// sense by themselves; if not, nothing was added, unless the list is too long
-// to be parsed as a whole.
-func (l *Loader) addBlockList(at place, list blockList, long bool) (added, goOn bool) {
+// sense by themselves; if not, nothing was added.
+func (l *Loader) addBlockList(at place, list blockList) (added bool) {
+	head, err := frame(list)
+	if err != nil {
+		return false
+	}
+	type read struct {
+		at    place
+		value []byte
+	}
+	var items []read
+	for item := range list.items() {
+		value, faults, err := itemYAML(item.text)
+		if len(faults) > 0 || err != nil {
+			return false
+		}
+		items = append(items, read{at.below(item.skipped), value})
+	}
+	for i, item := range items {
+		l.addItem(item.at.flattened(), head, i, item.value, 1)
+	}
+	return true
+}
+
+// addLongList is addBlockList for a list that is too long to be parsed as a
+// whole: items that make no sense by themselves are reported. It reports
+// whether text is a list, and whether it is worth to go on with the file.
+func (l *Loader) addLongList(at place, list blockList) (added, goOn bool) {
 	head, err := frame(list)
 	if err != nil {
 		return false, true
 	}
-	values := make([][]byte, len(list.items))
-	for i, item := range list.items {
-		text := list.item(i)
-		value, faults, err := soleYAML(text)
-		if errors.Is(err, io.EOF) {
-			value, err = []byte("null"), nil
+	i := 0
+	for item := range list.items() {
+		here := at.below(item.skipped)
+		value, faults, err := itemYAML(item.text)
+		l.yamlFaults(here, item.text, faults)
+		if err != nil {
+			l.yamlFaults(here, item.text, []string{err.Error()})
+		} else {
+			l.addItem(here.flattened(), head, i, value, 1)
 		}
-		if len(faults) > 0 || err != nil {
-			if !long {
-				return false, true
-			}
-			here := at.below(item.skipped)
-			l.yamlFaults(here, text, faults)
-			if err != nil {
-				l.yamlFaults(here, text, []string{err.Error()})
-			}
-			if errors.Is(err, errAliases) {
-				return true, false
-			}
-			continue
+		if errors.Is(err, errAliases) {
+			return true, false
 		}
-		values[i] = value
-	}
-	for i, value := range values {
-		if value != nil {
-			l.addItem(at.below(list.items[i].skipped).flattened(), head, i, value, 1)
-		}
+		i++
 	}
 	return true, true
+}
+
+// itemYAML is soleYAML for an item, which may be empty.
+func itemYAML(text []byte) (value []byte, faults []string, err error) {
+	value, faults, err = soleYAML(text)
+	if errors.Is(err, io.EOF) {
+		return []byte("null"), nil, nil
+	}
+	return value, faults, err
 }
 
 // frame is what stands around the items of a list.
