@@ -8,10 +8,10 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// Render writes operations on table inet sluice as the text that nft would be
-// given.
-func Render(ops []compiler.Op) (string, error) {
-	tx := knftables.NewFake(knftables.InetFamily, compiler.TableName).NewTransaction()
+// Render writes operations on table sluice of a family as the text that nft
+// would be given.
+func Render(family knftables.Family, ops []compiler.Op) (string, error) {
+	tx := knftables.NewFake(family, compiler.TableName).NewTransaction()
 	for i, op := range ops {
 		switch op.Verb {
 		case compiler.Add:
@@ -30,9 +30,9 @@ func Render(ops []compiler.Op) (string, error) {
 	return tx.String(), nil
 }
 
-// Transact applies operations as one transaction.
+// Transact applies operations on table inet sluice as one transaction.
 func (k *Kernel) Transact(ops []compiler.Op) error {
-	text, err := Render(ops)
+	text, err := Render(knftables.InetFamily, ops)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (k *Kernel) Transact(ops []compiler.Op) error {
 //     it is a transaction that the kernel takes.
 //   - Commit is one transaction that deletes no chain and neither makes nor
 //     changes anything with intervals.
-//   - Cleanup only deletes.
+//   - Cleanup only deletes and flushes, and can be cut anywhere as well.
 //   - No operation is in vain.
 func (k *Kernel) Apply(p compiler.Plan) error {
 	fresh := map[string]bool{}
@@ -66,12 +66,12 @@ func (k *Kernel) Apply(p compiler.Plan) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	for i, op := range p.Cleanup {
-		if _, isElement := op.Object.(*knftables.Element); isElement || op.Verb == compiler.Add {
-			return fmt.Errorf("cleanup %d: %s is no deletion of an object", i, show(op))
+		if op.Verb == compiler.Add {
+			return fmt.Errorf("cleanup %d: %s is no deletion", i, show(op))
 		}
-	}
-	if err := k.Transact(p.Cleanup); err != nil {
-		return fmt.Errorf("cleanup: %w", err)
+		if err := k.Transact([]compiler.Op{op}); err != nil {
+			return fmt.Errorf("cleanup %d: %w", i, err)
+		}
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (k *Kernel) mustChange(s *set, op compiler.Op, o *knftables.Element) error 
 	if s == nil || op.Verb != compiler.Add || o.Value != nil {
 		return nil
 	}
-	text, err := Render([]compiler.Op{op})
+	text, err := Render(knftables.InetFamily, []compiler.Op{op})
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (k *Kernel) exists(kind, name string) bool {
 }
 
 func show(op compiler.Op) string {
-	text, err := Render([]compiler.Op{op})
+	text, err := Render(knftables.InetFamily, []compiler.Op{op})
 	if err != nil {
 		return err.Error()
 	}
