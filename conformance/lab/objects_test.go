@@ -78,10 +78,10 @@ func TestSpecFromObjects(t *testing.T) {
 				apiPod("lone", "", nil, "10.0.0.4"),
 			},
 			want: Spec{
-				Nodes: []Node{{"b", addrs("192.0.2.2")}, {"node-1", addrs("192.0.2.3")}},
+				Nodes: []Node{{"b", addrs("192.0.2.2")}, {"node-1", addrs("192.0.2.3")}, {"node-2", addrs("198.18.0.1")}},
 				Pods: []Pod{
 					pod("x", "b", "10.0.0.1"), pod("y", "b", "10.0.0.2"),
-					pod("z", "node-1", "10.0.0.3"), pod("lone", "b", "10.0.0.4"),
+					pod("z", "node-1", "10.0.0.3"), pod("lone", "node-2", "10.0.0.4"),
 				},
 			},
 		},

@@ -100,8 +100,10 @@ func (c *census) invent(addrs []netip.Addr) string {
 
 func (c *census) names() []string { return slices.Sorted(maps.Keys(c.nodes)) }
 
-// schedule puts Pods that have no node on the nodes that there are, or on as
-// many new ones as asked for.
+// schedule puts Pods that have no node on nodes whose addresses nobody gave, as
+// many as asked for. A node with a given address would not do: its Pods always
+// hear it, and these Pods would come to an own node that the manifests do not
+// know of.
 func (c *census) schedule(pods []*corev1.Pod, s Spread) {
 	want := 1
 	if s == TwoNodes {
@@ -110,12 +112,19 @@ func (c *census) schedule(pods []*corev1.Pod, s Spread) {
 	for len(c.nodes) < want {
 		c.invent(nil)
 	}
-	names, next := c.names(), 0
+	free := func() []string {
+		return slices.DeleteFunc(c.names(), func(name string) bool { return len(c.nodes[name]) > 0 })
+	}
+	next := 0
 	for _, p := range pods {
-		if p.Spec.NodeName == "" && !finished(p) {
-			p.Spec.NodeName = names[next%want]
-			next++
+		if p.Spec.NodeName != "" || finished(p) {
+			continue
 		}
+		for len(free()) < want {
+			c.invent(nil)
+		}
+		p.Spec.NodeName = free()[next%want]
+		next++
 	}
 }
 
