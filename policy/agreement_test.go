@@ -114,6 +114,9 @@ func (s *story) run(seed uint64) (flows int, failure string) {
 		if err = s.deliver(x, e); err != nil {
 			break
 		}
+		if r.IntN(5) == 0 {
+			x.Subject(e.Name()) // whoever asks for something else does no harm
+		}
 		if r.IntN(100) >= s.asks && n < len(s.events)-1 {
 			continue
 		}
@@ -315,6 +318,9 @@ func wrongTrace(d policy.DirectionVerdict) string {
 			if r.Matched() && first == nil {
 				first = &r.RuleRef
 			}
+			if r.PeerMatched != anyMatched(r.Peers) || r.PortMatched != anyMatched(r.Ports) {
+				return fmt.Sprintf("rule %s: peers %v, ports %v do not follow from their parts", r.RuleRef, r.PeerMatched, r.PortMatched)
+			}
 			if r.Policy != p.Policy || r.Direction != d.Direction {
 				return fmt.Sprintf("rule %s under %s", r.RuleRef, p.Policy)
 			}
@@ -341,4 +347,8 @@ func wrongTrace(d policy.DirectionVerdict) string {
 		}
 	}
 	return ""
+}
+
+func anyMatched(parts []policy.PartTrace) bool {
+	return len(parts) == 0 || slices.ContainsFunc(parts, func(p policy.PartTrace) bool { return p.Matched })
 }

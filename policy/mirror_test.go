@@ -48,6 +48,9 @@ func (m *mirror) follow(x *policy.Index) error {
 		return err
 	}
 	for _, s := range changes.Subjects {
+		if reflect.DeepEqual(s.Now, m.subjects[s.Pod]) {
+			return fmt.Errorf("Changes lists subject %s, which is as it was", s.Pod)
+		}
 		if s.Now == nil {
 			delete(m.subjects, s.Pod)
 		} else {

@@ -188,6 +188,14 @@ func TestReusedAddressIsTheNewestPods(t *testing.T) {
 		w.delete(newer).check(verdicts{"shop/web > 10.0.0.7 TCP 80": ingressDenied})
 		w.delete(older).check(verdicts{"shop/web > 10.0.0.7 TCP 81": allowed})
 	}
+	// Of those that are left, again the newest inherits it.
+	oldest := minutesLater(pod("void/web", "10.0.0.7"), -5)
+	for _, order := range [][]any{{oldest, older, newer}, {older, oldest, newer}, {newer, oldest, older}} {
+		w := newWorld(t, policies...).set(order...)
+		w.check(newest)
+		w.delete(newer).check(verdicts{"shop/web > 10.0.0.7 TCP 80": ingressDenied})
+		w.delete(older).check(verdicts{"shop/web > 10.0.0.7 TCP 81": allowed})
+	}
 	// Of two that are as old as each other the UID decides, for want of better.
 	a, b := pod("shop/a", "10.0.0.7", "app=db"), pod("bank/b", "10.0.0.7")
 	a.UID, b.UID = types.UID("1"), types.UID("2")

@@ -109,8 +109,9 @@ func directions(np *networkingv1.NetworkPolicy) []networkingv1.PolicyType {
 		return both[:1]
 	}
 	for _, t := range np.Spec.PolicyTypes {
-		if !slices.Contains(both, t) {
-			return both // fail closed: the direction meant is unknown
+		// Refused by the API, so fail closed: the directions meant are unknown.
+		if !slices.Contains(both, t) || len(np.Spec.PolicyTypes) > 2 {
+			return both
 		}
 	}
 	return np.Spec.PolicyTypes

@@ -227,7 +227,7 @@ func (h *history) variant(e Event) Event {
 func (h *history) podVariant(from *corev1.Pod) *corev1.Pod {
 	p := from.DeepCopy()
 	for range 1 + h.IntN(2) {
-		switch h.IntN(9) {
+		switch h.IntN(10) {
 		case 0, 1:
 			p.Labels = randomLabels(h.dice, podLabels)
 		case 2:
@@ -250,6 +250,8 @@ func (h *history) podVariant(from *corev1.Pod) *corev1.Pod {
 		case 8:
 			other := pick(h.dice, h.cluster.Pods)
 			p.Status.HostIP, p.Status.HostIPs = other.Status.HostIP, other.Status.HostIPs
+		case 9: // not scheduled yet, or elsewhere
+			p.Spec.NodeName = pick(h.dice, []string{"", pick(h.dice, h.cluster.Pods).Spec.NodeName})
 		}
 	}
 	return p

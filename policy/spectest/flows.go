@@ -21,14 +21,14 @@ var outside = []netip.Addr{
 // outside of it.
 func (c *Cluster) RandomFlow(r *rand.Rand) Flow {
 	d := dice{r}
-	if d.chance(85) && len(c.Policies) > 0 {
+	if d.chance(80) && len(c.Policies) > 0 {
 		if f, ok := c.aimedFlow(d); ok {
 			return f
 		}
 	}
 	v4 := c.someEnd(d, d.chance(50)).Is4()
 	f := Flow{Src: c.someEnd(d, v4), Dst: c.someEnd(d, v4)}
-	if len(c.Pods) > 0 && d.chance(20) {
+	if len(c.Pods) > 0 && d.chance(40) {
 		// Self traffic, and what a node has to do with its Pods.
 		pod := pick(d, c.Pods)
 		if addrs := parsed(podAddrs(pod)); len(addrs) > 0 {

@@ -16,6 +16,10 @@ func (b *policyBuilder) spoil(s *networkingv1.NetworkPolicySpec) {
 	case 1:
 		s.PolicyTypes = append([]networkingv1.PolicyType{}, s.PolicyTypes...)
 		s.PolicyTypes = append(s.PolicyTypes, "Sideways")
+		if b.chance(30) {
+			in := networkingv1.PolicyTypeIngress
+			s.PolicyTypes = []networkingv1.PolicyType{in, in, in}
+		}
 		return
 	}
 	if b.chance(50) {

@@ -101,6 +101,10 @@ func (b *podBuilder) status(p *corev1.Pod, node int, others []*corev1.Pod) {
 	setAddrs(p, b.dice, keep(v4, podAddr4(node, b.count)), keep(v6, podAddr6(node, b.count)))
 	if p.Spec.HostNetwork {
 		setAddrs(p, b.dice, keep(v4, nodeAddr4(node)), keep(v6, nodeAddr6(node)))
+		if !b.Plain && b.chance(35) {
+			// Another address of the node, which status.hostIPs does not list.
+			setAddrs(p, b.dice, keep(v4, nodeAddr4(node+100)), keep(v6, nodeAddr6(node+100)))
+		}
 	}
 	if b.Plain || b.chance(95) {
 		for _, a := range append(keep(v4, nodeAddr4(node)), keep(v6, nodeAddr6(node))...) {
@@ -120,6 +124,8 @@ func (b *podBuilder) status(p *corev1.Pod, node int, others []*corev1.Pod) {
 		p.Status.PodIP, p.Status.PodIPs = "", nil
 	case len(others) > 0 && b.chance(12):
 		takeAddr(p, pick(b.dice, others))
+	case len(others) > 0 && b.chance(6):
+		takeAddr(p, others[0]) // which so has several claimants
 	}
 }
 
