@@ -224,6 +224,9 @@ func FuzzValidate(f *testing.F) {
 		if diff := cmp.Diff(errs.ToAggregate(), Validate(p).ToAggregate(), cmp.Comparer(sameText)); diff != "" {
 			t.Fatalf("Validate differs from call to call:\n%s", diff)
 		}
+		if err := NewIndex(Options{}).SetPolicy(p); (err == nil) != (len(errs) == 0) {
+			t.Fatalf("Validate says %v, the index %v", errs.ToAggregate(), err)
+		}
 		if len(errs) == 0 {
 			mustParse(t, p)
 		}
