@@ -99,6 +99,9 @@ func (l *Lab) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.settled(ctx); err != nil {
+		return err
+	}
 	var err error
 	if l.servers, err = startServers(); err != nil {
 		return err

@@ -38,6 +38,12 @@ func (w wire) add(master int) (a, b int, err error) {
 	if err := w.b.up(peer.Attrs().Index); err != nil {
 		return 0, 0, err
 	}
+	if err := w.a.settle(veth.Attrs().Index); err != nil {
+		return 0, 0, err
+	}
+	if err := w.b.settle(peer.Attrs().Index); err != nil {
+		return 0, 0, err
+	}
 	return veth.Attrs().Index, peer.Attrs().Index, nil
 }
 
@@ -57,6 +63,16 @@ func (n *Namespace) up(index int) error {
 	return nil
 }
 
+// settle makes the kernel act on a link that just got its carrier. By itself it
+// takes up to a second, in which a bridge's port forwards nothing; asking for
+// the link makes it act at once.
+func (n *Namespace) settle(index int) error {
+	if _, err := n.link.LinkByIndex(index); err != nil {
+		return fmt.Errorf("read link %d of %s: %w", index, n.Name, err)
+	}
+	return nil
+}
+
 // addAddr gives an interface an address. Duplicate address detection is off
 // for it: a lab must not wait a second.
 func (n *Namespace) addAddr(index int, p netip.Prefix, scope netlink.Scope) error {
@@ -66,6 +82,9 @@ func (n *Namespace) addAddr(index int, p netip.Prefix, scope netlink.Scope) erro
 	}
 	if err := n.link.AddrAdd(linkAt(index), a); err != nil {
 		return fmt.Errorf("add address %s in %s: %w", p, n.Name, err)
+	}
+	if p.Addr().Is6() {
+		n.fresh = append(n.fresh, newAddr{p.Addr(), index})
 	}
 	return nil
 }

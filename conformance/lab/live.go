@@ -95,6 +95,9 @@ func (l *Lab) Stream(f Flow, kind StreamKind, every time.Duration) (*Stream, err
 	if err := l.prepare(f); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", f, err)
 	}
+	if err := l.ready(context.Background()); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", f, err)
+	}
 	if every <= 0 {
 		every = 10 * time.Millisecond
 	}

@@ -27,9 +27,10 @@ type Namespace struct {
 	// mu keeps the file open while a thread enters.
 	mu   sync.RWMutex
 	file *os.File
-	// link speaks to the namespace's routing netlink. It is open while the
-	// namespace is wired up.
+	// link speaks to the namespace's routing netlink.
 	link *netlink.Handle
+	// fresh are addresses that may not be usable yet.
+	fresh []newAddr
 }
 
 func newNamespace(name string) (*Namespace, error) {

@@ -47,10 +47,13 @@ func (l *Lab) buildPods(ctx context.Context, index int, node *Namespace, fabricL
 			l.pods[p.Name] = &PodNamespace{Namespace: node, Pod: p}
 		}
 	}
-	if l.spec.Topology == Bridge {
-		return l.introduce(k, pods)
+	if l.spec.Topology != Bridge {
+		return nil
 	}
-	return nil
+	if err := node.settle(k.bridge); err != nil {
+		return err
+	}
+	return l.introduce(k, pods)
 }
 
 // addBridge makes cni0 with the gateway addresses.

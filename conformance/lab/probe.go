@@ -58,6 +58,9 @@ func (l *Lab) ProbeResults(ctx context.Context, flows []Flow, o ProbeOptions) ([
 			open = append(open, i)
 		}
 	}
+	if err := l.ready(ctx); err != nil {
+		return nil, fmt.Errorf("probe: %w", err)
+	}
 	for round := 0; round < 2 && len(open) > 0; round++ {
 		silent, err := l.probeRound(ctx, flows, open, results, o)
 		if err != nil {
@@ -237,8 +240,14 @@ func (l *Lab) await(ctx context.Context, w *window, quiet time.Duration) error {
 }
 
 // abandon gives back what an attempt holds. What is not settled by now stays
-// silent.
+// silent, unless there was an ICMP error that TCP keeps to itself as long as it
+// still tries.
 func (l *Lab) abandon(a *attempt) {
+	if a.fd >= 0 && !a.ended {
+		if err := socketError(a.fd); err != nil {
+			a.result = Result{Outcome: Refused, Err: err}
+		}
+	}
 	a.ended = true
 	if a.fd >= 0 {
 		l.servers.poll.close(a.fd)

@@ -63,13 +63,17 @@ func (s *servers) hub(ns *Namespace, protocol uint8, fam int) (*hub, error) {
 	}
 	any := netip.IPv4Unspecified()
 	info := setInt(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	sum := func(int) error { return nil }
 	if h.v6 {
 		any = netip.IPv6Unspecified()
 		info = setInt(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		if protocol != SCTP {
+			sum = setInt(unix.IPPROTO_IPV6, unix.IPV6_CHECKSUM, echoChecksum)
+		}
 	}
 	err := ns.Do(func() error {
 		var err error
-		h.fd, err = openSocket(unix.SOCK_RAW, int(protocol), netip.AddrPortFrom(any, 0), info, bigBuffer, reportErrors(any))
+		h.fd, err = openSocket(unix.SOCK_RAW, int(protocol), netip.AddrPortFrom(any, 0), info, sum, bigBuffer, reportErrors(any))
 		return err
 	})
 	if err != nil {
@@ -205,15 +209,30 @@ func (h *hub) expects(number uint64) bool {
 	return h.waiting[number] != nil
 }
 
-// Of protocols that the lab knows nothing of, requests and answers are a word
-// and the flow's number.
+// Of protocols that the lab knows nothing of, requests and answers are a word,
+// the flow's number and a checksum: nftables' reject verifies one in every
+// protocol that it does not know, before it answers.
 const (
-	echoRequest = "sluice?\n"
-	echoAnswer  = "sluice!\n"
+	echoRequest  = "sluice?\n"
+	echoAnswer   = "sluice!\n"
+	echoChecksum = 16
 )
 
-func echoPacket(word string, number uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte(word), number)
+func (h *hub) echoPacket(word string, number uint64) []byte {
+	b := append(binary.BigEndian.AppendUint64([]byte(word), number), 0, 0)
+	if h.v6 {
+		// The kernel fills it in, because it covers addresses.
+		return b
+	}
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(b[echoChecksum:], ^uint16(sum))
+	return b
 }
 
 func echoNumber(payload []byte, word string) (uint64, bool) {
@@ -226,7 +245,7 @@ func echoNumber(payload []byte, word string) (uint64, bool) {
 func (h *hub) echo(pkt packet, p *poller) {
 	if number, ok := echoNumber(pkt.payload, echoRequest); ok {
 		// Whether it arrives is what the client finds out.
-		_ = h.send(pkt.dst, pkt.src, echoPacket(echoAnswer, number))
+		_ = h.send(pkt.dst, pkt.src, h.echoPacket(echoAnswer, number))
 		return
 	}
 	if number, ok := echoNumber(pkt.payload, echoAnswer); ok {
@@ -256,7 +275,7 @@ func (l *Lab) startRaw(ns *Namespace, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	request := echoPacket(echoRequest, a.number)
+	request := h.echoPacket(echoRequest, a.number)
 	if a.flow.Protocol == SCTP {
 		src := l.ports.next(a.flow.Src, SCTP)
 		request = sctpPacket(src.Port(), a.flow.Port, 0, sctpInit, sctpInitBody(uint32(a.number)))
