@@ -125,10 +125,8 @@ func (l *Lab) buildFabric() error {
 	if err := l.fabric.addAddr(loopback, host(l.layout.fabric), netlink.SCOPE_LINK); err != nil {
 		return err
 	}
-	w := wire{
-		a: l.fabric, aName: "outside", aMAC: mac(0xff, 0, 1),
-		b: l.outside, bName: uplinkName, bMAC: mac(0xff, 0, 2),
-	}
+	w := wire{a: l.fabric, aName: "outside", b: l.outside, bName: uplinkName}
+	w.aMAC, w.bMAC = outsideMACs()
 	near, far, err := w.uplink(l.layout.fabric, l.layout.outside)
 	if err != nil {
 		return err
@@ -183,10 +181,8 @@ func (l *Lab) buildNode(ctx context.Context, index int) error {
 		return err
 	}
 	l.nodes[lay.Name] = node
-	w := wire{
-		a: l.fabric, aName: fmt.Sprintf("node%d", index), aMAC: mac(0xfe, index, 1),
-		b: node, bName: uplinkName, bMAC: mac(0xfe, index, 2),
-	}
+	w := wire{a: l.fabric, aName: fmt.Sprintf("node%d", index), b: node, bName: uplinkName}
+	w.aMAC, w.bMAC = nodeMACs(index)
 	near, far, err := w.uplink(l.layout.fabric, lay.uplink)
 	if err != nil {
 		return err

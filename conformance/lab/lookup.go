@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net"
 	"net/netip"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -28,3 +29,23 @@ func (l *Lab) Host(a netip.Addr) *Namespace {
 
 // Spec is what the lab was built from.
 func (l *Lab) Spec() Spec { return l.spec }
+
+// UplinkMACs are the hardware addresses of a node's uplink: of the fabric's end
+// and of the node's own. The empty name is the outside's.
+func (l *Lab) UplinkMACs(node string) (fabric, own net.HardwareAddr) {
+	if node == "" {
+		return outsideMACs()
+	}
+	for i, n := range l.layout.nodes {
+		if n.Name == node {
+			return nodeMACs(i)
+		}
+	}
+	return nil, nil
+}
+
+func outsideMACs() (fabric, own net.HardwareAddr) { return mac(0xff, 0, 1), mac(0xff, 0, 2) }
+
+func nodeMACs(index int) (fabric, own net.HardwareAddr) {
+	return mac(0xfe, index, 1), mac(0xfe, index, 2)
+}
