@@ -2,14 +2,13 @@ package enforcer
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/klog/v2"
 )
 
-// audit makes the next sync look at the interfaces' conflicts, and finds out
-// whether the table vanished unnoticed.
+// audit finds out whether our table vanished unnoticed.
 func (s *syncer) audit(ctx context.Context) {
-	s.recheck = true
 	if s.replace {
 		return
 	}
@@ -18,10 +17,28 @@ func (s *syncer) audit(ctx context.Context) {
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Failed to look for our table")
 	case !present:
-		klog.FromContext(ctx).Info("Our nftables table is gone, replacing it")
-		s.metrics.driftRepairs.Inc()
-		s.replace = true
+		s.drifted = true
 	}
+}
+
+// repairPause is the least time between two repairs: should another program
+// insist, the two must not keep the node busy.
+const repairPause = 500 * time.Millisecond
+
+// repair makes this sync replace everything if others changed our tables.
+func (s *syncer) repair(ctx context.Context) {
+	s.drifted = s.drift.Check() || s.drifted
+	now := s.cfg.Clock.Now()
+	if !s.drifted || now.Sub(s.repaired) < repairPause {
+		return
+	}
+	s.drifted, s.repaired = false, now
+	if s.replace {
+		return // it does so anyway
+	}
+	klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them")
+	s.metrics.driftRepairs.Inc()
+	s.replace = true
 }
 
 // detect looks for other programs that get in the way.

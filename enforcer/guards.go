@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"fmt"
 
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
@@ -16,17 +17,20 @@ type guards struct {
 	metrics  *metrics
 	// all returns the guards of all interfaces as they should be.
 	all func() []compiler.GuardPlan
+	// inKernel lists the chains of the guards' table.
+	inKernel func() ([]string, error)
 	// failed are interfaces whose guard is not what it should be.
 	failed map[string]bool
 	// stale: the table may hold guards that nobody needs, such as an earlier
-	// agent's.
+	// agent's, and they could not be removed.
 	stale bool
 }
 
 func newGuards(s *syncer) *guards {
 	return &guards{
 		metrics: s.metrics, failed: map[string]bool{},
-		all: func() []compiler.GuardPlan { return s.compiler.Guards() },
+		all:      func() []compiler.GuardPlan { return s.compiler.Guards() },
+		inKernel: func() ([]string, error) { return guardChains(s.ns) },
 		transact: func(ctx context.Context, ops []compiler.Op) error {
 			return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.NetDevFamily, ops) })
 		},
@@ -61,8 +65,11 @@ func (g *guards) Replace(ctx context.Context) {
 		{Verb: compiler.Add, Object: &knftables.Table{}},
 		{Verb: compiler.Delete, Object: &knftables.Table{}},
 	}
+	if len(plans) > 0 {
+		ops = append(ops, compiler.Op{Verb: compiler.Add, Object: &knftables.Table{}})
+	}
 	err := g.transact(ctx, append(ops, opsOf(plans)...))
-	g.stale = err != nil
+	g.stale = false
 	if err == nil {
 		return
 	}
@@ -70,6 +77,37 @@ func (g *guards) Replace(ctx context.Context) {
 	for _, p := range plans {
 		g.one(ctx, p)
 	}
+	if err := g.removeLeftovers(ctx, plans); err != nil {
+		g.stale = true
+		klog.FromContext(ctx).Error(err, "Failed to remove guards that are not needed")
+	}
+}
+
+// removeLeftovers deletes the chains that belong to no guard.
+func (g *guards) removeLeftovers(ctx context.Context, plans []compiler.GuardPlan) error {
+	chains, err := g.inKernel()
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, p := range plans {
+		for _, name := range p.Chains {
+			needed[name] = true
+		}
+	}
+	for _, name := range chains {
+		if needed[name] {
+			continue
+		}
+		err := g.transact(ctx, []compiler.Op{
+			{Verb: compiler.Flush, Object: &knftables.Chain{Name: name}},
+			{Verb: compiler.Delete, Object: &knftables.Chain{Name: name}},
+		})
+		if err != nil && !knftables.IsNotFound(err) {
+			return fmt.Errorf("remove guard chain %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func opsOf(plans []compiler.GuardPlan) []compiler.Op {

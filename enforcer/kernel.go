@@ -90,3 +90,25 @@ func tablePresent(ns Netns) (bool, error) {
 	})
 	return found, err
 }
+
+// guardChains lists the chains of the guards' table.
+func guardChains(ns Netns) ([]string, error) {
+	var out []string
+	err := ns.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return fmt.Errorf("open nftables: %w", err)
+		}
+		chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
+		if err != nil {
+			return fmt.Errorf("list guards: %w", err)
+		}
+		for _, c := range chains {
+			if c.Table.Name == compiler.TableName {
+				out = append(out, c.Name)
+			}
+		}
+		return nil
+	})
+	return out, err
+}

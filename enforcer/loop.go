@@ -79,6 +79,9 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 	if !s.graceEnds.IsZero() {
 		d = min(d, max(0, s.graceEnds.Sub(r.cfg.Clock.Now())))
 	}
+	if s.drifted {
+		d = min(d, repairPause)
+	}
 	if s.synced && (s.watch.curious.Load() || s.guards.Waiting()) {
 		d = min(d, look<<min(r.looks, 6))
 	}
@@ -88,7 +91,7 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 // round syncs once.
 func (r *rhythm) round(ctx context.Context, s *syncer) {
 	r.looks++
-	if !s.watch.curious.Load() {
+	if !s.watch.curious.Load() && !s.guards.Waiting() {
 		r.looks = 0
 	}
 	err := s.sync(ctx)
@@ -115,6 +118,7 @@ func (r *rhythm) audit(ctx context.Context, s *syncer) {
 	}
 	if now.Sub(r.detected) >= 6*r.cfg.AuditInterval {
 		r.detected = now
+		s.recheck = true
 		s.detect(ctx)
 	}
 }

@@ -96,9 +96,11 @@ func (b *statusBoard) setSyncError(err error) { b.write(func(s *Status) { s.Sync
 
 func (b *statusBoard) setBridges(err error) { b.write(func(s *Status) { s.BridgeError = err }) }
 
-func (b *statusBoard) setLinks(l *links) {
+// setLinks returns how many addresses are unresolved.
+func (b *statusBoard) setLinks(l *links) int {
 	unresolved, conflicts := l.Unresolved(), maps.Clone(l.conflicts)
 	b.write(func(s *Status) { s.Unresolved, s.Conflicts = unresolved, conflicts })
+	return len(unresolved)
 }
 
 // setWarnings returns those that are new.

@@ -35,6 +35,9 @@ type syncer struct {
 	// replace: the kernel's state is not known to be the compiler's, so the
 	// next sync brings all of it.
 	replace bool
+	// drifted: others changed our tables; repaired is when that was last mended.
+	drifted  bool
+	repaired time.Time
 	// twice: the ruleset we found writes an unknown epoch, so the first
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
@@ -64,11 +67,7 @@ func (s *syncer) sync(ctx context.Context) error {
 	if !s.synced {
 		return nil
 	}
-	if s.drift.Check() && !s.replace {
-		klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them")
-		s.metrics.driftRepairs.Inc()
-		s.replace = true
-	}
+	s.repair(ctx)
 	plan, err := s.compile(ctx, b.settle || s.recheck)
 	if err == nil {
 		err = s.enforce(ctx, plan)
@@ -119,7 +118,9 @@ func (s *syncer) resolve(ctx context.Context, recheck bool) error {
 		err = s.links.Resolve(ctx, recheck)
 	}
 	s.watch.curious.Store(s.links.Waiting())
-	s.status.setLinks(s.links)
+	unresolved := s.status.setLinks(s.links)
+	s.metrics.unresolved.Set(float64(unresolved))
+	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
 	return err
 }
 
