@@ -255,3 +255,35 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 	t.Fatalf("never: %s", what)
 }
+
+// Where the far ends cannot be asked, for want of a capability in their
+// namespaces, traffic tells.
+func TestLinksFindABridgedPodByItsTraffic(t *testing.T) {
+	node := newBridgeNode(t)
+	pod := bridgePod(node, "a", "10.1.0.2")
+	other := bridgePod(node, "b", "10.1.0.3")
+	l := testLinks(t, node)
+	l.must(t, false)
+	bridge, silent := l.byName("cni0"), l.byName("va").index
+	ports := &portClaims{links: l, read: true, silent: map[int]bool{silent: true, l.byName("vb").index: true}}
+	_, why, err := l.locateBridged(pod.nn(), pod.addr(0), bridge, ports)
+	if err != nil || !strings.Contains(why, "no traffic") {
+		t.Errorf("before any traffic: %q, %v", why, err)
+	}
+	// Refused, but it takes a word with the bridge to learn that.
+	pod.reaches(netip.MustParseAddr("10.1.0.1"), 9, true)
+	other.reaches(netip.MustParseAddr("10.1.0.1"), 9, true)
+	b, why, err := l.locateBridged(pod.nn(), pod.addr(0), bridge, ports)
+	if err != nil || why != "" || b.veth != silent || b.end.mac != pod.mac {
+		t.Errorf("got %+v, %q, %v; want port %d and %s", b, why, err, silent, pod.mac)
+	}
+}
+
+func (l *links) byName(name string) *iface {
+	for _, i := range l.ifaces {
+		if i.name == name {
+			return i
+		}
+	}
+	return nil
+}
