@@ -176,7 +176,7 @@ func (l *Loader) decode(at place, text []byte, kind string, object any) misread 
 
 func unknownField(err error, kind string) fieldMessage {
 	var path string
-	if at, ok := err.(json.FieldError); ok {
+	if at := json.FieldError(nil); errors.As(err, &at) {
 		path = at.FieldPath()
 	}
 	if strings.HasPrefix(err.Error(), "duplicate") {

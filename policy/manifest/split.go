@@ -66,7 +66,6 @@ func leadingBlank(text []byte) int {
 	for from, to := range lines(text) {
 		line := text[from:to]
 		if isMarker(line, "---") {
-			from += 3
 			line = line[3:]
 		}
 		content := bytes.TrimLeft(line, " \t\r\n\ufeff")
