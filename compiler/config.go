@@ -25,6 +25,9 @@ type Config struct {
 	// Reject answers denied packets (TCP reset, ICMP administratively
 	// prohibited) instead of dropping them in silence.
 	Reject bool
+	// GuardOptOut honours the wish of Pods for no guard
+	// ([policy.GuardAnnotation]).
+	GuardOptOut bool
 	// LogGroup is the NFLOG group that denied packets go to.
 	LogGroup uint16
 }

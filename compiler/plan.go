@@ -12,6 +12,8 @@ const (
 )
 
 // Op is one operation on an object of a table, in the terms of knftables.
+// Objects leave out family and table: those of a [GuardPlan] are of table
+// netdev sluice, all others of table inet sluice.
 type Op struct {
 	Verb   Verb
 	Object knftables.Object
@@ -33,10 +35,15 @@ type Plan struct {
 	Prepare []Op
 	// Commit switches over. It must be one transaction.
 	Commit []Op
-	// Cleanup deletes what nothing refers to any more. Kernels before 6.2
-	// cannot delete a chain in the transaction that takes its last reference
-	// out of a map, so it is never part of Commit.
+	// Cleanup deletes what nothing refers to any more. It may be cut in pieces
+	// anywhere between two ops. Kernels before 6.2 cannot delete a chain in the
+	// transaction that takes its last reference out of a map, so it is never
+	// part of Commit, and such kernels need it cut before the first deletion of
+	// a chain.
 	Cleanup []Op
+	// Guards are the changes of guards, each a transaction of its own in table
+	// netdev sluice, in any order. They do not depend on the other parts.
+	Guards []GuardPlan
 	// Narrows: something that was allowed may be denied now, so connections
 	// must be judged anew. The epoch must change with Commit.
 	Narrows bool
@@ -44,5 +51,24 @@ type Plan struct {
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0
+	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0 && len(p.Guards) == 0
+}
+
+// GuardPlan makes the guard of one veth what it should be, whatever it was: it
+// can be run again, and after any failure.
+type GuardPlan struct {
+	Veth string
+	// Chains are the names of the guard's chains, empty if it is removed.
+	// Chains of the table that are in no guard of [Compiler.Guards] are
+	// leftovers.
+	Chains []string
+	// Ops are one transaction. Kernels differ in what becomes of a chain whose
+	// device vanishes: up to 6.15 it goes with the device (or stays without
+	// one), and ops on it or a chain for the vanished device answer "not found";
+	// from 6.16 it stays and waits for a device of that name. So "not found"
+	// means that there is nothing to guard, and is no failure; a veth that
+	// comes back is guarded with the next change of its Pod's [Bind], which it
+	// needs anyway. An op never fails because the guard is there already, or
+	// is not there to be removed.
+	Ops []Op
 }

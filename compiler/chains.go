@@ -1,0 +1,235 @@
+package compiler
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// programKey is an allow set as one family sees it.
+type programKey struct {
+	key       string
+	direction policy.Direction
+	family    family
+}
+
+// program is the chains that an allow set becomes, one for each way that
+// packets of a connection go. Pods with equal allow sets share it.
+type program struct {
+	programKey
+	refs   int
+	chains [len(ways)]*object
+}
+
+// takeProgram counts one more Pod that needs the chains of the set.
+func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
+	key := programKey{set.Key, set.Direction, f}
+	p := u.c.programs[key]
+	if p == nil {
+		p = &program{programKey: key}
+		a := allow(set.Rules, f)
+		for _, w := range ways {
+			p.chains[w] = u.chain(set, &a, f, w)
+		}
+		u.c.programs[key] = p
+	}
+	p.refs++
+	return p
+}
+
+func (u *update) dropProgram(p *program) {
+	if p.refs--; p.refs > 0 {
+		return
+	}
+	delete(u.c.programs, p.programKey)
+	for _, o := range p.chains {
+		u.drop(o)
+	}
+}
+
+// chainBuilder collects the rules of a chain and the objects they name.
+type chainBuilder struct {
+	u         *update
+	family    family
+	direction policy.Direction
+	way       way
+	rules     []string
+	uses      []*object
+}
+
+// use returns the name under which the rules know the object.
+func (b *chainBuilder) use(made *object) string {
+	o := b.u.take(made)
+	b.uses = append(b.uses, o)
+	return o.name
+}
+
+func (b *chainBuilder) rule(parts ...string) {
+	b.rules = append(b.rules, strings.Join(parts, " "))
+}
+
+// object names the chain by its rules and whatever else is in its name.
+func (b *chainBuilder) object(letter byte, more, text string) *object {
+	name := contentName(letter, more+"\n"+strings.Join(b.rules, "\n"), text)
+	c := &Chain{Name: name}
+	for _, r := range b.rules {
+		c.Rules = append(c.Rules, Rule{Text: r})
+	}
+	return &object{name: name, chain: c, uses: b.uses}
+}
+
+// chain is what the allow set lets pass: it returns, so that the other
+// direction's judgement follows; all else goes to a deny chain.
+func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way) *object {
+	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w}
+	if !a.allPorts.any {
+		b.peers(nil, &a.allPorts)
+		if len(a.named) > 0 {
+			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), "return")
+		}
+		b.ports(a)
+		b.rule("goto", denyChain(set.Direction, w))
+	}
+	names, short := policyNames(set.Policies)
+	what := set.Direction.String() + w.suffix() + "-" + f.String()
+	return u.take(b.object(chainLetter, what+"\n"+names, what+"-"+short))
+}
+
+// policyNames is the policies of a chain in full, and in short. They are in
+// the chain's name for whoever reads the ruleset, so chains are shared only by
+// Pods that the same policies select.
+func policyNames(list []types.NamespacedName) (full, short string) {
+	for _, p := range list {
+		full += p.String() + "\n"
+	}
+	if len(list) == 0 {
+		return "", "none"
+	}
+	short = list[0].Namespace + "." + list[0].Name
+	if n := len(list) - 1; n > 0 {
+		short = strconv.Itoa(n) + "-and-" + short
+	}
+	return full, short
+}
+
+// separateGroups is up to how many groups have sets of their own in a chain.
+// A packet then costs a lookup for each, but a set of one group is shared by
+// all chains that name it, and no address is held twice: a group of every Pod
+// of the cluster costs its memory once. More groups are merged, so that the
+// cost of a packet stays constant.
+const separateGroups = 4
+
+// peers lets addresses pass, if what stands before matches too.
+func (b *chainBuilder) peers(before []string, p *peers) {
+	key := peerKey(b.family, b.direction, b.way)
+	add := func(made *object) {
+		b.rule(append(slices.Clone(before), key, "@"+b.use(made), "return")...)
+	}
+	if p.any {
+		b.rule(append(slices.Clone(before), "return")...)
+		return
+	}
+	terms := make([]term, 0, len(p.groups))
+	for _, g := range p.groups {
+		terms = append(terms, term{group: g})
+	}
+	if len(terms) > separateGroups {
+		add(memberObject(b.family, terms))
+	} else {
+		for i := range terms {
+			add(memberObject(b.family, terms[i:i+1]))
+		}
+	}
+	if len(p.ranges) > 0 {
+		add(blocksObject(b.family, p.ranges))
+	}
+}
+
+// ports lets the peers pass that are limited to some ports. A single class
+// needs no map: its ports are a set, the same for both ways and families.
+func (b *chainBuilder) ports(a *allowance) {
+	switch len(a.classes) {
+	case 0:
+	case 1:
+		b.peers([]string{"meta l4proto", ".", portKey(b.way), "@" + b.use(portsObject(a.spans))}, &a.classes[0])
+	default:
+		b.rule("meta l4proto", ".", portKey(b.way), "vmap", "@"+b.use(b.portMap(a)))
+	}
+}
+
+// portMap leads each span of ports to the chain of its peers.
+func (b *chainBuilder) portMap(a *allowance) *object {
+	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
+	verdicts := make([]string, len(a.classes))
+	for i := range a.classes {
+		if verdicts[i] = "return"; !a.classes[i].any {
+			verdicts[i] = "goto " + inner.use(inner.class(&a.classes[i]))
+		}
+	}
+	s := &Set{Type: "inet_proto . inet_service", Value: "verdict"}
+	for _, span := range a.spans {
+		s.Interval = s.Interval || span.first != span.last
+		s.Elements = append(s.Elements, Element{Key: span.String(), Value: verdicts[span.class]})
+	}
+	sortElements(s.Elements)
+	s.Name = contentName(portMapLetter, contentOf(s), strconv.Itoa(len(a.classes))+"-classes")
+	return &object{name: s.Name, set: s, uses: inner.uses}
+}
+
+// class is the chain of the peers of some ports.
+func (b *chainBuilder) class(p *peers) *object {
+	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
+	inner.peers(nil, p)
+	inner.rule("goto", denyChain(b.direction, b.way))
+	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
+}
+
+func memberObject(f family, terms []term) *object {
+	m := newMemberSet(f, terms)
+	s := m.declaration()
+	return &object{name: s.Name, set: s, members: m}
+}
+
+func blocksObject(f family, ranges []addrRange) *object {
+	s := &Set{Type: f.addrType(), Interval: true}
+	for _, r := range ranges {
+		s.Elements = append(s.Elements, Element{Key: r.String()})
+	}
+	text := f.String() + "-" + s.Elements[0].Key
+	s.Name = contentName(blocksLetter, contentOf(s), counted(text, len(ranges)))
+	sortElements(s.Elements)
+	return &object{name: s.Name, set: s}
+}
+
+func portsObject(spans []portSpan) *object {
+	s := &Set{Type: "inet_proto . inet_service"}
+	for _, span := range spans {
+		s.Interval = s.Interval || span.first != span.last
+		s.Elements = append(s.Elements, Element{Key: span.String()})
+	}
+	s.Name = contentName(portsLetter, contentOf(s), counted(strings.ReplaceAll(s.Elements[0].Key, " . ", "-"), len(spans)))
+	sortElements(s.Elements)
+	return &object{name: s.Name, set: s}
+}
+
+// contentOf is all that makes a set with immutable elements.
+func contentOf(s *Set) string {
+	var b strings.Builder
+	b.WriteString(s.Type + " : " + s.Value)
+	for _, e := range s.Elements {
+		b.WriteString("\n" + e.Key + " : " + e.Value)
+	}
+	return b.String()
+}
+
+// counted says how many more there are than the one that the text shows.
+func counted(text string, n int) string {
+	if n > 1 {
+		return text + "-and-" + strconv.Itoa(n-1)
+	}
+	return text
+}

@@ -1,0 +1,209 @@
+package compiler
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// Compiler keeps the ruleset as it should be. It is for one goroutine at a
+// time.
+type Compiler struct {
+	cfg   Config
+	epoch uint32
+	grace bool
+
+	// fixed are the sets with names of their own, objects all others.
+	fixed   map[string]*fixedSet
+	objects map[string]*object
+	// users are the sets that follow a group.
+	users    map[policy.GroupKey]map[*object]struct{}
+	programs map[programKey]*program
+	subjects map[types.NamespacedName]*subject
+
+	// onVeth are the subjects behind a veth, guards what guards it.
+	onVeth map[string]map[*subject]struct{}
+	guards map[string]guard
+}
+
+// fixedSet is a set with a name of its own and its elements by key.
+type fixedSet struct {
+	Set
+	values map[string]string
+}
+
+// New returns a compiler of a ruleset without Pods and without an epoch.
+func New(cfg Config) (*Compiler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("compile ruleset: %w", err)
+	}
+	c := &Compiler{
+		cfg:      cfg,
+		fixed:    map[string]*fixedSet{},
+		objects:  map[string]*object{},
+		users:    map[policy.GroupKey]map[*object]struct{}{},
+		programs: map[programKey]*program{},
+		subjects: map[types.NamespacedName]*subject{},
+		onVeth:   map[string]map[*subject]struct{}{},
+		guards:   map[string]guard{},
+	}
+	for _, s := range cfg.fixedSets() {
+		values := make(map[string]string, len(s.Elements))
+		for _, e := range s.Elements {
+			values[e.Key] = e.Value
+		}
+		s.Elements = nil
+		c.fixed[s.Name] = &fixedSet{s, values}
+	}
+	return c, nil
+}
+
+// Validate reports all that is wrong with the configuration.
+func (c *Config) Validate() error {
+	errs := []error{c.Mark.Validate()}
+	for _, a := range c.NodeDNS {
+		if !a.IsValid() || a.Zone() != "" {
+			errs = append(errs, fmt.Errorf("address %q for DNS on the node is not valid", a))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Ruleset returns the whole ruleset as it should be.
+func (c *Compiler) Ruleset() *Ruleset {
+	out := &Ruleset{
+		Counters: slices.Clone(fixedCounters),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace),
+	}
+	for _, f := range c.fixed {
+		s := f.Set
+		for k, v := range f.values {
+			s.Elements = append(s.Elements, Element{k, v})
+		}
+		sortElements(s.Elements)
+		out.Sets = append(out.Sets, s)
+	}
+	for _, o := range c.objects {
+		out.add(o)
+	}
+	out.sort()
+	return out
+}
+
+func (r *Ruleset) add(o *object) {
+	switch {
+	case o.chain != nil:
+		r.Chains = append(r.Chains, *o.chain)
+	case o.set != nil:
+		r.Sets = append(r.Sets, o.declared())
+	default:
+		r.Counters = append(r.Counters, o.name)
+	}
+}
+
+// Replace returns one transaction that puts the ruleset in the place of
+// whatever the table holds. Packets meet the old rules or the new ones.
+func (c *Compiler) Replace() []Op {
+	table := &knftables.Table{}
+	// Adding first, for there may be nothing to delete.
+	out := []Op{{Add, table}, {Delete, table}, {Add, table}}
+	return append(out, create(c.Ruleset())...)
+}
+
+// Guards returns the guards of all veths as they should be, sorted by veth.
+func (c *Compiler) Guards() []GuardPlan {
+	var out []GuardPlan
+	for _, veth := range slices.Sorted(maps.Keys(c.guards)) {
+		out = append(out, c.guards[veth].plan(veth))
+	}
+	return out
+}
+
+// subject is a local Pod as it was compiled.
+type subject struct {
+	*policy.Subject
+	// binds are the places of its addresses, in their order; the zero Bind
+	// where the place is not known.
+	binds    []Bind
+	programs []*program
+	// counters are by direction, nil where the Pod is not isolated.
+	counters [len(directions)]*object
+}
+
+// placesOf looks up where the Pod's addresses are.
+func placesOf(s *policy.Subject, links Links) []Bind {
+	out := make([]Bind, len(s.Addrs))
+	for i, a := range s.Addrs {
+		if b := links.Binds[a]; validInterface(b.Interface) {
+			out[i] = b
+		}
+	}
+	return out
+}
+
+func (b Bind) equal(o Bind) bool {
+	return b.Interface == o.Interface && b.Veth == o.Veth && b.MAC == o.MAC && slices.Equal(b.LinkLocal, o.LinkLocal)
+}
+
+// sets are the Pod's allow sets by direction, nil where it is not isolated.
+func (s *subject) sets() [2]*policy.AllowSet {
+	return [...]*policy.AllowSet{policy.Ingress: s.Ingress, policy.Egress: s.Egress}
+}
+
+// program finds the chains of the Pod's allow set.
+func (s *subject) program(d policy.Direction, f family) *program {
+	for _, p := range s.programs {
+		if p.direction == d && p.family == f {
+			return p
+		}
+	}
+	return nil
+}
+
+// facts yields what the Pod puts into the fixed sets.
+func (s *subject) facts(yield func(set, key, value string)) {
+	sets := s.sets()
+	for i, a := range s.Addrs {
+		f, key := familyOf(a), a.String()
+		yield(f.set(localSet), key, "")
+		if b := s.binds[i]; b.Interface != "" {
+			yield(f.set(bindSet), quote(b.Interface)+" . "+key, "")
+		}
+		for _, o := range s.Addrs {
+			if familyOf(o) == f {
+				yield(f.set(selfSet), key+" . "+o.String(), "")
+			}
+		}
+		if s.Ingress != nil || s.Egress != nil {
+			yield(f.set(isolatedSet), key, "")
+		}
+		for _, d := range directions {
+			if sets[d] == nil {
+				continue
+			}
+			yield(deniedMap(d, f), key, s.counters[d].name)
+			p := s.program(d, f)
+			for _, w := range ways {
+				yield(dispatchMap(d, w, f), key, "jump "+p.chains[w].name)
+			}
+		}
+	}
+}
+
+// counter counts what is denied to the Pod in one direction.
+func counter(pod types.NamespacedName, d policy.Direction) *object {
+	text := d.String() + "-" + pod.Namespace + "." + pod.Name
+	return &object{name: contentName(counterLetter, d.String()+" "+pod.String(), text), counter: true}
+}
+
+// sameFamily is the addresses of one family.
+func sameFamily(list []netip.Addr, f family) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return familyOf(a) != f })
+}

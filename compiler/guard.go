@@ -1,0 +1,203 @@
+package compiler
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/knftables"
+)
+
+// guard is the chains of a veth in table netdev sluice, without their names.
+// The ingress hook there runs before the bridge, so it sees all that address
+// rules cannot: tagged frames, ARP, foreign link-local addresses.
+type guard struct {
+	// out is what leaves the Pod, in what reaches it; in is empty where the Pod
+	// is not isolated in ingress.
+	out, in string
+}
+
+// guardSpec is what a guard is made of. Everything is sorted, each once.
+type guardSpec struct {
+	macs      []string
+	addrs     []netip.Addr
+	linkLocal []netip.Addr
+	isolated  bool
+}
+
+// guardPriority is before other programs' chains on the veth.
+const guardPriority = "-10"
+
+// guardAnew brings the guard of a veth up to date.
+func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
+	was := c.guards[veth]
+	var now guard
+	if spec, guarded := c.guardSpec(veth); guarded {
+		now = guard{out: strings.Join(spec.outOfPod(), "\n")}
+		if spec.isolated {
+			now.in = strings.Join(intoPod, "\n")
+		}
+	}
+	if len(c.onVeth[veth]) == 0 {
+		delete(c.onVeth, veth)
+	}
+	if now == (guard{}) {
+		delete(c.guards, veth)
+	} else {
+		c.guards[veth] = now
+	}
+	return now.plan(veth), was != now
+}
+
+// guardSpec collects what the Pods behind a veth may send; there is one. A Pod
+// whose hardware address is not known cannot be guarded, one that asks for no
+// guard is not.
+func (c *Compiler) guardSpec(veth string) (guardSpec, bool) {
+	var out guardSpec
+	if !validInterface(veth) {
+		return out, false
+	}
+	for s := range c.onVeth[veth] {
+		if s.Unguarded && c.cfg.GuardOptOut {
+			return out, false
+		}
+		for i, b := range s.binds {
+			mac, err := net.ParseMAC(b.MAC)
+			if b.Veth != veth || err != nil || len(mac) != 6 {
+				continue
+			}
+			out.macs = append(out.macs, mac.String())
+			out.addrs = append(out.addrs, s.Addrs[i])
+			out.linkLocal = append(out.linkLocal, derivedLinkLocal(mac))
+			for _, a := range b.LinkLocal {
+				if a = a.WithZone(""); a.Is6() && a.IsLinkLocalUnicast() {
+					out.linkLocal = append(out.linkLocal, a)
+				}
+			}
+			out.isolated = out.isolated || s.Ingress != nil
+		}
+	}
+	slices.Sort(out.macs)
+	out.macs = slices.Compact(out.macs)
+	out.addrs = sortedOnce(out.addrs)
+	out.linkLocal = sortedOnce(out.linkLocal)
+	return out, len(out.macs) > 0
+}
+
+func sortedOnce(list []netip.Addr) []netip.Addr {
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
+}
+
+// derivedLinkLocal is the address that follows from the hardware address (RFC
+// 4291, appendix A), which the Pod has unless it was told otherwise.
+func derivedLinkLocal(mac net.HardwareAddr) netip.Addr {
+	return netip.AddrFrom16([16]byte{
+		0: 0xfe, 1: 0x80,
+		8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
+	})
+}
+
+// outOfPod is all that a Pod may send: the chain's policy is drop.
+func (s *guardSpec) outOfPod() []string {
+	macs := set(s.macs)
+	own4, own6 := texts(sameFamily(s.addrs, ipv4)), texts(sameFamily(s.addrs, ipv6))
+	targets := set(targetsOf(append(sameFamily(s.addrs, ipv6), s.linkLocal...)))
+	link := texts(s.linkLocal)
+	both := append(slices.Clone(own6), link...)
+
+	out := []string{
+		// Past a tag, no address below is looked at.
+		"ether type { vlan, 8021ad } drop",
+		"ether saddr != " + macs + " drop",
+	}
+	if len(own4) > 0 {
+		out = append(out,
+			// 0.0.0.0 is a probe for an address that is not used yet.
+			"arp htype 1 arp plen 4 arp saddr ether "+macs+" arp saddr ip "+set(append([]string{"0.0.0.0"}, own4...))+" accept",
+			"ip saddr "+set(own4)+" accept",
+		)
+	}
+	if len(own6) == 0 {
+		return out
+	}
+	return append(out,
+		"icmpv6 type { nd-router-advert, nd-redirect } drop",
+		// An advertisement may speak of own addresses alone: a target is at the
+		// same place in all.
+		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 "+targets+" accept",
+		"icmpv6 type nd-neighbor-advert drop",
+		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept",
+		// Detection of duplicate addresses: asking for another Pod's would be a
+		// way to keep it from its address.
+		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 "+targets+" accept",
+		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-router-solicit accept",
+		"icmpv6 type { nd-neighbor-solicit, nd-router-solicit } drop",
+		"ip6 daddr fe80::/10 drop",
+		"ip6 saddr "+set(own6)+" accept",
+		"ip6 saddr "+set(append([]string{"::"}, link...))+" ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept",
+	)
+}
+
+// intoPod is what must not reach an isolated Pod, whoever sends it: the chain's
+// policy is accept, for the forward hook judges the rest.
+var intoPod = []string{
+	"ether type { vlan, 8021ad } drop",
+	"meta protocol != { arp, ip, ip6 } drop",
+	"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept",
+	"meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } drop",
+	"ip daddr { 224.0.0.0/4, 255.255.255.255 } drop",
+	"ip6 daddr ff00::/8 drop",
+}
+
+func texts(list []netip.Addr) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
+}
+
+// targetsOf writes addresses as nft takes them for a field that it has no name
+// for.
+func targetsOf(list []netip.Addr) []string {
+	out := make([]string, len(list))
+	for i, a := range sortedOnce(list) {
+		out[i] = fmt.Sprintf("0x%x", a.As16())
+	}
+	return out
+}
+
+// set is an anonymous set.
+func set(list []string) string { return "{ " + strings.Join(list, ", ") + " }" }
+
+// plan makes the guard what it is to be. Adding a chain that is there changes
+// nothing, so what is to be empty or gone is added first.
+func (g guard) plan(veth string) GuardPlan {
+	out := GuardPlan{Veth: veth, Ops: []Op{{Add, &knftables.Table{}}}}
+	for _, side := range []struct {
+		hook   knftables.BaseChainHook
+		policy knftables.BaseChainPolicy
+		rules  string
+	}{
+		{knftables.IngressHook, knftables.DropPolicy, g.out},
+		{knftables.EgressHook, knftables.AcceptPolicy, g.in},
+	} {
+		name := contentName(guardLetter, string(side.hook)+" "+veth, string(side.hook)+"-"+veth)
+		c := Chain{Name: name}
+		if side.rules == "" {
+			out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Delete, c.object()})
+			continue
+		}
+		c.Hook = &Hook{Name: side.hook, Priority: guardPriority, Policy: side.policy, Device: veth}
+		for _, text := range strings.Split(side.rules, "\n") {
+			c.Rules = append(c.Rules, Rule{Text: text})
+		}
+		out.Chains = append(out.Chains, name)
+		out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: name}})
+		out.Ops = append(out.Ops, c.addRules()...)
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package compiler
+
+import (
+	"cmp"
+	"slices"
+
+	"sigs.k8s.io/knftables"
+)
+
+// create returns the ops that make all of a ruleset, in an order that can be
+// cut anywhere: whatever is named was declared before. Base chains come last,
+// so that no packet sees half of it.
+func create(r *Ruleset) []Op {
+	n := len(r.Counters) + 2*len(r.Sets) + 4*len(r.Chains)
+	for i := range r.Sets {
+		n += len(r.Sets[i].Elements)
+	}
+	out := make([]Op, 0, n)
+	for _, name := range r.Counters {
+		out = append(out, Op{Add, &knftables.Counter{Name: name}})
+	}
+	for i := range r.Chains {
+		if c := &r.Chains[i]; c.Hook == nil {
+			out = append(out, Op{Add, c.object()})
+		}
+	}
+	for i := range r.Sets {
+		s := &r.Sets[i]
+		out = append(out, Op{Add, s.object()})
+		for _, e := range s.Elements {
+			out = append(out, Op{Add, s.element(e)})
+		}
+	}
+	for _, hooked := range []bool{false, true} {
+		for i := range r.Chains {
+			c := &r.Chains[i]
+			if hooked != (c.Hook != nil) {
+				continue
+			}
+			if hooked {
+				out = append(out, Op{Add, c.object()})
+			}
+			out = append(out, c.addRules()...)
+		}
+	}
+	return out
+}
+
+func (c *Chain) addRules() []Op {
+	out := make([]Op, 0, len(c.Rules))
+	for _, r := range c.Rules {
+		out = append(out, Op{Add, c.rule(r)})
+	}
+	return out
+}
+
+// remove returns the ops that delete all of a ruleset to which nothing else
+// refers. Chains may refer to maps and maps to chains, so the rules go first.
+func remove(r *Ruleset) []Op {
+	var out []Op
+	for i := range r.Chains {
+		out = append(out, Op{Flush, &knftables.Chain{Name: r.Chains[i].Name}})
+	}
+	for i := range r.Sets {
+		out = append(out, Op{Delete, r.Sets[i].reference()})
+	}
+	for i := range r.Chains {
+		out = append(out, Op{Delete, &knftables.Chain{Name: r.Chains[i].Name}})
+	}
+	for _, name := range r.Counters {
+		out = append(out, Op{Delete, &knftables.Counter{Name: name}})
+	}
+	return out
+}
+
+// rewrite returns the ops that give a chain other rules. Within one
+// transaction packets see the old rules or the new ones.
+func rewrite(was, now *Chain) []Op {
+	if slices.Equal(was.Rules, now.Rules) {
+		return nil
+	}
+	return append([]Op{{Flush, &knftables.Chain{Name: now.Name}}}, now.addRules()...)
+}
+
+// elementChange is an element that comes, goes, or changes its value.
+type elementChange struct {
+	set      *Set
+	key      string
+	was, now former
+}
+
+type elementChanges []elementChange
+
+func (list *elementChanges) add(s *Set, key string, was, now former) {
+	if was != now {
+		*list = append(*list, elementChange{s, key, was, now})
+	}
+}
+
+func (list elementChanges) sort() {
+	slices.SortFunc(list, func(a, b elementChange) int {
+		return cmp.Or(cmp.Compare(a.set.Name, b.set.Name), cmp.Compare(a.key, b.key))
+	})
+}
+
+// ops deletes first: an element with another value is a new one to nft.
+func (list elementChanges) ops() []Op {
+	out := make([]Op, 0, len(list))
+	for _, e := range list {
+		if e.was.there {
+			out = append(out, Op{Delete, e.set.element(Element{Key: e.key})})
+		}
+	}
+	for _, e := range list {
+		if e.now.there {
+			out = append(out, Op{Add, e.set.element(Element{Key: e.key, Value: e.now.value})})
+		}
+	}
+	return out
+}
+
+// narrows reports whether a connection that was judged before may be judged
+// otherwise now, and denied.
+func (list elementChanges) narrows() bool {
+	return slices.ContainsFunc(list, func(e elementChange) bool {
+		comes, goes := narrowing(e.set.Name)
+		// Another value is another judgement, wider or not.
+		return e.now.there && comes || e.was.there && !e.now.there && goes
+	})
+}

@@ -1,0 +1,222 @@
+package compiler
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// allowance is what an allow set allows in one family, put so that a packet is
+// found in it by a few lookups, however many rules there are.
+type allowance struct {
+	// allPorts are the peers with every port of every protocol.
+	allPorts peers
+	// named are the Pods with ports of theirs, for egress to named ports.
+	named []term
+	// spans are disjoint, sorted, and no two that touch have the same class.
+	spans []portSpan
+	// classes are the peers that spans refer to, in the order of first use.
+	classes []peers
+}
+
+// peers is a set of addresses of one family.
+type peers struct {
+	any bool
+	// groups are sorted, each once.
+	groups []policy.GroupKey
+	// ranges are united.
+	ranges []addrRange
+}
+
+func (p *peers) empty() bool { return !p.any && len(p.groups) == 0 && len(p.ranges) == 0 }
+
+func (p *peers) equal(o *peers) bool {
+	return p.any == o.any && slices.Equal(p.groups, o.groups) && slices.Equal(p.ranges, o.ranges)
+}
+
+// term is the addresses of a group or, with a port's name, those of its
+// members that have such a port, with its numbers.
+type term struct {
+	group policy.GroupKey
+	port  policy.NamedPortRef
+}
+
+func (t term) compare(o term) int {
+	return cmp.Or(cmp.Compare(t.group, o.group), cmp.Compare(t.port.Protocol, o.port.Protocol), cmp.Compare(t.port.Name, o.port.Name))
+}
+
+// portSpan is a range of ports with the class of peers that may use it.
+type portSpan struct {
+	protocol    policy.Protocol
+	first, last uint16
+	class       int
+}
+
+func (s portSpan) String() string {
+	out := protocolName(s.protocol) + " . " + strconv.Itoa(int(s.first))
+	if s.first != s.last {
+		out += "-" + strconv.Itoa(int(s.last))
+	}
+	return out
+}
+
+func protocolName(p policy.Protocol) string {
+	if p.HasPorts() {
+		return strings.ToLower(p.String())
+	}
+	return strconv.Itoa(int(p))
+}
+
+// allow merges the rules. What a rule allows is the product of its peers and
+// its ports, so rules cannot be merged by peers or by ports alone: each stretch
+// of ports between any two ends has the peers of all rules that cover it.
+func allow(rules []policy.AllowRule, f family) allowance {
+	var out allowance
+	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
+	if out.allPorts.any {
+		return out
+	}
+	for i := range rules {
+		for _, ref := range rules[i].NamedPorts {
+			for _, g := range rules[i].NamedGroups {
+				if _, all := slices.BinarySearch(out.allPorts.groups, g); !all {
+					out.named = append(out.named, term{g, ref})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out.named, term.compare)
+	out.named = slices.Compact(out.named)
+	out.cut(rules, f)
+	return out
+}
+
+// unitePeers is the union of the peers of some rules.
+func unitePeers(rules []policy.AllowRule, f family, some func(*policy.AllowRule) bool) peers {
+	var out peers
+	for i := range rules {
+		r := &rules[i]
+		if !some(r) {
+			continue
+		}
+		if r.AllPeers {
+			return peers{any: true}
+		}
+		for _, g := range r.Groups {
+			out.groups = append(out.groups, g.Group)
+		}
+		for _, b := range r.Blocks {
+			if familyOf(b.Block.CIDR.Addr()) == f {
+				out.ranges = append(out.ranges, rangesOf(b.Block)...)
+			}
+		}
+	}
+	out.ranges = unite(out.ranges)
+	if everything(out.ranges) {
+		return peers{any: true}
+	}
+	slices.Sort(out.groups)
+	out.groups = slices.Compact(out.groups)
+	return out
+}
+
+// portEnd is where a rule begins to cover the ports of a protocol, or has
+// ceased to.
+type portEnd struct {
+	protocol policy.Protocol
+	port     uint32 // up to 65536
+	rule     int
+	delta    int
+}
+
+// cut finds the spans: it walks the ends of all ranges in order, and knows at
+// each which rules cover what follows.
+func (a *allowance) cut(rules []policy.AllowRule, f family) {
+	var ends []portEnd
+	for i := range rules {
+		for _, p := range rules[i].Ports {
+			if p.First <= p.Last {
+				ends = append(ends,
+					portEnd{p.Protocol, uint32(p.First), i, 1},
+					portEnd{p.Protocol, uint32(p.Last) + 1, i, -1})
+			}
+		}
+	}
+	slices.SortFunc(ends, func(a, b portEnd) int {
+		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.port, b.port))
+	})
+	open := make([]int, len(rules)) // ranges of the rule that cover the place
+	var covering []int              // rules with any, sorted
+	known := map[string]int{}
+	for i, e := range ends {
+		if open[e.rule] += e.delta; e.delta > 0 && open[e.rule] == 1 || e.delta < 0 && open[e.rule] == 0 {
+			covering = toggle(covering, e.rule)
+		}
+		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].protocol == e.protocol && ends[i+1].port == e.port {
+			continue
+		}
+		// All that opened is closed at the end of a protocol, so the next end
+		// is of this one.
+		a.add(portSpan{e.protocol, uint16(e.port), uint16(ends[i+1].port - 1), a.class(rules, covering, known, f)})
+	}
+}
+
+// toggle puts rule into the sorted list, or takes it out.
+func toggle(list []int, rule int) []int {
+	at, found := slices.BinarySearch(list, rule)
+	if found {
+		return slices.Delete(list, at, at+1)
+	}
+	return slices.Insert(list, at, rule)
+}
+
+// noClass: nobody that the chain does not let pass already.
+const noClass = -1
+
+// class is the union of the peers of some rules. known has those that were
+// asked for before, by the rules.
+func (a *allowance) class(rules []policy.AllowRule, covering []int, known map[string]int, f family) int {
+	key := make([]byte, 0, 4*len(covering))
+	for _, i := range covering {
+		key = binary.LittleEndian.AppendUint32(key, uint32(i))
+	}
+	if class, ok := known[string(key)]; ok {
+		return class
+	}
+	picked := make([]policy.AllowRule, 0, len(covering))
+	for _, i := range covering {
+		picked = append(picked, rules[i])
+	}
+	p := unitePeers(picked, f, func(*policy.AllowRule) bool { return true })
+	p.groups = slices.DeleteFunc(p.groups, func(g policy.GroupKey) bool {
+		_, all := slices.BinarySearch(a.allPorts.groups, g)
+		return all
+	})
+	class := noClass
+	if !p.empty() {
+		class = slices.IndexFunc(a.classes, func(o peers) bool { return o.equal(&p) })
+		if class < 0 {
+			class = len(a.classes)
+			a.classes = append(a.classes, p)
+		}
+	}
+	known[string(key)] = class
+	return class
+}
+
+func (a *allowance) add(s portSpan) {
+	if s.class == noClass {
+		return
+	}
+	if n := len(a.spans) - 1; n >= 0 {
+		if l := &a.spans[n]; l.protocol == s.protocol && l.class == s.class && uint32(l.last)+1 == uint32(s.first) {
+			l.last = s.last
+			return
+		}
+	}
+	a.spans = append(a.spans, s)
+}

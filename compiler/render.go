@@ -1,0 +1,67 @@
+package compiler
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String is the ruleset as input for "nft -f", which puts it in the place of
+// what is there, in one transaction.
+func (r *Ruleset) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "table inet %[1]s {\n}\ndelete table inet %[1]s\ntable inet %[1]s {\n", TableName)
+	for _, name := range r.Counters {
+		fmt.Fprintf(&b, "\tcounter %s {\n\t}\n", name)
+	}
+	for i := range r.Sets {
+		r.Sets[i].write(&b)
+	}
+	for i := range r.Chains {
+		r.Chains[i].write(&b)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+func (s *Set) write(b *strings.Builder) {
+	if s.Value == "" {
+		fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", s.Name, s.Type)
+	} else {
+		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : %s\n", s.Name, s.Type, s.Value)
+	}
+	switch {
+	case s.Interval:
+		b.WriteString("\t\tflags interval\n")
+	case s.Dynamic():
+		fmt.Fprintf(b, "\t\tflags dynamic,timeout\n\t\ttimeout %ds\n\t\tsize %d\n", int(s.Timeout.Seconds()), s.Size)
+	}
+	if len(s.Elements) > 0 {
+		b.WriteString("\t\telements = { ")
+		for i, e := range s.Elements {
+			if i > 0 {
+				b.WriteString(",\n\t\t             ")
+			}
+			b.WriteString(e.Key)
+			if e.Value != "" {
+				b.WriteString(" : " + e.Value)
+			}
+		}
+		b.WriteString(" }\n")
+	}
+	b.WriteString("\t}\n")
+}
+
+func (c *Chain) write(b *strings.Builder) {
+	fmt.Fprintf(b, "\tchain %s {\n", c.Name)
+	if h := c.Hook; h != nil {
+		fmt.Fprintf(b, "\t\ttype filter hook %s priority %s; policy %s;\n", h.Name, h.Priority, h.Policy)
+	}
+	for _, r := range c.Rules {
+		b.WriteString("\t\t" + r.Text)
+		if r.Comment != "" {
+			b.WriteString(" comment " + quote(r.Comment))
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\t}\n")
+}

@@ -1,0 +1,281 @@
+package compiler
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// update is one call of [Compiler.Update]: it changes the compiler's state and
+// notes what was there before, so that the plan is the net difference.
+type update struct {
+	c *Compiler
+	x *policy.Index
+
+	born, died map[string]*object
+	// fixed and members are what the elements of sets were that were touched.
+	fixed   map[string]map[string]former
+	members map[*object]map[member]bool
+	veths   map[string]struct{}
+	// narrows: set where it cannot be told from the elements.
+	narrows bool
+}
+
+// former is what an element was before.
+type former struct {
+	there bool
+	value string
+}
+
+// Update takes the changes of an index over and returns what to do about them.
+// It costs what changed, and one look at the place of each local address.
+//
+// ch must be all that x.Changes returned since the last call; a new compiler
+// starts from an index whose Changes were not asked before. links is the whole
+// of what is known now.
+func (c *Compiler) Update(x *policy.Index, ch policy.Changes, links Links) Plan {
+	u := &update{
+		c: c, x: x,
+		born: map[string]*object{}, died: map[string]*object{},
+		fixed:   map[string]map[string]former{},
+		members: map[*object]map[member]bool{},
+		veths:   map[string]struct{}{},
+	}
+	u.interfaces(links)
+	u.subjects(ch, links)
+	u.groups(ch)
+	return u.plan()
+}
+
+// interfaces brings the set of Pod interfaces up to date.
+func (u *update) interfaces(links Links) {
+	want := map[string]bool{}
+	for _, name := range links.PodInterfaces {
+		if validInterface(name) {
+			want[quote(name)] = true
+		}
+	}
+	for key := range u.c.fixed[podInterfacesSet].values {
+		if !want[key] {
+			u.unset(podInterfacesSet, key)
+		}
+	}
+	for key := range want {
+		u.set(podInterfacesSet, key, "")
+	}
+}
+
+func (u *update) set(name, key, value string) {
+	s := u.c.fixed[name]
+	was, there := s.values[key]
+	if there && was == value {
+		return
+	}
+	u.note(name, key, former{there, was})
+	s.values[key] = value
+}
+
+func (u *update) unset(name, key string) {
+	s := u.c.fixed[name]
+	if was, there := s.values[key]; there {
+		u.note(name, key, former{true, was})
+		delete(s.values, key)
+	}
+}
+
+func (u *update) note(name, key string, was former) {
+	touched := u.fixed[name]
+	if touched == nil {
+		touched = map[string]former{}
+		u.fixed[name] = touched
+	}
+	if _, known := touched[key]; !known {
+		touched[key] = was
+	}
+}
+
+// subjects compiles the Pods that changed, or whose addresses are elsewhere.
+func (u *update) subjects(ch policy.Changes, links Links) {
+	next := map[types.NamespacedName]*subject{}
+	for _, sc := range ch.Subjects {
+		next[sc.Pod] = nil
+		if sc.Now != nil {
+			next[sc.Pod] = &subject{Subject: sc.Now, binds: placesOf(sc.Now, links)}
+		}
+	}
+	for name, s := range u.c.subjects {
+		if _, changed := next[name]; changed {
+			continue
+		}
+		if binds := placesOf(s.Subject, links); !slices.EqualFunc(binds, s.binds, Bind.equal) {
+			next[name] = &subject{Subject: s.Subject, binds: binds}
+		}
+	}
+	for _, s := range next {
+		if s != nil {
+			u.compile(s)
+		}
+	}
+	// An address may go from one Pod to another: all that goes, goes first.
+	owners := map[netip.Addr]types.UID{}
+	var gone []*subject
+	for name := range next {
+		if old := u.c.subjects[name]; old != nil {
+			u.leave(old, owners)
+			gone = append(gone, old)
+		}
+	}
+	for name, s := range next {
+		if s != nil {
+			u.enter(name, s, owners)
+		}
+	}
+	for _, old := range gone {
+		u.release(old)
+	}
+}
+
+// compile takes what the Pod needs.
+func (u *update) compile(s *subject) {
+	for d, set := range s.sets() {
+		if set == nil {
+			continue
+		}
+		s.counters[d] = u.take(counter(s.Pod, policy.Direction(d)))
+		for _, f := range families {
+			if slices.ContainsFunc(s.Addrs, func(a netip.Addr) bool { return familyOf(a) == f }) {
+				s.programs = append(s.programs, u.takeProgram(set, f))
+			}
+		}
+	}
+}
+
+func (u *update) release(s *subject) {
+	for _, p := range s.programs {
+		u.dropProgram(p)
+	}
+	for _, o := range s.counters {
+		if o != nil {
+			u.drop(o)
+		}
+	}
+}
+
+func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
+	delete(u.c.subjects, s.Pod)
+	s.facts(func(set, key, _ string) { u.unset(set, key) })
+	for _, a := range s.Addrs {
+		owners[a] = s.UID
+	}
+	for _, b := range s.binds {
+		if b.Veth != "" {
+			delete(u.c.onVeth[b.Veth], s)
+			u.veths[b.Veth] = struct{}{}
+		}
+	}
+}
+
+func (u *update) enter(name types.NamespacedName, s *subject, owners map[netip.Addr]types.UID) {
+	u.c.subjects[name] = s
+	s.facts(u.set)
+	for _, a := range s.Addrs {
+		// What was judged for the former owner says nothing of the new one.
+		if uid, owned := owners[a]; owned && uid != s.UID {
+			u.narrows = true
+		}
+	}
+	for _, b := range s.binds {
+		if b.Veth == "" {
+			continue
+		}
+		on := u.c.onVeth[b.Veth]
+		if on == nil {
+			on = map[*subject]struct{}{}
+			u.c.onVeth[b.Veth] = on
+		}
+		on[s] = struct{}{}
+		u.veths[b.Veth] = struct{}{}
+	}
+}
+
+// groups changes the sets that follow groups. New ones were filled with what
+// the groups are now.
+func (u *update) groups(ch policy.Changes) {
+	for _, gc := range ch.Groups {
+		for o := range u.c.users[gc.Group] {
+			if u.born[o.name] != nil {
+				continue
+			}
+			touched := u.members[o]
+			if touched == nil {
+				touched = map[member]bool{}
+				u.members[o] = touched
+			}
+			o.members.apply(gc, touched)
+		}
+	}
+}
+
+func (u *update) plan() Plan {
+	out := Plan{Narrows: u.narrows}
+	var made, left Ruleset
+	for _, o := range u.born {
+		made.add(o)
+	}
+	for _, o := range u.died {
+		left.addName(o)
+	}
+	made.sort()
+	left.sort()
+	out.Prepare = create(&made)
+	changes := u.elements()
+	out.Commit = changes.ops()
+	out.Narrows = out.Narrows || changes.narrows()
+	out.Cleanup = remove(&left)
+	for _, veth := range slices.Sorted(maps.Keys(u.veths)) {
+		if p, changed := u.c.guardAnew(veth); changed {
+			out.Guards = append(out.Guards, p)
+		}
+	}
+	return out
+}
+
+// addName adds the object without its content, for a deletion.
+func (r *Ruleset) addName(o *object) {
+	switch {
+	case o.chain != nil:
+		r.Chains = append(r.Chains, Chain{Name: o.name})
+	case o.set != nil:
+		r.Sets = append(r.Sets, *o.set)
+	default:
+		r.Counters = append(r.Counters, o.name)
+	}
+}
+
+// elements is the net change of the elements of sets that stay.
+func (u *update) elements() elementChanges {
+	var out elementChanges
+	for name, touched := range u.fixed {
+		s := u.c.fixed[name]
+		for key, was := range touched {
+			value, there := s.values[key]
+			out.add(&s.Set, key, was, former{there, value})
+		}
+	}
+	for o, touched := range u.members {
+		if u.died[o.name] != nil {
+			continue
+		}
+		for m, was := range touched {
+			if is := o.members.has(m); is != was {
+				out.add(o.set, m.key(), former{there: was}, former{there: is})
+			}
+		}
+	}
+	out.sort()
+	return out
+}
