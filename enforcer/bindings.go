@@ -1,0 +1,111 @@
+package enforcer
+
+import (
+	"cmp"
+	"net/netip"
+	"path"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// podLinks are the bindings of one Pod.
+type podLinks struct {
+	uid   types.UID
+	addrs []netip.Addr
+	binds map[netip.Addr]binding
+	// why says for each address that is not bound what is in the way.
+	why map[netip.Addr]string
+}
+
+// binding is a place in terms of interface indexes: names may change.
+type binding struct {
+	iface int
+	// veth is 0 where it is not known.
+	veth int
+	end  podEnd
+}
+
+// keep takes over the bindings of addresses that the Pod still has.
+func (p *podLinks) keep(old *podLinks) {
+	for _, a := range p.addrs {
+		if b, ok := old.binds[a]; ok {
+			p.binds[a] = b
+		}
+	}
+}
+
+// complete: there is nothing more to learn about the Pod.
+func (p *podLinks) complete() bool {
+	for _, a := range p.addrs {
+		b, ok := p.binds[a]
+		if !ok || b.veth == 0 || b.end.mac == "" || a.Is6() && len(b.end.linkLocal) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Result is what the compiler wants to know.
+func (l *links) Result() compiler.Links {
+	out := compiler.Links{Binds: map[netip.Addr]compiler.Bind{}}
+	carriers := map[string]bool{}
+	for name, p := range l.pods {
+		for a, b := range p.binds {
+			if l.byAddr[a] != name || l.nameOf(b.iface) == "" {
+				continue
+			}
+			out.Binds[a] = compiler.Bind{Interface: l.nameOf(b.iface), Veth: l.nameOf(b.veth), MAC: b.end.mac, LinkLocal: b.end.linkLocal}
+			carriers[l.nameOf(b.iface)] = true
+		}
+	}
+	for index, i := range l.ifaces {
+		if l.routed[index] || slices.ContainsFunc(l.patterns, func(p string) bool { ok, _ := path.Match(p, i.name); return ok }) {
+			carriers[i.name] = true
+		}
+	}
+	for name := range carriers {
+		out.PodInterfaces = append(out.PodInterfaces, name)
+	}
+	slices.Sort(out.PodInterfaces)
+	return out
+}
+
+// Unresolved says of which addresses the place is not fully known, and why.
+func (l *links) Unresolved() map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	for _, p := range l.pods {
+		for a, why := range p.why {
+			out[a] = why
+		}
+	}
+	return out
+}
+
+// Waiting reports whether a look at the kernel might bring something new.
+func (l *links) Waiting() bool {
+	for _, p := range l.pods {
+		if !p.complete() {
+			return true
+		}
+	}
+	return false
+}
+
+// Bridges are the bridges that carry Pods.
+func (l *links) Bridges() []*iface {
+	seen := map[int]bool{}
+	var out []*iface
+	for _, p := range l.pods {
+		for _, b := range p.binds {
+			if i := l.ifaces[b.iface]; i != nil && i.kind == "bridge" && !seen[i.index] {
+				seen[i.index] = true
+				out = append(out, i)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *iface) int { return cmp.Compare(a.index, b.index) })
+	return out
+}
