@@ -44,7 +44,7 @@ const filesPerFlow = 3
 
 // parallelFlows is how many flows fit under the limit of open files.
 func parallelFlows(s *Spec) int {
-	return max(1, min(2048, (fileLimit()-standingFiles(s))/filesPerFlow))
+	return max(1, min(4096, (fileLimit()-standingFiles(s))/filesPerFlow))
 }
 
 // checkFileLimit refuses a lab that would run out of files.

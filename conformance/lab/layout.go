@@ -15,6 +15,8 @@ type layout struct {
 	// IPv6 has link-local addresses for that.
 	fabric, outside netip.Addr
 	nodes           []nodeLayout
+	// own are all addresses that the lab took for itself.
+	own map[netip.Addr]bool
 	// staticNeighbours: too many neighbours for the kernel's table, which all
 	// namespaces of a machine share (gc_thresh3, 1024 by default). Permanent
 	// entries do not count.
@@ -66,15 +68,16 @@ func newLayout(s *Spec) (*layout, error) {
 	for _, a := range known {
 		taken[a] = true
 	}
+	own := map[netip.Addr]bool{}
 	next := linkAddrs.Addr()
 	pick := func() netip.Addr {
 		for next = next.Next(); taken[next]; {
 			next = next.Next()
 		}
-		taken[next] = true
+		taken[next], own[next] = true, true
 		return next
 	}
-	l := &layout{fabric: pick(), outside: pick()}
+	l := &layout{fabric: pick(), outside: pick(), own: own}
 	neighbours := 0
 	for _, n := range s.Nodes {
 		nl := nodeLayout{Node: n, uplink: pick()}

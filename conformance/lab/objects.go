@@ -78,12 +78,13 @@ func SpecFromObjects(given []*corev1.Pod, o Placement) (Spec, []*corev1.Pod, err
 	return spec, pods, spec.Validate()
 }
 
-// strangers are the addresses that nobody in the lab has, each once.
+// strangers are the addresses that nobody in the lab has, each once. Those that
+// nobody can have are left out: a probe says so of its flow.
 func strangers(s *Spec, addrs []netip.Addr) []netip.Addr {
 	known := knownAddrs(s)
 	var list []netip.Addr
 	for _, a := range addrs {
-		if !slices.Contains(known, a) && !slices.Contains(list, a) {
+		if usable(a) == nil && !slices.Contains(known, a) && !slices.Contains(list, a) {
 			list = append(list, a)
 		}
 	}

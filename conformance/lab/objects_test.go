@@ -62,7 +62,7 @@ func TestSpecFromObjects(t *testing.T) {
 		},
 		"two nodes made up, both families, addresses in use avoided": {
 			pods:  []*corev1.Pod{apiPod("x", "", nil, "198.18.0.1", "fd00::1"), apiPod("y", "", nil, "10.0.0.2")},
-			place: Placement{Topology: PTP, Spread: TwoNodes, External: addrs("2001:2::1", "10.0.0.2")},
+			place: Placement{Topology: PTP, Spread: TwoNodes, External: addrs("2001:2::1", "10.0.0.2", "127.0.0.1", "2001:2::1")},
 			want: Spec{
 				Topology: PTP,
 				Nodes:    []Node{{"node-1", addrs("198.18.0.2", "2001:2::2")}, {"node-2", addrs("198.18.0.3", "2001:2::3")}},

@@ -12,8 +12,8 @@ func (l *Lab) addExternal(a netip.Addr) error {
 	if err := usable(a); err != nil {
 		return err
 	}
-	if linkAddrs.Contains(a) {
-		return fmt.Errorf("address %s: the lab's own links use this range; name it in Spec.External", a)
+	if l.layout.own[a] {
+		return fmt.Errorf("address %s: the lab's own links use it; name it in Spec.External", a)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

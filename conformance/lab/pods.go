@@ -122,7 +122,10 @@ func (l *Lab) buildPod(k *podLinks, i int) (*PodNamespace, error) {
 			return nil, err
 		}
 	}
-	return p, nil
+	if !l.layout.staticNeighbours {
+		return p, nil
+	}
+	return p, k.acquaint(p, near)
 }
 
 // addPodAddr gives the Pod an address and the node a route to it.
@@ -180,21 +183,26 @@ func (l *Lab) introduce(k *podLinks, pods []*PodNamespace) error {
 				return err
 			}
 		}
-		if !l.layout.staticNeighbours {
+	}
+	return nil
+}
+
+// acquaint spares a Pod and its node the discovery of each other.
+func (k *podLinks) acquaint(p *PodNamespace, near int) error {
+	if k.bridge != 0 {
+		near = k.bridge
+	}
+	for fam, s := range k.lay.subnets {
+		if !p.has(fam) {
 			continue
 		}
-		for fam, s := range k.lay.subnets {
-			if !p.has(fam) {
-				continue
-			}
-			if err := p.addNeighbour(p.eth0, s.Gateway, k.bridgeMAC); err != nil {
-				return err
-			}
+		if err := p.addNeighbour(p.eth0, s.Gateway, p.GatewayMAC); err != nil {
+			return err
 		}
-		for _, a := range p.Pod.Addrs {
-			if err := k.node.addNeighbour(k.bridge, a, p.MAC); err != nil {
-				return err
-			}
+	}
+	for _, a := range p.Pod.Addrs {
+		if err := k.node.addNeighbour(near, a, p.MAC); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ type ProbeOptions struct {
 	// Once believes silence the first time. By default silent flows are tried
 	// a second time, so that a busy machine denies nothing.
 	Once bool
-	// Parallel is how many flows are under way at a time; if 0, 2048 or as
+	// Parallel is how many flows are under way at a time; if 0, 4096 or as
 	// many as the limit of open files allows.
 	Parallel int
 }

@@ -96,7 +96,7 @@ func TestUnsendable(t *testing.T) {
 		{addr("10.244.1.5"), addr("10.244.1.6"), 255, 0},
 		{addr("fd00:10:244:1::5"), addr("fd00:10:244:1::6"), 44, 0},
 		{addr("10.96.0.1"), addr("10.244.1.6"), TCP, 80},
-		{addr("10.244.1.5"), addr("169.254.7.7"), TCP, 80},
+		{addr("10.244.1.5"), addr("169.254.0.1"), TCP, 80},
 		{Src: addr("10.244.1.5"), Protocol: TCP, Port: 80},
 	}
 	results, err := l.ProbeResults(t.Context(), flows, ProbeOptions{})
@@ -120,6 +120,7 @@ func TestExternalAddressWithinThePodsPrefix(t *testing.T) {
 	flows := append(perProtocol("10.244.1.5", "10.244.1.77"), perProtocol("10.244.1.78", "10.244.1.6")...)
 	flows = append(flows, perProtocol("fd00:10:244:1::5", "fd00:10:244:1::77")...)
 	flows = append(flows, perProtocol("192.0.2.1", "10.244.1.77")...)
+	flows = append(flows, perProtocol("10.244.1.5", "169.254.169.254")...)
 	for i, o := range outcomes(t, l, flows) {
 		if o != Reached {
 			t.Errorf("%s: %s", flows[i], o)
@@ -148,6 +149,24 @@ func bigCluster(topology Topology, pods int, odd bool) Spec {
 		s.Pods = append(s.Pods, p)
 	}
 	return s
+}
+
+// The kernel has room for a thousand neighbours of all namespaces together.
+func TestMorePodsThanTheKernelHasNeighbours(t *testing.T) {
+	s := Spec{Topology: PTP, Nodes: []Node{{Name: "a", Addrs: addrs("192.0.2.1")}}}
+	for i := range 600 {
+		s.Pods = append(s.Pods, pod(fmt.Sprint("p", i), "a", fmt.Sprintf("10.%d.%d.1", i/200, i%200)))
+	}
+	l := buildLab(t, s)
+	var flows []Flow
+	for _, p := range s.Pods {
+		flows = append(flows, Flow{p.Addrs[0], addr("10.0.0.1"), UDP, 53}, Flow{addr("192.0.2.1"), p.Addrs[0], ICMP, 0})
+	}
+	for i, o := range outcomes(t, l, flows) {
+		if o != Reached {
+			t.Errorf("%s: %s", flows[i], o)
+		}
+	}
 }
 
 func TestHundredPodsAndTwentyThousandFlows(t *testing.T) {
