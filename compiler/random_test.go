@@ -1,0 +1,216 @@
+package compiler_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/compiler/rulesim"
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/spectest"
+)
+
+// node is one that compiles what it is told, and a kernel that follows it.
+type node struct {
+	t        *testing.T
+	index    *policy.Index
+	compiler *compiler.Compiler
+	kernel   *rulesim.Kernel
+	links    compiler.Links
+	guards   map[string]compiler.GuardPlan
+}
+
+func newNode(t *testing.T, o policy.Options, cfg compiler.Config) *node {
+	t.Helper()
+	c, err := compiler.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{
+		t: t, index: policy.NewIndex(o), compiler: c, kernel: rulesim.NewKernel(),
+		links:  compiler.Links{Binds: map[netip.Addr]compiler.Bind{}},
+		guards: map[string]compiler.GuardPlan{},
+	}
+	if err := n.kernel.Transact(c.Replace()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n *node) deliver(e spectest.Event) {
+	switch {
+	case e.Pod != nil && e.Delete:
+		n.index.DeletePod(e.Name())
+	case e.Pod != nil:
+		p, _ := policy.PodFromAPI(e.Pod)
+		n.index.SetPod(p)
+	case e.Namespace != nil && e.Delete:
+		n.index.DeleteNamespace(e.Name().Name)
+	case e.Namespace != nil:
+		n.index.SetNamespace(e.Namespace.Name, e.Namespace.Labels)
+	case e.Policy != nil && e.Delete:
+		n.index.DeletePolicy(e.Name())
+	default:
+		_ = n.index.SetPolicy(e.Policy) // what is invalid in it allows nothing
+	}
+}
+
+// find draws where the local addresses are. Some are nowhere.
+func (n *node) find(r *rand.Rand) {
+	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}}
+	i := 0
+	for s := range n.index.Subjects() {
+		i++
+		b := compiler.Bind{Interface: "cni0", Veth: fmt.Sprintf("veth%d", i), MAC: fmt.Sprintf("0a:00:00:00:00:%02x", i)}
+		switch r.IntN(12) {
+		case 0:
+			b.MAC = ""
+		case 1:
+			continue
+		case 2:
+			b.Interface = b.Veth
+			n.links.PodInterfaces = append(n.links.PodInterfaces, b.Veth)
+		case 3:
+			b.LinkLocal = []netip.Addr{netip.MustParseAddr("fe80::1")}
+		}
+		for _, a := range s.Addrs {
+			n.links.Binds[a] = b
+		}
+	}
+}
+
+// sync brings all that was delivered into the kernel, and holds the plan to
+// what a comparison of the rulesets finds.
+func (n *node) sync(epoch uint32) compiler.Plan {
+	n.t.Helper()
+	before := n.compiler.Ruleset()
+	plan := n.compiler.Update(n.index, n.index.Changes(), n.links)
+	after := n.compiler.Ruleset()
+	want := compiler.Diff(before, after)
+	for _, part := range []struct {
+		name      string
+		got, want []compiler.Op
+	}{{"Prepare", plan.Prepare, want.Prepare}, {"Commit", plan.Commit, want.Commit}, {"Cleanup", plan.Cleanup, want.Cleanup}} {
+		if diff := cmp.Diff(n.render(part.want), n.render(part.got)); diff != "" {
+			n.t.Fatalf("%s of Update differs from Diff's (-Diff +Update):\n%s", part.name, diff)
+		}
+	}
+	if want.Narrows && !plan.Narrows {
+		n.t.Fatal("Update says that nothing narrows, Diff that something does")
+	}
+	all := plan
+	all.Commit = append(plan.Commit[:len(plan.Commit):len(plan.Commit)], n.compiler.SetEpoch(epoch, epoch%3 == 0)...)
+	if err := n.kernel.Apply(all); err != nil {
+		n.t.Fatal(err)
+	}
+	for _, g := range plan.Guards {
+		if n.guards[g.Veth] = g; len(g.Chains) == 0 {
+			delete(n.guards, g.Veth)
+		}
+	}
+	return plan
+}
+
+func (n *node) render(ops []compiler.Op) string {
+	n.t.Helper()
+	text, err := rulesim.Render(knftables.InetFamily, ops)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return text
+}
+
+// settled holds the node to a compiler that never saw anything else.
+func (n *node) settled(events []spectest.Event, o policy.Options, cfg compiler.Config, epoch uint32) {
+	n.t.Helper()
+	fresh := newNode(n.t, o, cfg)
+	for _, e := range events {
+		fresh.deliver(e)
+	}
+	fresh.links = n.links
+	fresh.sync(epoch)
+	if diff := cmp.Diff(fresh.compiler.Ruleset().String(), n.compiler.Ruleset().String()); diff != "" {
+		n.t.Fatalf("incremental ruleset differs from a fresh one (-fresh +incremental):\n%s", diff)
+	}
+	if !n.compiler.Ruleset().Equal(fresh.compiler.Ruleset()) {
+		n.t.Fatal("rulesets are equal as text and not as data")
+	}
+	replaced, err := rulesim.Load(n.compiler.Ruleset().String())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if diff := cmp.Diff(replaced.Dump(), n.kernel.Dump()); diff != "" {
+		n.t.Fatalf("plans led elsewhere than the ruleset (-ruleset +plans):\n%s", diff)
+	}
+	if err := replaced.Transact(fresh.compiler.Replace()); err != nil {
+		n.t.Fatal(err)
+	}
+	if diff := cmp.Diff(replaced.Dump(), n.kernel.Dump()); diff != "" {
+		n.t.Fatalf("plans led elsewhere than Replace (-Replace +plans):\n%s", diff)
+	}
+	want := map[string]compiler.GuardPlan{}
+	for _, g := range fresh.compiler.Guards() {
+		want[g.Veth] = g
+	}
+	if diff := cmp.Diff(want, n.guards); diff != "" {
+		n.t.Fatalf("guards differ (-fresh +incremental):\n%s", diff)
+	}
+}
+
+func randomConfig(r *rand.Rand) compiler.Config {
+	cfg := config()
+	cfg.UnknownPods, cfg.NodeEgress = r.IntN(4) == 0, r.IntN(4) == 0
+	cfg.Reject, cfg.GuardOptOut = r.IntN(2) == 0, r.IntN(2) == 0
+	if r.IntN(4) == 0 {
+		cfg.NodeDNS = []netip.Addr{netip.MustParseAddr("169.254.20.10"), netip.MustParseAddr("fd00::53")}
+	}
+	return cfg
+}
+
+func config() compiler.Config {
+	return compiler.Config{Mark: compiler.MarkLayout{Mask: compiler.DefaultMask}, LogGroup: 100}
+}
+
+// TestRandomHistories: whatever happened in whatever order, the ruleset, the
+// guards and the kernel are those of a compiler that only saw the end, every
+// step is one that the kernel takes, and Update and Diff agree on it.
+func TestRandomHistories(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { history(t, seed) })
+	}
+}
+
+func history(t *testing.T, seed uint64) {
+	r := spectest.Seeded(seed)
+	cluster := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0})
+	var o policy.Options
+	if r.IntN(2) == 0 && len(cluster.Pods) > 0 {
+		o.Node = cluster.Pods[r.IntN(len(cluster.Pods))].Spec.NodeName
+	}
+	cfg := randomConfig(r)
+	n := newNode(t, o, cfg)
+	epoch := uint32(1)
+	for _, e := range cluster.Events(r) {
+		n.deliver(e)
+		if r.IntN(3) > 0 {
+			continue
+		}
+		if r.IntN(3) == 0 {
+			n.find(r)
+		}
+		if n.sync(epoch).Narrows {
+			epoch++
+		}
+	}
+	n.find(r)
+	n.sync(epoch)
+	n.settled(cluster.Final(), o, cfg, epoch)
+	if idle := n.sync(epoch); !idle.Empty() || idle.Narrows {
+		t.Fatalf("nothing happened, but the plan is %+v", idle)
+	}
+}
