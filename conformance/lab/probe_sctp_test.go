@@ -17,7 +17,7 @@ func TestSCTPPacketsAreWellFormed(t *testing.T) {
 		"INIT":        {sctpInit, sctpInitBody(9), layers.LayerTypeSCTPInit},
 		"INIT ACK":    {sctpInitAck, cookie, layers.LayerTypeSCTPInitAck},
 		"COOKIE ECHO": {sctpCookieEcho, []byte{1, 2, 3, 4}, layers.LayerTypeSCTPCookieEcho},
-		"COOKIE ACK":  {sctpCookieAck, nil, layers.LayerTypeSCTPEmptyLayer},
+		"COOKIE ACK":  {sctpCookieAck, nil, layers.LayerTypeSCTPCookieAck},
 		"padded":      {sctpCookieEcho, []byte{1, 2, 3}, layers.LayerTypeSCTPCookieEcho},
 	}
 	for name, test := range tests {
