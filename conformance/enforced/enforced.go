@@ -65,7 +65,7 @@ const settleTimeout = time.Minute
 // error.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	ctx := klog.NewContext(t.Context(), testr.New(t))
+	ctx := klog.NewContext(t.Context(), testr.NewWithInterface(t, testr.Options{}))
 	spec, pods, err := lab.SpecFromObjects(o.Pods, o.Placement)
 	if err != nil {
 		t.Fatalf("derive the lab: %v", err)
