@@ -162,12 +162,12 @@ func TestLinksFollowAPodThatIsMadeAnew(t *testing.T) {
 
 func TestLinksSayWhyAPodIsNotFound(t *testing.T) {
 	node := newBridgeNode(t)
-	node.ip("link add dum0 type veth peer name dum1\nlink set dum0 up\nlink set dum1 up\naddr add 192.0.2.1/24 dev dum0\nroute add default via 192.0.2.254")
+	node.ip("link add dum0 type veth peer name dum1\nlink set dum0 up\nlink set dum1 up\naddr add 198.51.100.1/24 dev dum0\nroute add default via 198.51.100.254")
 	tests := []struct{ name, addr, why string }{
 		{"none", "fd99::1", "no route"},
 		{"own", "10.1.0.1", "itself"},
 		{"far", "10.9.9.9", "gateway on dum0"},
-		{"strange", "192.0.2.7", "neither a Pod's veth nor a bridge"},
+		{"strange", "198.51.100.7", "neither a Pod's veth nor a bridge"},
 		{"absent", "10.1.0.77", "no port of cni0"},
 	}
 	for _, tt := range tests {

@@ -108,6 +108,8 @@ func newPTPNode(t testing.TB) testNS {
 	n := newNS(t)
 	n.cmd("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
 		"net.ipv6.conf.default.accept_dad=0", "net.ipv4.conf.all.proxy_arp=1")
+	// What a node opens connections from: a Pod's guard passes no link-local ones.
+	n.ip("addr add 192.0.2.1/32 dev lo\naddr add fd00::1/128 dev lo")
 	return n
 }
 
