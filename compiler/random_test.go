@@ -15,8 +15,8 @@ import (
 	"github.com/sluice-net/sluice/policy/spectest"
 )
 
-// node is one that compiles what it is told, and a kernel that follows it.
-type node struct {
+// follower is one that compiles what it is told, and a kernel that follows it.
+type follower struct {
 	t        *testing.T
 	index    *policy.Index
 	compiler *compiler.Compiler
@@ -25,13 +25,13 @@ type node struct {
 	guards   map[string]compiler.GuardPlan
 }
 
-func newNode(t *testing.T, o policy.Options, cfg compiler.Config) *node {
+func newFollower(t *testing.T, o policy.Options, cfg compiler.Config) *follower {
 	t.Helper()
 	c, err := compiler.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{
+	n := &follower{
 		t: t, index: policy.NewIndex(o), compiler: c, kernel: rulesim.NewKernel(),
 		links:  compiler.Links{Binds: map[netip.Addr]compiler.Bind{}},
 		guards: map[string]compiler.GuardPlan{},
@@ -42,7 +42,7 @@ func newNode(t *testing.T, o policy.Options, cfg compiler.Config) *node {
 	return n
 }
 
-func (n *node) deliver(e spectest.Event) {
+func (n *follower) deliver(e spectest.Event) {
 	switch {
 	case e.Pod != nil && e.Delete:
 		n.index.DeletePod(e.Name())
@@ -61,7 +61,7 @@ func (n *node) deliver(e spectest.Event) {
 }
 
 // find draws where the local addresses are. Some are nowhere.
-func (n *node) find(r *rand.Rand) {
+func (n *follower) find(r *rand.Rand) {
 	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}}
 	i := 0
 	for s := range n.index.Subjects() {
@@ -86,7 +86,7 @@ func (n *node) find(r *rand.Rand) {
 
 // sync brings all that was delivered into the kernel, and holds the plan to
 // what a comparison of the rulesets finds.
-func (n *node) sync(epoch uint32) compiler.Plan {
+func (n *follower) sync(epoch uint32) compiler.Plan {
 	n.t.Helper()
 	before := n.compiler.Ruleset()
 	plan := n.compiler.Update(n.index, n.index.Changes(), n.links)
@@ -116,7 +116,7 @@ func (n *node) sync(epoch uint32) compiler.Plan {
 	return plan
 }
 
-func (n *node) render(ops []compiler.Op) string {
+func (n *follower) render(ops []compiler.Op) string {
 	n.t.Helper()
 	text, err := rulesim.Render(knftables.InetFamily, ops)
 	if err != nil {
@@ -125,10 +125,10 @@ func (n *node) render(ops []compiler.Op) string {
 	return text
 }
 
-// settled holds the node to a compiler that never saw anything else.
-func (n *node) settled(events []spectest.Event, o policy.Options, cfg compiler.Config, epoch uint32) {
+// settled holds the follower to a compiler that never saw anything else.
+func (n *follower) settled(events []spectest.Event, o policy.Options, cfg compiler.Config, epoch uint32) {
 	n.t.Helper()
-	fresh := newNode(n.t, o, cfg)
+	fresh := newFollower(n.t, o, cfg)
 	for _, e := range events {
 		fresh.deliver(e)
 	}
@@ -162,8 +162,8 @@ func (n *node) settled(events []spectest.Event, o policy.Options, cfg compiler.C
 	}
 }
 
-func randomConfig(r *rand.Rand) compiler.Config {
-	cfg := config()
+func drawnConfig(r *rand.Rand) compiler.Config {
+	cfg := followedConfig()
 	cfg.UnknownPods, cfg.NodeEgress = r.IntN(4) == 0, r.IntN(4) == 0
 	cfg.Reject, cfg.GuardOptOut = r.IntN(2) == 0, r.IntN(2) == 0
 	if r.IntN(4) == 0 {
@@ -172,7 +172,7 @@ func randomConfig(r *rand.Rand) compiler.Config {
 	return cfg
 }
 
-func config() compiler.Config {
+func followedConfig() compiler.Config {
 	return compiler.Config{Mark: compiler.MarkLayout{Mask: compiler.DefaultMask}, LogGroup: 100}
 }
 
@@ -181,19 +181,19 @@ func config() compiler.Config {
 // step is one that the kernel takes, and Update and Diff agree on it.
 func TestRandomHistories(t *testing.T) {
 	for seed := range uint64(60) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { history(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { followHistory(t, seed) })
 	}
 }
 
-func history(t *testing.T, seed uint64) {
+func followHistory(t *testing.T, seed uint64) {
 	r := spectest.Seeded(seed)
 	cluster := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0})
 	var o policy.Options
 	if r.IntN(2) == 0 && len(cluster.Pods) > 0 {
 		o.Node = cluster.Pods[r.IntN(len(cluster.Pods))].Spec.NodeName
 	}
-	cfg := randomConfig(r)
-	n := newNode(t, o, cfg)
+	cfg := drawnConfig(r)
+	n := newFollower(t, o, cfg)
 	epoch := uint32(1)
 	for _, e := range cluster.Events(r) {
 		n.deliver(e)
