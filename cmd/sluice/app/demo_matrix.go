@@ -79,7 +79,7 @@ func (d *demo) rows() []row {
 }
 
 const (
-	rowWidth    = 19
+	rowWidth    = 20
 	columnWidth = 11
 )
 
@@ -151,6 +151,10 @@ func (d *demo) printMatrix(now map[lab.Flow]bool) {
 		agreement = d.palette.red(fmt.Sprintf("%d are not as the policies say", wrong))
 	}
 	d.say("")
+	if d.last == nil {
+		d.say(fmt.Sprintf("   %d packets, %s", len(now), agreement))
+		return
+	}
 	d.say(fmt.Sprintf("   %d packets, %d verdicts changed, %s", len(now), changed, agreement))
 }
 
