@@ -128,7 +128,7 @@ func (c *Cluster) nearPeer(d dice, np *networkingv1.NetworkPolicy, p networkingv
 }
 
 func (c *Cluster) nearPort(d dice, p networkingv1.NetworkPolicyPort, target *corev1.Pod, f Flow) (protocol uint8, port uint16) {
-	protocol, port = f.Protocol, f.Port
+	protocol = f.Protocol
 	name := corev1.ProtocolTCP
 	if p.Protocol != nil {
 		name = *p.Protocol
