@@ -68,7 +68,7 @@ func traces(t *testing.T) []string {
 }
 
 // busyLab has everything running that a lab can have.
-func busyLab(t *testing.T, ctx context.Context) *Lab {
+func busyLab(ctx context.Context, t *testing.T) *Lab {
 	t.Helper()
 	needRoot(t)
 	s := serviceCluster(Bridge, NATNFT)
@@ -92,11 +92,11 @@ func busyLab(t *testing.T, ctx context.Context) *Lab {
 
 func TestCloseLeavesNothing(t *testing.T) {
 	// What the runtime opens once and keeps.
-	if err := busyLab(t, t.Context()).Close(); err != nil {
+	if err := busyLab(t.Context(), t).Close(); err != nil {
 		t.Fatal(err)
 	}
 	before := traces(t)
-	l := busyLab(t, t.Context())
+	l := busyLab(t.Context(), t)
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
@@ -112,12 +112,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 }
 
 func TestCancelLeavesNothing(t *testing.T) {
-	if err := busyLab(t, t.Context()).Close(); err != nil {
+	if err := busyLab(t.Context(), t).Close(); err != nil {
 		t.Fatal(err)
 	}
 	before := traces(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	l := busyLab(t, ctx)
+	l := busyLab(ctx, t)
 	probed := make(chan error)
 	go func() {
 		nowhere := Flow{addr("10.244.1.5"), addr("10.96.0.5"), TCP, 1}
@@ -144,7 +144,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	needRoot(t)
-	if err := busyLab(t, t.Context()).Close(); err != nil {
+	if err := busyLab(t.Context(), t).Close(); err != nil {
 		t.Fatal(err)
 	}
 	before := traces(t)
@@ -198,6 +198,24 @@ func TestKilledLabIsReaped(t *testing.T) {
 	buildLab(t, smallCluster(PTP, families["IPv4"]))
 	if got := names(); len(got) != 0 {
 		t.Errorf("left after the next lab began: %v", got)
+	}
+}
+
+// What `sluice demo --keep` lets people do.
+func TestPublishedLabAnswersIPNetnsExecAndCurl(t *testing.T) {
+	for _, tool := range []string{"ip", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("this test needs the command %s: install the package that has it (iproute2, curl)", tool)
+		}
+	}
+	l := buildLab(t, smallCluster(Bridge, families["IPv4"]))
+	names, err := l.Publish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("ip", "netns", "exec", names["t/one"], "curl", "-sS", "-m", "5", "http://10.244.2.5:8080").CombinedOutput()
+	if err != nil || string(out) != "this is 10.244.2.5:8080\n" {
+		t.Errorf("%q, error %v", out, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -206,11 +207,27 @@ func (s *servers) echoTCP(conn int) {
 		}
 		return
 	}
+	if bytes.HasPrefix(b[:n], []byte("GET ")) {
+		answerHTTP(conn)
+		s.poll.close(conn)
+		return
+	}
 	// Answers are far smaller than the buffer; a client that sends and never
 	// reads loses some.
 	if _, err := unix.Write(conn, b[:n]); err != nil && !errors.Is(err, unix.EAGAIN) {
 		s.poll.close(conn)
 	}
+}
+
+// answerHTTP tells those who look around a published lab with curl who they
+// reached.
+func answerHTTP(conn int) {
+	sa, err := unix.Getsockname(conn)
+	if err != nil {
+		return
+	}
+	// Whether it arrives is what the client finds out.
+	_, _ = unix.Write(conn, []byte("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nthis is "+addrPort(sa).String()+"\n"))
 }
 
 // echoUDP answers all datagrams that wait.

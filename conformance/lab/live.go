@@ -217,7 +217,7 @@ func (s *Stream) Await(ctx context.Context, n int) error {
 		case <-s.ctx.Done():
 			return fmt.Errorf("%s %s: stopped", s.kind, s.flow)
 		case <-ctx.Done():
-			return fmt.Errorf("%s %s: waiting for %d more messages: %w (%v)", s.kind, s.flow, n, ctx.Err(), s.Report().Err)
+			return fmt.Errorf("%s %s: waiting for %d more messages: %w", s.kind, s.flow, n, errors.Join(ctx.Err(), s.Report().Err))
 		}
 	}
 	return nil

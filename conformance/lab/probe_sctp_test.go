@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -34,7 +35,7 @@ func TestSCTPPacketsAreWellFormed(t *testing.T) {
 				t.Errorf("checksums: %v, %v", err, mismatches)
 			}
 			seg, ok := parseSCTP(b)
-			if !ok || seg.src != 1000 || seg.dst != 3868 || seg.tag != 0xdeadbeef || seg.kind != test.kind || string(seg.body) != string(test.body) {
+			if !ok || seg.src != 1000 || seg.dst != 3868 || seg.tag != 0xdeadbeef || seg.kind != test.kind || !bytes.Equal(seg.body, test.body) {
 				t.Errorf("parsed %+v, %t", seg, ok)
 			}
 		})
