@@ -45,7 +45,7 @@ agreement: ## naive evaluator = index = interpreted ruleset, over FLOWS=1000000 
 
 .PHONY: golden
 golden: ## write the golden files anew
-	@$(GO) test -count=1 -run 'Golden' ./compiler/... ./cmd/... -args -update
+	@$(GO) test -count=1 -run 'Golden' ./compiler ./cmd/sluice/app -args -update
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME=20s

@@ -91,7 +91,7 @@ func (e explanation) policy(b *bytes.Buffer, p palette, d policy.DirectionVerdic
 		fmt.Fprintf(b, "    has no %s rule, so it allows nothing\n", d.Direction)
 	}
 	for _, r := range trace.Rules {
-		suffix := ""
+		var suffix string
 		switch {
 		case r.Matched():
 			suffix = p.green(" allows")

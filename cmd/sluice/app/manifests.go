@@ -80,7 +80,7 @@ func (r fileReader) addPath(loader *manifest.Loader, path string) error {
 		return err
 	}
 	for _, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // the path is the user's own
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("read manifests: %w", err)
 		}
