@@ -91,8 +91,8 @@ func (c conntrack) dump(ctx context.Context, reset func(), f func(msg []byte)) e
 	}
 	defer socket.close()
 	for range dumpTries {
-		if err = ctx.Err(); err != nil {
-			return err
+		if ended := ctx.Err(); ended != nil {
+			return ended
 		}
 		reset()
 		req := socket.request(ctGet, unix.NLM_F_DUMP)

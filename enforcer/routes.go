@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,6 +23,11 @@ type routePath struct {
 	unicast bool
 }
 
+// noRoute is what blackhole, prohibit and other such routes answer.
+var noRoute = map[unix.Errno]bool{
+	unix.ENETUNREACH: true, unix.EHOSTUNREACH: true, unix.EACCES: true, unix.EINVAL: true, unix.ENODEV: true,
+}
+
 // rtmFFibMatch asks for the route that matched, not a copy for the one address.
 const rtmFFibMatch = 0x2000
 
@@ -37,11 +43,11 @@ func pathOf(s *nlSocket, addr netip.Addr) (routePath, bool, error) {
 	var out routePath
 	found := false
 	err := s.each(req, func(b []byte) { out, found = pathFrom(b) })
-	switch err {
-	case nil:
+	var errno unix.Errno
+	switch {
+	case err == nil:
 		return out, found, nil
-	case unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL, unix.ENODEV:
-		// What blackhole, prohibit and other such routes answer.
+	case errors.As(err, &errno) && noRoute[errno]:
 		return routePath{}, false, nil
 	}
 	return routePath{}, false, fmt.Errorf("look up the route to %s: %w", addr, err)
