@@ -40,6 +40,23 @@ func (c *Connection) Open() []Result {
 	return c.send(c.There, New, false)
 }
 
+// Stray sends a packet from source to destination on its own, in another state
+// than a connection's first: invalid and untracked ones have no entry.
+func (c *Connection) Stray(s State, flags uint8) []Result {
+	c.entries = map[*Kernel]*Entry{}
+	var out []Result
+	for _, h := range c.There {
+		p := c.packet(h, New, false)
+		p.State = s
+		if s == Invalid || s == Untracked {
+			p.Entry = nil
+		}
+		p.Transport = Transport(c.Flow.Protocol, c.Flow.FromPort, c.Flow.ToPort, flags)
+		out = append(out, h.Kernel.Judge(p))
+	}
+	return out
+}
+
 // Marks are the conntrack marks that the last packet had after each hop, the
 // one that dropped it too.
 func (c *Connection) Marks() []uint32 { return c.marks }

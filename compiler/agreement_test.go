@@ -1,0 +1,222 @@
+package compiler_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluice-net/sluice/compiler/rulesim"
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/spectest"
+)
+
+var (
+	flows = flag.Int("flows", 60_000, "how many random flows TestAgreement judges")
+	seed  = flag.Uint64("seed", 0, "judge only the random cluster with this seed")
+)
+
+const flowsPerCluster = 600
+
+// TestAgreement: the naive evaluator, the index and the rulesets of the nodes
+// give one verdict, for first packets, for replies and after the policies
+// changed.
+func TestAgreement(t *testing.T) {
+	if *seed != 0 {
+		agreeOn(t, *seed)
+		return
+	}
+	var judged, next atomic.Int64
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for judged.Load() < int64(*flows) && !t.Failed() {
+				judged.Add(int64(agreeOn(t, uint64(next.Add(1)))))
+			}
+		})
+	}
+	wait.Wait()
+	t.Logf("%d flows over %d clusters", judged.Load(), next.Load())
+}
+
+// agreeOn judges the flows of the cluster that a seed names.
+func agreeOn(t *testing.T, seed uint64) int {
+	r := spectest.Seeded(seed)
+	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0})
+	w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(c.Final()))
+	w.load(t)
+	for range flowsPerCluster {
+		f := c.RandomFlow(r)
+		if problem := w.disagreement(r, f); problem != "" {
+			t.Errorf("seed %d, flow %+v: %s\n(go test ./compiler -run TestAgreement -args -seed=%d)", seed, f, problem, seed)
+			break
+		}
+	}
+	return flowsPerCluster
+}
+
+// disagreement judges a flow in every way and says what does not fit.
+func (w *world) disagreement(r *rand.Rand, f spectest.Flow) string {
+	egress, ingress := w.cluster.Allowed(f)
+	v := w.whole.Evaluate(policy.Flow{
+		Src: w.whole.EndOfAddr(f.Src), Dst: w.whole.EndOfAddr(f.Dst),
+		Protocol: policy.Protocol(f.Protocol), Port: f.Port,
+	})
+	if v.Egress.Allowed != egress || v.Ingress.Allowed != ingress || v.Allowed != (egress && ingress) {
+		return fmt.Sprintf("twin says egress=%t ingress=%t, the index %+v", egress, ingress, v)
+	}
+	for _, l := range w.legs(f) {
+		l.deny = ""
+		switch {
+		case l.src != nil && !egress:
+			l.deny = "egress-" + l.src.Namespace + "." + l.src.Name
+		case l.dst != nil && !ingress:
+			l.deny = "ingress-" + l.dst.Namespace + "." + l.dst.Name
+		}
+		c := &rulesim.Connection{There: l.there, Back: l.back, ForeignMark: r.Uint32() &^ w.config.Mark.Mask, Flow: rulesim.Flow{
+			Src: f.Src, Dst: f.Dst, Protocol: f.Protocol, FromPort: sourcePort(r, f), ToPort: f.Port,
+		}}
+		if problem := w.judgeLeg(c, l); problem != "" {
+			return problem
+		}
+		if problem := w.judgeStrays(c, l); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// judgeLeg sends packets of a flow over one leg: as a new connection, as one
+// that was judged under an older epoch, in both directions.
+func (w *world) judgeLeg(c *rulesim.Connection, l leg) string {
+	want := l.deny == ""
+	first := c.Open()
+	if rulesim.Passed(first) != want {
+		return w.explain(c, "first packet", want, c.Open)
+	}
+	if got := denialCounters(first); len(l.there) > 0 && !want && (len(got) != 1 || !strings.HasSuffix(got[0], "-"+l.deny)) {
+		return fmt.Sprintf("the denial is counted by %q, not for %s", got, l.deny)
+	}
+	if problem := w.checkMarks(c, want); problem != "" {
+		return problem
+	}
+	if want && len(l.there) > 0 {
+		for _, res := range append(c.Reply(), c.Send()...) {
+			if !res.Passed() || res.Rules != 1 {
+				return fmt.Sprintf("a packet of an allowed connection is not passed at once: %+v", res)
+			}
+		}
+	}
+	for name, reply := range map[string]bool{"packet after a change": false, "reply after a change": true} {
+		again := func() []rulesim.Result { return c.Judged(reply) }
+		if results := again(); rulesim.Passed(results) != want && len(results) > 0 {
+			return w.explain(c, name, want, again)
+		}
+	}
+	return ""
+}
+
+// judgeStrays sends packets that begin no connection: untracked ones are judged
+// each by itself, invalid ones and those from the middle of a connection have
+// no place near an isolated Pod, and an address counts only where it belongs.
+func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
+	if len(l.there) == 0 {
+		return ""
+	}
+	want, isolated := l.deny == "", w.isolated(l.src) || w.isolated(l.dst)
+	onNode := l.there[0].Hook == rulesim.Input
+	self := l.src != nil && l.src == l.dst
+	for _, stray := range []struct {
+		name  string
+		state rulesim.State
+		want  bool
+	}{
+		{"untracked packet", rulesim.Untracked, want},
+		{"invalid packet", rulesim.Invalid, !isolated},
+		{"packet from the middle", rulesim.New, want && (onNode || self || !isolated || c.Flow.Protocol != 6)},
+	} {
+		again := func() []rulesim.Result { return c.Stray(stray.state, rulesim.ACK) }
+		if rulesim.Passed(again()) != stray.want {
+			return w.explain(c, stray.name, stray.want, again)
+		}
+	}
+	if l.src == nil {
+		return ""
+	}
+	spoofed := *c
+	spoofed.There = []rulesim.Hop{l.there[0]}
+	spoofed.There[0].In = "elsewhere"
+	for _, s := range []rulesim.State{rulesim.New, rulesim.Untracked} {
+		again := func() []rulesim.Result { return spoofed.Stray(s, rulesim.SYN) }
+		if rulesim.Passed(again()) {
+			return w.explain(&spoofed, "spoofed packet", false, again)
+		}
+	}
+	return ""
+}
+
+func (w *world) isolated(pod *corev1.Pod) bool {
+	return pod != nil && (w.cluster.Isolated(pod, networkingv1.PolicyTypeIngress) || w.cluster.Isolated(pod, networkingv1.PolicyTypeEgress))
+}
+
+// denialCounters are those of Pods among the counters that counted a packet.
+func denialCounters(results []rulesim.Result) []string {
+	var out []string
+	for _, res := range results {
+		for _, name := range res.Counters {
+			if strings.Contains(name, "gress-") {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// checkMarks looks at what was remembered of the first packet.
+func (w *world) checkMarks(c *rulesim.Connection, allowed bool) string {
+	want := c.ForeignMark | w.config.Mark.Denied()
+	if allowed {
+		want = c.ForeignMark | w.config.Mark.Encode(firstEpoch)
+	}
+	for _, got := range c.Marks() {
+		if got != want {
+			return fmt.Sprintf("conntrack mark %#x, want %#x (allowed: %t)", got, want, allowed)
+		}
+	}
+	return ""
+}
+
+func (w *world) explain(c *rulesim.Connection, what string, want bool, again func() []rulesim.Result) string {
+	c.Trace = true
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: want passed=%t, but", what, want)
+	for i, res := range again() {
+		fmt.Fprintf(&b, "\nhop %d %+v: %s", i, c.There, res.Verdict)
+		for _, line := range res.Trace {
+			fmt.Fprintf(&b, "\n  %s", line)
+		}
+	}
+	return b.String()
+}
+
+// sourcePort is sometimes one that policies name, so that looking at the wrong
+// end's port does not go unnoticed. For ICMP it is the type: an echo.
+func sourcePort(r *rand.Rand, f spectest.Flow) uint16 {
+	switch f.Protocol {
+	case 1:
+		return 8
+	case 58:
+		return 128
+	}
+	if r.IntN(2) == 0 {
+		return []uint16{53, 80, 443, 8080, 9090}[r.IntN(5)]
+	}
+	return uint16(32768 + r.IntN(28000))
+}

@@ -1,0 +1,124 @@
+package compiler_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-net/sluice/compiler/rulesim"
+	"github.com/sluice-net/sluice/policy/spectest"
+)
+
+// TestPlansSayThatTheyNarrow replays random histories on all nodes. After each
+// step the kernel holds what the compiler would install at once, and when a
+// flow was let through before and is not any more, the plan said so: else
+// connections that were judged before would live on.
+func TestPlansSayThatTheyNarrow(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := spectest.Seeded(seed)
+			c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Pods: 2 + r.IntN(14)})
+			events := c.Events(r)
+			w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(events))
+			h := &replay{world: w, t: t, r: r}
+			for at := 0; at < len(events); {
+				step := min(1+r.IntN(4), len(events)-at)
+				h.step(events[at:at+step], spectest.Replay(events[:at+step]))
+				at += step
+			}
+		})
+	}
+}
+
+// replay follows a world through its events.
+type replay struct {
+	*world
+	t     *testing.T
+	r     *rand.Rand
+	epoch uint32
+}
+
+func (h *replay) step(events []spectest.Event, now *spectest.Cluster) {
+	h.t.Helper()
+	before := h.cluster
+	now.NodeEgress = h.config.NodeEgress
+	for _, e := range events {
+		for _, n := range h.nodes {
+			deliver(n.index, e)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.nodes)) {
+		n := h.nodes[name]
+		plan := n.compiler.Update(n.index, n.index.Changes(), h.links(now, name))
+		if n.kernel == nil {
+			n.kernel = rulesim.NewKernel()
+			h.apply(n, events, n.kernel.Transact(n.compiler.Replace()))
+			continue
+		}
+		if plan.Narrows {
+			h.epoch++
+			plan.Commit = append(plan.Commit, n.compiler.SetEpoch(1+h.epoch%3, false)...)
+		}
+		allowed := h.allowed(n, before, now)
+		h.apply(n, events, n.kernel.Apply(plan))
+		for f := range allowed {
+			if !h.passes(n, now, f) && !plan.Narrows {
+				h.t.Fatalf("node %s, after %v: %+v was allowed and is not, but the plan does not say that it narrows", name, events, f)
+			}
+		}
+	}
+	h.cluster = now
+}
+
+func (h *replay) apply(n *host, events []spectest.Event, err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatalf("node %s, after %v: %v", n.name, events, err)
+	}
+	fresh, err := rulesim.Load(n.compiler.Ruleset().String())
+	if err != nil {
+		h.t.Fatalf("node %s, after %v: %v\n%s", n.name, events, err, n.compiler.Ruleset())
+	}
+	if diff := cmp.Diff(fresh.Dump(), n.kernel.Dump()); diff != "" {
+		h.t.Fatalf("node %s, after %v: the plan does not lead to the ruleset (-want +got)\n%s", n.name, events, diff)
+	}
+}
+
+// allowed draws flows that the node lets through before the change.
+func (h *replay) allowed(n *host, before, now *spectest.Cluster) map[spectest.Flow]bool {
+	out := map[spectest.Flow]bool{}
+	for range 20 {
+		for _, c := range []*spectest.Cluster{before, now} {
+			f := c.RandomFlow(h.r)
+			if len(c.Pods) > 0 && h.passes(n, now, f) {
+				out[f] = true
+			}
+		}
+	}
+	return out
+}
+
+// passes judges a flow on the node's kernel as it is, on the way that it takes
+// in the cluster c.
+func (h *replay) passes(n *host, c *spectest.Cluster, f spectest.Flow) bool {
+	at := *h.world
+	at.cluster = c
+	for _, l := range at.legs(f) {
+		for _, hop := range l.there {
+			if hop.Kernel != n.kernel {
+				continue
+			}
+			conn := rulesim.Connection{There: []rulesim.Hop{hop}, Flow: rulesim.Flow{
+				Src: f.Src, Dst: f.Dst, Protocol: f.Protocol, FromPort: 40000, ToPort: f.Port}}
+			if !rulesim.Passed(conn.Judged(false)) {
+				return false
+			}
+		}
+	}
+	return true
+}
