@@ -326,6 +326,23 @@ func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 	}
 }
 
+// What the rules found write to marks cannot be read: a second epoch is issued
+// when they have gone.
+func TestAgentReplacesRulesItCannotRead(t *testing.T) {
+	c := newCluster(t, "ptp")
+	c.node.nft("table inet sluice { chain strange { accept; }; set s { type ipv4_addr; }; }\ntable netdev sluice { chain strange { }; }")
+	a := startAgent(t, c.node, &MemorySource{})
+	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
+	c.bad.expect(c.web, 80, false)
+	c.front.expect(c.web, 80, true)
+	if strings.Contains(c.node.ruleset(), "strange") {
+		t.Error("parts of the old rules are left")
+	}
+	if err := a.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAgentsOfManyNamespacesInOneProcess(t *testing.T) {
 	var clusters []cluster
 	for range 3 {

@@ -23,10 +23,10 @@ type Config struct {
 	// Pods, besides those that are found.
 	PodInterfaces []string
 	// MinInterval is the least time from one sync to the next. A change after
-	// a quiet time is never held back.
+	// a quiet time is never held back. Negative: none.
 	MinInterval time.Duration
 	// Grace is how long after a first install TCP connections that are met
-	// mid-stream are judged as new ones, rather than reset.
+	// mid-stream are judged as new ones, rather than reset. Negative: none.
 	Grace time.Duration
 	// KeepBridgeNetfilter leaves bridge-nf-call-iptables and its IPv6 twin as
 	// they are: they are only checked.
