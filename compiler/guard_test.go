@@ -1,0 +1,122 @@
+package compiler
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/knftables"
+)
+
+// guardText shows a guard by the hooks of its chains and their rules.
+func guardText(t *testing.T, p GuardPlan) string {
+	t.Helper()
+	if _, ok := p.Ops[0].Object.(*knftables.Table); !ok || p.Ops[0].Verb != Add {
+		t.Fatalf("the first op is %+v, not the table", p.Ops[0])
+	}
+	var b strings.Builder
+	for _, op := range p.Ops[1:] {
+		switch o := op.Object.(type) {
+		case *knftables.Chain:
+			if op.Verb == Add && o.Hook != nil {
+				b.WriteString(string(*o.Hook) + " " + *o.Device + " " + string(*o.Policy) + "\n")
+			}
+			if op.Verb == Delete {
+				b.WriteString("no " + strings.Split(o.Name, "-")[1] + "\n")
+			}
+		case *knftables.Rule:
+			b.WriteString("  " + o.Rule + "\n")
+		}
+	}
+	return b.String()
+}
+
+const guardOfDual = `ingress v-db drop
+  ether type { vlan, 8021ad } drop
+  ether saddr != { 0a:00:00:00:00:01 } drop
+  arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept
+  ip saddr { 10.0.0.1 } accept
+  icmpv6 type { nd-router-advert, nd-redirect } drop
+  ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
+  icmpv6 type nd-neighbor-advert drop
+  ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept
+  ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
+  ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-router-solicit accept
+  icmpv6 type { nd-neighbor-solicit, nd-router-solicit } drop
+  ip6 daddr fe80::/10 drop
+  ip6 saddr { fd00::1 } accept
+  ip6 saddr { ::, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept
+`
+
+const guardIntoPod = `egress v-db accept
+  ether type { vlan, 8021ad } drop
+  meta protocol != { arp, ip, ip6 } drop
+  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept
+  meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } drop
+  ip daddr { 224.0.0.0/4, 255.255.255.255 } drop
+  ip6 daddr ff00::/8 drop
+`
+
+func TestGuards(t *testing.T) {
+	b := newBench(t, testConfig())
+	b.x.SetPod(b.pod("db", "here", "db", "10.0.0.1", "fd00::1"))
+	v6 := netip.MustParseAddr("fd00::1")
+	bind := b.links.Binds[v6]
+	bind.LinkLocal = addrs("fe80::1234%eth0", "10.9.9.9")
+	b.links.Binds[v6] = bind
+
+	step := func(name, want string) {
+		t.Helper()
+		p := b.update()
+		got := ""
+		for _, g := range p.Guards {
+			got += guardText(t, g)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s:\n%s", name, diff)
+		}
+	}
+	step("a Pod comes", guardOfDual+"no egress\n")
+	step("nothing changes", "")
+	b.x.SetPolicy(ingress("db", "db"))
+	step("it is isolated", guardOfDual+guardIntoPod)
+	if all := b.c.Guards(); len(all) != 1 || len(all[0].Chains) != 2 || guardText(t, all[0]) != guardOfDual+guardIntoPod {
+		t.Errorf("Guards returns %+v", all)
+	}
+	b.x.SetPod(b.pod("web", "there", "web", "10.0.9.1"))
+	step("a Pod comes elsewhere", "")
+	b.x.DeletePolicy(shopName("db"))
+	step("it is isolated no more", guardOfDual+"no egress\n")
+	unknown := b.links.Binds[v6]
+	for a, bind := range b.links.Binds {
+		bind.MAC = ""
+		b.links.Binds[a] = bind
+	}
+	step("its hardware address is not known", "no ingress\nno egress\n")
+	b.links.Binds[v6] = unknown
+	step("that of one address is", strings.ReplaceAll(strings.ReplaceAll(guardOfDual,
+		"  ip saddr { 10.0.0.1 } accept\n", ""),
+		"  arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept\n", "")+"no egress\n")
+	b.x.DeletePod(shopName("db"))
+	step("it goes", "no ingress\nno egress\n")
+	if all := b.c.Guards(); len(all) != 0 {
+		t.Errorf("Guards returns %+v", all)
+	}
+}
+
+// TestGuardOptOut: a Pod can only do without a guard where the operator lets
+// it.
+func TestGuardOptOut(t *testing.T) {
+	for _, honoured := range []bool{false, true} {
+		cfg := testConfig()
+		cfg.GuardOptOut = honoured
+		b := newBench(t, cfg)
+		p := b.pod("router", "here", "router", "10.0.0.1")
+		p.Unguarded = true
+		b.x.SetPod(p)
+		if got := len(b.update().Guards) == 0; got != honoured {
+			t.Errorf("GuardOptOut %t: unguarded %t", honoured, got)
+		}
+	}
+}
