@@ -23,11 +23,16 @@ func (l *Lab) addExternal(a netip.Addr) error {
 	if _, known := l.hosts[a]; known {
 		return nil
 	}
+	if err := l.detour(a); err != nil {
+		return err
+	}
 	if err := l.outside.addAddr(l.outsideLink, host(a), netlink.SCOPE_UNIVERSE); err != nil {
 		return err
 	}
+	// Last: an address that could not be had must not pass for one that is
+	// there when it is asked for again.
 	l.hosts[a] = l.outside
-	return l.detour(a)
+	return nil
 }
 
 // detour sends what is for an outside address to the gateway where Pods would
