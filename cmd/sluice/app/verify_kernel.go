@@ -75,18 +75,44 @@ func (v *verification) probe(ctx context.Context, answers []answer) (err error) 
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
-	results, err := r.lab.ProbeResults(ctx, flows, lab.ProbeOptions{})
-	if err != nil {
-		return fmt.Errorf("send packets: %w", err)
+	return send(ctx, r.lab, answers, flows, owners)
+}
+
+// send probes the flows and writes down what became of them.
+func send(ctx context.Context, l *lab.Lab, answers []answer, flows []lab.Flow, owners []int) error {
+	// Flows that the kernel cannot tell from their reverse go there first and
+	// back later.
+	var rounds [2]struct {
+		flows  []lab.Flow
+		owners []int
 	}
-	for i, result := range results {
-		a := &answers[owners[i]]
-		if result.Outcome == lab.Unsendable {
-			a.kernelWhy = result.Err.Error()
-			continue
+	for i, f := range flows {
+		round := &rounds[0]
+		if f.SharesConnection() && f.Dst.Less(f.Src) {
+			round = &rounds[1]
 		}
-		reached := result.Outcome == lab.Reached
-		a.kernel = &reached
+		round.flows = append(round.flows, f)
+		round.owners = append(round.owners, owners[i])
+	}
+	for i, round := range rounds {
+		if i > 0 && len(round.flows) > 0 {
+			if err := l.ForgetConnections(); err != nil {
+				return err
+			}
+		}
+		results, err := l.ProbeResults(ctx, round.flows, lab.ProbeOptions{})
+		if err != nil {
+			return fmt.Errorf("send packets: %w", err)
+		}
+		for i, result := range results {
+			a := &answers[round.owners[i]]
+			if result.Outcome == lab.Unsendable {
+				a.kernelWhy = result.Err.Error()
+				continue
+			}
+			reached := result.Outcome == lab.Reached
+			a.kernel = &reached
+		}
 	}
 	return nil
 }
