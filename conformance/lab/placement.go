@@ -41,8 +41,9 @@ func (c *census) count(pods []*corev1.Pod, o Placement) error {
 		if err != nil {
 			return err
 		}
-		if p.Spec.HostNetwork && len(hosts) == 0 {
-			hosts = addrs
+		if p.Spec.HostNetwork {
+			// A node may have more addresses than status.hostIPs tell.
+			hosts = append(hosts, addrs...)
 		}
 		for _, a := range append(slices.Clone(addrs), hosts...) {
 			c.used[a] = true
