@@ -137,6 +137,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 // inherit takes up what an earlier agent left.
 func (s *syncer) inherit(ctx context.Context, left leftover) {
 	if !left.table {
+		s.bare = true
 		if s.cfg.Grace > 0 {
 			s.graceEnds = s.cfg.Clock.Now().Add(s.cfg.Grace)
 		}

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ type dirFile struct {
 	stamp stamp
 	// good is the content in force, nil if it has never been whole.
 	good []byte
+	// first is the content of a file that was broken when the source started,
+	// in force until the file has been whole once: [manifest.Loader] lets a
+	// policy that it cannot understand allow nothing.
+	first []byte
 	// seen is the content that was read last: good, or a broken one.
 	seen []byte
 	// emptied is when the file was first found empty after it had content.
@@ -54,9 +59,24 @@ func (s *dirState) update(paths []string, changed map[string]bool) []Event {
 		}
 	}
 	objects := s.combine(fresh)
+	if s.objects == nil && s.keepFirst() {
+		set, _ := s.load(nil)
+		objects = objectsOf(set)
+	}
 	events := s.diff(objects)
 	s.objects = objects
 	return events
+}
+
+// keepFirst puts into force what can be read of files that are broken at the
+// start, and says whether there are any.
+func (s *dirState) keepFirst() bool {
+	for path := range s.broken {
+		if f := s.files[path]; f != nil && f.good == nil {
+			f.first = f.seen
+		}
+	}
+	return len(s.broken) > 0
 }
 
 // empty reports whether some file waits to be filled.
@@ -141,6 +161,8 @@ func (s *dirState) combine(fresh []string) map[eventKey]Event {
 	if len(whole) < len(fresh) {
 		set, problems = s.load(whole)
 		blamed = faults(problems)
+		// Broken since the start, and no contradiction.
+		maps.DeleteFunc(blamed, func(path string, _ error) bool { return s.broken[path] != nil })
 	}
 	if len(blamed) > 0 {
 		// Files that are whole but contradict one another, such as by naming the
@@ -177,6 +199,8 @@ func (s *dirState) load(fresh []string) (manifest.Set, []manifest.Problem) {
 			loader.Add(path, f.seen)
 		case f.good != nil:
 			loader.Add(path, f.good)
+		case f.first != nil:
+			loader.Add(path, f.first)
 		}
 	}
 	return loader.Finish()

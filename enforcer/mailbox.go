@@ -23,6 +23,7 @@ type mailbox struct {
 	pending map[eventKey]Event
 	since   time.Time // of the oldest pending event
 	synced  bool
+	partly  bool
 	seq     uint64
 	settle  bool
 	trouble map[string]error
@@ -34,6 +35,8 @@ type batch struct {
 	// since is when the oldest event came, zero if there is none.
 	since  time.Time
 	synced bool
+	// partly: all that could be read was delivered.
+	partly bool
 	// seq counts all that came so far.
 	seq uint64
 	// settle: someone waits for this batch and wants nothing to be assumed of
@@ -64,6 +67,14 @@ func (m *mailbox) Deliver(events ...Event) {
 func (m *mailbox) Synced() {
 	m.mu.Lock()
 	m.synced = true
+	m.seq++
+	m.mu.Unlock()
+	m.wake()
+}
+
+func (m *mailbox) SyncedInPart() {
+	m.mu.Lock()
+	m.partly = true
 	m.seq++
 	m.mu.Unlock()
 	m.wake()
@@ -104,7 +115,7 @@ func (m *mailbox) ask() uint64 {
 func (m *mailbox) take() batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := batch{events: m.pending, since: m.since, synced: m.synced, seq: m.seq, settle: m.settle}
+	b := batch{events: m.pending, since: m.since, synced: m.synced, partly: m.partly, seq: m.seq, settle: m.settle}
 	m.pending = map[eventKey]Event{}
 	m.since = time.Time{}
 	m.settle = false

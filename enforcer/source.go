@@ -50,6 +50,10 @@ type Sink interface {
 	// delivered. Until then nothing is enforced, and what an earlier agent
 	// left in the kernel stays.
 	Synced()
+	// SyncedInPart says that all that could be read of it has been delivered.
+	// It is enforced on a node without earlier rules, which would be open
+	// otherwise; rules of an earlier agent know better and stay.
+	SyncedInPart()
 	// Report tells of trouble with a part of the source, such as a file; nil
 	// says that it is over. The agent is not ready while there is any.
 	Report(part string, err error)

@@ -20,7 +20,9 @@ import (
 // nothing: what it said when it was last whole stays in force, and the agent is
 // not ready until it is mended. If a file is broken when the source starts,
 // there is nothing to fall back on but what the kernel enforces already, so the
-// source counts as synced only when all files have been whole once.
+// source counts as synced only when all files have been whole once; until then
+// it is synced in part, with the policies that cannot be understood allowing
+// nothing.
 type DirSource struct {
 	path string
 }
@@ -117,9 +119,13 @@ func (d *dirReader) scan(changed map[string]bool) {
 	events := d.state.update(files, changed)
 	d.report(files)
 	d.sink.Deliver(events...)
-	if !d.synced && len(d.state.broken) == 0 {
+	switch {
+	case d.synced:
+	case len(d.state.broken) == 0:
 		d.synced = true
 		d.sink.Synced()
+	default:
+		d.sink.SyncedInPart()
 	}
 }
 

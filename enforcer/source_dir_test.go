@@ -124,6 +124,26 @@ func TestDirSourceBrokenAtTheStartIsNotSynced(t *testing.T) {
 	sink.until(t, "synced once mended", func(s *memorySink) bool { return s.synced && hasPod("a")(s) })
 }
 
+func TestDirSourceBrokenAtTheStartIsolatesWhatItNames(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
+	write(t, a, policyYAML("deny")[:len(policyYAML("deny"))-2] + ", ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}\n")
+	write(t, b, podYAML("b", "10.0.0.2"))
+	sink := newMemorySink()
+	runSource(t, NewDirSource(dir), sink)
+	sink.until(t, "synced in part, with the broken policy in force", func(s *memorySink) bool {
+		return s.partly && !s.synced && s.trouble[a] != nil && hasPod("b")(s) && s.has(PolicyEvent, "shop", "deny")
+	})
+	write(t, b, podYAML("c", "10.0.0.3"))
+	sink.until(t, "still in force after another file changed", func(s *memorySink) bool {
+		return hasPod("c")(s) && s.has(PolicyEvent, "shop", "deny")
+	})
+	write(t, a, policyYAML("whole"))
+	sink.until(t, "synced once mended", func(s *memorySink) bool {
+		return s.synced && s.has(PolicyEvent, "shop", "whole") && !s.has(PolicyEvent, "shop", "deny")
+	})
+}
+
 func TestDirSourceUnderstandsHowEditorsSave(t *testing.T) {
 	dir := t.TempDir()
 	a := filepath.Join(dir, "a.yaml")

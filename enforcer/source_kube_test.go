@@ -25,6 +25,7 @@ type memorySink struct {
 	mu      sync.Mutex
 	state   map[eventKey]Event
 	synced  bool
+	partly  bool
 	trouble map[string]error
 	changed chan struct{}
 }
@@ -50,6 +51,13 @@ func (s *memorySink) Deliver(events ...Event) {
 			s.state[eventKey{e.Kind, e.Name}] = e
 		}
 	}
+	s.touch()
+}
+
+func (s *memorySink) SyncedInPart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partly = true
 	s.touch()
 }
 

@@ -47,7 +47,9 @@ type syncer struct {
 	graceEnds time.Time
 	epoch     uint32
 	// oldest is when the oldest event came that is not in the kernel yet.
-	oldest  time.Time
+	oldest time.Time
+	// bare: the kernel had no rules of an earlier agent.
+	bare    bool
 	invalid map[eventKey]bool
 	objects map[EventKind]map[types.NamespacedName]struct{}
 	synced  bool
@@ -284,7 +286,7 @@ func (s *syncer) apply(ctx context.Context, b batch) {
 		}
 		s.count(e)
 	}
-	if b.synced && !s.synced {
+	if (b.synced || b.partly && s.bare) && !s.synced {
 		s.synced = true
 		s.status.setSynced()
 		logger.Info("All objects were delivered", "pods", len(s.objects[PodEvent]),
