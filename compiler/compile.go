@@ -141,11 +141,27 @@ type subject struct {
 func placesOf(s *policy.Subject, links Links) []Bind {
 	out := make([]Bind, len(s.Addrs))
 	for i, a := range s.Addrs {
-		if b := links.Binds[a]; validInterface(b.Interface) {
-			out[i] = b
-		}
+		out[i] = links.place(a)
 	}
 	return out
+}
+
+// place is the zero Bind if it is not known, or cannot be written in a rule.
+func (l *Links) place(a netip.Addr) Bind {
+	if b := l.Binds[a]; validInterface(b.Interface) {
+		return b
+	}
+	return Bind{}
+}
+
+// moved reports whether an address of the Pod is not where it was.
+func (s *subject) moved(links *Links) bool {
+	for i, a := range s.Addrs {
+		if !s.binds[i].equal(links.place(a)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b Bind) equal(o Bind) bool {

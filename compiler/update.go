@@ -111,8 +111,8 @@ func (u *update) subjects(ch policy.Changes, links Links) {
 		if _, changed := next[name]; changed {
 			continue
 		}
-		if binds := placesOf(s.Subject, links); !slices.EqualFunc(binds, s.binds, Bind.equal) {
-			next[name] = &subject{Subject: s.Subject, binds: binds}
+		if s.moved(&links) {
+			next[name] = &subject{Subject: s.Subject, binds: placesOf(s.Subject, links)}
 		}
 	}
 	for _, s := range next {
