@@ -75,7 +75,42 @@ func (v *verification) probe(ctx context.Context, answers []answer) (err error) 
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
+	flows, owners = withoutStrangeNodes(spec, answers, flows, owners)
 	return send(ctx, r.lab, answers, flows, owners)
+}
+
+// withoutStrangeNodes leaves out flows from a Pod's own node by an address of
+// which the Pod's status.hostIPs know nothing, but another Pod's do. No rule
+// ever sees what a node sends to its Pods, so in the kernel they get through; a
+// manifest of a real cluster would have told the paper so.
+func withoutStrangeNodes(spec lab.Spec, answers []answer, flows []lab.Flow, owners []int) ([]lab.Flow, []int) {
+	nodeOf := map[netip.Addr]string{}
+	for _, n := range spec.Nodes {
+		for _, a := range n.Addrs {
+			nodeOf[a] = n.Name
+		}
+	}
+	podNode := map[netip.Addr]string{}
+	for _, p := range spec.Pods {
+		if p.HostNetwork {
+			continue
+		}
+		for _, a := range p.Addrs {
+			podNode[a] = p.Node
+		}
+	}
+	var keptFlows []lab.Flow
+	var keptOwners []int
+	for i, f := range flows {
+		a := &answers[owners[i]]
+		node := nodeOf[f.Src]
+		if node != "" && node == podNode[f.Dst] && a.verdict.Ingress.Reason != policy.ReasonOwnNode {
+			a.kernelWhy = fmt.Sprintf("%s is an address of the Pod's own node %s, but not in the Pod's status.hostIPs", f.Src, node)
+			continue
+		}
+		keptFlows, keptOwners = append(keptFlows, f), append(keptOwners, owners[i])
+	}
+	return keptFlows, keptOwners
 }
 
 // send probes the flows and writes down what became of them.
