@@ -100,6 +100,9 @@ func derivedLinkLocal(mac net.HardwareAddr) netip.Addr {
 	})
 }
 
+// otherwise is where what no rule lets out of a Pod ends.
+const otherwise = "counter drop"
+
 // outOfPod is all that a Pod may send: the chain's policy is drop.
 func (s *guardSpec) outOfPod() []string {
 	macs := set(s.macs)
@@ -110,8 +113,8 @@ func (s *guardSpec) outOfPod() []string {
 
 	out := []string{
 		// Past a tag, no address below is looked at.
-		"ether type { vlan, 8021ad } drop",
-		"ether saddr != " + macs + " drop",
+		"ether type { vlan, 8021ad } counter drop",
+		"ether saddr != " + macs + " counter drop",
 	}
 	if len(own4) > 0 {
 		out = append(out,
@@ -121,35 +124,36 @@ func (s *guardSpec) outOfPod() []string {
 		)
 	}
 	if len(own6) == 0 {
-		return out
+		return append(out, otherwise)
 	}
 	return append(out,
-		"icmpv6 type { nd-router-advert, nd-redirect } drop",
+		"icmpv6 type { nd-router-advert, nd-redirect } counter drop",
 		// An advertisement may speak of own addresses alone: a target is at the
 		// same place in all.
 		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 "+targets+" accept",
-		"icmpv6 type nd-neighbor-advert drop",
+		"icmpv6 type nd-neighbor-advert counter drop",
 		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept",
 		// Detection of duplicate addresses: asking for another Pod's would be a
 		// way to keep it from its address.
 		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 "+targets+" accept",
 		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-router-solicit accept",
-		"icmpv6 type { nd-neighbor-solicit, nd-router-solicit } drop",
-		"ip6 daddr fe80::/10 drop",
+		"icmpv6 type { nd-neighbor-solicit, nd-router-solicit } counter drop",
+		"ip6 daddr fe80::/10 counter drop",
 		"ip6 saddr "+set(own6)+" accept",
 		"ip6 saddr "+set(append([]string{"::"}, link...))+" ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept",
+		otherwise,
 	)
 }
 
 // intoPod is what must not reach an isolated Pod, whoever sends it: the chain's
 // policy is accept, for the forward hook judges the rest.
 var intoPod = []string{
-	"ether type { vlan, 8021ad } drop",
-	"meta protocol != { arp, ip, ip6 } drop",
+	"ether type { vlan, 8021ad } counter drop",
+	"meta protocol != { arp, ip, ip6 } counter drop",
 	"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept",
-	"meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } drop",
-	"ip daddr { 224.0.0.0/4, 255.255.255.255 } drop",
-	"ip6 daddr ff00::/8 drop",
+	"meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } counter drop",
+	"ip daddr { 224.0.0.0/4, 255.255.255.255 } counter drop",
+	"ip6 daddr ff00::/8 counter drop",
 }
 
 func texts(list []netip.Addr) []string {

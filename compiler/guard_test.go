@@ -33,29 +33,30 @@ func guardText(t *testing.T, p GuardPlan) string {
 }
 
 const guardOfDual = `ingress v-db drop
-  ether type { vlan, 8021ad } drop
-  ether saddr != { 0a:00:00:00:00:01 } drop
+  ether type { vlan, 8021ad } counter drop
+  ether saddr != { 0a:00:00:00:00:01 } counter drop
   arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept
   ip saddr { 10.0.0.1 } accept
-  icmpv6 type { nd-router-advert, nd-redirect } drop
+  icmpv6 type { nd-router-advert, nd-redirect } counter drop
   ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
-  icmpv6 type nd-neighbor-advert drop
+  icmpv6 type nd-neighbor-advert counter drop
   ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept
   ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
   ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-router-solicit accept
-  icmpv6 type { nd-neighbor-solicit, nd-router-solicit } drop
-  ip6 daddr fe80::/10 drop
+  icmpv6 type { nd-neighbor-solicit, nd-router-solicit } counter drop
+  ip6 daddr fe80::/10 counter drop
   ip6 saddr { fd00::1 } accept
   ip6 saddr { ::, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept
+  counter drop
 `
 
 const guardIntoPod = `egress v-db accept
-  ether type { vlan, 8021ad } drop
-  meta protocol != { arp, ip, ip6 } drop
+  ether type { vlan, 8021ad } counter drop
+  meta protocol != { arp, ip, ip6 } counter drop
   icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept
-  meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } drop
-  ip daddr { 224.0.0.0/4, 255.255.255.255 } drop
-  ip6 daddr ff00::/8 drop
+  meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } counter drop
+  ip daddr { 224.0.0.0/4, 255.255.255.255 } counter drop
+  ip6 daddr ff00::/8 counter drop
 `
 
 func TestGuards(t *testing.T) {
