@@ -114,10 +114,24 @@ func (w *world) judgeLeg(c *rulesim.Connection, l leg) string {
 			}
 		}
 	}
-	for name, reply := range map[string]bool{"packet after a change": false, "reply after a change": true} {
-		again := func() []rulesim.Result { return c.Judged(reply) }
-		if results := again(); rulesim.Passed(results) != want && len(results) > 0 {
-			return w.explain(c, name, want, again)
+	return w.judgeAgain(c, l)
+}
+
+// judgeAgain sends packets of a connection that was judged under other epochs,
+// one way or the other.
+func (w *world) judgeAgain(c *rulesim.Connection, l leg) string {
+	want := l.deny == ""
+	for _, old := range []uint32{0, w.config.Mark.Encode(firstEpoch + 1), w.config.Mark.Denied()} {
+		for name, reply := range map[string]bool{"packet": false, "reply": true} {
+			again := func() []rulesim.Result { return c.Judged(reply, old) }
+			results := again()
+			if rulesim.Passed(results) != want && len(results) > 0 {
+				return w.explain(c, fmt.Sprintf("%s, marked %#x", name, old), want, again)
+			}
+			// What the node opened is not marked.
+			if problem := w.checkMarks(c, want); problem != "" && len(l.there) > 0 {
+				return problem
+			}
 		}
 	}
 	return ""
@@ -133,16 +147,21 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 	want, isolated := l.deny == "", w.isolated(l.src) || w.isolated(l.dst)
 	onNode := l.there[0].Hook == rulesim.Input
 	self := l.src != nil && l.src == l.dst
+	icmp := c.Flow.Protocol == 1 || c.Flow.Protocol == 58
 	for _, stray := range []struct {
 		name  string
 		state rulesim.State
+		flags uint8
+		mark  uint32
 		want  bool
 	}{
-		{"untracked packet", rulesim.Untracked, want},
-		{"invalid packet", rulesim.Invalid, !isolated},
-		{"packet from the middle", rulesim.New, want && (onNode || self || !isolated || c.Flow.Protocol != 6)},
+		{"untracked packet", rulesim.Untracked, rulesim.ACK, 0, want},
+		{"invalid packet", rulesim.Invalid, rulesim.ACK, 0, !isolated},
+		{"packet from the middle", rulesim.New, rulesim.ACK, 0, want && (onNode || self || !isolated || c.Flow.Protocol != 6)},
+		{"packet of an expected connection", rulesim.Related, rulesim.SYN, w.config.Mark.Encode(firstEpoch), want || icmp},
+		{"packet of one that a denied connection announced", rulesim.Related, rulesim.SYN, w.config.Mark.Denied(), want && !icmp},
 	} {
-		again := func() []rulesim.Result { return c.Stray(stray.state, rulesim.ACK) }
+		again := func() []rulesim.Result { return c.Stray(stray.state, stray.flags, stray.mark) }
 		if rulesim.Passed(again()) != stray.want {
 			return w.explain(c, stray.name, stray.want, again)
 		}
@@ -154,7 +173,7 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 	spoofed.There = []rulesim.Hop{l.there[0]}
 	spoofed.There[0].In = "elsewhere"
 	for _, s := range []rulesim.State{rulesim.New, rulesim.Untracked} {
-		again := func() []rulesim.Result { return spoofed.Stray(s, rulesim.SYN) }
+		again := func() []rulesim.Result { return spoofed.Stray(s, rulesim.SYN, 0) }
 		if rulesim.Passed(again()) {
 			return w.explain(&spoofed, "spoofed packet", false, again)
 		}

@@ -56,6 +56,25 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestGoldenGuards shows the guards of two Pods, one of them isolated, each its
+// own transaction, and loads them.
+func TestGoldenGuards(t *testing.T) {
+	n := compileScript(t, plainConfig(), true, readFile(t, "bridge.txt"))
+	var b strings.Builder
+	var veths []string
+	for _, g := range n.compiler.Guards() {
+		text, err := rulesim.Render(knftables.NetDevFamily, g.Ops)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("# " + g.Veth + "\n" + text)
+		veths = append(veths, g.Veth)
+		loadInKernel(t, text, g.Veth)
+	}
+	compareGolden(t, "guards.nft", b.String())
+	loadInKernel(t, b.String(), veths...)
+}
+
 const scriptNode = "node-a"
 
 // compileScript compiles a script's objects for node-a.
@@ -89,10 +108,10 @@ func compareGolden(t *testing.T, name, got string) {
 }
 
 // loadInKernel checks a ruleset with nft and then loads it, in a network
-// namespace of its own with the given interfaces. It needs root.
+// namespace of its own with the given interfaces (veths: there may be no others). It needs root.
 func loadInKernel(t *testing.T, ruleset string, interfaces ...string) {
 	t.Helper()
-	script := `for i in "$@"; do ip link add "$i" type dummy; done
+	script := `for i in "$@"; do ip link add "$i" type veth; done
 f=$(cat); echo "$f" | nft --check -f -; echo "$f" | nft -f -; echo "$f" | nft -f -`
 	cmd := exec.Command("unshare", append([]string{"-n", "sh", "-ec", script, "sh"}, interfaces...)...)
 	cmd.Stdin = strings.NewReader(ruleset)

@@ -115,7 +115,7 @@ func (h *replay) passes(n *host, c *spectest.Cluster, f spectest.Flow) bool {
 			}
 			conn := rulesim.Connection{There: []rulesim.Hop{hop}, Flow: rulesim.Flow{
 				Src: f.Src, Dst: f.Dst, Protocol: f.Protocol, FromPort: 40000, ToPort: f.Port}}
-			if !rulesim.Passed(conn.Judged(false)) {
+			if !rulesim.Passed(conn.Judged(false, 0)) {
 				return false
 			}
 		}

@@ -10,11 +10,10 @@ import (
 type command struct {
 	verb, kind, family, table, name string
 	// body is what stands in the braces, or the text of a rule.
-	body     cursor
-	hasBody  bool
-	line     int
-	phase    int
-	priority int
+	body    cursor
+	hasBody bool
+	line    int
+	phase   int
 }
 
 func (c command) String() string {

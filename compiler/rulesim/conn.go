@@ -41,13 +41,15 @@ func (c *Connection) Open() []Result {
 }
 
 // Stray sends a packet from source to destination on its own, in another state
-// than a connection's first: invalid and untracked ones have no entry.
-func (c *Connection) Stray(s State, flags uint8) []Result {
+// than a connection's first, with more bits in its mark: invalid and untracked
+// ones have no entry.
+func (c *Connection) Stray(s State, flags uint8, mark uint32) []Result {
 	c.entries = map[*Kernel]*Entry{}
 	var out []Result
 	for _, h := range c.There {
 		p := c.packet(h, New, false)
 		p.State = s
+		p.Entry.Mark |= mark
 		if s == Invalid || s == Untracked {
 			p.Entry = nil
 		}
@@ -120,19 +122,22 @@ func (f Flow) answer() (from, to uint16) {
 	return f.ToPort, f.FromPort
 }
 
-// Judged sends a packet that every hop must judge anew, whatever the hops
-// before it said: the marks are zero, as if the epoch had changed.
-func (c *Connection) Judged(reply bool) []Result {
+// Judged sends a packet of an established connection that every hop must judge
+// anew, whatever the hops before it said: mark is what they remember of it.
+func (c *Connection) Judged(reply bool, mark uint32) []Result {
 	hops := c.There
 	if reply {
 		hops = c.Back
 	}
 	c.entries = map[*Kernel]*Entry{}
+	c.marks = c.marks[:0]
 	var out []Result
 	for _, h := range hops {
 		p := c.packet(h, Established, reply)
 		p.State = Established
+		p.Entry.Mark |= mark
 		out = append(out, h.Kernel.Judge(p))
+		c.marks = append(c.marks, p.Entry.Mark)
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func (k *Kernel) changeElement(s *set, e *element, verb string) error {
 			return err
 		}
 		old.hold(-1)
-		k.did(func() { s.insert(old); old.hold(1) })
+		k.did(func() { s.put(old); old.hold(1) })
 		return nil
 	}
 	changed, err := s.insert(e)

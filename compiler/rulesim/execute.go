@@ -121,7 +121,7 @@ func (k *Kernel) flushSet(s *set) {
 func (k *Kernel) dropElement(s *set, e *element) {
 	s.drop(e)
 	e.hold(-1)
-	k.did(func() { s.insert(e); e.hold(1) })
+	k.did(func() { s.put(e); e.hold(1) })
 }
 
 func (k *Kernel) addChain(t *table, c command) error {

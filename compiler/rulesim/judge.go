@@ -299,12 +299,11 @@ func (k *Kernel) Forget() {
 	}
 }
 
-// Packets is what a named counter of a table of the inet family counted, and whether it
-// exists.
-func (k *Kernel) Packets(tableName, counterName string) (int, bool) {
-	t := k.tables["inet "+tableName]
-	if t == nil || t.counters[counterName] == nil {
-		return 0, false
+// Counted is what each named counter of table inet sluice counted.
+func (k *Kernel) Counted() map[string]int {
+	out := map[string]int{}
+	for name, c := range k.sluice().counters {
+		out[name] = c.packets
 	}
-	return t.counters[counterName].packets, true
+	return out
 }

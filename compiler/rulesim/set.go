@@ -167,16 +167,21 @@ func (s *set) insert(e *element) (bool, error) {
 	if s.size > 0 && s.len() >= s.size {
 		return false, fmt.Errorf("%s is full: %w", s.name, ErrFull)
 	}
+	s.put(e)
+	return true, nil
+}
+
+// put adds an element that clashes with none.
+func (s *set) put(e *element) {
 	if !s.intervals {
 		s.hash[e.lo] = e
-		return true, nil
+		return
 	}
 	i, _ := slices.BinarySearchFunc(s.ranges, e, func(a, b *element) int { return cmp.Compare(a.lo, b.lo) })
 	s.ranges = slices.Insert(s.ranges, i, e)
 	if s.pipapo() {
 		s.index(e)
 	}
-	return true, nil
 }
 
 func (s *set) index(e *element) {

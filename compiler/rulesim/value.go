@@ -2,9 +2,7 @@ package rulesim
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -36,7 +34,7 @@ func newType(name string, width int, names map[string]uint64, bits bool) *dataty
 }
 
 func init() {
-	for _, d := range []*datatype{typeIPv4, typeIPv6, typeProto, typeService, typeIfname, typeMark, typeEther, typeICMP6} {
+	for _, d := range []*datatype{typeIPv4, typeIPv6, typeProto, typeService, typeIfname, typeMark, typeICMP6} {
 		datatypes[d.name] = d
 	}
 }
@@ -45,7 +43,6 @@ var (
 	typeIPv4    = &datatype{name: "ipv4_addr", width: 4, parse: parseAddr(4), show: showAddr}
 	typeIPv6    = &datatype{name: "ipv6_addr", width: 16, parse: parseAddr(16), show: showAddr}
 	typeIfname  = &datatype{name: "ifname", width: 16, parse: parseIfname, show: func(s string) string { return strconv.Quote(strings.TrimRight(s, "\x00")) }}
-	typeEther   = &datatype{name: "ether_addr", width: 6, parse: parseEther, show: func(s string) string { return net.HardwareAddr(s).String() }}
 	typeService = newType("inet_service", 2, nil, false)
 	typeMark    = newType("mark", 4, nil, false)
 	typeByte    = newType("integer", 1, nil, false)
@@ -103,14 +100,6 @@ func parseIfname(s string) (string, error) {
 		return "", fmt.Errorf("%q is no interface name", s)
 	}
 	return s + strings.Repeat("\x00", 16-len(s)), nil
-}
-
-func parseEther(s string) (string, error) {
-	m, err := net.ParseMAC(s)
-	if err != nil || len(m) != 6 {
-		return "", fmt.Errorf("%q is no hardware address", s)
-	}
-	return string(m), nil
 }
 
 // span is an inclusive interval of values of one type.
@@ -188,5 +177,3 @@ func checkName(s string) error {
 	}
 	return nil
 }
-
-func showBytes(s string) string { return "0x" + hex.EncodeToString([]byte(s)) }
