@@ -75,7 +75,7 @@ func (list *elementChanges) compare(was, now *Set) {
 // pair walks two sorted lists, and gives what has the same name together.
 func pair[T any](old, new []T, name func(T) string, do func(was, now *T)) {
 	for len(old) > 0 || len(new) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(old) == 0:
 			order = 1

@@ -1,8 +1,8 @@
 package compiler
 
 import (
+	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -64,11 +64,11 @@ func (c *Compiler) guardSpec(veth string) (guardSpec, bool) {
 			return out, false
 		}
 		for i, b := range s.binds {
-			mac, err := net.ParseMAC(b.MAC)
-			if b.Veth != veth || err != nil || len(mac) != 6 {
+			mac, err := parseMAC(b.MAC)
+			if b.Veth != veth || err != nil {
 				continue
 			}
-			out.macs = append(out.macs, mac.String())
+			out.macs = append(out.macs, strings.ToLower(b.MAC))
 			out.addrs = append(out.addrs, s.Addrs[i])
 			out.linkLocal = append(out.linkLocal, derivedLinkLocal(mac))
 			for _, a := range b.LinkLocal {
@@ -91,9 +91,25 @@ func sortedOnce(list []netip.Addr) []netip.Addr {
 	return slices.Compact(list)
 }
 
+// parseMAC reads a hardware address of Ethernet as Linux writes it.
+func parseMAC(text string) (mac [6]byte, err error) {
+	parts := strings.Split(text, ":")
+	if len(parts) != len(mac) {
+		return mac, fmt.Errorf("hardware address %q has %d parts, not %d", text, len(parts), len(mac))
+	}
+	for i, p := range parts {
+		b, err := hex.DecodeString(p)
+		if err != nil || len(b) != 1 {
+			return mac, fmt.Errorf("hardware address %q: part %q is no byte", text, p)
+		}
+		mac[i] = b[0]
+	}
+	return mac, nil
+}
+
 // derivedLinkLocal is the address that follows from the hardware address (RFC
 // 4291, appendix A), which the Pod has unless it was told otherwise.
-func derivedLinkLocal(mac net.HardwareAddr) netip.Addr {
+func derivedLinkLocal(mac [6]byte) netip.Addr {
 	return netip.AddrFrom16([16]byte{
 		0: 0xfe, 1: 0x80,
 		8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],

@@ -121,3 +121,15 @@ func TestGuardOptOut(t *testing.T) {
 		}
 	}
 }
+
+func TestParseMAC(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0a:00:00:00:00:01": true, "FF:ff:0F:00:00:01": true,
+		"": false, "0a:00:00:00:00": false, "0a:00:00:00:00:01:02": false, "0a:00:00:00:00:1": false,
+		"0a:00:00:00:00:0g": false, "0a-00-00-00-00-01": false, "0a00:00:00:00::01": false, "} accept #:a:b:c:d:e": false,
+	} {
+		if _, err := parseMAC(text); (err == nil) != want {
+			t.Errorf("parseMAC(%q): %v", text, err)
+		}
+	}
+}
