@@ -45,6 +45,9 @@ func (l *Lab) detour(a netip.Addr) error {
 		if !s.Shared() || !s.Prefix.Contains(a) {
 			continue
 		}
+		if a == s.Prefix.Addr() || a == lastAddr(s.Prefix) {
+			return fmt.Errorf("address %s: in the subnet %s of node %s it is no host's; name it in Spec.External", a, s.Prefix, n.Name)
+		}
 		if s.Gateway == a {
 			return fmt.Errorf("address %s: it is the gateway of node %s; name it in Spec.External", a, n.Name)
 		}
