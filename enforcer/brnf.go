@@ -6,18 +6,25 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // bridgeNetfilter keeps packets between two ports of a bridge going through the
 // forward hook. Without it Pods behind the same bridge reach each other unseen.
+//
+// There is a switch in each network namespace and one in each bridge; either is
+// enough. Only the bridge's is ever set: it is no wider than what we are
+// answerable for, and a container may set it by netlink where /proc/sys is
+// read-only.
 type bridgeNetfilter struct {
 	ns Netns
-	// checkOnly never writes.
+	// checkOnly never sets anything.
 	checkOnly bool
 }
 
-// The switches of a network namespace. That of each bridge stands beside them;
-// one of the two is enough.
+// The switches of a network namespace.
 const (
 	callIPTablesPath  = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 	callIP6TablesPath = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
@@ -27,46 +34,68 @@ const (
 // one of the bridges are out of reach of policies. It reports whether it set
 // something.
 func (b bridgeNetfilter) Ensure(bridges []*iface) (changed bool, err error) {
-	var names []string
-	for _, i := range bridges {
-		if !i.callIPTables || !i.callIP6Tables {
-			names = append(names, i.name)
-		}
-	}
-	if len(names) == 0 {
+	if len(bridges) == 0 {
 		return false, nil
 	}
+	var four, six bool
 	err = b.ns.Do(func() error {
-		var errs []error
-		for _, path := range []string{callIPTablesPath, callIP6TablesPath} {
-			set, err := b.ensure(path)
-			changed = changed || set
-			errs = append(errs, err)
-		}
-		return errors.Join(errs...)
+		var err4, err6 error
+		four, err4 = readSwitch(callIPTablesPath)
+		six, err6 = readSwitch(callIP6TablesPath)
+		return errors.Join(err4, err6)
 	})
 	if err != nil {
-		return changed, fmt.Errorf("enforce policies between Pods of bridge %s: %w", strings.Join(names, ", "), err)
+		return false, fmt.Errorf("enforce policies between Pods of a bridge: %w", err)
 	}
-	return changed, nil
+	var errs []error
+	for _, i := range bridges {
+		if (four || i.callIPTables) && (six || i.callIP6Tables) {
+			continue
+		}
+		if err := b.set(i); err != nil {
+			errs = append(errs, fmt.Errorf("enforce policies between Pods of bridge %s: %w", i.name, err))
+			continue
+		}
+		// A notice follows, but only if the bridge is up.
+		i.callIPTables, i.callIP6Tables = true, true
+		changed = true
+	}
+	return changed, errors.Join(errs...)
 }
 
-func (b bridgeNetfilter) ensure(path string) (changed bool, err error) {
+// readSwitch must be called inside the namespace. That the file is there says
+// that bridged packets have hooks at all: a bridge takes its own switches even
+// without the module, to no effect.
+func readSwitch(path string) (bool, error) {
 	value, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("%s does not exist: load the kernel module br_netfilter", path)
 	}
-	if err != nil {
-		return false, err
-	}
-	if strings.TrimSpace(string(value)) == "1" {
-		return false, nil
-	}
+	return strings.TrimSpace(string(value)) == "1", err
+}
+
+func (b bridgeNetfilter) set(bridge *iface) error {
 	if b.checkOnly {
-		return false, fmt.Errorf("%s is %s and must be 1; setting it is switched off", path, strings.TrimSpace(string(value)))
+		return errors.New("neither its nf_call_iptables and nf_call_ip6tables are 1, nor bridge-nf-call-iptables and its IPv6 twin; setting them is switched off")
 	}
-	if err := os.WriteFile(path, []byte("1"), 0o644); err != nil {
-		return false, fmt.Errorf("set to 1: %w", err)
+	socket, err := openSocket(b.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
 	}
-	return true, nil
+	defer socket.close()
+	data := nl.NewRtAttr(nl.IFLA_INFO_DATA, nil)
+	data.AddRtAttr(iflaBrCallIPTables, nl.Uint8Attr(1))
+	data.AddRtAttr(iflaBrCallIP6Tables, nl.Uint8Attr(1))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(bridge.kind))
+	info.AddChild(data)
+	link := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	link.Index = int32(bridge.index)
+	req := socket.request(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	req.AddData(link)
+	req.AddData(info)
+	if err := socket.each(req, func([]byte) {}); err != nil {
+		return fmt.Errorf("set its nf_call_iptables and nf_call_ip6tables: %w", err)
+	}
+	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // Cleanup removes all that agents left in a namespace: both tables and our bits
 // of the conntrack marks. From then on nothing is enforced. It may be called
-// again, also where nothing is left. bridge-nf-call-iptables stays as it is: it
+// again, also where nothing is left. A bridge's nf_call_iptables stays as it is: it
 // cannot be known who else relies on it by now.
 func Cleanup(ctx context.Context, ns Netns) error {
 	ns = orOwn(ns)
@@ -42,6 +42,6 @@ func Cleanup(ctx context.Context, ns Netns) error {
 	if err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
-	klog.FromContext(ctx).Info("Removed all rules; bridge-nf-call-iptables and its IPv6 twin stay as they are", "clearedMarks", n)
+	klog.FromContext(ctx).Info("Removed all rules; nf_call_iptables and nf_call_ip6tables of bridges stay as they are", "clearedMarks", n)
 	return nil
 }

@@ -28,8 +28,8 @@ type Config struct {
 	// Grace is how long after a first install TCP connections that are met
 	// mid-stream are judged as new ones, rather than reset. Negative: none.
 	Grace time.Duration
-	// KeepBridgeNetfilter leaves bridge-nf-call-iptables and its IPv6 twin as
-	// they are: they are only checked.
+	// KeepBridgeNetfilter leaves nf_call_iptables and nf_call_ip6tables of
+	// bridges as they are: they are only checked.
 	KeepBridgeNetfilter bool
 	// HealthAddress serves /healthz, /readyz and /metrics; empty: none.
 	HealthAddress string

@@ -121,48 +121,69 @@ func TestCleanupLeavesNothingBehind(t *testing.T) {
 }
 
 func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
-	node := newNS(t)
-	bridge := []*iface{{index: 5, name: "cni0", kind: "bridge"}}
-	switches := func() string {
-		return strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), "")
+	node := newBridgeNode(t)
+	sysctls := func(four, six int) {
+		node.cmd("sysctl", "-qw", fmt.Sprintf("net.bridge.bridge-nf-call-iptables=%d", four), fmt.Sprintf("net.bridge.bridge-nf-call-ip6tables=%d", six))
 	}
-	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0")
+	own := func(four, six int) {
+		node.ip("link set cni0 type bridge nf_call_iptables %d nf_call_ip6tables %d", four, six)
+	}
+	may, mayNot := bridgeNetfilter{ns: node}, bridgeNetfilter{ns: node, checkOnly: true}
 
-	if changed, err := (bridgeNetfilter{ns: node}).Ensure(nil); changed || err != nil || switches() != "00" {
-		t.Errorf("without bridged Pods: %v, %v, switches %s", changed, err, switches())
+	sysctls(0, 0)
+	if changed, err := may.Ensure(nil); changed || err != nil {
+		t.Errorf("without bridged Pods: %v, %v", changed, err)
 	}
-	changed, err := bridgeNetfilter{ns: node, checkOnly: true}.Ensure(bridge)
-	if changed || err == nil || !strings.Contains(err.Error(), "cni0") || switches() != "00" {
-		t.Errorf("where only checking is allowed: %v, %v, switches %s", changed, err, switches())
+	changed, err := mayNot.Ensure([]*iface{readBridge(t, node)})
+	if i := readBridge(t, node); changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.callIPTables || i.callIP6Tables {
+		t.Errorf("where only checking is allowed: %v, %v, bridge %+v", changed, err, i)
 	}
-	if changed, err := (bridgeNetfilter{ns: node}).Ensure(bridge); !changed || err != nil || switches() != "11" {
-		t.Errorf("where setting is allowed: %v, %v, switches %s", changed, err, switches())
+	known := readBridge(t, node)
+	changed, err = may.Ensure([]*iface{known})
+	if i := readBridge(t, node); !changed || err != nil || !i.callIPTables || !i.callIP6Tables {
+		t.Errorf("where setting is allowed: %v, %v, bridge %+v", changed, err, i)
 	}
-	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
-	bridge[0].callIPTables, bridge[0].callIP6Tables = true, true
-	if changed, err := (bridgeNetfilter{ns: node}).Ensure(bridge); changed || err != nil {
-		t.Errorf("where the bridge has its own switches: %v, %v", changed, err)
+	if changed, err := may.Ensure([]*iface{known}); changed || err != nil {
+		t.Errorf("again: %v, %v", changed, err)
 	}
+	if got := strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), ""); got != "00" {
+		t.Errorf("the namespace's switches are now %s", got)
+	}
+	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {
+		sysctls(enough.sysctl4, enough.sysctl6)
+		own(enough.own4, enough.own6)
+		if changed, err := mayNot.Ensure([]*iface{readBridge(t, node)}); changed || err != nil {
+			t.Errorf("%+v: %v, %v", enough, changed, err)
+		}
+	}
+	own(1, 0)
+	sysctls(1, 0)
+	if _, err := mayNot.Ensure([]*iface{readBridge(t, node)}); err == nil {
+		t.Error("no switch for IPv6 was good enough")
+	}
+}
+
+// readBridge returns cni0 as it is now.
+func readBridge(t *testing.T, node testNS) *iface {
+	t.Helper()
+	l := testLinks(t, node)
+	l.must(t, false)
+	for _, i := range l.ifaces {
+		if i.name == "cni0" {
+			return i
+		}
+	}
+	t.Fatal("no cni0")
+	return nil
 }
 
 func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 	node := newBridgeNode(t)
-	l := testLinks(t, node)
-	find := func() *iface {
-		l.must(t, false)
-		for _, i := range l.ifaces {
-			if i.name == "cni0" {
-				return i
-			}
-		}
-		t.Fatal("no cni0")
-		return nil
-	}
-	if i := find(); i.callIPTables || i.callIP6Tables {
+	if i := readBridge(t, node); i.callIPTables || i.callIP6Tables {
 		t.Errorf("before: %+v", i)
 	}
 	node.ip("link set cni0 type bridge nf_call_iptables 1 nf_call_ip6tables 1")
-	if i := find(); !i.callIPTables || !i.callIP6Tables {
+	if i := readBridge(t, node); !i.callIPTables || !i.callIP6Tables {
 		t.Errorf("after: %+v", i)
 	}
 }

@@ -231,7 +231,7 @@ func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
 func (s *syncer) ensureBridges(ctx context.Context) error {
 	changed, err := s.bridges.Ensure(s.links.Bridges())
 	if changed {
-		klog.FromContext(ctx).Info("Switched on netfilter for bridged packets (bridge-nf-call-iptables and its IPv6 twin)")
+		klog.FromContext(ctx).Info("Switched on netfilter for the packets of bridges (nf_call_iptables and nf_call_ip6tables)")
 	}
 	// Without it what can be enforced still is: rules without the switch are
 	// better than neither.
