@@ -127,7 +127,7 @@ func TestDirSourceBrokenAtTheStartIsNotSynced(t *testing.T) {
 func TestDirSourceBrokenAtTheStartIsolatesWhatItNames(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
-	write(t, a, policyYAML("deny")[:len(policyYAML("deny"))-2] + ", ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}\n")
+	write(t, a, policyYAML("deny")[:len(policyYAML("deny"))-2]+", ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/33}}]}]}\n")
 	write(t, b, podYAML("b", "10.0.0.2"))
 	sink := newMemorySink()
 	runSource(t, NewDirSource(dir), sink)
