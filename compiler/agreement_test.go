@@ -104,7 +104,7 @@ func (w *world) judgeLeg(c *rulesim.Connection, l leg) string {
 	if got := denialCounters(first); len(l.there) > 0 && !want && (len(got) != 1 || !strings.HasSuffix(got[0], "-"+l.deny)) {
 		return fmt.Sprintf("the denial is counted by %q, not for %s", got, l.deny)
 	}
-	if problem := w.checkMarks(c, want); problem != "" {
+	if problem := w.checkMarks(c, l); problem != "" {
 		return problem
 	}
 	if want && len(l.there) > 0 {
@@ -121,7 +121,7 @@ func (w *world) judgeLeg(c *rulesim.Connection, l leg) string {
 // one way or the other.
 func (w *world) judgeAgain(c *rulesim.Connection, l leg) string {
 	want := l.deny == ""
-	for _, old := range []uint32{0, w.config.Mark.Encode(firstEpoch + 1), w.config.Mark.Denied()} {
+	for _, old := range []uint32{0, w.config.Mark.Encode(l.epoch + 1), w.config.Mark.Denied()} {
 		for name, reply := range map[string]bool{"packet": false, "reply": true} {
 			again := func() []rulesim.Result { return c.Judged(reply, old) }
 			results := again()
@@ -129,7 +129,7 @@ func (w *world) judgeAgain(c *rulesim.Connection, l leg) string {
 				return w.explain(c, fmt.Sprintf("%s, marked %#x", name, old), want, again)
 			}
 			// What the node opened is not marked.
-			if problem := w.checkMarks(c, want); problem != "" && len(l.there) > 0 {
+			if problem := w.checkMarks(c, l); problem != "" && len(l.there) > 0 {
 				return problem
 			}
 		}
@@ -158,7 +158,7 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 		{"untracked packet", rulesim.Untracked, rulesim.ACK, 0, want},
 		{"invalid packet", rulesim.Invalid, rulesim.ACK, 0, !isolated},
 		{"packet from the middle", rulesim.New, rulesim.ACK, 0, want && (onNode || self || !isolated || c.Flow.Protocol != 6)},
-		{"packet of an expected connection", rulesim.Related, rulesim.SYN, w.config.Mark.Encode(firstEpoch), want || icmp},
+		{"packet of an expected connection", rulesim.Related, rulesim.SYN, w.config.Mark.Encode(l.epoch), want || icmp},
 		{"packet of one that a denied connection announced", rulesim.Related, rulesim.SYN, w.config.Mark.Denied(), want && !icmp},
 	} {
 		again := func() []rulesim.Result { return c.Stray(stray.state, stray.flags, stray.mark) }
@@ -199,10 +199,11 @@ func denialCounters(results []rulesim.Result) []string {
 }
 
 // checkMarks looks at what was remembered of the first packet.
-func (w *world) checkMarks(c *rulesim.Connection, allowed bool) string {
+func (w *world) checkMarks(c *rulesim.Connection, l leg) string {
 	want := c.ForeignMark | w.config.Mark.Denied()
+	allowed := l.deny == ""
 	if allowed {
-		want = c.ForeignMark | w.config.Mark.Encode(firstEpoch)
+		want = c.ForeignMark | w.config.Mark.Encode(l.epoch)
 	}
 	for _, got := range c.Marks() {
 		if got != want {

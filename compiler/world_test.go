@@ -38,6 +38,7 @@ type host struct {
 	compiler *compiler.Compiler
 	kernel   *rulesim.Kernel
 	links    compiler.Links
+	epoch    uint32
 }
 
 func worldConfig(r *rand.Rand) compiler.Config {
@@ -60,7 +61,7 @@ func newWorld(t testing.TB, cfg compiler.Config, bridged bool, c *spectest.Clust
 	c.NodeEgress = w.config.NodeEgress
 	w.whole = policy.NewIndex(policy.Options{NodeEgress: w.config.NodeEgress})
 	for _, name := range nodes {
-		n := &host{name: name, index: policy.NewIndex(policy.Options{Node: name, NodeEgress: w.config.NodeEgress})}
+		n := &host{name: name, epoch: firstEpoch, index: policy.NewIndex(policy.Options{Node: name, NodeEgress: w.config.NodeEgress})}
 		n.compiler = newCompiler(t, w.config)
 		w.nodes[name] = n
 	}
@@ -179,6 +180,8 @@ type leg struct {
 	there, back []rulesim.Hop
 	// src and dst are the Pods on this node.
 	src, dst *corev1.Pod
+	// epoch is the node's.
+	epoch uint32
 	// deny is what counts the flow's denial here, empty if it is allowed.
 	deny string
 }
@@ -189,12 +192,12 @@ func (w *world) legs(f spectest.Flow) []leg {
 	src, dst := w.scheduled(f.Src), w.scheduled(f.Dst)
 	if src != nil && dst != nil && src.Spec.NodeName == dst.Spec.NodeName {
 		in, out := w.bind(src).Interface, w.bind(dst).Interface
-		return []leg{{there: w.hop(src, rulesim.Forward, in, out), back: w.hop(src, rulesim.Forward, out, in), src: src, dst: dst}}
+		return []leg{{there: w.hop(src, rulesim.Forward, in, out), back: w.hop(src, rulesim.Forward, out, in), src: src, dst: dst, epoch: w.epoch(src)}}
 	}
 	var out []leg
 	if src != nil {
 		veth := w.bind(src).Interface
-		l := leg{there: w.hop(src, rulesim.Forward, veth, uplink), back: w.hop(src, rulesim.Forward, uplink, veth), src: src}
+		l := leg{there: w.hop(src, rulesim.Forward, veth, uplink), back: w.hop(src, rulesim.Forward, uplink, veth), src: src, epoch: w.epoch(src)}
 		if dst == nil && w.cluster.OnOwnNode(src, f.Dst) {
 			l.there, l.back = w.hop(src, rulesim.Input, veth, ""), nil
 		}
@@ -202,7 +205,7 @@ func (w *world) legs(f spectest.Flow) []leg {
 	}
 	if dst != nil {
 		veth := w.bind(dst).Interface
-		l := leg{there: w.hop(dst, rulesim.Forward, uplink, veth), back: w.hop(dst, rulesim.Forward, veth, uplink), dst: dst}
+		l := leg{there: w.hop(dst, rulesim.Forward, uplink, veth), back: w.hop(dst, rulesim.Forward, veth, uplink), dst: dst, epoch: w.epoch(dst)}
 		if src == nil && w.cluster.OnOwnNode(dst, f.Src) {
 			l.there, l.back = nil, w.hop(dst, rulesim.Input, veth, "")
 		}
@@ -219,6 +222,8 @@ func (w *world) scheduled(a netip.Addr) *corev1.Pod {
 	}
 	return nil
 }
+
+func (w *world) epoch(pod *corev1.Pod) uint32 { return w.nodes[pod.Spec.NodeName].epoch }
 
 func (w *world) hop(pod *corev1.Pod, h rulesim.Hook, in, out string) []rulesim.Hop {
 	return []rulesim.Hop{{Kernel: w.nodes[pod.Spec.NodeName].kernel, Hook: h, In: in, Out: out}}
