@@ -1,0 +1,447 @@
+package attack_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluice-net/sluice/conformance/enforced"
+	"github.com/sluice-net/sluice/conformance/lab"
+)
+
+// These attacks are about what conntrack remembers, so they need a past.
+
+// inEach runs a test in a lab with the engine, in each topology, for each
+// family.
+func inEach(t *testing.T, f func(t *testing.T, w *world, is6 bool)) {
+	for _, topology := range topologies {
+		t.Run(topology.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, topology, true)
+			t.Run("ipv4", func(t *testing.T) { f(t, w, false) })
+			t.Run("ipv6", func(t *testing.T) { f(t, w, true) })
+		})
+	}
+}
+
+// admit lets friend, or else nobody, reach the victim's ports.
+func (w *world) admit(ports ...networkingv1.NetworkPolicyPort) {
+	w.t.Helper()
+	rule := networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{enforced.PeerApp(friend)}, Ports: ports}
+	if len(ports) == 0 {
+		w.Set(enforced.DenyIngress(namespace, victim))
+		return
+	}
+	w.Set(enforced.DenyIngress(namespace, victim, rule))
+}
+
+// reaches reports whether a frame arrives at the target. A new token goes with
+// each frame, the flow stays the same.
+func (s *scene) reaches(t *testing.T, frame func(s *scene) []byte, expected bool) bool {
+	t.Helper()
+	again := *s
+	again.t, again.token = t, newToken()
+	again.inject(one(frame(&again)))
+	within := 4 * soon
+	if expected {
+		within = eventually
+	}
+	return again.arrivals().arrives(again.token, within)
+}
+
+func (s *scene) expect(t *testing.T, what string, want bool, frame func(s *scene) []byte) {
+	t.Helper()
+	if got := s.reaches(t, frame, want); got != want {
+		t.Errorf("%s: arrives is %v, want %v", what, got, want)
+	}
+}
+
+// TestAttackForgedErrors: an ICMP error about a denied flow stays away and
+// revives nothing; one about an allowed flow passes.
+func TestAttackForgedErrors(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		const port = 4242
+		flow := func(s *scene) []byte { return s.ip(unix.IPPROTO_UDP, s.datagram(port, allowedPort)) }
+		friendly := newScene(t, w, byFriend, victim, is6, newToken())
+		// It is about what the victim sent to friend.
+		forged := func(kind4, code4, kind6, code6 uint8) func(s *scene) []byte {
+			return func(s *scene) []byte {
+				p := s.from(s.dst).to(s.addrOf(friend), nil)
+				about := p.ip(unix.IPPROTO_UDP, p.datagram(allowedPort, port))[14:]
+				if is6 {
+					return s.icmp(kind6, code6, []byte{0, 0, 5, 0}, about)
+				}
+				return s.icmp(kind4, code4, []byte{0, 0, 5, 0}, about)
+			}
+		}
+		unreachable := forged(layers.ICMPv4TypeDestinationUnreachable, 3, layers.ICMPv6TypeDestinationUnreachable, 4)
+		tooBig := forged(layers.ICMPv4TypeDestinationUnreachable, 4, layers.ICMPv6TypePacketTooBig, 0)
+		senders := []origin{byAttacker, byFriend, byOutsider}
+		all := func(what string, want bool) {
+			t.Helper()
+			for _, by := range senders {
+				s := newScene(t, w, by, victim, is6, newToken())
+				s.expect(t, what+": port unreachable from "+by.name, want, unreachable)
+				s.expect(t, what+": packet too big from "+by.name, want, tooBig)
+			}
+		}
+
+		friendly.expect(t, "allowed flow", true, flow)
+		all("about an allowed flow", true)
+
+		// Nothing has come since the policy changed: the connection still
+		// bears the mark of one that was allowed.
+		w.admit()
+		newScene(t, w, byOutsider, victim, is6, newToken()).reaches(t, unreachable, false)
+		friendly.expect(t, "stale flow after a forged error", false, flow)
+		for range 3 {
+			all("about a denied flow", false)
+			friendly.expect(t, "denied flow after forged errors", false, flow)
+		}
+
+		w.admit(allowedPorts()...)
+		friendly.expect(t, "flow that is allowed again", true, flow)
+		all("about a flow that is allowed again", true)
+	})
+}
+
+// TestAttackRedirectAboutAnAllowedFlow: a redirect is no error, and conntrack
+// takes it for one.
+func TestAttackRedirectAboutAnAllowedFlow(t *testing.T) {
+	for _, topology := range topologies {
+		t.Run(topology.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, topology, true)
+			const port = 4243
+			newScene(t, w, byFriend, victim, false, newToken()).expect(t, "allowed flow", true, func(s *scene) []byte {
+				return s.ip(unix.IPPROTO_UDP, s.datagram(port, allowedPort))
+			})
+			for _, by := range []origin{byAttacker, byFriend, byOutsider} {
+				newScene(t, w, by, victim, false, newToken()).expect(t, "redirect from "+by.name, false, func(s *scene) []byte {
+					p := s.from(s.dst).to(s.addrOf(friend), nil)
+					return s.icmp(layers.ICMPv4TypeRedirect, 1, s.src.AsSlice(), p.ip(unix.IPPROTO_UDP, p.datagram(allowedPort, port))[14:])
+				})
+			}
+		})
+	}
+}
+
+// forget deletes all connections of the node.
+func (w *world) forget() {
+	w.t.Helper()
+	if err := w.node.Do(func() error { return netlink.ConntrackTableFlush(netlink.ConntrackTable) }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestAttackPickUp: a denied connection that conntrack forgot does not come
+// back the wrong way round when the other end speaks.
+func TestAttackPickUp(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		ends := []struct {
+			from, to string
+			deny     any
+			allow    any
+		}{
+			{friend, victim, enforced.DenyIngress(namespace, victim), policies()[1]},
+			{caged, open, enforced.DenyEgress(namespace, caged), policies()[3]},
+		}
+		for _, e := range ends {
+			for _, kind := range []lab.StreamKind{lab.TCPSend, lab.TCPPush} {
+				t.Run(fmt.Sprintf("%s from %s to %s", kind, e.from, e.to), func(t *testing.T) {
+					w.Set(e.allow)
+					s, err := w.Stream(lab.Flow{Src: w.addr(e.from, is6), Dst: w.addr(e.to, is6), Port: allowedPort}, kind, 5*time.Millisecond)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer s.Stop()
+					if err := s.Await(timeout(t), 5); err != nil {
+						t.Fatalf("allowed: %v", err)
+					}
+					w.Set(e.deny)
+					time.Sleep(soon)
+					s.Lap()
+					for range 5 {
+						w.forget()
+						time.Sleep(100 * time.Millisecond)
+					}
+					if r := s.Report(); r.Received > 0 {
+						t.Errorf("%d messages after the connection was denied and forgotten", r.Received)
+					}
+				})
+			}
+		}
+	})
+}
+
+// foreign adds a table of somebody else's to the node's nftables for the time
+// of a test.
+func (w *world) foreign(t *testing.T, body string) {
+	t.Helper()
+	w.nft(t, "table inet foreign {\n"+body+"\n}\n")
+	t.Cleanup(func() { w.nft(t, "delete table inet foreign\n") })
+}
+
+func (w *world) nft(t *testing.T, script string) string {
+	t.Helper()
+	var out []byte
+	err := w.node.Do(func() error {
+		cmd := exec.Command("nft", "-f", "-")
+		cmd.Stdin = strings.NewReader(script)
+		var err error
+		out, err = cmd.CombinedOutput()
+		return err
+	})
+	if err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// TestAttackUntracked: packets that another table keeps from conntrack are
+// judged one by one.
+func TestAttackUntracked(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		w.foreign(t, "chain pre { type filter hook prerouting priority raw; policy accept; notrack; }")
+		tcp := func(port uint16, flags uint8) func(s *scene) []byte {
+			return func(s *scene) []byte { return s.tcp(port, flags) }
+		}
+		udp := func(port uint16) func(s *scene) []byte {
+			return func(s *scene) []byte { return s.udp(port) }
+		}
+		echo := func(s *scene) []byte { return s.echo() }
+		for _, c := range []struct {
+			what  string
+			by    origin
+			at    string
+			want  bool
+			frame func(s *scene) []byte
+		}{
+			{"SYN", byAttacker, victim, false, tcp(allowedPort, syn)},
+			{"ACK", byAttacker, victim, false, tcp(allowedPort, ack)},
+			{"UDP", byAttacker, victim, false, udp(allowedPort)},
+			{"ping", byAttacker, victim, false, echo},
+			{"SYN", byOutsider, victim, false, tcp(allowedPort, syn)},
+			{"UDP", byOutsider, victim, false, udp(allowedPort)},
+			{"SYN to a denied port", byFriend, victim, false, tcp(deniedPort, syn)},
+			{"ACK to a denied port", byFriend, victim, false, tcp(deniedPort, ack)},
+			{"UDP to a denied port", byFriend, victim, false, udp(deniedPort)},
+			{"ping past rules with ports", byFriend, victim, false, echo},
+			{"UDP to a denied port", byCaged, open, false, udp(deniedPort)},
+			{"SYN to a denied port", byCaged, open, false, tcp(deniedPort, syn)},
+			{"ping", byCaged, open, false, echo},
+			{"SYN to an allowed port", byFriend, victim, true, tcp(allowedPort, syn)},
+			{"UDP to an allowed port", byFriend, victim, true, udp(allowedPort)},
+			{"ping by a rule without ports", byFriend, fan, true, echo},
+			{"ping past a rule for others", byAttacker, fan, false, echo},
+			{"UDP to an allowed port", byCaged, open, true, udp(allowedPort)},
+			{"UDP to a Pod that is not isolated", byAttacker, open, true, udp(deniedPort)},
+			{"ping of a Pod that is not isolated", byOutsider, open, true, echo},
+		} {
+			newScene(t, w, c.by, c.at, is6, newToken()).expect(t, c.what+" from "+c.by.name+" to "+c.at, c.want, c.frame)
+		}
+		forged := newScene(t, w, byAttacker, victim, is6, newToken()).from(w.addr(friend, is6))
+		s := newScene(t, w, byAttacker, victim, is6, newToken())
+		s.src = forged.src
+		s.expect(t, "UDP with the allowed Pod's address", false, udp(allowedPort))
+		// The node's own connections.
+		l := lab.Flow{Src: w.nodeAddr(is6), Dst: w.addr(victim, is6), Protocol: lab.TCP, Port: probedPort}
+		if reached, err := w.Probe(timeout(t), []lab.Flow{l}); err != nil || !reached[0] {
+			t.Errorf("probe from the node: %v, %v", reached, err)
+		}
+	})
+}
+
+// TestAttackHelperExpectation: a connection that a conntrack helper expects has
+// the mark of the connection that announced it, and is judged all the same.
+func TestAttackHelperExpectation(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		const announced = 9000
+		w.admit(allowedPorts()...)
+		w.foreign(t, `
+			ct helper ftp { type "ftp" protocol tcp; }
+			counter marked { }
+			chain pre { type filter hook prerouting priority filter; policy accept; tcp dport 8080 ct helper set "ftp"; }
+			chain watch { type filter hook forward priority filter - 20; policy accept; ct state related tcp dport 9000 ct mark != 0 counter name marked; }`)
+		control := ftpControl(t, w, is6, announced)
+		defer control.Close()
+		dial := func(within time.Duration) error {
+			return w.pod(friend).Do(func() error {
+				c, err := net.DialTimeout("tcp", netip.AddrPortFrom(w.addr(victim, is6), announced).String(), within)
+				if err == nil {
+					c.Close()
+				}
+				return err
+			})
+		}
+		if err := dial(300 * time.Millisecond); err == nil {
+			t.Error("the announced connection was let through, though no policy allows it")
+		}
+		if listed := w.nftList(t, "counter", "inet", "foreign", "marked"); strings.Contains(listed, "packets 0 ") {
+			t.Errorf("no packet bore the mark of the connection that announced it: this proves nothing\n%s", listed)
+		}
+		w.admit(append(allowedPorts(), enforced.Port(corev1.ProtocolTCP, announced))...)
+		if err := dial(eventually); err != nil {
+			t.Errorf("allowed by a policy: %v", err)
+		}
+	})
+}
+
+func (w *world) nftList(t *testing.T, what ...string) string {
+	t.Helper()
+	var out []byte
+	err := w.node.Do(func() error {
+		var err error
+		out, err = exec.Command("nft", append([]string{"list"}, what...)...).CombinedOutput()
+		return err
+	})
+	if err != nil {
+		t.Fatalf("nft list %v: %v\n%s", what, err, out)
+	}
+	return string(out)
+}
+
+// ftpControl is a control connection from friend to the victim, on which the
+// victim has announced a port, where it listens.
+func ftpControl(t *testing.T, w *world, is6 bool, port int) net.Conn {
+	t.Helper()
+	address := w.addr(victim, is6)
+	listen := func(port int) net.Listener {
+		var l net.Listener
+		err := w.pod(victim).Do(func() error {
+			var err error
+			l, err = net.Listen("tcp", netip.AddrPortFrom(address, uint16(port)).String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	listen(port)
+	server := listen(allowedPort)
+	announcement := fmt.Sprintf("229 Entering Extended Passive Mode (|||%d|)\r\n", port)
+	if !is6 {
+		a := address.As4()
+		announcement = fmt.Sprintf("227 Entering Passive Mode (%d,%d,%d,%d,%d,%d)\r\n", a[0], a[1], a[2], a[3], port>>8, port&0xff)
+	}
+	go func() {
+		c, err := server.Accept()
+		if err != nil {
+			return
+		}
+		// The helper reads what follows a line that it saw end.
+		_, _ = io.WriteString(c, "220 ready\r\n")
+		_, _ = io.ReadFull(c, make([]byte, 6))
+		_, _ = io.WriteString(c, announcement)
+		_, _ = io.Copy(io.Discard, c)
+		c.Close()
+	}()
+	var control net.Conn
+	err := w.pod(friend).Do(func() error {
+		var err error
+		control, err = net.DialTimeout("tcp", netip.AddrPortFrom(address, allowedPort).String(), eventually)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("control connection: %v", err)
+	}
+	lines := bufio.NewReader(control)
+	for _, say := range []string{"PASV\r\n", ""} {
+		if line, err := lines.ReadString('\n'); err != nil {
+			t.Fatalf("the server's line: %q, %v", line, err)
+		}
+		if _, err := io.WriteString(control, say); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return control
+}
+
+// TestAttackOutOfWindow: who knows a connection and not where it stands gets
+// nothing into it.
+func TestAttackOutOfWindow(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		to := netip.AddrPortFrom(w.addr(victim, is6), allowedPort)
+		var listener net.Listener
+		var conn net.Conn
+		err := w.pod(victim).Do(func() (err error) {
+			listener, err = net.Listen("tcp", to.String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		last, err := w.pod(victim).Capture("eth0", func(frame []byte) bool { return segmentOf(frame, is6) != nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer last.Stop()
+		err = w.pod(friend).Do(func() (err error) {
+			conn, err = net.DialTimeout("tcp", to.String(), eventually)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		// The handshake is SYN and ACK, then comes the byte.
+		var segment []byte
+		for segment == nil || segment[13]&psh == 0 {
+			frame := last.First(timeout(t), patience)
+			if frame == nil {
+				t.Fatal("the connection was not seen")
+			}
+			segment = segmentOf(frame, is6)
+		}
+		s := newScene(t, w, byFriend, victim, is6, newToken())
+		within := func(offset uint32, flags uint8) func(s *scene) []byte {
+			return func(s *scene) []byte {
+				b := append([]byte(nil), segment[:20]...)
+				b[12], b[13], b[16], b[17] = 5<<4, flags, 0, 0
+				binary.BigEndian.PutUint32(b[4:], binary.BigEndian.Uint32(segment[4:])+1+offset)
+				return s.ip(unix.IPPROTO_TCP, s.withChecksum(unix.IPPROTO_TCP, 16, append(b, s.token...)))
+			}
+		}
+		s.expect(t, "data far ahead", false, within(0x30000000, psh|ack))
+		s.expect(t, "RST far ahead", false, within(0x30000000, rst))
+		s.expect(t, "SYN ACK", false, within(0, syn|ack))
+		s.expect(t, "FIN SYN", false, within(0, fin|syn))
+		s.expect(t, "data in its place", true, within(0, psh|ack))
+	})
+}
+
+// segmentOf is the TCP segment to the allowed port in a frame, nil if there is
+// none.
+func segmentOf(frame []byte, is6 bool) []byte {
+	header, protocol := 20, 9
+	if is6 {
+		header, protocol = 40, 6
+	}
+	if len(frame) < 14+header+20 || frame[14+protocol] != unix.IPPROTO_TCP {
+		return nil
+	}
+	b := frame[14+header:]
+	if binary.BigEndian.Uint16(b[2:]) != allowedPort {
+		return nil
+	}
+	return b
+}
