@@ -82,6 +82,10 @@ func (c *Config) unjudgedForward() []line {
 	return []line{
 		{neighbourDiscovery, "neighbour discovery, from this link only"},
 		{multicastListeners, "multicast listener discovery"},
+		// Conntrack takes an IPv4 redirect for an error about a flow, and would
+		// have it pass with those of allowed flows.
+		{"icmp type redirect ip daddr @" + ipv4.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
+		{"icmpv6 type nd-redirect ip6 daddr @" + ipv6.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
 		// Untracked packets have no mark to remember a judgement in.
 		{"ct state invalid,untracked jump " + untrackedForwardChain, ""},
 		{"ct state invalid,untracked accept", "nobody isolated, or allowed"},

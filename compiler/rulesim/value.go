@@ -51,7 +51,7 @@ var (
 	typeDir     = newType("ct_dir", 1, map[string]uint64{"original": 0, "reply": 1}, false)
 	typeState   = newType("ct_state", 4, map[string]uint64{"invalid": uint64(Invalid), "established": uint64(Established), "related": uint64(Related), "new": uint64(New), "untracked": uint64(Untracked)}, true)
 	typeTCP     = newType("tcp_flag", 1, map[string]uint64{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}, true)
-	typeICMP    = newType("icmp_type", 1, map[string]uint64{"echo-reply": 0, "destination-unreachable": 3, "echo-request": 8, "time-exceeded": 11}, false)
+	typeICMP    = newType("icmp_type", 1, map[string]uint64{"echo-reply": 0, "destination-unreachable": 3, "redirect": 5, "echo-request": 8, "time-exceeded": 11}, false)
 	typeICMP6   = newType("icmpv6_type", 1, map[string]uint64{
 		"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128, "echo-reply": 129,
 		"mld-listener-query": 130, "mld-listener-report": 131, "mld-listener-done": 132, "mld-listener-reduction": 132, "mld2-listener-report": 143,
