@@ -126,7 +126,7 @@ func (f *flood) note(b []byte) {
 }
 
 // send has one goroutine send on flows in turn until the flood ends, with a
-// pause after each datagram, or at full rate.
+// pause after each turn, or at full rate.
 func (f *flood) send(pause time.Duration, flows ...*floodFlow) {
 	f.senders.Go(func() {
 		var b [datagramSize]byte
@@ -137,7 +137,7 @@ func (f *flood) send(pause time.Duration, flows ...*floodFlow) {
 			if _, err := flow.conn.Write(b[:]); err == nil {
 				flow.sent.Add(1)
 			}
-			if pause > 0 {
+			if pause > 0 && i%len(flows) == 0 {
 				time.Sleep(pause)
 			}
 		}

@@ -103,7 +103,7 @@ func newGenerations(t *testing.T, topology lab.Topology) *generations {
 	half := len(g.losers) / 2
 	g.flood.send(0, g.losers[:half]...)
 	g.flood.send(0, g.losers[half:]...)
-	g.flood.send(50*time.Microsecond, g.keepers...)
+	g.flood.send(5*time.Millisecond, g.keepers...)
 	g.flood.alive(g.losers)
 	return g
 }
