@@ -12,11 +12,12 @@ import (
 // CleanupOptions removes what the agent left in the kernel.
 type CleanupOptions struct {
 	IOStreams
+	wait bool
 }
 
 func newCleanupCommand(streams IOStreams) *cobra.Command {
 	o := &CleanupOptions{IOStreams: streams}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove Sluice's rules from this node",
 		Long: `Cleanup removes the nftables tables that the agent made on this node: from then
@@ -31,6 +32,8 @@ Exit codes:
 		Args:    cobra.NoArgs,
 		RunE:    run(o),
 	}
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "when all is removed, wait to be told to stop, as a DaemonSet's Pods must")
+	return cmd
 }
 
 // Complete has nothing to fill in.
@@ -44,6 +47,11 @@ func (o *CleanupOptions) Run(ctx context.Context) error {
 	if err := enforcer.Cleanup(ctx, nil); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(o.Out, "removed: nothing is enforced on this node any more")
-	return err
+	if _, err := fmt.Fprintln(o.Out, "removed: nothing is enforced on this node any more"); err != nil {
+		return err
+	}
+	if o.wait {
+		<-ctx.Done()
+	}
+	return nil
 }
