@@ -162,15 +162,6 @@ func (p *Pod) newer(q *Pod) bool {
 	) > 0
 }
 
-// numbers calls yield with each port number that has this name and protocol.
-func numbers(ports []NamedPort, name string, proto Protocol, yield func(uint16) bool) {
-	for _, p := range ports {
-		if p.Protocol == proto && p.Name == name && !yield(p.Number) {
-			return
-		}
-	}
-}
-
 // samePod reports whether b says nothing new over a.
 func samePod(a, b *Pod) bool {
 	return sameMembership(a, b) && a.Node == b.Node && a.Unguarded == b.Unguarded &&

@@ -86,7 +86,7 @@ type RuleTrace struct {
 }
 
 // Matched reports whether the rule allows the flow.
-func (r RuleTrace) Matched() bool { return r.PeerMatched && r.PortMatched && r.Invalid == "" }
+func (t RuleTrace) Matched() bool { return t.PeerMatched && t.PortMatched && t.Invalid == "" }
 
 // PartTrace is one entry of a rule's from, to or ports list.
 type PartTrace struct {

@@ -205,7 +205,7 @@ func newer(p, q *corev1.Pod) bool {
 	return cmp.Or(
 		p.CreationTimestamp.Compare(q.CreationTimestamp.Time),
 		cmp.Compare(p.UID, q.UID),
-		cmp.Compare(p.Namespace, q.Namespace),
 		cmp.Compare(p.Name, q.Name),
+		cmp.Compare(p.Namespace, q.Namespace),
 	) > 0
 }
