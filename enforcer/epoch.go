@@ -59,6 +59,14 @@ func newEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock
 // that it is not issued anew.
 func (e *epochs) Inherit(value uint32) { e.live[value] = true }
 
+// InForce is the value that the kernel writes, if that is sure.
+func (e *epochs) InForce() (value uint32, sure bool) {
+	for value = range e.live {
+		sure = len(e.live) == 1
+	}
+	return value, sure
+}
+
 // Next issues a value for the next commit.
 func (e *epochs) Next(ctx context.Context) (uint32, error) {
 	if len(e.free) == 0 {

@@ -117,10 +117,19 @@ func TestEpochsRetiredAMomentAgoAreNotFree(t *testing.T) {
 
 func TestEpochsOfFailedCommitsMayBeInTheKernel(t *testing.T) {
 	f := newEpochFixture(0x70) // values 1 to 3
+	if v, sure := f.InForce(); sure {
+		t.Errorf("%d is in force before any was issued", v)
+	}
 	first := f.next(t)
+	if v, sure := f.InForce(); !sure || v != first {
+		t.Errorf("in force is %d (%t), want %d", v, sure, first)
+	}
 	second, err := f.Next(context.Background()) // never committed
 	if err != nil {
 		t.Fatal(err)
+	}
+	if v, sure := f.InForce(); sure {
+		t.Errorf("%d is in force for sure, though a commit of another value failed", v)
 	}
 	f.clock.Step(time.Hour)
 	f.Forget()
