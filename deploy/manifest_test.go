@@ -1,0 +1,300 @@
+// Package deploy_test holds the manifests to the code that they run, and the
+// image to the promise of what it needs.
+package deploy_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-net/sluice/cmd/sluice/app"
+	"github.com/sluice-net/sluice/enforcer"
+)
+
+// manifest is what one of the files holds.
+type manifest struct {
+	namespace *corev1.Namespace
+	account   *corev1.ServiceAccount
+	role      *rbacv1.ClusterRole
+	binding   *rbacv1.ClusterRoleBinding
+	daemonSet *appsv1.DaemonSet
+}
+
+// read reads a file strictly: a misspelt field would silently be none.
+func read(t testing.TB, file string) manifest {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := manifest{
+		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
+	}
+	objects := map[string]any{
+		"v1 Namespace": m.namespace, "v1 ServiceAccount": m.account,
+		"rbac.authorization.k8s.io/v1 ClusterRole": m.role, "rbac.authorization.k8s.io/v1 ClusterRoleBinding": m.binding,
+		"apps/v1 DaemonSet": m.daemonSet,
+	}
+	for i, doc := range bytes.Split(data, []byte("\n---\n")) {
+		var kind metav1.TypeMeta
+		if err := yaml.Unmarshal(doc, &kind); err != nil {
+			t.Fatalf("%s, document %d: %v", file, i, err)
+		}
+		name := kind.APIVersion + " " + kind.Kind
+		object := objects[name]
+		if object == nil {
+			t.Fatalf("%s, document %d: a second or unexpected %s", file, i, name)
+		}
+		delete(objects, name)
+		if err := yaml.UnmarshalStrict(doc, object); err != nil {
+			t.Fatalf("%s, %s: %v", file, name, err)
+		}
+	}
+	return m
+}
+
+func agentPod(t testing.TB) corev1.PodSpec {
+	t.Helper()
+	return read(t, "sluice.yaml").daemonSet.Spec.Template.Spec
+}
+
+// containers of both manifests, by what they are for.
+func containers(t testing.TB) map[string]corev1.Container {
+	t.Helper()
+	out := map[string]corev1.Container{}
+	for _, file := range []string{"sluice.yaml", "cleanup.yaml"} {
+		spec := read(t, file).daemonSet.Spec.Template.Spec
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+			out[file+" "+c.Name] = c
+		}
+	}
+	if len(out) != 3 {
+		t.Fatalf("%d containers", len(out))
+	}
+	return out
+}
+
+func TestContainersGetNothingBeyondOneCapability(t *testing.T) {
+	no, yes, root := false, true, int64(0)
+	want := &corev1.SecurityContext{
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_ADMIN"}},
+		Privileged:               &no,
+		AllowPrivilegeEscalation: &no,
+		ReadOnlyRootFilesystem:   &yes,
+		RunAsUser:                &root,
+		RunAsGroup:               &root,
+	}
+	for name, c := range containers(t) {
+		if diff := cmp.Diff(want, c.SecurityContext); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if len(c.VolumeMounts)+len(c.VolumeDevices)+len(c.EnvFrom) > 0 || len(c.Command) > 0 {
+			t.Errorf("%s has mounts, borrowed environment or a command of its own", name)
+		}
+	}
+}
+
+func TestPodsAreTheNodesAndOutliveItsTroubles(t *testing.T) {
+	for _, file := range []string{"sluice.yaml", "cleanup.yaml"} {
+		ds := read(t, file).daemonSet
+		spec := ds.Spec.Template.Spec
+		if diff := cmp.Diff(ds.Spec.Selector.MatchLabels, ds.Spec.Template.Labels); diff != "" {
+			t.Errorf("%s: selector and labels differ: %s", file, diff)
+		}
+		if diff := cmp.Diff([]corev1.Toleration{{Operator: corev1.TolerationOpExists}}, spec.Tolerations); diff != "" {
+			t.Errorf("%s: tolerations (-want +got):\n%s", file, diff)
+		}
+		if diff := cmp.Diff(map[string]string{"kubernetes.io/os": "linux"}, spec.NodeSelector); diff != "" {
+			t.Errorf("%s: node selector (-want +got):\n%s", file, diff)
+		}
+		if diff := cmp.Diff(&corev1.PodSecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}, spec.SecurityContext); diff != "" {
+			t.Errorf("%s: security context (-want +got):\n%s", file, diff)
+		}
+		switch {
+		case !spec.HostNetwork || spec.HostPID || spec.HostIPC || len(spec.Volumes) > 0:
+			t.Errorf("%s: of the node it must have the network, and nothing else", file)
+		case spec.PriorityClassName != "system-node-critical":
+			t.Errorf("%s: priority class %q", file, spec.PriorityClassName)
+		case spec.EnableServiceLinks == nil || *spec.EnableServiceLinks:
+			t.Errorf("%s: service links", file)
+		case spec.DNSPolicy != corev1.DNSDefault:
+			t.Errorf("%s: DNS policy %q depends on the cluster's", file, spec.DNSPolicy)
+		case spec.TerminationGracePeriodSeconds == nil || *spec.TerminationGracePeriodSeconds > 5:
+			t.Errorf("%s: a long termination", file)
+		case ds.Spec.UpdateStrategy.Type != appsv1.RollingUpdateDaemonSetStrategyType || ds.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable == nil:
+			t.Errorf("%s: update strategy %+v", file, ds.Spec.UpdateStrategy)
+		}
+	}
+}
+
+func TestNamespaceAdmitsThePods(t *testing.T) {
+	m, cleanup := read(t, "sluice.yaml"), read(t, "cleanup.yaml")
+	for _, mode := range []string{"enforce", "audit", "warn"} {
+		if got := m.namespace.Labels["pod-security.kubernetes.io/"+mode]; got != "privileged" {
+			t.Errorf("PodSecurity %s: %q", mode, got)
+		}
+	}
+	for what, ns := range map[string]string{
+		"account": m.account.Namespace, "agent": m.daemonSet.Namespace, "cleanup": cleanup.daemonSet.Namespace,
+	} {
+		if ns != m.namespace.Name {
+			t.Errorf("%s is in namespace %q", what, ns)
+		}
+	}
+}
+
+func TestAccountIsTheAgentsAlone(t *testing.T) {
+	m := read(t, "sluice.yaml")
+	spec := m.daemonSet.Spec.Template.Spec
+	if spec.ServiceAccountName != m.account.Name || spec.AutomountServiceAccountToken == nil || !*spec.AutomountServiceAccountToken {
+		t.Errorf("the agent has the account %q", spec.ServiceAccountName)
+	}
+	subjects := []rbacv1.Subject{{Kind: "ServiceAccount", Name: m.account.Name, Namespace: m.account.Namespace}}
+	if diff := cmp.Diff(subjects, m.binding.Subjects); diff != "" {
+		t.Errorf("subjects (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: m.role.Name}, m.binding.RoleRef); diff != "" {
+		t.Errorf("role (-want +got):\n%s", diff)
+	}
+	cleanup := read(t, "cleanup.yaml").daemonSet.Spec.Template.Spec
+	if cleanup.AutomountServiceAccountToken == nil || *cleanup.AutomountServiceAccountToken {
+		t.Error("cleanup is given a token that it does not use")
+	}
+}
+
+// What the agent asks the API server for is what its role allows, no less and
+// no more.
+func TestRoleIsWhatTheAgentAsksFor(t *testing.T) {
+	allowed := map[string]bool{}
+	for _, rule := range read(t, "sluice.yaml").role.Rules {
+		if len(rule.NonResourceURLs)+len(rule.ResourceNames) > 0 {
+			t.Errorf("unexpected in rule %+v", rule)
+		}
+		for _, group := range rule.APIGroups {
+			for _, res := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					allowed[fmt.Sprintf("%s %s/%s", verb, group, res)] = true
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(allowed, askedFor(t)); diff != "" {
+		t.Errorf("(-allowed +asked for):\n%s", diff)
+	}
+}
+
+func askedFor(t *testing.T) map[string]bool {
+	t.Helper()
+	client := fake.NewClientset()
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- enforcer.NewKubeSource(client, "node").Run(ctx, nothing{}) }()
+	asked := map[string]bool{}
+	for len(asked) < 8 && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+		for _, a := range client.Actions() {
+			asked[fmt.Sprintf("%s %s/%s", a.GetVerb(), a.GetResource().Group, a.GetResource().Resource)] = true
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return asked
+}
+
+// nothing is a sink that keeps nothing.
+type nothing struct{}
+
+func (nothing) Deliver(...enforcer.Event) {}
+func (nothing) Synced()                   {}
+func (nothing) SyncedInPart()             {}
+func (nothing) Report(string, error)      {}
+
+func TestArgumentsExist(t *testing.T) {
+	for name, c := range containers(t) {
+		var errs bytes.Buffer
+		// With --help all flags are parsed and nothing is run.
+		code := app.Main(t.Context(), append(slices.Clone(c.Args), "--help"), app.IOStreams{Out: &bytes.Buffer{}, ErrOut: &errs})
+		if code != 0 {
+			t.Errorf("%s: %v: %s", name, c.Args, errs.String())
+		}
+	}
+}
+
+func TestProbesAskWhereTheAgentAnswers(t *testing.T) {
+	c := agentPod(t).Containers[0]
+	want := []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9470}}
+	if diff := cmp.Diff(want, c.Ports); diff != "" {
+		t.Errorf("ports (-want +got):\n%s", diff)
+	}
+	if !slices.Contains(c.Args, "--metrics-address=:9470") {
+		t.Errorf("arguments %v name no such address", c.Args)
+	}
+	for path, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "metrics" {
+			t.Errorf("probe %s: %+v", path, probe)
+		}
+	}
+	// Not /readyz: an API server that is away must not keep the agent from
+	// starting.
+	if p := c.StartupProbe; p == nil || p.HTTPGet == nil || p.HTTPGet.Path != "/healthz" {
+		t.Errorf("startup probe %+v", p)
+	}
+}
+
+func TestNodeNameIsGiven(t *testing.T) {
+	got := agentPod(t).Containers[0].Env
+	want := corev1.EnvVar{Name: "NODE_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}}
+	if !slices.ContainsFunc(got, func(e corev1.EnvVar) bool { return cmp.Equal(e, want) }) {
+		t.Errorf("environment %+v", got)
+	}
+}
+
+func TestMemoryLeavesRoomForNft(t *testing.T) {
+	for name, c := range containers(t) {
+		requests, limits := c.Resources.Requests, c.Resources.Limits
+		if requests.Cpu().IsZero() || requests.Memory().IsZero() || limits.Memory().Cmp(*requests.Memory()) <= 0 {
+			t.Errorf("%s: resources %+v", name, c.Resources)
+		}
+		if !limits.Cpu().IsZero() {
+			t.Errorf("%s: a CPU limit makes policies late when they matter most", name)
+		}
+	}
+	c := agentPod(t).Containers[0]
+	for _, e := range c.Env {
+		if e.Name != "GOMEMLIMIT" {
+			continue
+		}
+		soft := resource.MustParse(strings.TrimSuffix(e.Value, "B"))
+		if room := c.Resources.Limits.Memory().Value() - soft.Value(); room < 128<<20 {
+			t.Errorf("GOMEMLIMIT leaves %d bytes", room)
+		}
+		return
+	}
+	t.Error("no GOMEMLIMIT")
+}
+
+func TestCleanupRunsWhereTheAgentDid(t *testing.T) {
+	agent, cleanup := agentPod(t), read(t, "cleanup.yaml").daemonSet.Spec.Template.Spec
+	opt := cmpopts.IgnoreFields(corev1.PodSpec{}, "InitContainers", "Containers", "ServiceAccountName", "AutomountServiceAccountToken", "TerminationGracePeriodSeconds")
+	if diff := cmp.Diff(agent, cleanup, opt); diff != "" {
+		t.Errorf("(-agent +cleanup):\n%s", diff)
+	}
+}
