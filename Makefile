@@ -10,6 +10,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X github.com/sluice-net/sluice/cmd/sluice/app.version=$(VERSION)
 FUZZTIME ?= 20s
 FLOWS    ?= 1000000
+KERNEL_FLOWS ?= 20000
+CHANGES  ?= 1000
+ROUNDS   ?= 16
 
 .DEFAULT_GOAL := help
 
@@ -40,8 +43,14 @@ bench: need-tests ## benchmarks, with allocations (root)
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
 
 .PHONY: agreement
-agreement: ## naive evaluator = index = interpreted ruleset, over FLOWS=1000000 random flows
+agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 random flows, = packets over KERNEL_FLOWS=20000 (root)
 	@$(GO) test -count=1 -timeout=120m -run 'Agree' ./policy ./compiler -args -flows=$(FLOWS)
+	@$(GO) test -count=1 -timeout=60m -v -run 'Agree' ./conformance/agreement -args -sluice.kernel-flows=$(KERNEL_FLOWS) | grep -v '^=== '
+
+.PHONY: live
+live: need-tests ## live connections through CHANGES=1000 policy changes, and ROUNDS=16 at full rate (root)
+	@$(GO) test -count=1 -timeout=60m -v ./conformance/live -args -sluice.changes=$(CHANGES) -sluice.rounds=$(ROUNDS) | grep -v '^=== '
+	@$(GO) test -run '^$$' -bench Switch -benchtime 50x ./conformance/live
 
 .PHONY: golden
 golden: ## write the golden files anew
