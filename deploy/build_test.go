@@ -1,0 +1,92 @@
+package deploy_test
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// scratch is a directory for what is built once for all tests.
+var scratch string
+
+func inScratch(m *testing.M) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "sluice-deploy-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	return m.Run()
+}
+
+// builtImage is the image as "make image" builds it.
+type builtImage struct {
+	archive string
+	// root is its root file system, unpacked.
+	root string
+}
+
+var build = sync.OnceValues(func() (builtImage, error) {
+	img := builtImage{filepath.Join(scratch, "image.tar"), filepath.Join(scratch, "root")}
+	sluice, layer := filepath.Join(scratch, "sluice"), filepath.Join(scratch, "layer.tar")
+	for _, args := range [][]string{
+		{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", sluice, "../cmd/sluice"},
+		{"run", "./image", "-sluice", sluice, "-out", img.archive, "-layer", layer},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return img, fmt.Errorf("go %v: %w: %s", args, err, out)
+		}
+	}
+	return img, unpack(layer, img.root)
+})
+
+func theImage(t testing.TB) builtImage {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("tests of the image run what is in it, in namespaces: run them as root")
+	}
+	img, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func unpack(archive, dir string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			if err := os.MkdirAll(name, 0o755); err != nil {
+				return err
+			}
+			continue
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, data, h.FileInfo().Mode()); err != nil {
+			return err
+		}
+	}
+}
