@@ -5,6 +5,8 @@ import (
 
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/conformance/lab"
 )
 
 var byAnybody = []origin{byAttacker, byStray, byFriend, byOutsider}
@@ -175,6 +177,17 @@ var extensionAttacks = []attack{
 		frames: func(s *scene) [][]byte { return one(s.optioned(deniedPort)) },
 	},
 	{
+		name: "source route by way of the node", in: ipv4, by: []origin{byAttacker, byStray}, without: byKernel("does not follow source routes"),
+		frames: func(s *scene) [][]byte {
+			p := s.to(s.gateway(), s.w.pod(attacker).GatewayMAC)
+			route := append([]byte{4}, s.dst.AsSlice()...)
+			return one(p.ip4(&layers.IPv4{
+				Protocol: layers.IPProtocolUDP,
+				Options:  []layers.IPv4Option{{OptionType: 131, OptionLength: uint8(2 + len(route)), OptionData: route}},
+			}, p.datagram(s.sourcePort(), allowedPort)))
+		},
+	},
+	{
 		name: "IPv4 options to an allowed port", in: ipv4, by: []origin{byFriend}, allowed: true,
 		frames: func(s *scene) [][]byte { return one(s.optioned(allowedPort)) },
 	},
@@ -195,6 +208,11 @@ func routing(kind byte) func(s *scene, next uint8) []byte {
 	return func(s *scene, next uint8) []byte {
 		return append([]byte{next, 2, kind, 0, 0, 0, 0, 0}, s.addrOf(friend).AsSlice()...)
 	}
+}
+
+// byKernel: the node's kernel drops it, with or without the engine.
+func byKernel(why string) map[lab.Topology]string {
+	return map[lab.Topology]string{lab.Bridge: "the kernel " + why, lab.PTP: "the kernel " + why}
 }
 
 // optioned is TCP behind IPv4 options of which the bytes look like TCP to the

@@ -5,6 +5,8 @@ import (
 
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/conformance/lab"
 )
 
 // Only the sender's own guard can tell true from false in neighbour discovery
@@ -162,6 +164,31 @@ var discoveryAttacks = []attack{
 			return one(s.nd(layers.ICMPv6TypeNeighborSolicitation, 0, s.dst))
 		},
 	},
+	honest("solicitation in its own name", func(s *scene) []byte {
+		group := solicitedNode(s.dst)
+		return s.to(group, multicastMAC(group)).nd(layers.ICMPv6TypeNeighborSolicitation, 0, s.dst, ndOption(sourceLinkAddress, s.srcMAC))
+	}),
+	honest("solicitation in its own link-local name", func(s *scene) []byte {
+		return s.from(linkLocal(s.srcMAC)).nd(layers.ICMPv6TypeNeighborSolicitation, 0, s.dst, ndOption(sourceLinkAddress, s.srcMAC))
+	}),
+	honest("advertisement of its own address", func(s *scene) []byte {
+		return s.nd(layers.ICMPv6TypeNeighborAdvertisement, override|solicited, s.src, ndOption(targetLinkAddress, s.srcMAC))
+	}),
+	honest("advertisement of its own address to all", func(s *scene) []byte {
+		return s.to(allNodes, multicastMAC(allNodes)).nd(layers.ICMPv6TypeNeighborAdvertisement, override, s.src, ndOption(targetLinkAddress, s.srcMAC))
+	}),
+	honest("duplicate address detection of its own address", func(s *scene) []byte {
+		group := solicitedNode(s.src)
+		return s.from(netip.IPv6Unspecified()).to(group, multicastMAC(group)).nd(layers.ICMPv6TypeNeighborSolicitation, 0, s.src)
+	}),
+}
+
+// honest is a message between neighbours that an isolated Pod must get.
+func honest(name string, frame func(s *scene) []byte) attack {
+	return attack{
+		name: name, in: ipv6, by: []origin{byAttacker, byStray, byCaged}, only: []lab.Topology{lab.Bridge}, allowed: true,
+		frames: func(s *scene) [][]byte { return one(frame(s)) },
+	}
 }
 
 // solicitedNode is the group in which the owner of an address is asked.
@@ -240,4 +267,23 @@ var arpAttacks = []attack{
 			return one(s.to(s.dst, broadcastMAC).arp(layers.ARPReply, s.srcMAC, s.dst, broadcastMAC, s.dst))
 		},
 	},
+	honestARP("ARP request in its own name", func(s *scene) []byte {
+		return s.to(s.dst, broadcastMAC).arp(layers.ARPRequest, s.srcMAC, s.src, make([]byte, 6), s.dst)
+	}),
+	honestARP("ARP reply in its own name", func(s *scene) []byte {
+		return s.arp(layers.ARPReply, s.srcMAC, s.src, s.dstMAC, s.dst)
+	}),
+	honestARP("gratuitous ARP in its own name", func(s *scene) []byte {
+		return s.to(s.dst, broadcastMAC).arp(layers.ARPRequest, s.srcMAC, s.src, broadcastMAC, s.src)
+	}),
+	honestARP("ARP probe", func(s *scene) []byte {
+		return s.to(s.dst, broadcastMAC).arp(layers.ARPRequest, s.srcMAC, netip.IPv4Unspecified(), make([]byte, 6), s.src)
+	}),
+}
+
+// honestARP is honest for IPv4.
+func honestARP(name string, frame func(s *scene) []byte) attack {
+	a := honest(name, frame)
+	a.in = ipv4
+	return a
 }

@@ -3,6 +3,7 @@ package attack_test
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -50,6 +51,16 @@ var protocolAttacks = func() []attack {
 		})
 	}
 	return append(all,
+		attack{
+			// The guard's eye for ICMPv6 types must not be caught by IPv4.
+			name: "neighbour discovery in IPv4 multicast", in: ipv4, by: fromPods, without: notForwarded,
+			frames: func(s *scene) [][]byte {
+				group := netip.MustParseAddr("224.0.0.251")
+				p := s.to(group, multicastMAC(group))
+				p.hops = 255
+				return one(p.ip(unix.IPPROTO_ICMPV6, slices.Concat([]byte{135, 0, 0, 0}, s.token)))
+			},
+		},
 		attack{
 			name: "ping by a rule without ports", in: dual, by: []origin{byFriend}, at: fan, allowed: true,
 			frames: func(s *scene) [][]byte { return one(s.echo()) },
