@@ -57,6 +57,8 @@ Exit codes:
   1  a flow is not as expected, or paper and kernel differ
   2  a manifest or a flow is unusable; the others are answered all the same`
 
+const flowsHint = `give JSON lines such as {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true} with --flows FILE, or on stdin`
+
 func newVerifyCommand(streams IOStreams) *cobra.Command {
 	o := &VerifyOptions{IOStreams: streams}
 	cmd := &cobra.Command{
@@ -101,7 +103,7 @@ func (o *VerifyOptions) Validate() error {
 			return errors.New("-f - takes stdin for manifests: give the flows with --flows FILE")
 		}
 		if isTerminal(o.In) {
-			return errors.New(`no flows: give JSON lines such as {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true} with --flows FILE, or on stdin`)
+			return errors.New("no flows: " + flowsHint)
 		}
 	}
 	return errors.Join(
@@ -148,7 +150,7 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 	}
 	switch {
 	case v.flows == 0:
-		return unusablef("no flows in %s", o.flowsName())
+		return unusablef("no flows in %s: %s", o.flowsName(), flowsHint)
 	case bad || v.unusable > 0:
 		return &exitError{code: exitUnusable}
 	case len(v.mismatches) > 0:
