@@ -6,18 +6,23 @@ import (
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // Set is what the manifests hold, in their order, with defaults applied. Of
-// Pods only what network policy is about is kept: metadata without managed
-// fields and owners, node, host network, the containers' names and ports, phase
-// and addresses.
+// Pods only what network policy is about is kept, and what leads from Services
+// and workloads to them; see [Essence].
 type Set struct {
 	Pods       []*corev1.Pod
 	Namespaces []*corev1.Namespace
 	Policies   []*networkingv1.NetworkPolicy
 	Services   []*corev1.Service
+	// EndpointSlices, Nodes and Workloads judge nothing: they are for finding
+	// the Pods and addresses that somebody names.
+	EndpointSlices []*discoveryv1.EndpointSlice
+	Nodes          []*corev1.Node
+	Workloads      []Workload
 }
 
 // Loader gathers the objects of any number of sources. The zero value is ready.
@@ -26,6 +31,8 @@ type Loader struct {
 	problems []Problem
 	// seen is where each object was first found.
 	seen map[identity]place
+	// related is where each of those was first found that decide nothing.
+	related map[identity]place
 	// used is where each namespace was first named by an object.
 	used map[string]place
 	// told counts the problems of each source.

@@ -61,6 +61,8 @@ func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth 
 func (l *Loader) addObject(at place, text []byte, v scanned) {
 	want, known := apiVersions[v.Kind]
 	switch {
+	case v.APIVersion != "" && related[v.Kind] == v.APIVersion:
+		l.addRelated(at, text, v.Kind)
 	case v.Kind == "":
 		l.fail(at, "", "kind", "is missing: every object needs apiVersion, kind and metadata")
 	case known && v.APIVersion == want:
@@ -74,7 +76,7 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
 		l.fail(at, named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
 	default:
-		l.notice(at, named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Pods and Services", v.APIVersion, v.Kind))
+		l.notice(at, named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
 	}
 }
 

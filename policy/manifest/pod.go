@@ -32,18 +32,21 @@ func (l *Loader) addPod(at place, text []byte) {
 	if len(p.Status.PodIPs) == 0 && !finished(p) {
 		l.notice(at, id.String(), "status.podIP", "is missing: the Pod is no end of any flow, and nothing is enforced on it")
 	}
-	l.set.Pods = append(l.set.Pods, essence(p))
+	l.set.Pods = append(l.set.Pods, Essence(p))
 }
 
-// essence is what network policy and those who act out a Pod need of it. The
-// rest is most of a large cluster.
-func essence(p *corev1.Pod) *corev1.Pod {
+// Essence is what network policy, those who act out a Pod and those who look
+// for it need of it: metadata without managed fields, the controller among the
+// owners, node, host network, the containers' names and ports, phase,
+// addresses and readiness. The rest is most of a large cluster.
+func Essence(p *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
 		TypeMeta: p.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.Name, Namespace: p.Namespace, UID: p.UID,
 			Labels: p.Labels, Annotations: p.Annotations,
 			CreationTimestamp: p.CreationTimestamp, DeletionTimestamp: p.DeletionTimestamp,
+			OwnerReferences: controller(p.OwnerReferences),
 		},
 		Spec: corev1.PodSpec{
 			NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork,
@@ -53,8 +56,19 @@ func essence(p *corev1.Pod) *corev1.Pod {
 			Phase:  p.Status.Phase,
 			HostIP: p.Status.HostIP, HostIPs: p.Status.HostIPs,
 			PodIP: p.Status.PodIP, PodIPs: p.Status.PodIPs,
+			Conditions: readiness(p.Status.Conditions),
 		},
 	}
+}
+
+// readiness keeps the one condition by which Services choose.
+func readiness(conditions []corev1.PodCondition) []corev1.PodCondition {
+	for _, c := range conditions {
+		if c.Type == corev1.PodReady {
+			return []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return nil
 }
 
 func portsOnly(containers []corev1.Container) []corev1.Container {

@@ -97,8 +97,8 @@ func TestVerifyBadManifests(t *testing.T) {
 			nil, 0, "true",
 		},
 		"unknown kind": {
-			twoPods + "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n",
-			[]string{"Deployment", "notice"}, 0, "true",
+			twoPods + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n",
+			[]string{"ConfigMap", "notice"}, 0, "true",
 		},
 		"truncated YAML": {
 			twoPods + "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p\n",

@@ -1,0 +1,132 @@
+package manifest
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/json"
+)
+
+// related are kinds by which Pods and addresses are found. They decide nothing,
+// so what is wrong with them is a notice, and so is what is not known of them:
+// other versions are skipped as other kinds are.
+var related = map[string]string{
+	"CronJob":               "batch/v1",
+	"DaemonSet":             "apps/v1",
+	"Deployment":            "apps/v1",
+	"EndpointSlice":         "discovery.k8s.io/v1",
+	"Job":                   "batch/v1",
+	"Node":                  "v1",
+	"ReplicaSet":            "apps/v1",
+	"ReplicationController": "v1",
+	"StatefulSet":           "apps/v1",
+}
+
+// Workload is what makes Pods, or makes others that do.
+type Workload struct {
+	Kind string
+	types.NamespacedName
+	UID types.UID
+	// Owners holds the controller, if there is one.
+	Owners []metav1.OwnerReference
+	// Selector is that for its Pods; nil where there is none, as for a CronJob.
+	Selector labels.Selector
+}
+
+// NewWorkload takes from a workload what leads to its Pods. A selector that
+// does not parse is none.
+func NewWorkload(kind string, meta *metav1.ObjectMeta, selector *metav1.LabelSelector) Workload {
+	w := Workload{
+		Kind: kind, NamespacedName: types.NamespacedName{Namespace: meta.Namespace, Name: meta.Name},
+		UID: meta.UID, Owners: controller(meta.OwnerReferences),
+	}
+	// An empty selector is an error in every kind that has one.
+	if selector == nil || len(selector.MatchLabels)+len(selector.MatchExpressions) == 0 {
+		return w
+	}
+	if s, err := metav1.LabelSelectorAsSelector(selector); err == nil {
+		w.Selector = s
+	}
+	return w
+}
+
+// controller keeps the one owner that made an object.
+func controller(owners []metav1.OwnerReference) []metav1.OwnerReference {
+	for i := range owners {
+		if owners[i].Controller != nil && *owners[i].Controller {
+			return owners[i : i+1]
+		}
+	}
+	return nil
+}
+
+func (l *Loader) addRelated(at place, text []byte, kind string) {
+	switch kind {
+	case "EndpointSlice":
+		s := &discoveryv1.EndpointSlice{}
+		if l.decodeRelated(at, text, kind, s, &s.ObjectMeta) {
+			l.set.EndpointSlices = append(l.set.EndpointSlices, s)
+		}
+	case "Node":
+		n := &corev1.Node{}
+		if l.decodeRelated(at, text, kind, n, &n.ObjectMeta) {
+			l.set.Nodes = append(l.set.Nodes, &corev1.Node{
+				ObjectMeta: metav1.ObjectMeta{Name: n.Name}, Status: corev1.NodeStatus{Addresses: n.Status.Addresses},
+			})
+		}
+	case "ReplicationController":
+		c := &corev1.ReplicationController{}
+		if l.decodeRelated(at, text, kind, c, &c.ObjectMeta) {
+			l.set.Workloads = append(l.set.Workloads, NewWorkload(kind, &c.ObjectMeta, &metav1.LabelSelector{MatchLabels: c.Spec.Selector}))
+		}
+	default:
+		var w struct {
+			metav1.ObjectMeta `json:"metadata"`
+			Spec              struct {
+				Selector *metav1.LabelSelector `json:"selector"`
+				Template struct {
+					metav1.ObjectMeta `json:"metadata"`
+				} `json:"template"`
+			} `json:"spec"`
+		}
+		if !l.decodeRelated(at, text, kind, &w, &w.ObjectMeta) {
+			return
+		}
+		if w.Spec.Selector == nil && kind == "Job" {
+			// The API server writes a Job's selector; by hand there is only the
+			// template.
+			w.Spec.Selector = &metav1.LabelSelector{MatchLabels: w.Spec.Template.Labels}
+		}
+		l.set.Workloads = append(l.set.Workloads, NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector))
+	}
+}
+
+// decodeRelated reports whether the object is of use. The first of its name
+// counts.
+func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, meta *metav1.ObjectMeta) bool {
+	if err := json.UnmarshalCaseSensitivePreserveInts(text, object); err != nil {
+		l.notice(at, named(text, kind).String(), "", "skipped: "+strings.TrimPrefix(err.Error(), "json: "))
+		return false
+	}
+	if meta.Namespace = namespaceOr(meta.Namespace); kind == "Node" {
+		meta.Namespace = ""
+	}
+	id := identity{kind, meta.Namespace, meta.Name}
+	if meta.Name == "" {
+		l.notice(at, id.String(), "metadata.name", "skipped: it has no name")
+		return false
+	}
+	if first, twice := l.related[id]; twice {
+		l.notice(at, id.String(), "metadata.name", "skipped: the same object is already at "+first.String())
+		return false
+	}
+	if l.related == nil {
+		l.related = make(map[identity]place)
+	}
+	l.related[id] = at
+	return true
+}
