@@ -18,11 +18,6 @@ import (
 	"github.com/sluice-net/sluice/conformance/lab"
 )
 
-// longestStall is how long an allowed stream may be without a message on a
-// machine that has more to do. A lost segment of a slow TCP stream costs at
-// least 200 ms, which the retransmission counts tell from a busy machine.
-const longestStall = time.Second
-
 // Flows that stay allowed lose nothing and do not stall while policies change
 // all the time: those that allow them, whose blocks, ranges and groups are
 // replaced, and others.
@@ -53,15 +48,7 @@ type churn struct {
 func (h *churn) run(changes int) {
 	t := h.t
 	h.epochs = map[uint32]bool{}
-	streams := startStreams(t, h.c, 2*time.Millisecond)
-	defer stopAll(streams)
-	for _, s := range streams {
-		s.Talk()
-	}
-	awaitAll(t, streams, 10)
-	for _, s := range streams {
-		s.Lap()
-	}
+	streams := startAllowed(t, h.c, 2*time.Millisecond)
 	load := h.load()
 	resent := h.retransmissions()
 	start := time.Now()
@@ -70,23 +57,13 @@ func (h *churn) run(changes int) {
 		h.epochs[h.c.Agent("a").Status().Epoch] = true
 	}
 	took := time.Since(start)
-	awaitAll(t, streams, 10)
 	load.end()
-	messages := uint64(0)
-	var stall time.Duration
-	for _, s := range streams {
-		r := s.Stop()
-		messages += r.Received
-		stall = max(stall, r.Stall)
-		if r.Err != nil || r.Lost != 0 || r.Stall > longestStall {
-			t.Errorf("%s %s: %d of %d messages lost, longest stall %v, error %v", s.Kind(), s.Flow(), r.Lost, r.Sent, r.Stall, r.Err)
-		}
-	}
+	summary := streams.end()
 	if len(h.epochs) < changes/4 {
 		t.Errorf("%d changes brought %d epochs: too few made connections be judged anew", changes, len(h.epochs))
 	}
-	t.Logf("%d changes in %v, %d epochs; %d messages on %d streams, longest stall %v, %d TCP segments sent again; %d datagrams of load",
-		changes, took.Round(time.Millisecond), len(h.epochs), messages, len(streams), stall.Round(time.Millisecond), h.retransmissions()-resent, sentOn(load.flows))
+	t.Logf("%d changes in %v, %d epochs; %s, %d TCP segments sent again; %d datagrams of load",
+		changes, took.Round(time.Millisecond), len(h.epochs), summary, h.retransmissions()-resent, sentOn(load.flows))
 }
 
 // change is one change, enforced before the next.
