@@ -21,7 +21,7 @@ ROUNDS   ?= 16
 help: ## list the targets
 	@echo "Sluice: Kubernetes NetworkPolicy, enforced with nftables"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: need-kernel build ## show it work on this machine: a small cluster in network namespaces (root)
@@ -72,6 +72,45 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
 	  done; \
 	done
+
+# A real cluster on this machine; see conformance/cluster/README.md. KUBECONFIG=
+# runs the suite against any other.
+CLUSTER := $(BIN)/sluice-cluster
+NODES   ?= 2
+CNI     ?= bridge
+PROXY   ?= nftables
+IP      ?= ipv4
+PROCS   ?= 4
+FOCUS   ?= Netpol
+
+.PHONY: cluster-up
+cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp PROXY=nftables|iptables IP=ipv4|ipv6|dual
+	@$(CLUSTER) up -nodes '$(NODES)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+
+.PHONY: cluster-status
+cluster-status: $(CLUSTER) ## what of the local cluster is up
+	@$(CLUSTER) status
+
+.PHONY: cluster-sluice
+cluster-sluice: image $(CLUSTER) ## put Sluice on the local cluster, as it is in this tree
+	@$(CLUSTER) load $(BIN)/sluice-image.tar
+	@$(CLUSTER) kubectl apply -f deploy/sluice.yaml
+	@$(CLUSTER) kubectl rollout status daemonset/sluice -n sluice-system --timeout=2m
+
+.PHONY: cluster-down
+cluster-down: $(CLUSTER) ## remove the local cluster
+	@$(CLUSTER) down
+
+.PHONY: conformance
+conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBECONFIG=; PROCS=4 FOCUS=Netpol
+	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+
+.PHONY: need-cluster
+need-cluster:
+	@.tools/need --root nft=nftables ip=iproute2 iptables-restore=iptables runc=runc /usr/lib/cni/bridge=containernetworking-plugins
+
+$(CLUSTER): $(wildcard conformance/cluster/*.go conformance/cluster/go.mod)
+	@$(GO) build -C conformance/cluster -trimpath -buildvcs=false -o ../../$@ .
 
 .PHONY: clean
 clean: ## remove what was built
