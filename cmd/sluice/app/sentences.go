@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -49,15 +50,15 @@ func denial(name string, d policy.DirectionVerdict) string {
 		policies[i] = p.Policy
 		rules += len(p.Rules)
 	}
-	verb, whose := "isolate", "of theirs"
+	verb, whose := "isolate", "their"
 	if len(policies) == 1 {
-		verb, whose = "isolates", "of its"
+		verb, whose = "isolates", "its"
 	}
 	s := fmt.Sprintf("%s %s %s for %s", policyList(policies), verb, name, d.Direction)
 	if rules == 0 {
 		return s + " with no rule at all (implicit default deny)"
 	}
-	return s + " and no rule " + whose + " allows the flow (implicit default deny)"
+	return s + " and none of " + whose + " rules allows the flow (implicit default deny)"
 }
 
 // fullReason also names the rule that came nearest, for where the rules are not
@@ -122,4 +123,12 @@ func partsMiss(parts []policy.PartTrace, noun string) string {
 		return parts[0].Why
 	}
 	return fmt.Sprintf("none of its %d %ss matches", len(parts), noun)
+}
+
+// count is a number with its noun.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }

@@ -348,7 +348,7 @@ func (v *verification) summary() {
 	if v.options.output == "json" && len(v.mismatches) == 0 && v.unusable == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%d flows: %d with an expectation, %d mismatches, %d unusable", v.flows, v.expected, len(v.mismatches), v.unusable)
+	fmt.Fprintf(w, "\n%d flows: %d with an expectation, %s, %d unusable", v.flows, v.expected, count(len(v.mismatches), "mismatch", "mismatches"), v.unusable)
 	if v.options.inKernel {
 		fmt.Fprintf(w, ", %d sent as packets", v.flows-v.unusable-v.unsent)
 	}
