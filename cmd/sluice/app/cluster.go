@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,8 +13,8 @@ import (
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
-// clusterReader yields the objects that questions are asked about. Manifests
-// are one source of them, a live cluster's API server is to be another.
+// clusterReader yields the objects that questions are asked about: from
+// manifests, or from a live cluster's API server.
 type clusterReader interface {
 	read(ctx context.Context) (*cluster, error)
 }
@@ -24,6 +25,13 @@ type cluster struct {
 	set   manifest.Set
 	// pods are those of the set, for what the index does not keep.
 	pods map[types.NamespacedName]*corev1.Pod
+	// finder has what stands for Pods; where says where all of this was read.
+	finder finder
+	where  string
+	// nodes, serviceAddrs and addrNotice are filled when first needed.
+	nodes        *nodeTable
+	serviceAddrs map[netip.Addr]addressed
+	addrNotice   string
 	// problems are what is wrong with the objects, in the order found.
 	problems []manifest.Problem
 }
@@ -34,7 +42,9 @@ func newCluster(set manifest.Set, problems []manifest.Problem) *cluster {
 		set:      set,
 		pods:     make(map[types.NamespacedName]*corev1.Pod, len(set.Pods)),
 		problems: problems,
+		where:    "the manifests",
 	}
+	c.finder = setFinder{&c.set}
 	for _, ns := range set.Namespaces {
 		c.index.SetNamespace(ns.Name, ns.Labels)
 	}

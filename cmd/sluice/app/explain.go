@@ -68,6 +68,7 @@ func (o *ExplainOptions) Complete(_ *cobra.Command, args []string) error {
 	if o.flow.dst, o.flow.port, o.flow.proto, err = parseTarget(args[1], o.namespace); err != nil {
 		return fmt.Errorf("DST: %w", err)
 	}
+	o.flow.anyProto = !statesProtocol(args[1])
 	return nil
 }
 
@@ -83,10 +84,12 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 		return err
 	}
 	bad := c.report(o.ErrOut)
-	e, err := c.explain(o.flow)
+	o.flow.guess = true
+	r, err := c.routes(ctx, o.flow)
 	if err != nil {
 		return unusable(err)
 	}
+	e := c.survey(&r)
 	var out bytes.Buffer
 	if o.output == "json" {
 		encoder := json.NewEncoder(&out)
@@ -114,23 +117,16 @@ type explanation struct {
 	notices []string
 }
 
-// explain answers a flow; without a port, the first that the destination
-// declares.
+// explain answers a flow between two Pods or addresses.
 func (c *cluster) explain(f flowRef) (explanation, error) {
-	var guessed string
-	if f.proto.HasPorts() && f.port == "" {
-		var ok bool
-		if f.port, f.proto, ok = c.firstPort(f.dst); !ok {
-			return explanation{}, fmt.Errorf("the port is missing: DST declares none, so write DST:PORT, or DST:/ICMP")
-		}
-		guessed = fmt.Sprintf("no port was given: this is for %s/%s, the first that the Pod declares", f.port, f.proto)
-	}
 	flow, notices, err := c.resolve(f)
 	if err != nil {
 		return explanation{}, err
 	}
-	if guessed != "" {
-		notices = append([]string{guessed}, notices...)
-	}
-	return explanation{flow: flow, verdict: c.index.Explain(flow), notices: notices}, nil
+	return c.explainPath(&path{egress: flow, ingress: flow}, notices), nil
+}
+
+func (c *cluster) explainPath(p *path, notices []string) explanation {
+	all := append(notices[:len(notices):len(notices)], p.notices...)
+	return explanation{flow: p.shown(), verdict: c.judge(p, c.index.Explain), notices: all}
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,48 +8,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
 )
-
-// endRef is an end of a flow as a user names it: an address or a Pod.
-type endRef struct {
-	addr netip.Addr
-	pod  types.NamespacedName
-}
-
-func (e endRef) isPod() bool { return e.pod.Name != "" }
-
-// parseEnd reads "ns/pod", "pod" or an address.
-func parseEnd(s, defaultNamespace string) (endRef, error) {
-	if s == "" {
-		return endRef{}, errors.New(`empty: want "namespace/pod" or an address`)
-	}
-	if addr, err := netip.ParseAddr(s); err == nil {
-		if addr.Zone() != "" {
-			return endRef{}, fmt.Errorf("%s: an address with a zone means something on one link only", s)
-		}
-		return endRef{addr: addr.Unmap()}, nil
-	}
-	if looksLikeAddress(s) {
-		return endRef{}, fmt.Errorf("%q is neither an address nor namespace/pod", s)
-	}
-	namespace, name, ok := strings.Cut(s, "/")
-	if !ok {
-		namespace, name = defaultNamespace, s
-	}
-	if namespace == "" || name == "" || strings.Contains(name, "/") {
-		return endRef{}, fmt.Errorf("%q is neither an address nor namespace/pod", s)
-	}
-	return endRef{pod: types.NamespacedName{Namespace: namespace, Name: name}}, nil
-}
-
-// looksLikeAddress tells a mistyped address from a Pod's name: no Pod is named
-// with a colon, and none that is worth a thought with digits and dots alone.
-func looksLikeAddress(s string) bool {
-	return strings.Contains(s, ":") || strings.Trim(s, "0123456789.") == "" || strings.Trim(s, "0123456789./") == ""
-}
 
 // parseProtocol reads a protocol's name or number; the empty name is TCP.
 func parseProtocol(s string) (policy.Protocol, error) {
@@ -77,8 +37,12 @@ func parseProtocol(s string) (policy.Protocol, error) {
 type flowRef struct {
 	src, dst endRef
 	proto    policy.Protocol
+	// anyProto: the protocol was not stated, so a Service may know better.
+	anyProto bool
 	// port is a number or a name, empty if there is none.
 	port string
+	// guess takes the first port that dst declares if there is none.
+	guess bool
 }
 
 // resolve finds the addresses and the port number that a flow means. The
@@ -110,12 +74,15 @@ func (c *cluster) resolve(f flowRef) (flow policy.Flow, notices []string, err er
 
 // addrs lists the addresses that an end may stand for.
 func (c *cluster) addrs(e endRef) (addrs []netip.Addr, notice string, err error) {
+	if e.kind == nodeKind {
+		return c.nodeAddrs(e.object.Name)
+	}
 	if !e.isPod() {
 		return []netip.Addr{e.addr}, "", nil
 	}
 	pod, ok := c.index.Pod(e.pod)
 	if !ok {
-		return nil, "", fmt.Errorf("no Pod %s in the manifests", e.pod)
+		return nil, "", fmt.Errorf("no Pod %s in %s", e.pod, c.where)
 	}
 	addrs = pod.Addrs
 	if len(addrs) == 0 && pod.HostNetwork {

@@ -117,12 +117,12 @@ func TestParseFlowLine(t *testing.T) {
 		expected *bool
 		wantErr  string
 	}{
-		"whole":            {in: `{"src":"shop/a","dst":"b","proto":"UDP","port":53,"expected":true}`, want: flowRef{podEnd("shop", "a"), podEnd("ns", "b"), policy.UDP, "53"}, expected: &yes},
-		"defaults":         {in: `{"src":"10.0.0.1","dst":"b","port":"http","expected":false}`, want: flowRef{addrEnd("10.0.0.1"), podEnd("ns", "b"), policy.TCP, "http"}, expected: &no},
-		"nulls are absent": {in: `{"src":"a","dst":"b","proto":null,"port":80,"expected":null}`, want: flowRef{podEnd("ns", "a"), podEnd("ns", "b"), policy.TCP, "80"}},
-		"number protocol":  {in: `{"src":"a","dst":"b","proto":132,"port":80}`, want: flowRef{podEnd("ns", "a"), podEnd("ns", "b"), policy.SCTP, "80"}},
-		"extra fields":     {in: `{"name":"case 1","src":"a","dst":"b","port":80,"tags":["x"]}`, want: flowRef{podEnd("ns", "a"), podEnd("ns", "b"), policy.TCP, "80"}},
-		"earlier answer":   {in: `{"src":"a","dst":"b","port":80,"allowed":true,"error":"x"}`, want: flowRef{podEnd("ns", "a"), podEnd("ns", "b"), policy.TCP, "80"}},
+		"whole":            {in: `{"src":"shop/a","dst":"b","proto":"UDP","port":53,"expected":true}`, want: flowRef{src: podEnd("shop", "a"), dst: podEnd("ns", "b"), proto: policy.UDP, port: "53"}, expected: &yes},
+		"defaults":         {in: `{"src":"10.0.0.1","dst":"b","port":"http","expected":false}`, want: flowRef{src: addrEnd("10.0.0.1"), dst: podEnd("ns", "b"), proto: policy.TCP, port: "http", anyProto: true}, expected: &no},
+		"nulls are absent": {in: `{"src":"a","dst":"b","proto":null,"port":80,"expected":null}`, want: flowRef{src: podEnd("ns", "a"), dst: podEnd("ns", "b"), proto: policy.TCP, port: "80", anyProto: true}},
+		"number protocol":  {in: `{"src":"a","dst":"b","proto":132,"port":80}`, want: flowRef{src: podEnd("ns", "a"), dst: podEnd("ns", "b"), proto: policy.SCTP, port: "80"}},
+		"extra fields":     {in: `{"name":"case 1","src":"a","dst":"b","port":80,"tags":["x"]}`, want: flowRef{src: podEnd("ns", "a"), dst: podEnd("ns", "b"), proto: policy.TCP, port: "80", anyProto: true}},
+		"earlier answer":   {in: `{"src":"a","dst":"b","port":80,"allowed":true,"error":"x"}`, want: flowRef{src: podEnd("ns", "a"), dst: podEnd("ns", "b"), proto: policy.TCP, port: "80", anyProto: true}},
 
 		"no JSON":           {in: `src=a dst=b`, wantErr: "JSON"},
 		"not an object":     {in: `["a","b"]`, wantErr: "not a JSON object"},

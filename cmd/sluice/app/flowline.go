@@ -31,7 +31,7 @@ type flowLine struct {
 // answerKeys are what verify adds; a line that has them is the output of an
 // earlier run, and they are replaced.
 var answerKeys = map[string]bool{
-	"allowed": true, "egress": true, "ingress": true, "kernel": true, "error": true, "notice": true,
+	"allowed": true, "egress": true, "ingress": true, "kernel": true, "error": true, "notice": true, "paths": true,
 }
 
 // misnomers are fields that would be taken for comments, and so turn a flow
@@ -77,6 +77,7 @@ func flowOfFields(values map[string]json.RawMessage, defaultNamespace string) (f
 	if f.dst, err = endField(values["dst"], defaultNamespace); err != nil {
 		return f, fmt.Errorf("dst: %w", err)
 	}
+	f.anyProto = isNull(values["proto"])
 	proto, err := stringOrInteger(values["proto"])
 	if err == nil {
 		f.proto, err = parseProtocol(proto)
@@ -157,11 +158,11 @@ func isNull(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" 
 
 func endField(v json.RawMessage, defaultNamespace string) (endRef, error) {
 	if isNull(v) {
-		return endRef{}, errors.New(`missing: want "namespace/pod" or an address`)
+		return endRef{}, errors.New("missing: " + wantEnd)
 	}
 	var s string
 	if json.Unmarshal(v, &s) != nil {
-		return endRef{}, fmt.Errorf(`%s is not a string: want "namespace/pod" or an address`, v)
+		return endRef{}, fmt.Errorf("%s is not a string: %s", v, wantEnd)
 	}
 	return parseEnd(s, defaultNamespace)
 }
@@ -194,11 +195,16 @@ func stringOrInteger(v json.RawMessage) (string, error) {
 
 // answer is what verify found out about a line.
 type answer struct {
-	line    flowLine
-	input   []byte
+	line  flowLine
+	input []byte
+	// flow and verdict are those of the path that decides, of all in tally.
 	flow    policy.Flow
 	verdict policy.Verdict
-	notices []string
+	path    path
+	tally   tally
+	// question is the flow as it was asked for, where it is plural.
+	question string
+	notices  []string
 	// err: the line is unusable.
 	err error
 	// kernel is what packets did; nil where none could be sent, and kernelWhy
@@ -219,7 +225,11 @@ func (a *answer) mismatch() string {
 		return "denied"
 	}
 	var what []string
-	if e := a.line.expected; e != nil && *e != a.verdict.Allowed {
+	switch e := a.line.expected; {
+	case e == nil:
+	case a.tally.mixed():
+		what = append(what, "expected "+word(*e)+", is allowed for "+a.tally.String())
+	case *e != a.verdict.Allowed:
 		what = append(what, "expected "+word(*e)+", is "+word(a.verdict.Allowed))
 	}
 	if a.kernel != nil && *a.kernel != a.verdict.Allowed {
@@ -262,6 +272,9 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 		write("allowed", boolean(a.verdict.Allowed))
 		write("egress", boolean(a.verdict.Egress.Allowed))
 		write("ingress", boolean(a.verdict.Ingress.Allowed))
+		if a.tally.plural {
+			write("paths", fmt.Appendf(nil, `{"allowed":%d,"total":%d}`, a.tally.allowed, a.tally.total))
+		}
 		if inKernel {
 			if a.kernel == nil {
 				write("kernel", []byte("null"))

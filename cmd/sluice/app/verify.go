@@ -202,7 +202,7 @@ func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 			data = bytes.TrimPrefix(data, []byte("\ufeff"))
 		}
 		if data = bytes.TrimSpace(data); len(data) > 0 {
-			answers = append(answers, v.answer(number, data))
+			answers = append(answers, v.answer(ctx, number, data))
 		}
 		done := errors.Is(err, io.EOF)
 		if err != nil && !done {
@@ -221,14 +221,11 @@ func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 	}
 }
 
-func (v *verification) answer(number int, data []byte) answer {
+func (v *verification) answer(ctx context.Context, number int, data []byte) answer {
 	a := answer{input: data}
 	a.line, a.err = parseFlowLine(number, data, v.options.namespace)
 	if a.err == nil {
-		a.flow, a.notices, a.err = v.cluster.resolve(a.line.flow)
-	}
-	if a.err == nil {
-		a.verdict = v.cluster.index.Evaluate(a.flow)
+		a.err = v.cluster.answer(ctx, &a)
 	}
 	return a
 }
@@ -266,7 +263,7 @@ func (v *verification) finish(ctx context.Context, answers []answer) error {
 }
 
 func (v *verification) explainMismatch(a *answer, what string) string {
-	verdict := v.cluster.index.Explain(a.flow)
+	verdict := v.cluster.judge(&a.path, v.cluster.index.Explain)
 	why := ""
 	for _, d := range []policy.DirectionVerdict{verdict.Egress, verdict.Ingress} {
 		// An allowed flow needs both its reasons, a denied one those against.
@@ -274,7 +271,7 @@ func (v *verification) explainMismatch(a *answer, what string) string {
 			why += fmt.Sprintf("\n    %s: %s", d.Direction, fullReason(a.flow, d))
 		}
 	}
-	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, flowName(a.flow), what, why)
+	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, a.name(), what, why)
 }
 
 func (v *verification) json(answers []answer) {
@@ -312,7 +309,10 @@ func (a *answer) row(inKernel bool) []string {
 			detail = "by ingress"
 		}
 	}
-	row := []string{verdict, flowName(a.flow), detail}
+	if a.tally.mixed() {
+		verdict, detail = "partly", "allowed for "+a.tally.String()
+	}
+	row := []string{verdict, a.name(), detail}
 	if inKernel {
 		switch {
 		case a.kernel == nil:

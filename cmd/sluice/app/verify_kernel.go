@@ -175,7 +175,10 @@ func (v *verification) sendable(answers []answer, broken map[types.NamespacedNam
 		if a.err != nil {
 			continue
 		}
-		if a.kernelWhy = unsendable(a.flow, broken); a.kernelWhy != "" {
+		if a.kernelWhy = unsendable(a.flow, broken); a.kernelWhy == "" && !a.single() {
+			a.kernelWhy = "it stands for several packets, or one that a Service translates on its way"
+		}
+		if a.kernelWhy != "" {
 			continue
 		}
 		for _, end := range []policy.End{a.flow.Src, a.flow.Dst} {

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/sluice-net/sluice/policy/service"
+)
+
+// nodeTable knows the nodes by name and by address.
+type nodeTable struct {
+	addrs  map[string][]netip.Addr
+	byAddr map[netip.Addr]string
+	notice string
+}
+
+func (t *nodeTable) add(name, address string) {
+	a, err := netip.ParseAddr(address)
+	if err != nil || name == "" {
+		return
+	}
+	a = a.Unmap()
+	if _, known := t.byAddr[a]; known {
+		return
+	}
+	t.byAddr[a] = name
+	t.addrs[name] = append(t.addrs[name], a)
+}
+
+// family lists the nodes that have an address of the family of a, sorted, each
+// with its first.
+func (t *nodeTable) family(a netip.Addr) []service.Node {
+	var list []service.Node
+	for _, name := range slices.Sorted(maps.Keys(t.addrs)) {
+		at := slices.IndexFunc(t.addrs[name], func(b netip.Addr) bool { return a.Is4() == b.Is4() })
+		if at >= 0 {
+			list = append(list, service.Node{Name: name, Addr: t.addrs[name][at]})
+		}
+	}
+	return list
+}
+
+// nodeTable gathers the nodes from Node objects and from what Pods know of
+// theirs. Whoever may not list Nodes sees those that run Pods.
+func (c *cluster) nodeTable(ctx context.Context) (*nodeTable, []string, error) {
+	if c.nodes == nil {
+		t := &nodeTable{addrs: map[string][]netip.Addr{}, byAddr: map[netip.Addr]string{}}
+		nodes, err := c.finder.nodes(ctx)
+		switch {
+		case errors.IsForbidden(err):
+			t.notice = fmt.Sprintf("only nodes that run Pods are known: %v", err)
+		case err != nil:
+			return nil, nil, err
+		}
+		for _, n := range nodes {
+			t.addNode(n)
+		}
+		for _, p := range c.set.Pods {
+			for _, ip := range p.Status.HostIPs {
+				t.add(p.Spec.NodeName, ip.IP)
+			}
+			t.add(p.Spec.NodeName, p.Status.HostIP)
+		}
+		c.nodes = t
+	}
+	if c.nodes.notice != "" {
+		return c.nodes, []string{c.nodes.notice}, nil
+	}
+	return c.nodes, nil, nil
+}
+
+// addNode takes the address first by which the others of the cluster know it.
+func (t *nodeTable) addNode(n *corev1.Node) {
+	for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
+		for _, a := range n.Status.Addresses {
+			if a.Type == kind {
+				t.add(n.Name, a.Address)
+			}
+		}
+	}
+}
+
+// nodeAddrs are those of a node that expand has found.
+func (c *cluster) nodeAddrs(name string) ([]netip.Addr, string, error) {
+	if c.nodes == nil || len(c.nodes.addrs[name]) == 0 {
+		return nil, "", fmt.Errorf("the Node %s has no address", name)
+	}
+	return c.nodes.addrs[name], "", nil
+}
