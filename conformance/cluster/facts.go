@@ -3,29 +3,52 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 )
 
-// facts are what a table of results has to say about where it comes from.
-type facts struct {
-	about                               Options
-	local                               bool
-	kubernetes, runtime, kernel, system string
-	nftables                            string // local only
-	daemonSets                          []string
-	nodes                               int
-	processes                           int
-	took                                time.Duration
+// Facts are what a table of results has to say about where it comes from.
+type Facts struct {
+	About      Options  `json:"about"`
+	Local      bool     `json:"local"`
+	Kubernetes string   `json:"kubernetes"`
+	Runtime    string   `json:"runtime"`
+	Kernel     string   `json:"kernel"`
+	System     string   `json:"system"`
+	NFTables   string   `json:"nftables,omitempty"` // on this computer
+	DaemonSets []string `json:"daemonSets"`
+	Nodes      int      `json:"nodes"`
+	Processes  int      `json:"processes"`
+	Seconds    float64  `json:"seconds"`
+}
+
+func (f *Facts) lines() []string {
+	lines := []string{
+		fmt.Sprintf("Kubernetes %s, %d nodes, %s", f.Kubernetes, f.Nodes, f.Runtime),
+		fmt.Sprintf("Linux %s, %s", f.Kernel, f.System),
+	}
+	if f.NFTables != "" {
+		lines = append(lines, f.NFTables)
+	}
+	if len(f.DaemonSets) == 0 {
+		lines = append(lines, "no DaemonSet, so no policy engine from one")
+	}
+	for _, set := range f.DaemonSets {
+		lines = append(lines, "DaemonSet "+set)
+	}
+	if !f.Local {
+		lines = append(lines, "CNI, kube-proxy's mode and addresses are as whoever ran the tests stated them")
+	}
+	return lines
 }
 
 // askCluster asks a cluster what it is. Of one that is not ours, the CNI plugin
 // and kube-proxy's mode are what the user said.
-func askCluster(ctx context.Context, program string, t target) (facts, error) {
-	f := facts{about: t.about, local: t.local}
+func askCluster(ctx context.Context, program string, t target) (Facts, error) {
+	f := Facts{About: t.about, Local: t.local}
 	var nodes struct {
 		Items []struct {
 			Status struct {
@@ -37,11 +60,11 @@ func askCluster(ctx context.Context, program string, t target) (facts, error) {
 		return f, err
 	}
 	if len(nodes.Items) == 0 {
-		return f, fmt.Errorf("the cluster has no nodes")
+		return f, errors.New("the cluster has no nodes")
 	}
 	info := nodes.Items[0].Status.NodeInfo
-	f.nodes, f.kubernetes, f.runtime = len(nodes.Items), info.KubeletVersion, info.ContainerRuntimeVersion
-	f.kernel, f.system = info.KernelVersion, info.OSImage
+	f.Nodes, f.Kubernetes, f.Runtime = len(nodes.Items), info.KubeletVersion, info.ContainerRuntimeVersion
+	f.Kernel, f.System = info.KernelVersion, info.OSImage
 
 	var sets struct {
 		Items []struct {
@@ -58,16 +81,16 @@ func askCluster(ctx context.Context, program string, t target) (facts, error) {
 	}
 	for _, set := range sets.Items {
 		for _, c := range set.Spec.Template.Spec.Containers {
-			f.daemonSets = append(f.daemonSets, fmt.Sprintf("%s/%s (%s)", set.Metadata.Namespace, set.Metadata.Name, c.Image))
+			f.DaemonSets = append(f.DaemonSets, fmt.Sprintf("%s/%s (%s)", set.Metadata.Namespace, set.Metadata.Name, c.Image))
 		}
 	}
-	slices.Sort(f.daemonSets)
+	slices.Sort(f.DaemonSets)
 	if t.local {
 		out, err := exec.CommandContext(ctx, "nft", "--version").Output()
 		if err != nil {
 			return f, fmt.Errorf("nft --version: %w", err)
 		}
-		f.nftables = strings.TrimSpace(string(out))
+		f.NFTables = strings.TrimSpace(string(out))
 	}
 	return f, nil
 }

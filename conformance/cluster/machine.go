@@ -128,6 +128,11 @@ func (m *Machine) kill() error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	// By now everything inside is dead. The last trace goes when the computer's
+	// process 1 looks after its children, which some take their time for.
+	for deadline := time.Now().Add(5 * time.Second); exists(fmt.Sprintf("/proc/%d", m.PID)) && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
 	return nil
 }
 

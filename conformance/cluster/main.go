@@ -24,6 +24,7 @@ const usage = `usage: sluice-cluster COMMAND
   kubectl ARGUMENT…         as the cluster's administrator
   exec MACHINE COMMAND…     on node1, node2, … or control-plane
   conformance               run the upstream Netpol suite; see -help
+  table DIRECTORY           results of several runs side by side, in Markdown
 `
 
 func main() {
@@ -83,6 +84,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		return s.run(ctx, b, out)
+	case "table":
+		if len(args) != 1 {
+			return errors.New("table wants the directory that holds the results")
+		}
+		return tableOf(args[0], out)
 	case "machine":
 		return runMachine(os.Stdin, os.Stdout)
 	}

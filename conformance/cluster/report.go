@@ -10,19 +10,28 @@ import (
 	"time"
 )
 
-// report is what ginkgo's JSON report says of the tests themselves.
-type report struct {
-	tests []test
+// Report is what one run of the suite showed: of which cluster, and what of
+// each test that was meant to run.
+type Report struct {
+	Facts Facts  `json:"facts"`
+	Tests []Test `json:"tests"`
+
+	// all are the names of all tests that there are.
+	all []string
 }
 
-type test struct {
-	name    string
-	state   string // passed, failed, skipped, timedout, …
-	seconds float64
-	problem string
+// Test is one upstream test, with its verdict.
+type Test struct {
+	Name    string  `json:"name"`
+	State   string  `json:"state"` // ginkgo's: passed, failed, timedout, …
+	Seconds float64 `json:"seconds,omitempty"`
+	Problem string  `json:"problem,omitempty"`
+	Skip    string  `json:"skip,omitempty"` // the reason, from the file of skips
 }
 
-func readReport(path string) (*report, error) {
+// readReport reads ginkgo's JSON report. Tests that are left out because of the
+// focus alone are left out of ours.
+func readReport(path string, skips []skip) (*Report, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -40,41 +49,58 @@ func readReport(path string) (*report, error) {
 	if err := json.Unmarshal(data, &suites); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	r := &report{}
+	r := &Report{}
 	for _, s := range suites {
 		for _, spec := range s.SpecReports {
 			if spec.LeafNodeType != "It" {
 				continue
 			}
 			message, _, _ := strings.Cut(strings.TrimSpace(spec.Failure.Message), "\n")
-			r.tests = append(r.tests, test{
-				name:    strings.Join(append(spec.ContainerHierarchyTexts, spec.LeafNodeText), " "),
-				state:   spec.State,
-				seconds: spec.RunTime.Seconds(),
-				problem: message,
-			})
+			t := Test{
+				Name:    strings.Join(append(spec.ContainerHierarchyTexts, spec.LeafNodeText), " "),
+				State:   spec.State,
+				Seconds: spec.RunTime.Seconds(),
+				Problem: message,
+			}
+			r.all = append(r.all, t.Name)
+			if t.State == "skipped" && message == "" {
+				line, ok := skipOf(skips, t.Name)
+				if !ok {
+					continue
+				}
+				t.Skip = line.reason
+			}
+			r.Tests = append(r.Tests, t)
 		}
 	}
-	slices.SortFunc(r.tests, func(a, b test) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(r.Tests, func(a, b Test) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
 }
 
-func (t *test) ran() bool { return t.state != "skipped" && t.state != "pending" }
-
-func (r *report) ran() int {
-	n := 0
-	for i := range r.tests {
-		if r.tests[i].ran() {
-			n++
+// failed are tests that neither passed nor have a reason not to run. A test
+// that skips itself is one of them: it too needs a line in the file of skips.
+func (r *Report) failed() []Test {
+	var failed []Test
+	for _, t := range r.Tests {
+		if t.State != "passed" && t.Skip == "" {
+			failed = append(failed, t)
 		}
 	}
-	return n
+	return failed
 }
 
-func (r *report) passed() int {
+func (r *Report) passed() int {
+	return r.count(func(t Test) bool { return t.State == "passed" })
+}
+
+func (r *Report) skipped() int {
+	return r.count(func(t Test) bool { return t.Skip != "" })
+}
+
+func (r *Report) count(is func(Test) bool) int {
 	n := 0
-	for _, t := range r.tests {
-		if t.state == "passed" {
+	for _, t := range r.Tests {
+		if is(t) {
 			n++
 		}
 	}
@@ -83,10 +109,10 @@ func (r *report) passed() int {
 
 // unused are the skips that no test's name contains: the test was renamed or
 // removed, and the line hides nothing any more.
-func (r *report) unused(skips []skip) []string {
+func (r *Report) unused(skips []skip) []string {
 	var names []string
 	for _, s := range skips {
-		if !slices.ContainsFunc(r.tests, func(t test) bool { return strings.Contains(t.name, s.name) }) {
+		if !slices.ContainsFunc(r.all, func(name string) bool { return strings.Contains(name, s.name) }) {
 			names = append(names, s.name)
 		}
 	}
@@ -94,49 +120,14 @@ func (r *report) unused(skips []skip) []string {
 }
 
 // print is the short form for a terminal: failures, and how many passed.
-func (r *report) print(out io.Writer, took time.Duration) {
-	for i := range r.tests {
-		if t := &r.tests[i]; t.ran() && t.state != "passed" {
-			fmt.Fprintf(out, "%s (%.0f s) %s\n    %s\n", t.state, t.seconds, t.name, t.problem)
-		}
+func (r *Report) print(out io.Writer) {
+	for _, t := range r.failed() {
+		fmt.Fprintf(out, "%s (%.0f s) %s\n    %s\n", t.State, t.Seconds, t.Name, t.Problem)
 	}
-	fmt.Fprintf(out, "%d of %d tests passed in %.0f s; %d skipped\n", r.passed(), r.ran(), took.Seconds(), len(r.tests)-r.ran())
+	fmt.Fprintln(out, r.sum())
 }
 
-// table is the whole result, in Markdown.
-func (r *report) table(f facts, skips []skip) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Upstream Netpol: CNI %s, kube-proxy %s, %s\n\n", f.about.CNI, f.about.Proxy, f.about.IP)
-	fmt.Fprintf(&b, "%d of %d tests passed, %d skipped; %.0f s with %d at a time, %d nodes.\n\n",
-		r.passed(), r.ran(), len(r.tests)-r.ran(), f.took.Seconds(), f.processes, f.nodes)
-	fmt.Fprintf(&b, "Kubernetes %s, %s, Linux %s (%s)", f.kubernetes, f.runtime, f.kernel, f.system)
-	if f.nftables != "" {
-		fmt.Fprintf(&b, ", %s", f.nftables)
-	}
-	fmt.Fprintln(&b, ".")
-	if len(f.daemonSets) > 0 {
-		fmt.Fprintf(&b, "DaemonSets: %s.\n", strings.Join(f.daemonSets, ", "))
-	} else {
-		fmt.Fprintln(&b, "DaemonSets: none, so no policy engine from one.")
-	}
-	if !f.local {
-		fmt.Fprintln(&b, "The CNI plugin, kube-proxy's mode and the family are what the user stated of this cluster.")
-	}
-	fmt.Fprint(&b, "\n| test | verdict | seconds |\n| --- | --- | ---: |\n")
-	for i := range r.tests {
-		t := &r.tests[i]
-		verdict, seconds := t.state, fmt.Sprintf("%.1f", t.seconds)
-		if !t.ran() {
-			seconds = ""
-			if s, ok := skipOf(skips, t.name); ok {
-				verdict = "skipped: " + s.reason
-			} else {
-				verdict = "skipped: not asked for"
-			}
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(t.name), cell(verdict), seconds)
-	}
-	return b.String()
+func (r *Report) sum() string {
+	return fmt.Sprintf("%d of %d tests passed, %d skipped; %.0f s with %d at a time",
+		r.passed(), len(r.Tests)-r.skipped(), r.skipped(), r.Facts.Seconds, r.Facts.Processes)
 }
-
-func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -80,24 +80,33 @@ func (s *suite) run(ctx context.Context, b *builder, out io.Writer) error {
 
 	began := time.Now()
 	failed := s.ginkgo(ctx, programs, target.kubeconfig, dir, skips)
-	report, err := readReport(filepath.Join(dir, "report.json"))
+	report, err := readReport(filepath.Join(dir, "report.json"), skips)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	facts.processes, facts.took = s.processes, time.Since(began)
-	table := report.table(facts, skips)
-	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(table), 0o644); err != nil {
+	report.Facts = facts
+	report.Facts.Processes, report.Facts.Seconds = s.processes, time.Since(began).Seconds()
+	if err := report.write(dir); err != nil {
 		return err
 	}
-	report.print(out, facts.took)
-	fmt.Fprintf(out, "table: %s, JUnit: %s\n", filepath.Join(dir, "results.md"), filepath.Join(dir, "junit.xml"))
-	if unused := report.unused(skips); len(unused) > 0 {
-		failed = errors.Join(failed, fmt.Errorf("%s: no test is called that:\n  %s", s.skips, strings.Join(unused, "\n  ")))
+	report.print(out)
+	fmt.Fprintf(out, "the table is %s, JUnit's form %s\n", filepath.Join(dir, "results.md"), filepath.Join(dir, "junit.xml"))
+	return errors.Join(failed, s.judge(report, skips))
+}
+
+// judge finds what ginkgo itself is content with.
+func (s *suite) judge(r *Report, skips []skip) error {
+	var problems []error
+	if unused := r.unused(skips); len(unused) > 0 {
+		problems = append(problems, fmt.Errorf("%s: no test is called that:\n  %s", s.skips, strings.Join(unused, "\n  ")))
 	}
-	if report.ran() == 0 {
-		failed = errors.Join(failed, errors.New("no test ran"))
+	if n := len(r.failed()); n > 0 {
+		problems = append(problems, fmt.Errorf("%d tests did not pass", n))
 	}
-	return failed
+	if r.passed() == 0 {
+		problems = append(problems, errors.New("no test passed"))
+	}
+	return errors.Join(problems...)
 }
 
 func (s *suite) ginkgo(ctx context.Context, programs, kubeconfig, dir string, skips []skip) error {
@@ -107,7 +116,7 @@ func (s *suite) ginkgo(ctx context.Context, programs, kubeconfig, dir string, sk
 	}
 	defer log.Close()
 	// What an earlier run left must not pass for this one's.
-	for _, name := range []string{"report.json", "junit.xml", "results.md"} {
+	for _, name := range []string{"report.json", "junit.xml", "run.json", "results.md"} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
