@@ -17,7 +17,7 @@ func TestDockerfileSaysWhatTheRestSays(t *testing.T) {
 		return string(data)
 	}
 	dockerfile := text("Dockerfile")
-	if v := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(text("../go.mod")); v == nil || !strings.Contains(dockerfile, "golang:"+v[1]+"-") {
+	if v := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(text("../go.mod")); len(v) == 0 || !strings.Contains(dockerfile, "golang:"+v[1]+"-") {
 		t.Errorf("it does not build with go.mod's Go %v", v)
 	}
 	for _, want := range []string{

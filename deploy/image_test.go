@@ -85,7 +85,7 @@ func reached(t *testing.T, root string) map[string]bool {
 	for len(next) > 0 {
 		name := next[0]
 		next = next[1:]
-		found, err := filepath.Glob(filepath.Join(root, "usr/sbin", name))
+		found, err := filepath.Glob(filepath.Join(root, "usr", "sbin", name))
 		for _, pattern := range []string{"lib*", "lib*/*"} {
 			more, _ := filepath.Glob(filepath.Join(root, pattern, name))
 			found = append(found, more...)

@@ -34,7 +34,7 @@ func TestRunNamesWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, o := range map[string]options{
-		"bad magic number":            {sluice: text, nft: "/usr/sbin/nft"},
+		"read binary":                 {sluice: text, nft: "/usr/sbin/nft"},
 		"no such file":                {sluice: text + "-none", nft: "/usr/sbin/nft"},
 		"build it with CGO_ENABLED=0": {sluice: "/usr/sbin/nft", nft: "/usr/sbin/nft"},
 	} {
