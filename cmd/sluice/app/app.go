@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -64,6 +65,7 @@ func unusablef(format string, args ...any) error {
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, streams IOStreams) int {
 	cmd := newRootCommand(streams)
+	asPlugin(cmd, os.Args[0])
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {

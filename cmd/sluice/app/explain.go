@@ -15,11 +15,9 @@ import (
 // ExplainOptions explains one flow.
 type ExplainOptions struct {
 	IOStreams
-	manifests manifestFlags
-	namespace string
-	output    string
+	sourceFlags
+	output string
 
-	args     []string
 	flow     flowRef
 	clusters clusterReader
 }
@@ -27,41 +25,49 @@ type ExplainOptions struct {
 func newExplainCommand(streams IOStreams) *cobra.Command {
 	o := &ExplainOptions{IOStreams: streams}
 	cmd := &cobra.Command{
-		Use:   "explain SRC DST[:PORT[/PROTO]] -f PATH…",
+		Use:   "explain SRC DST[:PORT[/PROTO]] [-f PATH…]",
 		Short: "Say whether a flow is allowed, and why, rule by rule",
 		Long: `Explain walks through every policy that has a say in a flow, in both directions,
 rule by rule: what matches, what does not and why, and which rule came nearest.
+It asks the cluster of the kubeconfig, or reads manifests with -f.
 
-SRC and DST are namespace/pod, or pod in the namespace of -n, or an address; an
-IPv6 address with a port stands in brackets. PORT is a number or the name of a
-container port of DST; without one it is the first container port that DST
-declares. PROTO is TCP when absent; protocols without ports are written
-DST:/ICMP.
+` + endsHelp + `
 
-Addresses are those of the Pods themselves: after Service translation, before
-masquerading.
+PORT is a number or a name; without one it is the first that DST declares. PROTO
+is TCP when absent; protocols without ports are written DST:/ICMP. An IPv6
+address with a port stands in brackets.
+
+A Service, also by its ClusterIP, leads to the Pods and ports behind it; so does
+node/NAME with a NodePort. Where an end stands for several Pods, those with the
+same outcome are counted, and one of each outcome is explained. Where a node puts
+its own address in place of the client's, that is said, and judged.
 
 Exit codes:
   0  the question is answered, whatever the verdict
   2  the question or a manifest is unusable`,
-		Example: `  sluice explain shop/frontend shop/db:5432 -f manifests/
+		Example: `  sluice explain shop/frontend shop/db:5432
+  sluice explain -n shop deploy/frontend svc/api:http --context staging
+  sluice explain 203.0.113.7 node/worker-1:30080
+
+  # without a cluster
+  sluice explain shop/frontend shop/db:5432 -f manifests/
   sluice explain -n shop frontend api:http -f manifests/
   sluice explain 10.9.8.7 '[2001:db8::5]:53/UDP' -f manifests/ -o json`,
 		Args: cobra.ExactArgs(2),
 		RunE: run(o),
 	}
 	flags := cmd.Flags()
-	o.manifests.add(flags)
-	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of ends that name a Pod alone")
+	o.sourceFlags.add(flags)
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	return cmd
 }
 
 // Complete reads the flow.
 func (o *ExplainOptions) Complete(_ *cobra.Command, args []string) error {
-	o.args = args
-	o.clusters = fileReader{manifestFlags: o.manifests, in: o.In}
-	var err error
+	err := o.completeNamespace()
+	if err != nil {
+		return err
+	}
 	if o.flow.src, err = parseEnd(args[0], o.namespace); err != nil {
 		return fmt.Errorf("SRC: %w", err)
 	}
@@ -69,12 +75,13 @@ func (o *ExplainOptions) Complete(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("DST: %w", err)
 	}
 	o.flow.anyProto = !statesProtocol(args[1])
-	return nil
+	o.clusters, err = o.reader(o.In, named(o.flow.src, o.flow.dst))
+	return err
 }
 
 // Validate refuses what cannot be read.
 func (o *ExplainOptions) Validate() error {
-	return errors.Join(o.manifests.validate(), oneOf("output", o.output, "text", "json"))
+	return errors.Join(o.sourceFlags.validate(), oneOf("output", o.output, "text", "json"))
 }
 
 // Run prints the explanation.

@@ -23,14 +23,11 @@ type manifestFlags struct {
 
 func (f *manifestFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.paths, "filename", "f", nil,
-		"manifests: files, directories, or - for stdin; Pods (with status.podIP), Namespaces and NetworkPolicies")
+		"manifests instead of a cluster: files, directories, or - for stdin; Pods (with status.podIP), Namespaces, NetworkPolicies, and Services, Nodes and workloads that flows name")
 	flags.BoolVarP(&f.recursive, "recursive", "R", false, "also read the directories below those given with -f")
 }
 
 func (f *manifestFlags) validate() error {
-	if len(f.paths) == 0 {
-		return errors.New("no manifests: give Pods, Namespaces and NetworkPolicies with -f FILE, -f DIRECTORY or -f - (for a cluster as it is: kubectl get pods,namespaces,networkpolicies -A -o yaml)")
-	}
 	stdin := 0
 	for _, p := range f.paths {
 		if p == "-" {

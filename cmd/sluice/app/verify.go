@@ -18,18 +18,18 @@ import (
 // VerifyOptions answers flows and compares with what is expected of them.
 type VerifyOptions struct {
 	IOStreams
-	manifests manifestFlags
-	namespace string
-	flows     string
-	output    string
-	inKernel  bool
-	topology  string
+	sourceFlags
+	flows    string
+	output   string
+	inKernel bool
+	topology string
 
 	clusters clusterReader
 }
 
 const verifyLong = `Verify answers for each flow whether NetworkPolicy allows it, and compares with
-what is expected: unit tests for policies.
+what is expected: unit tests for policies. It asks the cluster of the kubeconfig,
+or reads manifests with -f.
 
 Flows are JSON lines, read from --flows or else from stdin:
 
@@ -37,16 +37,24 @@ Flows are JSON lines, read from --flows or else from stdin:
   {"src":"10.9.8.7","dst":"shop/api","proto":"TCP","port":"http","expected":false}
   {"src":"shop/api","dst":"2001:db8::1","proto":"ICMPv6"}
 
-src, dst   namespace/pod, or pod in the namespace of -n, or an address
+src, dst   what explain takes, see below
 proto      TCP (when absent), UDP, SCTP, ICMP, ICMPv6 or a number
-port       a number, or the name of a container port of the destination Pod
+port       a number, or the name of a port of the destination: a container port of
+           a Pod, or a port of a Service
 expected   may be absent: then the flow is only answered
 Other fields are carried through to the output.
+
+` + endsHelp + `
+
+A Service leads to the Pods and ports behind it. Where an end stands for several
+Pods, a flow is allowed if all of its paths are, and as expected only if all are
+as expected.
 
 Addresses are those of the Pods themselves: after Service translation, before
 masquerading. With -o json each line is the input's fields and "allowed",
 "egress" and "ingress"; with --in-kernel "kernel" too, which is null where no
-packet can be sent; on a line that cannot be used there is "error" instead.
+packet can be sent; where an end may stand for several Pods "paths", with how many
+are allowed of the total; on a line that cannot be used "error" instead.
 
 --in-kernel also builds the Pods as network namespaces on this machine, lets the
 engine enforce the policies on them, and sends a packet for each flow. A
@@ -62,15 +70,18 @@ const flowsHint = `give JSON lines such as {"src":"shop/frontend","dst":"shop/ap
 func newVerifyCommand(streams IOStreams) *cobra.Command {
 	o := &VerifyOptions{IOStreams: streams}
 	cmd := &cobra.Command{
-		Use:   "verify -f PATH… [--flows FILE|-]",
+		Use:   "verify [-f PATH…] [--flows FILE|-]",
 		Short: "Answer flows, on paper or with real packets, and compare with what is expected",
 		Long:  verifyLong,
 		Example: `  # test the policies of a directory
   sluice verify -f manifests/ --flows flows.jsonl
 
   # a cluster as it is, one question
-  kubectl get pods,namespaces,networkpolicies -A -o yaml > cluster.yaml
-  echo '{"src":"shop/frontend","dst":"shop/db","port":5432}' | sluice verify -f cluster.yaml
+  echo '{"src":"deploy/shop/frontend","dst":"svc/shop/db","port":5432}' | sluice verify
+
+  # a cluster as it was
+  kubectl get pods,namespaces,networkpolicies,services,endpointslices,nodes -A -o yaml > cluster.yaml
+  sluice verify -f cluster.yaml --flows flows.jsonl
 
   # the same with real packets
   sudo sluice verify -f manifests/ --flows flows.jsonl --in-kernel`,
@@ -78,8 +89,7 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 		RunE: run(o),
 	}
 	flags := cmd.Flags()
-	o.manifests.add(flags)
-	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of ends that name a Pod alone")
+	o.sourceFlags.add(flags)
 	flags.StringVar(&o.flows, "flows", "-", "flows as JSON lines: a file, or - for stdin")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json (JSON lines)")
 	flags.BoolVar(&o.inKernel, "in-kernel", false, "also send real packets through network namespaces on this machine (root)")
@@ -89,13 +99,17 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 
 // Complete chooses the reader.
 func (o *VerifyOptions) Complete(*cobra.Command, []string) error {
-	o.clusters = fileReader{manifestFlags: o.manifests, in: o.In}
-	return nil
+	err := o.completeNamespace()
+	if err != nil {
+		return err
+	}
+	o.clusters, err = o.reader(o.In, []string{o.namespace})
+	return err
 }
 
 // Validate refuses options that contradict each other.
 func (o *VerifyOptions) Validate() error {
-	if err := o.manifests.validate(); err != nil {
+	if err := o.sourceFlags.validate(); err != nil {
 		return err
 	}
 	if o.flows == "-" {

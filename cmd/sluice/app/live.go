@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/manifest"
+)
+
+// liveReader reads a cluster from its API server, once: it lists, and watches
+// nothing.
+type liveReader struct {
+	client kubernetes.Interface
+	// server is for messages.
+	server string
+	// namespaces are those that a question names: enough for an answer where
+	// no more may be read.
+	namespaces []string
+}
+
+func (r liveReader) read(ctx context.Context) (*cluster, error) {
+	set, problems, err := r.objects(ctx)
+	if err != nil {
+		return nil, unusable(r.sayWhy(err))
+	}
+	c := newCluster(set, problems)
+	c.where = "the cluster"
+	c.finder = &liveFinder{client: r.client}
+	return c, nil
+}
+
+// objects reads what policies are about, of the whole cluster if allowed.
+func (r liveReader) objects(ctx context.Context) (set manifest.Set, problems []manifest.Problem, err error) {
+	err = r.addNamespace(ctx, &set, metav1.NamespaceAll)
+	if !apierrors.IsForbidden(err) || len(r.namespaces) == 0 {
+		if err == nil {
+			err = r.allNamespaces(ctx, &set)
+		}
+		return set, invalid(set), err
+	}
+	forbidden := err
+	set = manifest.Set{}
+	for _, name := range r.namespaces {
+		if err := r.addNamespace(ctx, &set, name); err != nil {
+			return set, nil, err
+		}
+		ns, err := r.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return set, nil, fmt.Errorf("get Namespace %s: %w", name, err)
+		}
+		set.Namespaces = append(set.Namespaces, ns)
+	}
+	problems = append(invalid(set), manifest.Problem{Notice: true, Message: fmt.Sprintf(
+		"only the namespaces %v are read, so an address of another's Pod is taken for one from outside: %v", r.namespaces, forbidden)})
+	return set, problems, nil
+}
+
+func (r liveReader) allNamespaces(ctx context.Context, set *manifest.Set) error {
+	return list(ctx, "list Namespaces", r.client.CoreV1().Namespaces().List, func(l *corev1.NamespaceList) {
+		for i := range l.Items {
+			set.Namespaces = append(set.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+				Name: l.Items[i].Name, Labels: l.Items[i].Labels,
+			}})
+		}
+	})
+}
+
+// addNamespace reads the policies and the Pods of a namespace, or of all.
+func (r liveReader) addNamespace(ctx context.Context, set *manifest.Set, namespace string) error {
+	err := list(ctx, "list NetworkPolicies", r.client.NetworkingV1().NetworkPolicies(namespace).List, func(l *networkingv1.NetworkPolicyList) {
+		for i := range l.Items {
+			set.Policies = append(set.Policies, &l.Items[i])
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return list(ctx, "list Pods", r.client.CoreV1().Pods(namespace).List, func(l *corev1.PodList) {
+		for i := range l.Items {
+			set.Pods = append(set.Pods, manifest.Essence(&l.Items[i]))
+		}
+	})
+}
+
+// invalid says what of a cluster's objects makes no sense to us. The API server
+// has accepted them, so these are notices.
+func invalid(set manifest.Set) []manifest.Problem {
+	var problems []manifest.Problem
+	for _, p := range set.Pods {
+		if _, err := policy.PodFromAPI(p); err != nil {
+			problems = append(problems, manifest.Problem{Notice: true, Message: err.Error()})
+		}
+	}
+	for _, np := range set.Policies {
+		for _, err := range policy.Validate(np) {
+			problems = append(problems, manifest.Problem{
+				Notice: true, Object: "NetworkPolicy " + np.Namespace + "/" + np.Name, Field: err.Field, Message: err.ErrorBody(),
+			})
+		}
+	}
+	return problems
+}
+
+// pageSize is how many objects are asked for at once, as kubectl does.
+const pageSize = 500
+
+// list reads a list page by page.
+func list[L runtime.Object](ctx context.Context, what string, get func(context.Context, metav1.ListOptions) (L, error), each func(L)) error {
+	options := metav1.ListOptions{Limit: pageSize}
+	for {
+		page, err := get(ctx, options)
+		if err != nil {
+			// A list that takes longer than the API server remembers its
+			// beginning is told how to go on with what there is by now.
+			var status apierrors.APIStatus
+			if options.Continue != "" && apierrors.IsResourceExpired(err) && errors.As(err, &status) && status.Status().Continue != "" {
+				options.Continue = status.Status().Continue
+				continue
+			}
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		each(page)
+		more, err := meta.ListAccessor(page)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if options.Continue = more.GetContinue(); options.Continue == "" {
+			return nil
+		}
+	}
+}
+
+// sayWhy says of an error of the API server what can be done about it.
+func (r liveReader) sayWhy(err error) error {
+	unreached := (*url.Error)(nil)
+	switch {
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("read the cluster: %w (a question needs the verb list for pods and networkpolicies, and list or get for namespaces; or give manifests with -f)", err)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("read the cluster: the API server %s does not accept the credentials: %w", r.server, err)
+	case errors.As(err, &unreached):
+		return fmt.Errorf("read the cluster: the API server %s cannot be reached: %w (is it the right --context?)", r.server, unreached.Err)
+	}
+	return fmt.Errorf("read the cluster: %w", err)
+}
+
+// named lists the namespaces of ends.
+func named(ends ...endRef) []string {
+	var list []string
+	for _, e := range ends {
+		for _, namespace := range []string{e.pod.Namespace, e.object.Namespace} {
+			if namespace != "" && !slices.Contains(list, namespace) {
+				list = append(list, namespace)
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,64 @@
+package app
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+)
+
+// sourceFlags say where the objects are that a question is about: in manifests,
+// or else in a cluster.
+type sourceFlags struct {
+	manifests manifestFlags
+	kube      kubeFlags
+	namespace string
+}
+
+// endsHelp is what explain and verify take for ends.
+const endsHelp = `Ends are written as
+
+  namespace/pod     or pod, in the namespace of -n
+  type/name         or type/namespace/name, with kubectl's types: svc, deploy, sts,
+                    ds, job, cronjob, rs, rc, pod, and node/name
+  10.9.8.7          an address of either family, as the Pods and clients have it`
+
+func (s *sourceFlags) add(flags *pflag.FlagSet) {
+	s.manifests.add(flags)
+	s.kube.add(flags)
+	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends that name none (default: the context's; with -f \"default\")")
+}
+
+// completeNamespace fills in the namespace that no flag gives.
+func (s *sourceFlags) completeNamespace() (err error) {
+	switch {
+	case s.namespace != "":
+	case s.fromFiles():
+		s.namespace = "default"
+	default:
+		s.namespace, err = s.kube.namespace()
+	}
+	return err
+}
+
+func (s *sourceFlags) fromFiles() bool { return len(s.manifests.paths) > 0 }
+
+func (s *sourceFlags) validate() error {
+	if flag := s.kube.changed(); flag != "" && s.fromFiles() {
+		return fmt.Errorf("-f is instead of a cluster: leave out --%s", flag)
+	}
+	return s.manifests.validate()
+}
+
+// reader chooses where to read. The namespaces are those that the question
+// names.
+func (s *sourceFlags) reader(in io.Reader, namespaces []string) (clusterReader, error) {
+	if s.fromFiles() {
+		return fileReader{manifestFlags: s.manifests, in: in}, nil
+	}
+	client, server, err := s.kube.client()
+	if err != nil {
+		return nil, err
+	}
+	return liveReader{client: client, server: server, namespaces: namespaces}, nil
+}
