@@ -117,7 +117,7 @@ func (s *Spec) setSysctls() error {
 		}
 	}
 	for name, value := range s.Pretended {
-		file := filepath.Join("/run/sysctl", name)
+		file := "/run/sysctl/" + name
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (s *Spec) setSysctls() error {
 }
 
 func sysctl(name string) string {
-	return filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
+	return "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
 }
 
 // proxy passes connections to a listener that was opened outside on to an

@@ -28,9 +28,7 @@ const usage = `usage: sluice-cluster COMMAND
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := interruptible(os.Args[1:], os.Stdout)
 	var other exitStatus
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
@@ -40,6 +38,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sluice-cluster:", err)
 		os.Exit(1)
 	}
+}
+
+func interruptible(args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, args, out)
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {

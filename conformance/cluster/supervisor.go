@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -50,7 +49,7 @@ func (s *supervisor) run(services []Service) error {
 
 // start runs a service's program, with its output in /var/log.
 func (s *supervisor) start(service Service) (ended chan struct{}, err error) {
-	log, err := os.OpenFile(filepath.Join("/var/log", service.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile("/var/log/"+service.Name+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestAddressesDoNotOverlap(t *testing.T) {
+	for _, n := range []network{ipv4, ipv6} {
+		seen := map[netip.Prefix]bool{}
+		addrs := map[netip.Addr]bool{n.controlPlane(): true}
+		for number := 1; number <= maxNodes; number++ {
+			pods, addr := n.podsOf(number), n.node(number)
+			if pods != pods.Masked() || !n.pods.Overlaps(pods) || seen[pods] {
+				t.Errorf("node %d: Pods %s", number, pods)
+			}
+			if !n.machines.Contains(addr) || addrs[addr] {
+				t.Errorf("node %d: address %s", number, addr)
+			}
+			seen[pods], addrs[addr] = true, true
+		}
+		if !n.services.Contains(n.apiService()) {
+			t.Errorf("%s is not in %s", n.apiService(), n.services)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	good := Options{Nodes: 2, CNI: "ptp", Proxy: "iptables", IP: "dual"}
+	if err := good.validate(); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*Options){
+		"no nodes":       func(o *Options) { o.Nodes = 0 },
+		"too many nodes": func(o *Options) { o.Nodes = maxNodes + 1 },
+		"cni":            func(o *Options) { o.CNI = "flannel" },
+		"proxy":          func(o *Options) { o.Proxy = "ipvs" },
+		"ip":             func(o *Options) { o.IP = "ipv5" },
+	} {
+		o := good
+		change(&o)
+		if o.validate() == nil {
+			t.Errorf("%s: %+v is taken", name, o)
+		}
+	}
+}
+
+func TestImagesAreReproducible(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("run me"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var images [2][]byte
+	for i := range images {
+		path := filepath.Join(dir, "image.tar")
+		err := writeImage(path, "localhost/x:y", "program", []string{"wait"}, map[string]string{"/program": program, "/b": program, "/a": program})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if images[i], err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(images[0], images[1]) {
+		t.Error("the same contents gave two images")
+	}
+}
+
+func TestAuthoritySignsUsersAndServers(t *testing.T) {
+	ca, err := newAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.certificate)
+	user, err := ca.user("system:node:node1", "system:nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := parse(t, user.certificate)
+	if _, err := certificate.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	if s := certificate.Subject; s.CommonName != "system:node:node1" || len(s.Organization) != 1 || s.Organization[0] != "system:nodes" {
+		t.Errorf("the user is %s", s)
+	}
+	server, err := ca.server("kube-apiserver", []string{"kubernetes"}, []netip.Addr{netip.MustParseAddr("fd00::1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kubernetes", "fd00::1"} {
+		if _, err := parse(t, server.certificate).Verify(x509.VerifyOptions{Roots: pool, DNSName: name}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func parse(t *testing.T, data []byte) *x509.Certificate {
+	t.Helper()
+	block, _ := pem.Decode(data)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
