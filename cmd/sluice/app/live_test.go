@@ -77,7 +77,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.Join(parts, "/")
 	s.asked = append(s.asked, path)
 	if slices.Contains(s.forbidden, path) {
-		s.status(w, http.StatusForbidden, "Forbidden", fmt.Sprintf(`%s is forbidden: User "jane" cannot list resource "%s"`, parts[len(parts)-1], parts[len(parts)-1]), "")
+		s.status(w, http.StatusForbidden, "Forbidden", fmt.Sprintf(`%s is forbidden: User "jane" cannot list resource %q`, parts[len(parts)-1], parts[len(parts)-1]), "")
 		return
 	}
 	if len(parts) == 2 && parts[0] == "namespaces" {
