@@ -21,7 +21,7 @@ ROUNDS   ?= 16
 help: ## list the targets
 	@echo "Sluice: Kubernetes NetworkPolicy, enforced with nftables"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: need-kernel build ## show it work on this machine: a small cluster in network namespaces (root)
@@ -84,6 +84,9 @@ PROXY   ?= nftables
 IP      ?= ipv4
 PROCS   ?= 4
 FOCUS   ?= Netpol
+SKIPS   ?= conformance/cluster/skips.txt
+COMBINATIONS ?= bridge-nftables-ipv4 bridge-iptables-ipv4 ptp-nftables-ipv4 ptp-iptables-ipv4 \
+  bridge-nftables-ipv6 ptp-nftables-dual
 
 .PHONY: cluster-up
 cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp PROXY=nftables|iptables IP=ipv4|ipv6|dual
@@ -105,7 +108,11 @@ cluster-down: $(CLUSTER) ## remove the local cluster
 
 .PHONY: conformance
 conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBECONFIG=; PROCS=4 FOCUS=Netpol
-	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -skips '$(SKIPS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+
+.PHONY: conformance-all
+conformance-all: need-cluster $(CLUSTER) ## the same with each of COMBINATIONS on a new local cluster; writes conformance/results.md
+	@conformance/cluster/every-combination $(COMBINATIONS)
 
 .PHONY: need-cluster
 need-cluster:
