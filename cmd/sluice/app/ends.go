@@ -59,6 +59,8 @@ func (e endRef) isOne() bool { return e.kind == "" }
 // String is in the syntax that parseEnd reads.
 func (e endRef) String() string {
 	switch {
+	case e.isPod() && endKinds[e.pod.Namespace] != "":
+		return "pod/" + e.pod.String()
 	case e.isPod():
 		return e.pod.String()
 	case e.kind == nodeKind:

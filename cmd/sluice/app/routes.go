@@ -302,7 +302,7 @@ func routeNotices(k *knock, client service.Client, door service.Door, paths []se
 		notices = append(notices, "externalTrafficPolicy Cluster: a node that hands the connection to another node's Pod puts its own address in place of the client's (with an overlay network, the address of its tunnel)")
 	}
 	if door.Kind == service.AtNode && client.Kind == service.Pod && door.Node != client.Node {
-		notices = append(notices, fmt.Sprintf("the client's egress is judged for %s, what it dials: node %s translates it", door.At, door.Node))
+		notices = append(notices, fmt.Sprintf("the client's egress is judged for %s, what it dials: node %s translates it (if the network plugin masquerades Pods towards nodes, that node sees the client's node instead of the client)", door.At, door.Node))
 	}
 	return notices
 }
@@ -317,6 +317,8 @@ func (c *cluster) pathOf(p service.Path, proto policy.Protocol) path {
 	switch {
 	case p.Hidden:
 		out.notices = append(out.notices, fmt.Sprintf("node %s hides the client: the Pod sees %s", p.Entry, p.Ingress.Src))
+	case p.Entry != "" && p.Entry == p.Backend.Node && p.Egress == p.Ingress && out.egress.Src.Pod == nil:
+		out.notices = append(out.notices, fmt.Sprintf("it comes in at node %s, the Pod's own, which judges the client itself", p.Entry))
 	case p.Hairpin:
 		out.notices = append(out.notices, "the Service leads the Pod back to itself")
 	}
