@@ -299,7 +299,7 @@ func routeNotices(k *knock, client service.Client, door service.Door, paths []se
 		notices = append(notices, "externalTrafficPolicy Local keeps the client's address, if the load balancer does")
 	}
 	if hidden {
-		notices = append(notices, "externalTrafficPolicy Cluster: a node that hands the connection to another node's Pod puts its own address in place of the client's (with an overlay network, the address of its tunnel)")
+		notices = append(notices, "a node that hands the connection to another node's Pod puts its own address in place of the client's (with an overlay network, that of its tunnel); externalTrafficPolicy Local avoids it")
 	}
 	if door.Kind == service.AtNode && client.Kind == service.Pod && door.Node != client.Node {
 		notices = append(notices, fmt.Sprintf("the client's egress is judged for %s, what it dials: node %s translates it (if the network plugin masquerades Pods towards nodes, that node sees the client's node instead of the client)", door.At, door.Node))
