@@ -1,7 +1,8 @@
 package manifest
 
 import (
-	"strings"
+	stdjson "encoding/json"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -109,7 +110,11 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 // counts.
 func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, meta *metav1.ObjectMeta) bool {
 	if err := json.UnmarshalCaseSensitivePreserveInts(text, object); err != nil {
-		l.notice(at, named(text, kind).String(), "", "skipped: "+strings.TrimPrefix(err.Error(), "json: "))
+		path, message := "", "cannot be read: "+err.Error()
+		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			path, message = wrong.Field, typeMessage(wrong)
+		}
+		l.notice(at, named(text, kind).String(), path, "skipped: "+message)
 		return false
 	}
 	if meta.Namespace = namespaceOr(meta.Namespace); kind == "Node" {
