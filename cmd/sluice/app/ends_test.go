@@ -252,3 +252,48 @@ func TestVerifyPartly(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A connection to a dual-stack Service is of the first of its families that the
+// client has.
+func TestServiceFamilies(t *testing.T) {
+	both := `{apiVersion: v1, kind: Pod, metadata: {name: b, labels: {app: b}}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}, {ip: "fd00::2"}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: six}, status: {phase: Running, podIP: "fd00::6"}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two}, status: {phase: Running, podIPs: [{ip: 10.0.0.3}, {ip: "fd00::3"}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIPs: ["fd96::1", 10.96.0.1], clusterIP: "fd96::1", selector: {app: b}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: four}, spec: {clusterIPs: [10.96.0.2], clusterIP: 10.96.0.2, ipFamilies: [IPv4], selector: {app: b}, ports: [{port: 80}]}}
+`
+	path := write(t, "both.yaml", both)
+	for _, tt := range []struct{ src, dst, want string }{
+		{"two", "svc/b", "to   Pod default/b, fd00::2"},
+		{"two", "10.96.0.1:80", "to   Pod default/b, 10.0.0.2"},
+		{"two", "[fd96::1]:80", "to   Pod default/b, fd00::2"},
+		{"six", "svc/b", "to   Pod default/b, fd00::2"},
+		{"two", "svc/four", "to   Pod default/b, 10.0.0.2"},
+		{"six", "svc/four", "no address of the same family"},
+	} {
+		got := sluice(t, "", "explain", "-f", path, tt.src, tt.dst)
+		if !strings.Contains(got.out+got.err, tt.want) {
+			t.Errorf("%s → %s lacks %q: %+v", tt.src, tt.dst, tt.want, got)
+		}
+	}
+}
+
+// TYPE/NAME may be NAMESPACE/POD, too: then the type wins, and that is said.
+func TestTypeOrNamespace(t *testing.T) {
+	more := `---
+{apiVersion: v1, kind: Pod, metadata: {name: api, namespace: svc}, status: {phase: Running, podIP: 10.0.9.9}}
+`
+	path := write(t, "town.yaml", town+more)
+	got := sluice(t, "", "explain", "-f", path, "client", "svc/api:80")
+	if !strings.Contains(got.out, "svc/default/api is taken for the Service; the Pod of namespace svc is pod/svc/api") {
+		t.Errorf("got %+v", got)
+	}
+	got = sluice(t, "", "explain", "-f", path, "client", "pod/svc/api:80")
+	if !strings.HasPrefix(got.out, "ALLOWED  default/client → svc/api:80/TCP") {
+		t.Errorf("got %+v", got)
+	}
+}
