@@ -1,0 +1,137 @@
+package beyond
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+var (
+	image = flag.String("image", "registry.k8s.io/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
+	agent = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
+	// A client that is neither a Pod nor on a node. Without one, a node stands
+	// in for it where that makes no difference, and the rest cannot be seen.
+	outside = flag.String("outside", "", "`command` that runs its arguments outside of the nodes, as \"sluice-cluster exec control-plane\"")
+)
+
+// cluster is the one that the tests run on.
+var cluster struct {
+	config *rest.Config
+	client *kubernetes.Clientset
+	nodes  [2]string // that Pods are put on
+	prober string    // path of the program
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "sluice-beyond-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if err := find(dir); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+func find(dir string) error {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return err
+	}
+	config.QPS, config.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	cluster.config, cluster.client = config, client
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	var architecture string
+	n := 0
+	for _, node := range list.Items {
+		if n < len(cluster.nodes) && usable(&node) {
+			cluster.nodes[n] = node.Name
+			architecture = node.Status.NodeInfo.Architecture
+			n++
+		}
+	}
+	if n < len(cluster.nodes) {
+		return errors.New("the tests want two nodes that Pods can be put on")
+	}
+	cluster.prober = filepath.Join(dir, "prober")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", cluster.prober, "./prober")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+architecture)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the prober: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func usable(node *corev1.Node) bool {
+	for _, taint := range node.Spec.Taints {
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule {
+			return false
+		}
+	}
+	return !node.Spec.Unschedulable
+}
+
+// outsider is a prober outside of the nodes, or nil.
+func outsider(t *testing.T) *hand {
+	t.Helper()
+	if *outside == "" {
+		return nil
+	}
+	args := append(strings.Fields(*outside), cluster.prober)
+	cmd := exec.Command(args[0], args[1:]...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start the client outside: %v", err)
+	}
+	h := newHand("outside", in)
+	go h.read(out)
+	t.Cleanup(func() {
+		in.Close()
+		<-h.gone
+		// It ends because its input did; how, says nothing of the test.
+		_ = cmd.Wait()
+	})
+	return h
+}
