@@ -41,7 +41,7 @@ image: ## build bin/sluice-image.tar, the container image, without Docker or a r
 .PHONY: test
 test: need-tests ## all tests; fails if a kernel test did not run (root)
 	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -require conformance/kernel-tests.txt
-	@$(GO) test -C conformance/cluster .
+	@$(GO) test -C conformance/cluster . ./beyond/probe
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## static checks, import rules among them
@@ -85,6 +85,7 @@ IP      ?= ipv4
 PROCS   ?= 4
 FOCUS   ?= Netpol
 SKIPS   ?= conformance/cluster/skips.txt
+RUN     ?= .
 COMBINATIONS ?= bridge-nftables-ipv4 bridge-iptables-ipv4 ptp-nftables-ipv4 ptp-iptables-ipv4 \
   bridge-nftables-ipv6 ptp-nftables-dual
 
@@ -113,6 +114,10 @@ conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBE
 .PHONY: conformance-all
 conformance-all: need-cluster $(CLUSTER) ## the same with each of COMBINATIONS on a new local cluster; writes conformance/results.md
 	@conformance/cluster/every-combination $(COMBINATIONS)
+
+.PHONY: beyond
+beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG=; RUN=.
+	@conformance/cluster/beyond/run -run '$(RUN)'
 
 .PHONY: need-cluster
 need-cluster:

@@ -90,14 +90,15 @@ func TestEgressToDNS(t *testing.T) {
 		spec{name: "dns", ns: system}, spec{name: "dns-high", ns: system},
 	)
 	w.listen(pods["dns"], 53)
-	w.ns, system = system, w.ns
+	mine := w.ns
+	w.ns = system // Services are made where their Pods are
 	low := w.service("dns", "dns", nil, 53)
 	high := w.service("dns-high", "dns-high", func(s *corev1.ServiceSpec) {
 		for i := range s.Ports {
 			s.Ports[i].TargetPort = intstr.FromInt32(web)
 		}
 	}, 53)
-	w.ns, system = system, w.ns
+	w.ns = mine
 	cells := func(udp, tcp, elsewhere, anotherPort bool) []cell {
 		var cells []cell
 		for _, name := range []string{"near", "far"} {

@@ -25,7 +25,7 @@ func ping(r Request) Response {
 	if addr.Is6() {
 		network, request, reply = "ip6:ipv6-icmp", echoRequest6, echoReply6
 	}
-	conn, err := net.Dial(network, r.Address)
+	conn, err := net.DialIP(network, nil, &net.IPAddr{IP: addr.AsSlice()})
 	if err != nil {
 		return done(err)
 	}
@@ -44,8 +44,8 @@ func ping(r Request) Response {
 	}
 	answer := make([]byte, 1<<16)
 	for {
-		// Go takes the IPv4 header off.
-		n, err := conn.Read(answer)
+		// Unlike Read, ReadFrom takes the IPv4 header off.
+		n, _, err := conn.ReadFrom(answer)
 		if err != nil {
 			return done(err)
 		}

@@ -1,0 +1,96 @@
+package probe
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+)
+
+// start runs a prober and returns what asks it one thing and waits.
+func start(t *testing.T) (send func(Request), next func() Response) {
+	t.Helper()
+	in, feed := io.Pipe()
+	answers, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(in, out) }()
+	t.Cleanup(func() {
+		feed.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("the prober ended: %v", err)
+		}
+	})
+	lines := bufio.NewScanner(answers)
+	requests := json.NewEncoder(feed)
+	send = func(r Request) {
+		t.Helper()
+		if err := requests.Encode(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next = func() Response {
+		t.Helper()
+		if !lines.Scan() {
+			t.Fatalf("the prober is silent: %v", lines.Err())
+		}
+		var r Response
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	return send, next
+}
+
+func TestProber(t *testing.T) {
+	send, next := start(t)
+	for _, network := range []string{"tcp", "udp"} {
+		send(Request{Op: Listen, Network: network, Address: "127.0.0.1:17431"})
+		if r := next(); r.Outcome != OK {
+			t.Fatalf("listen: %+v", r)
+		}
+	}
+	const server, nobody = "127.0.0.1:17431", "127.0.0.1:17432"
+	const wait = 2 * time.Second
+	tests := []struct {
+		name string
+		r    Request
+		want Outcome
+	}{
+		{"tcp", Request{Op: Dial, Network: "tcp", Address: server, Timeout: wait}, OK},
+		{"udp", Request{Op: Dial, Network: "udp", Address: server, Timeout: wait}, OK},
+		{"connect", Request{Op: Connect, Network: "tcp", Address: server, Timeout: wait}, OK},
+		{"tcp without a server", Request{Op: Dial, Network: "tcp", Address: nobody, Timeout: wait}, Refused},
+		{"udp without a server", Request{Op: Dial, Network: "udp", Address: nobody, Timeout: wait}, Refused},
+		{"upload", Request{Op: Upload, Address: server, Size: 300_000, Timeout: wait}, OK},
+		{"ping", Request{Op: Ping, Address: "127.0.0.1", Size: 57, Timeout: wait}, OK},
+		{"write nowhere", Request{Op: Write, Path: t.TempDir() + "/*", Data: "x"}, Problem},
+		{"nonsense", Request{Op: "dance"}, Problem},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			send(tt.r)
+			r := next()
+			if r.Outcome != tt.want {
+				t.Errorf("%+v, want %s", r, tt.want)
+			}
+			if tt.r.Op == Dial && tt.want == OK && r.Seen != "127.0.0.1" {
+				t.Errorf("the server saw %q", r.Seen)
+			}
+		})
+	}
+	for i, r := range []Request{
+		{Op: Hold, Network: "tcp", Address: server, Timeout: wait, Interval: time.Millisecond},
+		{Op: Hold, Network: "udp", Address: server, Timeout: wait, Interval: time.Millisecond},
+		{Op: Repeat, Network: "tcp", Address: server, Timeout: wait, Interval: time.Millisecond},
+	} {
+		r.ID = 100 + i
+		send(r)
+		time.Sleep(100 * time.Millisecond)
+		send(Request{ID: r.ID, Op: Stop})
+		if a := next(); a.ID != r.ID || a.Outcome != Finished || a.Answers < 5 || a.Answers != a.Tries {
+			t.Errorf("%s %s: %+v", r.Op, r.Network, a)
+		}
+	}
+}
