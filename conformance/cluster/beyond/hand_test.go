@@ -28,6 +28,7 @@ import (
 // hand is a prober, wherever it runs.
 type hand struct {
 	name string
+	path string // the program, in its Pod
 	in   io.Writer
 
 	mu      sync.Mutex
@@ -143,6 +144,7 @@ func reachInto(t *testing.T, pod *corev1.Pod, container string) *hand {
 	answers, out := io.Pipe()
 	var problem bytes.Buffer
 	h := newHand(pod.Name, feed)
+	h.path = path
 	go func() {
 		h.why = session.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: &problem})
 		if problem.Len() > 0 {

@@ -33,10 +33,11 @@ func TestProbes(t *testing.T) {
 		specs = append(specs, spec{name: name, change: func(p *corev1.Pod) {
 			c := &p.Spec.Containers[0]
 			probe := corev1.Probe{ProbeHandler: handler, PeriodSeconds: 1, TimeoutSeconds: 5, FailureThreshold: 3}
-			once := probe
-			once.FailureThreshold, once.InitialDelaySeconds = 1, 2
+			started, once := probe, probe
+			started.FailureThreshold = 60
+			once.FailureThreshold = 1
 			p.Spec.RestartPolicy = corev1.RestartPolicyAlways
-			c.ReadinessProbe, c.StartupProbe, c.LivenessProbe = &probe, &probe, &once
+			c.ReadinessProbe, c.StartupProbe, c.LivenessProbe = &probe, &started, &once
 		}})
 	}
 	pods := w.pods(specs...)

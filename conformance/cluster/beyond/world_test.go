@@ -61,8 +61,7 @@ func (w *world) namespace(labels map[string]string) string {
 		if w.t.Failed() {
 			tell(w.t, ns.Name)
 		}
-		now := int64(0)
-		if err := cluster.client.CoreV1().Namespaces().Delete(context.Background(), ns.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+		if err := cluster.client.CoreV1().Namespaces().Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil {
 			w.t.Errorf("delete namespace %s: %v", ns.Name, err)
 		}
 	})
@@ -175,8 +174,8 @@ type spec struct {
 func (w *world) pods(specs ...spec) map[string]*pod {
 	w.t.Helper()
 	made := map[string]*pod{}
-	for i, s := range specs {
-		object := w.podObject(s, i)
+	for _, s := range specs {
+		object := w.podObject(s)
 		p, err := cluster.client.CoreV1().Pods(object.Namespace).Create(w.ctx, object, metav1.CreateOptions{})
 		w.must("create Pod "+s.name, err)
 		made[s.name] = &pod{Pod: p}
@@ -231,21 +230,21 @@ var hostPorts = struct {
 
 const netexec = "netexec"
 
-func (w *world) podObject(s spec, _ int) *corev1.Pod {
+func (w *world) podObject(s spec) *corev1.Pod {
 	ns := s.ns
 	if ns == "" {
 		ns = w.ns
 	}
 	labels := map[string]string{"app": s.name}
 	maps.Copy(labels, s.labels)
-	now := int64(0)
+	grace := int64(1)
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: s.name, Namespace: ns, Labels: labels},
 		Spec: corev1.PodSpec{
 			NodeName:                      cluster.nodes[s.node],
 			HostNetwork:                   s.onNode,
 			RestartPolicy:                 corev1.RestartPolicyNever,
-			TerminationGracePeriodSeconds: &now,
+			TerminationGracePeriodSeconds: &grace,
 			Volumes:                       []corev1.Volume{{Name: "uploads", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 		},
 	}
@@ -294,7 +293,7 @@ func (p *pod) addrs() []netip.Addr {
 	return all
 }
 
-// families says IPv4 or IPv6 of an address, for names of cells.
+// family says IPv4 or IPv6 of an address, for names of cells.
 func family(a netip.Addr) string {
 	if a.Is4() {
 		return "IPv4"

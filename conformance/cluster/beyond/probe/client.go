@@ -64,7 +64,8 @@ func exchange(conn net.Conn, answers *bufio.Reader, payload string) (seen string
 
 func repeat(r Request, stop <-chan struct{}) Response {
 	result := Response{Outcome: Finished}
-	last := time.Now()
+	began := time.Now()
+	last := began
 	each := r
 	each.Op = Dial
 	for {
@@ -73,6 +74,7 @@ func repeat(r Request, stop <-chan struct{}) Response {
 		if answer.Outcome == OK {
 			result.Answers++
 			result.gap(&last)
+			result.Until = last.Sub(began)
 		} else {
 			result.Detail = fmt.Sprintf("%s %s", time.Now().Format(time.TimeOnly), answer.Detail)
 		}

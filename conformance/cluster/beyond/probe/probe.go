@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -37,8 +38,9 @@ const (
 	Stop Op = "stop"
 	// PathMTU makes the route to an address narrower until it is told to stop.
 	PathMTU Op = "pathmtu"
-	// Write writes a file.
-	Write Op = "write"
+	// Write writes a file, and Remove removes one, or a directory.
+	Write  Op = "write"
+	Remove Op = "remove"
 	// Quit ends the container's first process, as a kubelet would.
 	Quit Op = "quit"
 )
@@ -79,6 +81,7 @@ type Response struct {
 	Tries   int           `json:"tries,omitempty"`
 	Answers int           `json:"answers,omitempty"`
 	Longest time.Duration `json:"longest,omitempty"` // between two answers
+	Until   time.Duration `json:"until,omitempty"`   // when the last answer came, from the start
 }
 
 // server is a prober at work.
@@ -114,6 +117,18 @@ func Serve(in io.Reader, out io.Writer) error {
 		})
 	}
 	return lines.Err()
+}
+
+// Once does one thing, for a limited time if it is one that goes on. It is for
+// containers that have to begin with it.
+func Once(request string, limit time.Duration, out io.Writer) error {
+	var r Request
+	if err := json.Unmarshal([]byte(request), &r); err != nil {
+		return fmt.Errorf("read %q: %w", request, err)
+	}
+	stop := make(chan struct{})
+	time.AfterFunc(limit, func() { close(stop) })
+	return json.NewEncoder(out).Encode(do(r, stop))
 }
 
 func (s *server) begin(id int) <-chan struct{} {
@@ -168,6 +183,8 @@ func do(r Request, stop <-chan struct{}) Response {
 		return done(narrow(r.Address, r.Size, stop))
 	case Write:
 		return done(write(r.Path, r.Data))
+	case Remove:
+		return done(os.RemoveAll(r.Path))
 	case Quit:
 		return done(quit())
 	}

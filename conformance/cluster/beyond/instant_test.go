@@ -1,0 +1,82 @@
+package beyond
+
+import (
+	"encoding/json"
+	"net/netip"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-net/sluice/conformance/cluster/beyond/probe"
+)
+
+// gap is how long a new Pod's packets may pass. An agent hears of a Pod's
+// address from the API server, where the kubelet writes it when it next looks,
+// which is about a second after the first container has started.
+const gap = 5 * time.Second
+
+// TestFirstInstant has containers try what is forbidden with their first
+// instruction. What they get through until the agent can know of their Pod must
+// end: no connection of that time outlives it.
+func TestFirstInstant(t *testing.T) {
+	const host = "/host"
+	w := newWorld(t)
+	w.policy(w.ns, "deny", `{podSelector: {matchLabels: {role: bound}}, policyTypes: [Egress]}`)
+	volume := corev1.Volume{Name: "uploads", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/tmp"}}}
+	pods := w.pods(spec{name: "near"}, spec{name: "far", node: 1}, spec{name: "seed", change: func(p *corev1.Pod) {
+		// The node keeps the prober for Pods that are still to come.
+		p.Spec.Volumes[0] = volume
+		c := &p.Spec.Containers[0]
+		c.VolumeMounts = []corev1.VolumeMount{{Name: "uploads", MountPath: host}, {Name: "uploads", MountPath: uploads, SubPath: w.ns}}
+	}})
+	t.Cleanup(func() {
+		if r := pods["seed"].do(probe.Request{Op: probe.Remove, Path: path.Join(host, w.ns)}); r.Outcome != probe.OK {
+			t.Errorf("remove the prober from the node: %s", r.Detail)
+		}
+	})
+
+	containers := map[string]probe.Request{}
+	for _, server := range []string{"near", "far"} {
+		for _, network := range []string{"tcp", "udp"} {
+			r := probe.Request{
+				Op: probe.Repeat, Network: network, Address: netip.AddrPortFrom(pods[server].addrs()[0], web).String(),
+				Timeout: 300 * time.Millisecond, Interval: 20 * time.Millisecond,
+			}
+			containers[strings.Join([]string{"repeat", network, server}, "-")] = r
+			r.Op, r.Timeout = probe.Hold, 3*time.Second
+			containers[strings.Join([]string{"hold", network, server}, "-")] = r
+		}
+	}
+	prober := path.Join(uploads, path.Base(pods["seed"].path))
+	newborn := w.pods(spec{name: "newborn", labels: map[string]string{"role": "bound"}, pending: true, change: func(p *corev1.Pod) {
+		p.Spec.Volumes[0] = volume
+		p.Spec.Containers = nil
+		for name, r := range containers {
+			request, err := json.Marshal(r)
+			w.must("write a request", err)
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
+				Name: name, Image: *image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{prober, string(request), "12"},
+				VolumeMounts: []corev1.VolumeMount{{Name: "uploads", MountPath: uploads, SubPath: w.ns}},
+			})
+		}
+	}})["newborn"]
+	w.reload(newborn, func(q *corev1.Pod) bool { return q.Status.Phase == corev1.PodSucceeded })
+
+	for name := range containers {
+		log, err := cluster.client.CoreV1().Pods(w.ns).GetLogs("newborn", &corev1.PodLogOptions{Container: name}).DoRaw(w.ctx)
+		w.must("read the log of "+name, err)
+		var r probe.Response
+		w.must("understand the log of "+name, json.Unmarshal(log, &r))
+		switch {
+		case strings.HasPrefix(name, "hold") && r.Outcome != probe.Timeout && r.Outcome != probe.Broken:
+			t.Errorf("%s: a connection of the first instant is %s: %s", name, r.Outcome, r.Detail)
+		case strings.HasPrefix(name, "repeat") && (r.Outcome != probe.Finished || r.Until > gap):
+			t.Errorf("%s: %s, the last answer to what is forbidden came after %s: %s", name, r.Outcome, r.Until, r.Detail)
+		default:
+			t.Logf("%s: %d of %d tries were answered, the last after %s", name, r.Answers, r.Tries, r.Until.Round(time.Millisecond))
+		}
+	}
+}
