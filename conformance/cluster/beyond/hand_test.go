@@ -126,7 +126,11 @@ func (t task) ended() (probe.Response, bool) {
 // reachInto puts the prober into a container of a Pod and starts it.
 func reachInto(t *testing.T, pod *corev1.Pod, container string) *hand {
 	t.Helper()
+	// A container that runs need not listen yet.
 	path, err := upload(pod)
+	for end := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(end); path, err = upload(pod) {
+		time.Sleep(200 * time.Millisecond)
+	}
 	if err != nil {
 		t.Fatalf("put the prober into %s: %v", pod.Name, err)
 	}

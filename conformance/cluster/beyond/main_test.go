@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 )
 
 var (
@@ -37,6 +39,9 @@ var cluster struct {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// client-go complains of every connection that ends because a test does.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -243,6 +243,7 @@ func (w *world) podObject(s spec) *corev1.Pod {
 		Spec: corev1.PodSpec{
 			NodeName:                      cluster.nodes[s.node],
 			HostNetwork:                   s.onNode,
+			DNSPolicy:                     corev1.DNSDefault,
 			RestartPolicy:                 corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: &grace,
 			Volumes:                       []corev1.Volume{{Name: "uploads", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},

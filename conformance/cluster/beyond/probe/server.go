@@ -18,14 +18,47 @@ func listen(network, address string) error {
 		go accept(l)
 		return nil
 	case "udp":
-		conn, err := net.ListenPacket("udp", address)
+		return listenUDP(address)
+	}
+	return errors.New("unknown network " + network)
+}
+
+// listenUDP has a socket for each address, if none is named. A wildcard one
+// would answer from whatever address the route back suggests, and a node has
+// several.
+func listenUDP(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	hosts := []string{host}
+	if host == "" {
+		if hosts, err = ownAddresses(); err != nil {
+			return err
+		}
+	}
+	for _, host := range hosts {
+		conn, err := net.ListenPacket("udp", net.JoinHostPort(host, port))
 		if err != nil {
 			return err
 		}
 		go answerPackets(conn)
-		return nil
 	}
-	return errors.New("unknown network " + network)
+	return nil
+}
+
+func ownAddresses() ([]string, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var own []string
+	for _, addr := range all {
+		if prefix, ok := addr.(*net.IPNet); ok && !prefix.IP.IsLinkLocalUnicast() {
+			own = append(own, prefix.IP.String())
+		}
+	}
+	return own, nil
 }
 
 func accept(l net.Listener) {
