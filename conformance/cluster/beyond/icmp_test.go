@@ -58,16 +58,16 @@ egress: [{to: [{podSelector: {matchLabels: {app: server}}}], ports: [{port: 7000
 	w.expect("before", append(only("tcp", far.to(server, web, true)), far.echo(server, false)...)...)
 	for _, addr := range server.addrs() {
 		upload := probe.Request{Op: probe.Upload, Address: netip.AddrPortFrom(addr, web).String(), Size: size, Timeout: 10 * time.Second}
-		if r := far.do(upload); r.Outcome != probe.OK {
-			t.Fatalf("%s, with the usual MTU: %s", family(addr), r.Detail)
+		if r := far.do(upload); r.Outcome != probe.OK || r.MTU <= mtu {
+			t.Fatalf("%s, with the usual MTU of %d: %s: %s", family(addr), r.MTU, r.Outcome, r.Detail)
 		}
 		narrowed := pods["node"].start(probe.Request{Op: probe.PathMTU, Address: addr.String(), Size: mtu})
 		time.Sleep(500 * time.Millisecond)
 		if r, over := narrowed.ended(); over {
 			t.Fatalf("%s: narrow the path: %s", family(addr), r.Detail)
 		}
-		if r := far.do(upload); r.Outcome != probe.OK {
-			t.Errorf("%s, with an MTU of %d behind the server's node: %s", family(addr), mtu, r.Detail)
+		if r := far.do(upload); r.Outcome != probe.OK || r.MTU != mtu {
+			t.Errorf("%s, with an MTU of %d behind the server's node, of which the client knows %d: %s: %s", family(addr), mtu, r.MTU, r.Outcome, r.Detail)
 		}
 		if r := narrowed.stop(); r.Outcome != probe.OK {
 			t.Errorf("%s: take the narrow path back: %s", family(addr), r.Detail)

@@ -51,25 +51,29 @@ func TestFirstInstant(t *testing.T) {
 		}
 	}
 	prober := path.Join(uploads, path.Base(pods["seed"].path))
-	newborn := w.pods(spec{name: "newborn", labels: map[string]string{"role": "bound"}, pending: true, change: func(p *corev1.Pod) {
-		p.Spec.Volumes[0] = volume
-		p.Spec.Containers = nil
-		for name, r := range containers {
-			request, err := json.Marshal(r)
-			w.must("write a request", err)
-			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
-				Name: name, Image: *image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{prober, string(request), "12"},
-				VolumeMounts: []corev1.VolumeMount{{Name: "uploads", MountPath: uploads, SubPath: w.ns}},
-			})
-		}
-	}})["newborn"]
-	w.reload(newborn, func(q *corev1.Pod) bool { return q.Status.Phase == corev1.PodSucceeded })
-
+	newborn := func(name, role string) spec {
+		return spec{name: name, labels: map[string]string{"role": role}, pending: true, change: func(p *corev1.Pod) {
+			p.Spec.Volumes[0] = volume
+			p.Spec.Containers = nil
+			for name, r := range containers {
+				request, err := json.Marshal(r)
+				w.must("write a request", err)
+				p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
+					Name: name, Image: *image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{prober, string(request), "12"},
+					VolumeMounts: []corev1.VolumeMount{{Name: "uploads", MountPath: uploads, SubPath: w.ns}},
+				})
+			}
+		}}
+	}
+	born := w.pods(newborn("bound", "bound"), newborn("free", "free"))
+	for _, p := range born {
+		w.reload(p, func(q *corev1.Pod) bool { return q.Status.Phase == corev1.PodSucceeded })
+	}
 	for name := range containers {
-		log, err := cluster.client.CoreV1().Pods(w.ns).GetLogs("newborn", &corev1.PodLogOptions{Container: name}).DoRaw(w.ctx)
-		w.must("read the log of "+name, err)
-		var r probe.Response
-		w.must("understand the log of "+name, json.Unmarshal(log, &r))
+		if r := w.logged("free", name); r.Outcome != probe.Finished || r.Answers == 0 {
+			t.Errorf("%s: of a Pod that nothing binds, %d of %d tries were answered: %s", name, r.Answers, r.Tries, r.Detail)
+		}
+		r := w.logged("bound", name)
 		switch {
 		case strings.HasPrefix(name, "hold") && r.Outcome != probe.Timeout && r.Outcome != probe.Broken:
 			t.Errorf("%s: a connection of the first instant is %s: %s", name, r.Outcome, r.Detail)
@@ -79,4 +83,14 @@ func TestFirstInstant(t *testing.T) {
 			t.Logf("%s: %d of %d tries were answered, the last after %s", name, r.Answers, r.Tries, r.Until.Round(time.Millisecond))
 		}
 	}
+}
+
+// logged reads what a container's prober said.
+func (w *world) logged(pod, container string) probe.Response {
+	w.t.Helper()
+	log, err := cluster.client.CoreV1().Pods(w.ns).GetLogs(pod, &corev1.PodLogOptions{Container: container}).DoRaw(w.ctx)
+	w.must("read the log of "+container, err)
+	var r probe.Response
+	w.must("understand the log of "+container, json.Unmarshal(log, &r))
+	return r
 }

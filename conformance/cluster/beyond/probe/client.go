@@ -166,5 +166,9 @@ func upload(r Request) Response {
 	if !strings.HasSuffix(line.String(), payload) {
 		return done(fmt.Errorf("%d bytes came back of %d", line.Len(), len(payload)))
 	}
-	return Response{Outcome: OK}
+	mtu, err := pathMTU(conn)
+	if err != nil {
+		return done(err)
+	}
+	return Response{Outcome: OK, MTU: mtu}
 }

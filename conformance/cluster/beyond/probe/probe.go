@@ -77,6 +77,9 @@ type Response struct {
 	Detail  string  `json:"detail,omitempty"`
 	Seen    string  `json:"seen,omitempty"` // the client's address, as the server saw it
 
+	// Of Upload: how large packets may be on the path, as the kernel knows.
+	MTU int `json:"mtu,omitempty"`
+
 	// Of Repeat and Hold:
 	Tries   int           `json:"tries,omitempty"`
 	Answers int           `json:"answers,omitempty"`

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -60,4 +61,19 @@ func narrow(address string, mtu int, stop <-chan struct{}) error {
 		return netlink.RouteReplace(&before[0])
 	}
 	return netlink.RouteDel(&narrow)
+}
+
+// pathMTU asks for what the kernel has learnt of the path to a connection's peer.
+func pathMTU(conn net.Conn) (mtu int, err error) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	level, option := syscall.IPPROTO_IPV6, syscall.IPV6_MTU
+	if conn.RemoteAddr().(*net.TCPAddr).IP.To4() != nil {
+		level, option = syscall.IPPROTO_IP, syscall.IP_MTU
+	}
+	var problem error
+	err = raw.Control(func(fd uintptr) { mtu, problem = syscall.GetsockoptInt(int(fd), level, option) })
+	return mtu, errors.Join(err, problem)
 }
