@@ -81,7 +81,16 @@ func askCluster(ctx context.Context, program string, t target) (Facts, error) {
 	}
 	for _, set := range sets.Items {
 		for _, c := range set.Spec.Template.Spec.Containers {
-			f.DaemonSets = append(f.DaemonSets, fmt.Sprintf("%s/%s (%s)", set.Metadata.Namespace, set.Metadata.Name, c.Image))
+			text := fmt.Sprintf("%s/%s (%s)", set.Metadata.Namespace, set.Metadata.Name, c.Image)
+			if set.Metadata.Name == "sluice" {
+				// The image's name says little: it is the same for every tree.
+				version, err := kubectl(ctx, program, t.kubeconfig, nil, "exec", "--namespace="+set.Metadata.Namespace, "daemonset/sluice", "--", "sluice", "version")
+				if err != nil {
+					return f, err
+				}
+				text += ": " + strings.TrimSpace(version)
+			}
+			f.DaemonSets = append(f.DaemonSets, text)
 		}
 	}
 	slices.Sort(f.DaemonSets)

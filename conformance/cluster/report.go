@@ -16,11 +16,16 @@ type Report struct {
 	Facts Facts  `json:"facts"`
 	Tests []Test `json:"tests"`
 
+	// Beyond are our own tests, if they ran on the same cluster.
+	Beyond []Test `json:"-"`
+
 	// all are the names of all tests that there are.
 	all []string
 }
 
-// Test is one upstream test, with its verdict.
+const passedState = "passed"
+
+// Test is one test, with its verdict.
 type Test struct {
 	Name    string  `json:"name"`
 	State   string  `json:"state"` // ginkgo's: passed, failed, timedout, …
@@ -82,7 +87,7 @@ func readReport(path string, skips []skip) (*Report, error) {
 func (r *Report) failed() []Test {
 	var failed []Test
 	for _, t := range r.Tests {
-		if t.State != "passed" && t.Skip == "" {
+		if t.State != passedState && t.Skip == "" {
 			failed = append(failed, t)
 		}
 	}
@@ -90,7 +95,7 @@ func (r *Report) failed() []Test {
 }
 
 func (r *Report) passed() int {
-	return r.count(func(t Test) bool { return t.State == "passed" })
+	return r.count(func(t Test) bool { return t.State == passedState })
 }
 
 func (r *Report) skipped() int {

@@ -56,18 +56,22 @@ func TestTableShowsRunsSideBySide(t *testing.T) {
 	run := func(cni string, tests ...Test) *Report {
 		return &Report{Facts: Facts{About: Options{CNI: cni, Proxy: "nftables", IP: "ipv4"}, Local: true, Kubernetes: "v1"}, Tests: tests}
 	}
+	again := run("bridge", Test{Name: "[sig-network] Netpol denies [Feature:NetworkPolicy]", State: "passed", Seconds: 5}, Test{Name: "Netpol SCTP", State: "skipped", Skip: "no sockets"})
+	again.Beyond = []Test{{Name: "Ping", State: "passed", Seconds: 1}, {Name: "Hairpin", State: "failed", Seconds: 2}}
 	var out strings.Builder
 	table(&out, []*Report{
 		run("bridge", Test{Name: "[sig-network] Netpol denies [Feature:NetworkPolicy]", State: "passed", Seconds: 4.21}, Test{Name: "Netpol SCTP", State: "skipped", Skip: "no sockets"}),
 		run("ptp", Test{Name: "[sig-network] Netpol denies [Feature:NetworkPolicy]", State: "failed", Seconds: 2}),
+		again,
 	})
 	for _, line := range []string{
-		"| bridge | nftables | ipv4 | 1 | 0 | 1 | 0 | 0 |\n",
-		"| ptp | nftables | ipv4 | 0 | 1 | 0 | 0 | 0 |\n",
+		"| bridge | nftables | ipv4 | 1 | 0 | 1 | 0 | 0 |  |  |\n| ptp | nftables | ipv4 | 0 | 1 | 0 | 0 | 0 |  |  |\n| bridge | nftables | ipv4 | 1 | 0 | 1 | 0 | 0 | 1 | 1 |\n",
 		"| test | bridge nftables ipv4 | ptp nftables ipv4 |\n| --- | ---: | ---: |\n",
-		"| Netpol denies | passed 4.2 | failed 2.0 |\n",
+		"| Netpol denies | passed 4.2 5.0 | failed 2.0 |\n",
 		"| Netpol SCTP | skipped |  |\n",
-		"\nskipped: no sockets.\n",
+		"\nSkipped: no sockets.\n",
+		"| Ping | passed 1.0 |  |\n",
+		"| Hairpin | failed 2.0 |  |\n",
 	} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("%q is missing from\n%s", line, &out)
@@ -108,5 +112,34 @@ func TestSkips(t *testing.T) {
 	}
 	if _, err := readSkips("skips.txt"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestReadBeyond(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.json")
+	if got, err := readBeyond(path); got != nil || err != nil {
+		t.Errorf("of tests that did not run: %v, %v", got, err)
+	}
+	log := `{"Action":"start","Package":"beyond"}
+{"Action":"output","Package":"beyond","Test":"TestPing","Output":"=== RUN TestPing"}
+{"Action":"pass","Package":"beyond","Test":"TestPing/ipv6","Elapsed":1.5}
+{"Action":"fail","Package":"beyond","Test":"TestPing","Elapsed":2}
+{"Action":"fail","Package":"beyond","Elapsed":2.1}
+`
+	for _, c := range []struct {
+		log  string
+		want []Test
+		bad  bool
+	}{
+		{log: log, want: []Test{{Name: "Ping/ipv6", State: "passed", Seconds: 1.5}, {Name: "Ping", State: "failed", Seconds: 2}}},
+		{log: log + "{", bad: true},
+	} {
+		if err := os.WriteFile(path, []byte(c.log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readBeyond(path)
+		if !reflect.DeepEqual(got, c.want) || (err != nil) != c.bad {
+			t.Errorf("got %v, %v", got, err)
+		}
 	}
 }
