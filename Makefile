@@ -9,6 +9,7 @@ BIN     := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -X github.com/sluice-net/sluice/cmd/sluice/app.version=$(VERSION)
 IMAGE   ?= sluice.invalid/sluice:dev
+ARCHIVE ?= $(BIN)/sluice-image.tar
 FUZZTIME ?= 20s
 FLOWS    ?= 1000000
 KERNEL_FLOWS ?= 20000
@@ -34,9 +35,9 @@ build: ## build bin/sluice
 .PHONY: image
 image: ## build bin/sluice-image.tar, the container image, without Docker or a registry
 	@.tools/need nft=nftables
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(BIN)/image/sluice ./cmd/sluice
-	@$(GO) run ./deploy/image -sluice $(BIN)/image/sluice -name $(IMAGE) -version $(VERSION) -out $(BIN)/sluice-image.tar
-	@echo "$(BIN)/sluice-image.tar is $(IMAGE)"
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(dir $(ARCHIVE))image/sluice ./cmd/sluice
+	@$(GO) run ./deploy/image -sluice $(dir $(ARCHIVE))image/sluice -name $(IMAGE) -version $(VERSION) -out $(ARCHIVE)
+	@echo "$(ARCHIVE) is $(IMAGE)"
 
 .PHONY: test
 test: need-tests ## all tests; fails if a kernel test did not run (root)

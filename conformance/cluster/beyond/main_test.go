@@ -24,6 +24,7 @@ import (
 var (
 	image = flag.String("image", "registry.k8s.io/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
 	agent = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
+	next  = flag.String("next", "", "`image` of another version that the nodes have, for the DaemonSet to be rolled to; without it, it is restarted")
 	// A client that is neither a Pod nor on a node. Without one, a node stands
 	// in for it where that makes no difference, and the rest cannot be seen.
 	outside = flag.String("outside", "", "`command` that runs its arguments outside of the nodes, as \"sluice-cluster exec control-plane\"")

@@ -2,12 +2,14 @@ package beyond
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
 
 	"github.com/sluice-net/sluice/conformance/cluster/beyond/probe"
 )
@@ -22,7 +24,8 @@ type stream struct {
 	task
 }
 
-// TestRollout replaces every agent under running connections: no forbidden
+// TestRollout replaces every agent by another version, and that by the first,
+// under running connections: no forbidden
 // packet passes, no allowed connection breaks, and none fails to be made.
 func TestRollout(t *testing.T) {
 	w := newWorld(t)
@@ -59,7 +62,7 @@ egress: [{to: [{podSelector: {matchLabels: {app: server}}}]}]
 	}
 	time.Sleep(time.Second)
 	began := time.Now()
-	w.roll()
+	what := w.agents().replace()
 	took := time.Since(began)
 	time.Sleep(time.Second)
 
@@ -85,8 +88,8 @@ egress: [{to: [{podSelector: {matchLabels: {app: server}}}]}]
 			t.Errorf("%s: %s, %d of %d forbidden connections were answered: %s", &s.cell, r.Outcome, r.Answers, r.Tries, r.Detail)
 		}
 	}
-	t.Logf("agents replaced in %s: %d exchanges on %d open connections, %d new connections, %d forbidden tries",
-		took.Round(time.Second), exchanges, len(held), connections, refusals)
+	t.Logf("agents replaced %s, in %s: %d exchanges on %d open connections, %d new connections, %d forbidden tries",
+		what, took.Round(time.Second), exchanges, len(held), connections, refusals)
 	w.expect("after", append(allowed, forbidden...)...)
 }
 
@@ -94,25 +97,90 @@ func (c cell) stream(op probe.Op, interval, timeout time.Duration) stream {
 	return stream{c, c.from.start(probe.Request{Op: op, Network: c.network, Address: c.addr.String(), Interval: interval, Timeout: timeout})}
 }
 
-// roll replaces all agents' Pods as a new version's rollout does.
-func (w *world) roll() {
+// agents is the DaemonSet that is rolled.
+type agents struct {
+	*world
+	sets      appsv1.DaemonSetInterface
+	namespace string
+	name      string
+	selector  string
+	container string
+	image     string // as found
+}
+
+func (w *world) agents() *agents {
 	w.t.Helper()
 	ns, name, found := strings.Cut(*agent, "/")
 	if !found {
 		w.t.Fatalf("-agent: %q is not namespace/name", *agent)
 	}
-	sets := cluster.client.AppsV1().DaemonSets(ns)
-	patch := fmt.Sprintf(`{"spec": {"template": {"metadata": {"annotations": {"beyond": %q}}}}}`, w.ns)
-	set, err := sets.Patch(w.ctx, name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
-	w.must("roll "+*agent, err)
-	w.await("the rollout of "+*agent, func() error {
-		now, err := sets.Get(w.ctx, name, metav1.GetOptions{})
+	a := &agents{world: w, sets: cluster.client.AppsV1().DaemonSets(ns), namespace: ns, name: name}
+	set, err := a.sets.Get(w.ctx, name, metav1.GetOptions{})
+	w.must("get "+*agent, err)
+	c := set.Spec.Template.Spec.Containers[0]
+	a.selector, a.container, a.image = metav1.FormatLabelSelector(set.Spec.Selector), c.Name, c.Image
+	return a
+}
+
+// replace replaces all agents: by those of the next version and then by those
+// found, or by others of the same.
+func (a *agents) replace() (what string) {
+	a.t.Helper()
+	if *next == "" {
+		a.roll(fmt.Sprintf(`{"metadata": {"annotations": {"beyond": %q}}}`, a.ns))
+		return "by the same image, as no other is given with -next"
+	}
+	// Whatever becomes of the test, the cluster is left as it was.
+	a.t.Cleanup(func() { a.roll(a.running(a.image)) })
+	before := a.images()
+	a.roll(a.running(*next))
+	after := a.images()
+	if len(before) != 1 || len(after) != 1 || before[0] == after[0] {
+		a.t.Errorf("the agents' images are %v before and %v after", before, after)
+	}
+	a.roll(a.running(a.image))
+	if back := a.images(); !slices.Equal(back, before) {
+		a.t.Errorf("the agents' images are %v before, and %v after all", before, back)
+	}
+	return fmt.Sprintf("by %s, image %s instead of %s, and back", *next, after, before)
+}
+
+// running is a Pod template's patch.
+func (a *agents) running(image string) string {
+	return fmt.Sprintf(`{"spec": {"containers": [{"name": %q, "image": %q}]}}`, a.container, image)
+}
+
+// roll changes the template of the agents' Pods, and waits until all are new.
+func (a *agents) roll(template string) {
+	a.t.Helper()
+	patch := `{"spec": {"template": ` + template + `}}`
+	set, err := a.sets.Patch(a.ctx, a.name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	a.must("roll "+*agent, err)
+	a.await("the rollout of "+*agent, func() error {
+		now, err := a.sets.Get(a.ctx, a.name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		if s := &now.Status; now.Status.ObservedGeneration < set.Generation || s.UpdatedNumberScheduled < s.DesiredNumberScheduled || s.NumberAvailable < s.DesiredNumberScheduled {
+		if s := &now.Status; s.ObservedGeneration < set.Generation || s.UpdatedNumberScheduled < s.DesiredNumberScheduled || s.NumberAvailable < s.DesiredNumberScheduled {
 			return fmt.Errorf("%d of %d Pods are new, %d available", s.UpdatedNumberScheduled, s.DesiredNumberScheduled, s.NumberAvailable)
 		}
 		return nil
 	})
+}
+
+// images are what the agents run, by the runtime's name for the contents.
+func (a *agents) images() []string {
+	a.t.Helper()
+	pods, err := cluster.client.CoreV1().Pods(a.namespace).List(a.ctx, metav1.ListOptions{LabelSelector: a.selector})
+	a.must("list the agents", err)
+	var ids []string
+	for _, p := range pods.Items {
+		for _, c := range p.Status.ContainerStatuses {
+			if c.Name == a.container && p.DeletionTimestamp == nil {
+				ids = append(ids, c.ImageID)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
