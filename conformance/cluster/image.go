@@ -30,12 +30,15 @@ type moduleFile struct{ module, path string }
 
 const pauseImage = "localhost/sluice-cluster/pause:latest"
 
+// testImages is where the upstream tests look for their images on our cluster:
+// nowhere but on the nodes themselves. The names below it are those of
+// test/utils/image/manifest.go in the Kubernetes version of kubernetes/go.mod.
+const testImages = "localhost/e2e-test-images"
+
 var images = []image{
 	{reference: pauseImage, program: "pause"},
 	{
-		// The reference is the one that the upstream tests of the Kubernetes
-		// version in kubernetes/go.mod ask for.
-		reference: "registry.k8s.io/e2e-test-images/agnhost:2.63.0",
+		reference: testImages + "/agnhost:2.63.0",
 		program:   "agnhost",
 		args:      []string{"pause"},
 		module:    "kubernetes",

@@ -79,7 +79,7 @@ func (s *suite) run(ctx context.Context, b *builder, out io.Writer) error {
 	fmt.Fprintf(out, "%s, %d tests at a time; the log is %s\n", target.about.String(), s.processes, filepath.Join(dir, "log.txt"))
 
 	began := time.Now()
-	failed := s.ginkgo(ctx, programs, target.kubeconfig, dir, skips)
+	failed := s.ginkgo(ctx, programs, target, dir, skips)
 	report, err := readReport(filepath.Join(dir, "report.json"), skips)
 	if err != nil {
 		return errors.Join(failed, err)
@@ -109,7 +109,7 @@ func (s *suite) judge(r *Report, skips []skip) error {
 	return errors.Join(problems...)
 }
 
-func (s *suite) ginkgo(ctx context.Context, programs, kubeconfig, dir string, skips []skip) error {
+func (s *suite) ginkgo(ctx context.Context, programs string, t target, dir string, skips []skip) error {
 	log, err := os.Create(filepath.Join(dir, "log.txt"))
 	if err != nil {
 		return err
@@ -129,13 +129,20 @@ func (s *suite) ginkgo(ctx context.Context, programs, kubeconfig, dir string, sk
 		args = append(args, "--skip="+regexp.QuoteMeta(skip.name))
 	}
 	args = append(args, filepath.Join(programs, "netpol.test"), "--",
-		"--provider=skeleton", "--kubeconfig="+kubeconfig, "--allowed-not-ready-nodes=0")
+		"--provider=skeleton", "--kubeconfig="+t.kubeconfig, "--allowed-not-ready-nodes=0")
 	cmd := exec.CommandContext(ctx, filepath.Join(programs, "ginkgo"), args...)
 	// Interrupted, ginkgo ends its tests, which remove their namespaces.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 2 * time.Minute
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "KUBECONFIG=")
+	if t.local {
+		images := filepath.Join(dir, "images.yaml")
+		if err := os.WriteFile(images, []byte("promoterE2eRegistry: "+testImages+"\n"), 0o644); err != nil {
+			return err
+		}
+		cmd.Env = append(cmd.Env, "KUBE_TEST_REPO_LIST="+images)
+	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("the suite failed: %w", err)
 	}
