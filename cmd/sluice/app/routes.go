@@ -141,9 +141,12 @@ func (f flowRef) String() string {
 // serviceRoutes follows the sources through a Service.
 func (c *cluster) serviceRoutes(ctx context.Context, r *routes, f flowRef, srcs []endRef, k *knock) error {
 	r.plural = true
-	behind, err := c.backends(ctx, k.svc, k.port)
-	if err != nil {
-		return fmt.Errorf("dst: %w", err)
+	behind := k.behind
+	if k.pod == nil {
+		var err error
+		if behind, err = c.backends(ctx, k.svc, k.port); err != nil {
+			return fmt.Errorf("dst: %w", err)
+		}
 	}
 	if len(behind.List) == 0 {
 		return fmt.Errorf("dst: %w", noBackends(k, behind))
@@ -274,7 +277,7 @@ func commonFamily(addrs []netip.Addr, door service.Door, k *knock, behind servic
 			}
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("src and Service %s/%s have no address of the same family", k.svc.Namespace, k.svc.Name)
+	return netip.Addr{}, fmt.Errorf("src and %s have no address of the same family", k)
 }
 
 func unreachable(k *knock, client service.Client, door service.Door) error {
@@ -282,8 +285,7 @@ func unreachable(k *knock, client service.Client, door service.Door) error {
 	if door.Kind != service.AtClusterIP {
 		node, knob = door.Node, "externalTrafficPolicy"
 	}
-	return fmt.Errorf("Service %s/%s has no endpoint on node %s, and its %s Local allows no other: connections fail whatever the policies say",
-		k.svc.Namespace, k.svc.Name, node, knob)
+	return fmt.Errorf("%s has no endpoint on node %s, and its %s Local allows no other: connections fail whatever the policies say", k, node, knob)
 }
 
 // routeNotices say what the way through a Service does to a connection.

@@ -95,6 +95,18 @@ type knock struct {
 	// addressed: an address was named, not the Service.
 	addressed bool
 	notices   []string
+	// pod has this port of its node itself, and the Service is made up; behind
+	// is then known.
+	pod    *corev1.Pod
+	behind service.Backends
+}
+
+// String is for messages.
+func (k *knock) String() string {
+	if k.pod != nil {
+		return fmt.Sprintf("the hostPort of Pod %s/%s", k.pod.Namespace, k.pod.Name)
+	}
+	return fmt.Sprintf("Service %s/%s", k.svc.Namespace, k.svc.Name)
 }
 
 // knock finds the Service that a flow goes to, nil if it goes elsewhere.
@@ -237,31 +249,38 @@ func clusterIPs(svc *corev1.Service) []netip.Addr {
 	return addrs
 }
 
-// nodeDoor finds the Service that nodes answer under a port.
+// nodeDoor finds the Service that nodes answer under a port, or the Pod that
+// has this port of its node.
 func (c *cluster) nodeDoor(ctx context.Context, f flowRef, node string, at netip.Addr) (*knock, error) {
 	number, err := strconv.ParseUint(f.port, 10, 16)
 	if err != nil || !f.proto.HasPorts() {
 		return nil, nil //nolint:nilerr // a name is not the port of a node
 	}
+	door := netip.AddrPortFrom(at, uint16(number))
 	list, err := c.finder.services(ctx, "")
-	if apierrors.IsForbidden(err) {
-		c.addrNotice = fmt.Sprintf("judged as the node itself: whether the port is a Service's cannot be known: %v", err)
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
-	for _, svc := range list {
-		if port := service.NodePort(svc, uint16(number), f.protocolName()); port != nil {
-			door := service.Door{Kind: service.AtNode, Node: node, At: netip.AddrPortFrom(at, uint16(number))}
-			return &knock{svc: svc, port: port, door: door, addressed: f.dst.kind == ""}, nil
+	for _, proto := range []corev1.Protocol{corev1.Protocol(f.proto.String()), f.protocolName()} {
+		for _, svc := range list {
+			if port := service.NodePort(svc, door.Port(), proto); port != nil {
+				door := service.Door{Kind: service.AtNode, Node: node, At: door}
+				return &knock{svc: svc, port: port, door: door, addressed: f.dst.kind == ""}, nil
+			}
 		}
 	}
-	return nil, nil
+	k := c.hostPort(f, node, door)
+	if k == nil && err != nil {
+		c.addrNotice = fmt.Sprintf("judged as the node itself: whether the port is a Service's cannot be known: %v", err)
+	}
+	return k, nil
 }
 
 // describe says in a line what a knock leads to.
 func (k *knock) describe(behind service.Backends) string {
+	if k.pod != nil {
+		return k.describeHostPort()
+	}
 	s := fmt.Sprintf("Service %s/%s, port %s", k.svc.Namespace, k.svc.Name, service.PortName(k.port))
 	switch k.door.Kind {
 	case service.AtPod:
