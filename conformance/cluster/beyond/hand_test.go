@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -29,7 +30,10 @@ import (
 type hand struct {
 	name string
 	path string // the program, in its Pod
-	in   io.Writer
+	// What sluice calls it: the Pod, or else an address of each family.
+	pod   string
+	known []netip.Addr
+	in    io.Writer
 
 	mu      sync.Mutex
 	last    int
@@ -148,7 +152,7 @@ func reachInto(t *testing.T, pod *corev1.Pod, container string) *hand {
 	answers, out := io.Pipe()
 	var problem bytes.Buffer
 	h := newHand(pod.Name, feed)
-	h.path = path
+	h.path, h.pod = path, pod.Namespace+"/"+pod.Name
 	go func() {
 		h.why = session.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: &problem})
 		if problem.Len() > 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +21,7 @@ import (
 )
 
 var (
-	image = flag.String("image", "registry.k8s.io/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
+	image = flag.String("image", "localhost/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
 	agent = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
 	next  = flag.String("next", "", "`image` of another version that the nodes have, for the DaemonSet to be rolled to; without it, it is restarted")
 	// A client that is neither a Pod nor on a node. Without one, a node stands
@@ -36,13 +35,13 @@ var cluster struct {
 	client *kubernetes.Clientset
 	nodes  [2]string // that Pods are put on
 	prober string    // path of the program
+	sluice string    // likewise
 }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// client-go complains of every connection that ends because a test does.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	klog.SetLogger(klog.Logger{})
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,7 +98,8 @@ func find(dir string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the prober: %w\n%s", err, out)
 	}
-	return nil
+	cluster.sluice, err = buildSluice(ctx, dir)
+	return err
 }
 
 func usable(node *corev1.Node) bool {

@@ -65,7 +65,8 @@ func (c *cell) wrong(r probe.Response) string {
 	return ""
 }
 
-// expect probes until everything is as the cells say, and then once more.
+// expect probes until everything is as the cells say, and then once more. Then
+// sluice has to say the same.
 func (w *world) expect(when string, cells ...cell) {
 	w.t.Helper()
 	began := time.Now()
@@ -83,6 +84,7 @@ func (w *world) expect(when string, cells ...cell) {
 		w.t.Fatalf("%s, after it had been right once:\n  %s", when, strings.Join(wrong, "\n  "))
 	}
 	w.t.Logf("%s: %d of %d cells are as expected", when, len(cells), len(cells))
+	w.verifyCells(when, cells)
 }
 
 // round probes all cells once and returns those that are wrong.

@@ -8,8 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"github.com/sluice-net/sluice/conformance/cluster/beyond/probe"
 )
 
 // nodePorts makes a Service of the server's Pods that is reached at every node,
@@ -76,6 +74,7 @@ func (w *world) fromOutside(policy corev1.ServiceExternalTrafficPolicy, pods map
 		w.t.Log("no client outside of the nodes: give one with -outside")
 		return
 	}
+	h.learn(w.t, pods["own-node"])
 	here, there := pods["own-node"].addrs(), pods["other-node"].addrs()
 	cells := func(direct, around bool) []cell {
 		cells := h.through("the server's node", here, tcp, udp, direct)
@@ -88,24 +87,14 @@ func (w *world) fromOutside(policy corev1.ServiceExternalTrafficPolicy, pods map
 	w.deletePolicy(w.ns, "node")
 	w.expect("from outside, with no node allowed", cells(false, false)...)
 
-	// What the client's address is, an unbound server tells.
 	w.deletePolicy(w.ns, "deny")
 	w.deletePolicy(w.ns, "port")
 	w.expect("from outside, without a policy", cells(true, true)...)
-	client := h.do(probe.Request{Op: probe.Dial, Network: "tcp", Address: netip.AddrPortFrom(pods["server"].addrs()[0], web).String(), Timeout: unanswered})
-	if client.Outcome != probe.OK {
-		w.t.Fatalf("ask the Pod for the outside client's address: %s", client.Detail)
-	}
-	addr := netip.MustParseAddr(client.Seen)
 	w.policy(w.ns, "client", fmt.Sprintf(`
 podSelector: {matchLabels: {app: server}}
 ingress: [{from: %s}]
-`, blocks([]netip.Addr{addr})))
-	for _, c := range cells(true, false) {
-		if c.addr.Addr().Is4() == addr.Is4() {
-			w.expect("from outside, with the client's address allowed", c)
-		}
-	}
+`, blocks(h.known)))
+	w.expect("from outside, with the client's address allowed", cells(true, false)...)
 }
 
 // TestHostPort: the container runtime's own way in.
@@ -118,27 +107,43 @@ func TestHostPort(t *testing.T) {
 				p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{ContainerPort: web, HostPort: port, Protocol: protocol})
 			}
 		}},
-		spec{name: "far", node: 1},
+		spec{name: "near"}, spec{name: "far", node: 1},
 		spec{name: "own-node", onNode: true}, spec{name: "other-node", onNode: true, node: 1},
 	)
 	here := pods["own-node"].addrs()
-	cells := func(far, node bool) []cell {
-		return slices.Concat(
-			pods["far"].through("hostPort of the server's node", here, port, port, far),
+	h := outsider(t)
+	if h != nil {
+		h.learn(t, pods["own-node"])
+	}
+	cells := func(pod, node, outside bool) []cell {
+		cells := slices.Concat(
+			pods["near"].through("hostPort of its node", here, port, port, pod),
+			pods["far"].through("hostPort of the server's node", here, port, port, pod),
 			pods["other-node"].through("hostPort of the server's node", here, port, port, node),
 			pods["own-node"].through("hostPort of its node", here, port, port, true))
+		if h != nil {
+			cells = append(cells, h.through("hostPort of the server's node", here, port, port, outside)...)
+		}
+		return cells
 	}
-	w.expect("without a policy", cells(true, true)...)
+	w.expect("without a policy", cells(true, true, true)...)
 	w.policy(w.ns, "deny", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`)
-	w.expect("under default deny", cells(false, false)...)
-	w.policy(w.ns, "far", `
+	w.expect("under default deny", cells(false, false, false)...)
+	w.policy(w.ns, "pods", fmt.Sprintf(`
 podSelector: {matchLabels: {app: server}}
-ingress: [{from: [{podSelector: {matchLabels: {app: far}}}], ports: [{port: 7000}, {port: 7000, protocol: UDP}]}]
-`)
-	w.expect("with a Pod and the Pod's port allowed", cells(true, false)...)
+ingress: [{from: [{podSelector: {}}], ports: [{port: %d}, {port: %[1]d, protocol: UDP}]}]
+`, web))
+	w.expect("with the Pods and the Pod's port allowed", cells(true, false, false)...)
 	w.policy(w.ns, "node", fmt.Sprintf(`
 podSelector: {matchLabels: {app: server}}
 ingress: [{from: %s}]
 `, blocks(pods["other-node"].addrs())))
-	w.expect("with the other node's address allowed", cells(true, true)...)
+	w.expect("with the other node's address allowed", cells(true, true, false)...)
+	if h != nil {
+		w.policy(w.ns, "client", fmt.Sprintf(`
+podSelector: {matchLabels: {app: server}}
+ingress: [{from: %s}]
+`, blocks(h.known)))
+		w.expect("with the outside client's address allowed", cells(true, true, true)...)
+	}
 }
