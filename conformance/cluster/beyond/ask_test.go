@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,20 +38,31 @@ type reply struct {
 }
 
 // ask runs a program, with the tests' kubeconfig, and waits for its answer.
-func (w *world) ask(in string, program string, args ...string) reply {
-	w.t.Helper()
+func (w *world) ask(in string, program string, args ...string) (reply, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	var out, problem bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &out, &problem
+	// kubectl looks for its plugins there.
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(cluster.sluice)+":"+os.Getenv("PATH"))
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		w.t.Fatalf("%s %s: %v", program, strings.Join(args, " "), err)
+		return reply{}, fmt.Errorf("%s %s: %w", program, strings.Join(args, " "), err)
 	}
-	return reply{out.String(), problem.String(), cmd.ProcessState.ExitCode()}
+	return reply{out.String(), problem.String(), cmd.ProcessState.ExitCode()}, nil
+}
+
+// mustAsk is for questions that have an answer.
+func (w *world) mustAsk(in string, program string, args ...string) string {
+	w.t.Helper()
+	r, err := w.ask(in, program, args...)
+	w.must("ask", err)
+	if r.code != 0 {
+		w.t.Fatalf("%s %s: exit code %d: %s", program, strings.Join(args, " "), r.code, r.err)
+	}
+	return r.out
 }
 
 // flow is a line that sluice verify reads.
@@ -75,7 +87,8 @@ func (w *world) verify(when string, flows []flow) {
 		w.must("write a flow", err)
 		lines.Write(append(line, '\n'))
 	}
-	r := w.ask(lines.String(), cluster.sluice, "verify", "-o", "json")
+	r, err := w.ask(lines.String(), cluster.sluice, "verify", "-o", "json")
+	w.must("ask", err)
 	if n := strings.Count(r.out, "\n"); r.code != 0 || n != len(flows) {
 		w.t.Fatalf("%s: sluice verify answers %d of %d flows, with exit code %d:\n%s", when, n, len(flows), r.code, r.err)
 	}
@@ -111,12 +124,19 @@ func (h *hand) end(to netip.Addr) string {
 	if h.pod != "" {
 		return h.pod
 	}
-	for _, a := range h.known {
-		if a.Is4() == to.Is4() {
-			return a.String()
-		}
+	if a := h.addr(to); a.IsValid() {
+		return a.String()
 	}
 	return ""
+}
+
+// addr is a prober's address of the family of another, if it is known.
+func (h *hand) addr(of netip.Addr) netip.Addr {
+	i := slices.IndexFunc(h.known, func(a netip.Addr) bool { return a.Is4() == of.Is4() })
+	if i < 0 {
+		return netip.Addr{}
+	}
+	return h.known[i]
 }
 
 // learn finds out which addresses a prober has that is in no Pod: those that a

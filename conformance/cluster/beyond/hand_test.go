@@ -30,7 +30,7 @@ import (
 type hand struct {
 	name string
 	path string // the program, in its Pod
-	// What sluice calls it: the Pod, or else an address of each family.
+	// What sluice calls it: the Pod, or else by one of its addresses, of each family.
 	pod   string
 	known []netip.Addr
 	in    io.Writer

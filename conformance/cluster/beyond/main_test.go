@@ -21,9 +21,10 @@ import (
 )
 
 var (
-	image = flag.String("image", "localhost/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
-	agent = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
-	next  = flag.String("next", "", "`image` of another version that the nodes have, for the DaemonSet to be rolled to; without it, it is restarted")
+	image   = flag.String("image", "localhost/e2e-test-images/agnhost:2.63.0", "agnhost's `image`")
+	agent   = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
+	next    = flag.String("next", "", "`image` of another version that the nodes have, for the DaemonSet to be rolled to; without it, it is restarted")
+	kubectl = flag.String("kubectl", "kubectl", "`program` to call sluice as its plugin")
 	// A client that is neither a Pod nor on a node. Without one, a node stands
 	// in for it where that makes no difference, and the rest cannot be seen.
 	outside = flag.String("outside", "", "`command` that runs its arguments outside of the nodes, as \"sluice-cluster exec control-plane\"")
@@ -31,11 +32,12 @@ var (
 
 // cluster is the one that the tests run on.
 var cluster struct {
-	config *rest.Config
-	client *kubernetes.Clientset
-	nodes  [2]string // that Pods are put on
-	prober string    // path of the program
-	sluice string    // likewise
+	config    *rest.Config
+	client    *kubernetes.Clientset
+	nodes     [2]string // that Pods are put on
+	hostnames [2]string // what the scheduler knows them by
+	prober    string    // path of the program
+	sluice    string    // likewise
 }
 
 func TestMain(m *testing.M) {
@@ -84,7 +86,7 @@ func find(dir string) error {
 	n := 0
 	for _, node := range list.Items {
 		if n < len(cluster.nodes) && usable(&node) {
-			cluster.nodes[n] = node.Name
+			cluster.nodes[n], cluster.hostnames[n] = node.Name, node.Labels[corev1.LabelHostname]
 			architecture = node.Status.NodeInfo.Architecture
 			n++
 		}

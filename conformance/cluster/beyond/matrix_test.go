@@ -65,9 +65,15 @@ func (c *cell) wrong(r probe.Response) string {
 	return ""
 }
 
-// expect probes until everything is as the cells say, and then once more. Then
-// sluice has to say the same.
+// expect wants packets to do as the cells say, and sluice to say the same.
 func (w *world) expect(when string, cells ...cell) {
+	w.t.Helper()
+	w.observe(when, cells...)
+	w.verifyCells(when, cells)
+}
+
+// observe probes until everything is as the cells say, and then once more.
+func (w *world) observe(when string, cells ...cell) {
 	w.t.Helper()
 	began := time.Now()
 	for {
@@ -84,7 +90,6 @@ func (w *world) expect(when string, cells ...cell) {
 		w.t.Fatalf("%s, after it had been right once:\n  %s", when, strings.Join(wrong, "\n  "))
 	}
 	w.t.Logf("%s: %d of %d cells are as expected", when, len(cells), len(cells))
-	w.verifyCells(when, cells)
 }
 
 // round probes all cells once and returns those that are wrong.

@@ -187,6 +187,7 @@ func (w *world) pods(specs ...spec) map[string]*pod {
 		}
 		w.reload(p, func(q *corev1.Pod) bool { return q.Status.Phase == corev1.PodRunning && q.Status.PodIP != "" })
 		p.hand = reachInto(w.t, p.Pod, p.Spec.Containers[0].Name)
+		p.known = p.addrs()
 		w.listen(p, web, other)
 	}
 	return made
