@@ -50,16 +50,21 @@ func exchange(conn net.Conn, answers *bufio.Reader, payload string) (seen string
 	if _, err := fmt.Fprintln(conn, payload); err != nil {
 		return "", err
 	}
-	line, err := answers.ReadString('\n')
-	if err != nil {
-		return "", err
+	for {
+		line, err := answers.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		seen, echo, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if echo == payload {
+			host, _, err := net.SplitHostPort(seen)
+			return host, err
+		}
+		// An answer over UDP may come when it is no longer waited for.
+		if _, packets := conn.(*net.UDPConn); !packets {
+			return "", fmt.Errorf("the answer to %q is %q", payload, line)
+		}
 	}
-	seen, echo, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if echo != payload {
-		return "", fmt.Errorf("the answer to %q is %q", payload, line)
-	}
-	host, _, err := net.SplitHostPort(seen)
-	return host, err
 }
 
 func repeat(r Request, stop <-chan struct{}) Response {

@@ -3,7 +3,9 @@ package probe
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"testing"
 	"time"
 )
@@ -92,5 +94,35 @@ func TestProber(t *testing.T) {
 		if a := next(); a.ID != r.ID || a.Outcome != Finished || a.Answers < 5 || a.Answers != a.Tries {
 			t.Errorf("%s %s: %+v", r.Op, r.Network, a)
 		}
+	}
+}
+
+// An answer that is late must not be taken for the next one's, and so on for
+// good.
+func TestHoldLateAnswer(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		buffer := make([]byte, 1<<10)
+		for i := 0; ; i++ {
+			n, from, err := server.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if i == 2 {
+				time.Sleep(300 * time.Millisecond)
+			}
+			_, _ = server.WriteTo(fmt.Appendf(nil, "%s %s", from, buffer[:n]), from)
+		}
+	}()
+	send, next := start(t)
+	send(Request{ID: 7, Op: Hold, Network: "udp", Address: server.LocalAddr().String(), Timeout: time.Second, Interval: time.Millisecond})
+	time.Sleep(1500 * time.Millisecond)
+	send(Request{ID: 7, Op: Stop})
+	if r := next(); r.Outcome != Finished || r.Answers < 10 || r.Answers > r.Tries-1 {
+		t.Errorf("%+v, want all answers but the late one", r)
 	}
 }
