@@ -38,7 +38,7 @@ is TCP when absent; protocols without ports are written DST:/ICMP. An IPv6
 address with a port stands in brackets.
 
 A Service, also by its ClusterIP, leads to the Pods and ports behind it; so does
-node/NAME with a NodePort. Where an end stands for several Pods, those with the
+node/NAME with a NodePort or a hostPort. Where an end stands for several Pods, those with the
 same outcome are counted, and one of each outcome is explained. Where a node puts
 its own address in place of the client's, that is said, and judged.
 
