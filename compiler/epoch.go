@@ -35,7 +35,7 @@ const (
 	acceptJudgedText = "ct state != related ct mark & 0x%08x == 0x%08x accept"
 	gotoText         = "goto "
 	markJudgedText   = "ct mark set ct mark & 0x%08x | 0x%08x accept"
-	markNobodyText = "ct mark set ct mark & 0x%08x accept"
+	markNobodyText   = "ct mark set ct mark & 0x%08x accept"
 )
 
 // String is the rule as nft writes it.

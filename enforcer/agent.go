@@ -122,7 +122,8 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		invalid: map[eventKey]bool{}, objects: map[EventKind]map[types.NamespacedName]struct{}{},
 	}
 	if s.tables == nil {
-		s.tables = NewTransactor(a.ns)
+		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
+		s.tables, s.ownTables = own, own
 	}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
 	s.guards = newGuards(s)
@@ -170,6 +171,9 @@ func (s *syncer) open(a *Agent) error {
 }
 
 func (s *syncer) close() {
+	if s.ownTables != nil {
+		_ = s.ownTables.Close()
+	}
 	if s.links != nil {
 		s.links.socket.close()
 	}

@@ -17,20 +17,22 @@ import (
 // syncer owns the index, the compiler and what is known of the kernel. Only the
 // sync loop's goroutine uses it.
 type syncer struct {
-	cfg      *Config
-	box      *mailbox
-	status   *statusBoard
-	metrics  *metrics
-	tables   Transactor
-	index    *policy.Index
-	compiler *compiler.Compiler
-	epochs   *epochs
-	links    *links
-	watch    *linkWatch
-	drift    *drift
-	bridges  bridgeNetfilter
-	guards   *guards
-	ns       Netns
+	cfg     *Config
+	box     *mailbox
+	status  *statusBoard
+	metrics *metrics
+	tables  Transactor
+	// ownTables is tables unless they were given.
+	ownTables *tables
+	index     *policy.Index
+	compiler  *compiler.Compiler
+	epochs    *epochs
+	links     *links
+	watch     *linkWatch
+	drift     *drift
+	bridges   bridgeNetfilter
+	guards    *guards
+	ns        Netns
 
 	// replace: the kernel's state is not known to be the compiler's, so the
 	// next sync brings all of it.
