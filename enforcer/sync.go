@@ -48,6 +48,9 @@ type syncer struct {
 	// graceEnds is zero outside the grace of a first install.
 	graceEnds time.Time
 	epoch     uint32
+	leftovers leftovers
+	// worked: the last round changed the kernel, or tried.
+	worked bool
 	// oldest is when the oldest event came that is not in the kernel yet.
 	oldest time.Time
 	// bare: the kernel had no rules of an earlier agent.
@@ -68,10 +71,12 @@ func (s *syncer) sync(ctx context.Context) error {
 	started := s.cfg.Clock.Now()
 	b := s.box.take()
 	s.apply(ctx, b)
+	s.worked = false
 	if !s.synced {
 		return nil
 	}
 	s.repair(ctx)
+	s.worked = true
 	plan, err := s.compile(ctx, b.settle || s.recheck)
 	if err == nil {
 		err = s.enforce(ctx, plan)
@@ -81,7 +86,15 @@ func (s *syncer) sync(ctx context.Context) error {
 		s.metrics.syncFailures.Inc()
 		return err
 	}
+	s.worked = len(b.events) > 0 || !plan.Empty()
 	s.account(ctx, started, plan)
+	if s.leftovers.due(s.cfg.Clock.Now()) || b.settle {
+		if err := s.tidy(ctx); err != nil {
+			s.replace = true
+			s.metrics.syncFailures.Inc()
+			return err
+		}
+	}
 	s.status.done(b.seq)
 	if s.epochs.Low() {
 		if err := s.epochs.Refill(ctx); err != nil {
@@ -134,24 +147,19 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
 		return err
 	}
 	if s.replace {
+		s.leftovers.forget()
 		return s.replaceAll(ctx)
 	}
 	// The guards first: an address must be held to its veth before the main
 	// table trusts it. One that fails is retried on its own.
 	s.guards.Run(ctx, plan.Guards)
-	for piece := range pieces(plan.Prepare) {
-		if err := s.transact(ctx, piece); err != nil {
-			return fmt.Errorf("prepare: %w", err)
-		}
+	if err := s.prepare(ctx, plan.Prepare); err != nil {
+		return fmt.Errorf("prepare: %w", err)
 	}
 	if err := s.commit(ctx, plan); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	for piece := range pieces(plan.Cleanup) {
-		if err := s.transact(ctx, piece); err != nil {
-			return fmt.Errorf("clean up: %w", err)
-		}
-	}
+	s.leftovers.add(plan.Cleanup, s.cfg.Clock.Now())
 	return nil
 }
 
