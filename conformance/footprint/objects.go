@@ -111,7 +111,8 @@ func (s *simulation) podObject(i int) *corev1.Pod {
 	p.Namespace, p.UID, p.Labels = given.Namespace, s.uid(), given.Labels
 	p.CreationTimestamp = metav1.NewTime(given.CreationTimestamp.Add(time.Duration(i%3600) * time.Second))
 	delete(p.Labels, "pod-template-hash")
-	hash := fmt.Sprintf("%x", set)[len(set):][:10]
+	owner := ownerUID(set)
+	hash := string(owner[24:34])
 	if i%statefulEvery == 0 {
 		ordinal := strconv.Itoa(i)
 		p.GenerateName = app + "-"
@@ -126,7 +127,7 @@ func (s *simulation) podObject(i int) *corev1.Pod {
 		p.Name = p.GenerateName + s.suffix()
 		p.OwnerReferences[0].Name = app + "-" + hash
 	}
-	p.OwnerReferences[0].UID = ownerUID(set)
+	p.OwnerReferences[0].UID = owner
 	p.Spec.NodeName = given.Spec.NodeName
 	p.Spec.Containers[0].Name = app
 	p.Spec.Containers[0].Ports = given.Spec.Containers[0].Ports
