@@ -43,7 +43,9 @@ const (
 type Options struct {
 	// Workloads are the sizes of the clusters: each is a Pod of its own.
 	Workloads []int
-	Rounds    int
+	// Policies are how many select one Pod.
+	Policies []int
+	Rounds   int
 	// Slice is how long each variant runs in a round.
 	Slice time.Duration
 	// VerifyFlows is how many flows the command is given.
@@ -70,7 +72,7 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 			return ctx.Err()
 		}
 	}
-	for _, n := range []int{1, 10, 100, 1_000} {
+	for _, n := range o.Policies {
 		if err := m.selected(n); err != nil {
 			run.Miss(Part, fmt.Sprintf("%d policies that select the Pod", n), err)
 		}
@@ -199,12 +201,23 @@ func (m *measurement) rate(flows []spectest.Flow, judge func(spectest.Flow) bool
 	return float64(done) / time.Since(began).Seconds()
 }
 
+// different policies of the published shape are as many as a namespace can
+// have before their ports end.
+const different = 500
+
 // selected measures a Pod that many policies select.
 func (m *measurement) selected(policies int) error {
-	c := scale.Cluster{Pods: 150, Namespaces: 10, Policies: 10 * policies, LocalPods: 150, Shape: scale.Published}
+	c := scale.Cluster{Pods: 150, Namespaces: 10, LocalPods: 150, Shape: scale.Published}
 	x := policy.NewIndex(policy.Options{})
 	if err := c.Fill(x); err != nil {
 		return err
+	}
+	for i := range policies * c.Namespaces {
+		np := c.Policy(i % (different * c.Namespaces))
+		np.Name = fmt.Sprintf("policy-%d", i)
+		if err := x.SetPolicy(np); err != nil {
+			return err
+		}
 	}
 	var flows []policy.Flow
 	for i := range c.Pods {

@@ -11,7 +11,7 @@ import (
 // TestRunMeasuresEverything, however little of it.
 func TestRunMeasuresEverything(t *testing.T) {
 	var run figures.Run
-	o := analysis.Options{Workloads: []int{60}, Rounds: 1, Slice: time.Millisecond, VerifyFlows: 100, Log: t.Logf}
+	o := analysis.Options{Workloads: []int{60}, Policies: []int{10}, Rounds: 1, Slice: time.Millisecond, VerifyFlows: 100, Log: t.Logf}
 	if err := analysis.Run(t.Context(), o, &run); err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestRunMeasuresEverything(t *testing.T) {
 		{analysis.Pairs, analysis.OneByOne}, {analysis.Pairs, analysis.Naive}, {analysis.Verify, "command"},
 		{analysis.Selected, analysis.OneByOne}, {analysis.Selected, analysis.Reach},
 	} {
-		if len(run.Find(analysis.Part, f.name, f.variant, nil)) == 0 {
+		if len(run.Of(analysis.Part, "").Find(f.name, f.variant, nil)) == 0 {
 			t.Errorf("no samples of %s, %s", f.name, f.variant)
 		}
 	}

@@ -193,7 +193,7 @@ func (m *measurement) add(name, variant, unit string, sample float64) {
 	key := name + "\x00" + variant
 	f := m.figures[key]
 	if f == nil {
-		f = &figures.Figure{Part: Part, Name: name, Variant: variant, Unit: unit, At: figures.Setting{
+		f = &figures.Figure{Part: Part, Case: m.size.Name, Name: name, Variant: variant, Unit: unit, At: figures.Setting{
 			"pods": float64(m.size.Cluster.Pods), "policies": float64(m.size.Cluster.Policies), "local": float64(m.size.Cluster.LocalPods),
 		}}
 		m.figures[key], m.order = f, append(m.order, key)

@@ -57,6 +57,8 @@ type Missing struct {
 // Figure is one quantity of one variant under one setting.
 type Figure struct {
 	Part string `json:"part"`
+	// Case is a kind of surroundings that has no number: a topology, a shape.
+	Case string `json:"case,omitempty"`
 	// Name is the quantity: "remote Pod, event to commit".
 	Name string `json:"name"`
 	// Variant is what is compared: "Sluice", "nft -f".
@@ -64,6 +66,8 @@ type Figure struct {
 	// At are the settings: "pods", "policies".
 	At   Setting `json:"at,omitempty"`
 	Unit string  `json:"unit"`
+	// Note is what a reader must know of it.
+	Note string `json:"note,omitempty"`
 	// Samples are in the order in which they were taken. Those of variants
 	// that were interleaved have the same index in the same round.
 	Samples []float64 `json:"samples"`
@@ -107,37 +111,50 @@ func round(v float64, digits int) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// Find returns the samples of a figure, nil if there are none.
-func (r *Run) Find(part, name, variant string, at Setting) []float64 {
-	for i := range r.Figures {
-		f := &r.Figures[i]
-		if f.Part == part && f.Name == name && f.Variant == variant && f.At.Is(at) {
-			return f.Samples
-		}
-	}
-	return nil
-}
+// Figures is a selection of figures.
+type Figures []Figure
 
-// Of are the figures of a part.
-func (r *Run) Of(part string) []Figure {
-	var out []Figure
+// Of are the figures of a part and a case; an empty case is any.
+func (r *Run) Of(part, kind string) Figures {
+	var out Figures
 	for _, f := range r.Figures {
-		if f.Part == part {
+		if f.Part == part && (kind == "" || f.Case == kind) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// Values are the different values of a setting in a part, sorted.
-func (r *Run) Values(part, key string) []float64 {
+// Find returns the samples of a figure, nil if there are none.
+func (fs Figures) Find(name, variant string, at Setting) []float64 {
+	for i := range fs {
+		if f := &fs[i]; f.Name == name && f.Variant == variant && f.At.Is(at) {
+			return f.Samples
+		}
+	}
+	return nil
+}
+
+// Values are the different values of a setting, sorted.
+func (fs Figures) Values(key string) []float64 {
 	seen := map[float64]bool{}
-	for i := range r.Figures {
-		if v, ok := r.Figures[i].At[key]; ok && r.Figures[i].Part == part {
+	for i := range fs {
+		if v, ok := fs[i].At[key]; ok {
 			seen[v] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
+}
+
+// Names are those of the figures with a variant, in their order.
+func (fs Figures) Names(variant string) []string {
+	var out []string
+	for i := range fs {
+		if f := &fs[i]; f.Variant == variant && !slices.Contains(out, f.Name) {
+			out = append(out, f.Name)
+		}
+	}
+	return out
 }
 
 // Write writes the run as JSON with a line for each figure, which keeps the

@@ -80,10 +80,10 @@ func TestWriteAndRead(t *testing.T) {
 	if diff := cmp.Diff(run, got); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]float64{1.2346, 0, 1234600}, got.Find("control", "remote Pod", "Sluice", figures.Setting{"pods": 1000})); diff != "" {
+	if diff := cmp.Diff([]float64{1.2346, 0, 1234600}, got.Of("control", "").Find("remote Pod", "Sluice", figures.Setting{"pods": 1000})); diff != "" {
 		t.Errorf("samples (-want +got):\n%s", diff)
 	}
-	if s := got.Find("control", "remote Pod", "Sluice", figures.Setting{"pods": 1}); s != nil {
+	if s := got.Of("control", "").Find("remote Pod", "Sluice", figures.Setting{"pods": 1}); s != nil {
 		t.Errorf("found %v at another size", s)
 	}
 }

@@ -38,8 +38,8 @@ func MAD(samples []float64) float64 {
 	return Median(distances)
 }
 
-// Ratio is one median over another, with the interval that 95 of 100
-// resamplings of the same measurement fall in.
+// Ratio is what samples are to those of a baseline, with the interval that 95
+// of 100 resamplings of the same measurement fall in.
 type Ratio struct {
 	Value, Low, High float64
 }
@@ -47,11 +47,23 @@ type Ratio struct {
 // resamplings are enough for two digits of the interval.
 const resamplings = 1000
 
-// RatioOf compares samples with those of a baseline. Samples of the same index
-// were taken in the same round, so where both have as many, rounds are drawn as
-// pairs: what disturbed the machine disturbed both.
+// RatioOf compares samples with those of a baseline. Where both have as many,
+// those of the same index were taken in the same round, and the ratio is the
+// median of the rounds': what disturbed the machine disturbed both. Otherwise
+// it is the ratio of the medians.
 func RatioOf(samples, baseline []float64) Ratio {
-	out := Ratio{Value: Median(samples) / Median(baseline), Low: math.NaN(), High: math.NaN()}
+	paired := len(samples) == len(baseline)
+	of := func(a, b []float64) float64 {
+		if !paired {
+			return Median(a) / Median(b)
+		}
+		ratios := make([]float64, len(a))
+		for i := range a {
+			ratios[i] = a[i] / b[i]
+		}
+		return Median(ratios)
+	}
+	out := Ratio{Value: of(samples, baseline), Low: math.NaN(), High: math.NaN()}
 	if len(samples) < 2 || len(baseline) < 2 {
 		return out
 	}
@@ -62,16 +74,16 @@ func RatioOf(samples, baseline []float64) Ratio {
 		for j := range a {
 			at := r.IntN(len(a))
 			a[j] = samples[at]
-			if len(a) == len(b) {
+			if paired {
 				b[j] = baseline[at]
 			}
 		}
 		for j := range b {
-			if len(a) != len(b) {
+			if !paired {
 				b[j] = baseline[r.IntN(len(b))]
 			}
 		}
-		ratios[i] = Median(a) / Median(b)
+		ratios[i] = of(a, b)
 	}
 	out.Low, out.High = Quantile(ratios, 0.025), Quantile(ratios, 0.975)
 	return out
