@@ -83,16 +83,16 @@ func (a *anchored[T]) remove(s *selector, at int, v T) {
 
 // candidates visits, each once, all whose selector may match labels. Labels
 // have one value for a key, so no two anchors of a selector can both match.
-func (a *anchored[T]) candidates(labels map[string]string, visit func(T)) {
+func (a *anchored[T]) candidates(of labels, visit func(T)) {
 	if len(a.byLabel)+len(a.byKey) > 0 {
-		for k, v := range labels {
+		of.each(func(k, v string) {
 			for _, t := range a.byLabel[label{k, v}] {
 				visit(t)
 			}
 			for _, t := range a.byKey[k] {
 				visit(t)
 			}
-		}
+		})
 	}
 	for _, t := range a.rest {
 		visit(t)

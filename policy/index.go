@@ -30,14 +30,15 @@ type Index struct {
 	seed maphash.Seed
 
 	namespaces map[string]*namespace
-	// spaces are the known namespaces by label, labels the classes.
+	// spaces are the known namespaces by label, labels the classes by key and
+	// value.
 	spaces map[label]map[*namespace]struct{}
-	labels map[label]*labelUse
+	labels map[string]*labelKey
 	nodes  map[string]*node
 
 	// owners are the Pods that own an address. rivals are the other claimants,
 	// hosts the running hostNetwork Pods on an address.
-	owners map[netip.Addr]*entry
+	owners owners
 	rivals map[netip.Addr][]*entry
 	hosts  map[netip.Addr][]*entry
 
@@ -69,9 +70,9 @@ func NewIndex(o Options) *Index {
 		seed:       maphash.MakeSeed(),
 		namespaces: map[string]*namespace{},
 		spaces:     map[label]map[*namespace]struct{}{},
-		labels:     map[label]*labelUse{},
+		labels:     map[string]*labelKey{},
 		nodes:      map[string]*node{},
-		owners:     map[netip.Addr]*entry{},
+		owners:     newOwners(),
 		rivals:     map[netip.Addr][]*entry{},
 		hosts:      map[netip.Addr][]*entry{},
 		scopes:     map[string]*scope{},

@@ -12,9 +12,10 @@ type namespace struct {
 	// known: the Namespace object was given; before, no namespaceSelector
 	// matches.
 	known  bool
-	labels map[string]string
+	labels labelMap
 
-	pods map[string]*entry
+	// pods are sorted by name.
+	pods []*entry
 	// locals are the Pods of this node, whatever their state.
 	locals map[*entry]struct{}
 	// classes by the hash of their labels; size counts them.
@@ -33,7 +34,6 @@ func (x *Index) namespace(name string) *namespace {
 	if ns == nil {
 		ns = &namespace{
 			name:    name,
-			pods:    map[string]*entry{},
 			classes: map[uint64]*class{},
 		}
 		x.namespaces[name] = ns
@@ -88,7 +88,7 @@ func (x *Index) relabel(ns *namespace, known bool, labels map[string]string) {
 		}
 	}
 	ns.known, ns.labels = known, labels
-	for k, v := range labels {
+	for k, v := range ns.labels {
 		if x.spaces[label{k, v}] == nil {
 			x.spaces[label{k, v}] = map[*namespace]struct{}{}
 		}
@@ -103,7 +103,7 @@ func (x *Index) relabel(ns *namespace, known bool, labels map[string]string) {
 	if !known {
 		return
 	}
-	x.scopesBy.candidates(labels, func(s *scope) {
+	x.scopesBy.candidates(ns.labels, func(s *scope) {
 		x.looked++
 		if _, in := s.spaces[ns]; !in && s.matches(ns) {
 			x.enter(s, ns)

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -117,7 +116,7 @@ func (c Cluster) Pod(i int) *policy.Pod {
 			{Name: strings.Clone("http"), Protocol: policy.TCP, Number: 8080},
 			{Name: strings.Clone("dns"), Protocol: policy.UDP, Number: 53},
 		},
-		Created: time.Unix(1_700_000_000+int64(i), 0),
+		Created: 1_700_000_000 + int64(i),
 	}
 	if i < c.LocalPods {
 		out.Node, out.NodeAddrs = Node, []netip.Addr{v4(192, 168, 0)}
@@ -143,7 +142,7 @@ func (c Cluster) PodObject(i int) *corev1.Pod {
 	out := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: p.Namespace, Name: p.Name, UID: p.UID, Labels: p.Labels,
-			CreationTimestamp: metav1.NewTime(p.Created),
+			CreationTimestamp: metav1.Unix(p.Created, 0),
 		},
 		Spec: corev1.PodSpec{NodeName: p.Node, Containers: []corev1.Container{{Name: "main", Image: "registry.invalid/main:1"}}},
 		Status: corev1.PodStatus{
