@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +32,7 @@ func (r *refusal) Unwrap() error { return r.errno }
 // way.
 var errNotSent = errors.New("not sent")
 
-// batchSocket carries batches. It stays in the namespace it was opened in.
+// batchSocket carries batches, and questions about sets. It stays in the namespace it was opened in.
 type batchSocket struct {
 	fd  int
 	buf []byte
@@ -61,41 +62,26 @@ func openBatchSocket(ns Netns) (*batchSocket, error) {
 
 func (s *batchSocket) close() { _ = unix.Close(s.fd) }
 
-// execute sends a batch and reads what became of it. The kernel does all of the
-// work while it takes the batch, so the answers are there already: one for each
-// message that failed, and one for the last.
+// execute sends a batch and reads what became of it: the kernel answers for each
+// message that failed, and for the last.
 func (s *batchSocket) execute(data []byte, last uint32) error {
-	err := unix.Sendto(s.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
-		return fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	if err != nil {
-		return fmt.Errorf("send netlink batch: %w", err)
-	}
 	var failed *refusal
 	done := false
-	for {
-		n, from, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EAGAIN) {
-			break
+	err := s.exchange(data, func(kind, flags uint16, seq uint32, payload []byte) {
+		if kind != unix.NLMSG_ERROR || len(payload) < unix.SizeofNlMsgerr {
+			return
 		}
-		if err != nil {
-			return fmt.Errorf("read the outcome of a netlink batch: %w", err)
+		switch answer := answerOf(flags, payload); {
+		case answer.errno == 0:
+			done = done || seq == last
+		case failed == nil:
+			answer.offset += int(seq)
+			failed = &answer
 		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-			continue
-		}
-		for seq, answer := range answers(s.buf[:n]) {
-			switch {
-			case answer.errno == 0:
-				done = done || seq == last
-			case failed == nil:
-				answer.offset += int(seq)
-				failed = &answer
-			}
-		}
-	}
+	})
 	switch {
+	case err != nil:
+		return err
 	case failed != nil:
 		return failed
 	case !done:
@@ -104,21 +90,61 @@ func (s *batchSocket) execute(data []byte, last uint32) error {
 	return nil
 }
 
-// answers yields the acknowledgements in a datagram, by sequence number.
-func answers(b []byte) func(yield func(uint32, refusal) bool) {
-	return func(yield func(uint32, refusal) bool) {
-		for len(b) >= unix.SizeofNlMsghdr {
-			size := int(binary.NativeEndian.Uint32(b))
-			if size < unix.SizeofNlMsghdr || size > len(b) {
-				return
-			}
-			kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
-			seq, payload := binary.NativeEndian.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size]
-			if kind == unix.NLMSG_ERROR && len(payload) >= unix.SizeofNlMsgerr && !yield(seq, answerOf(flags, payload)) {
-				return
-			}
-			b = b[min((size+3)&^3, len(b)):]
+// describe asks for the layout of a set. There is none, and no error, if it is
+// of no use to the lane or not there.
+func (s *batchSocket) describe(set string) (*layout, error) {
+	q := &nlBatch{}
+	q.begin(unix.NFT_MSG_GETSET, 0, set, 0)
+	q.text(unix.NFTA_SET_NAME, set)
+	q.close()
+	var out *layout
+	answered := false
+	err := s.exchange(q.bytes, func(kind, _ uint16, _ uint32, payload []byte) {
+		answered = true
+		if kind == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSET && len(payload) > nl.SizeofNfgenmsg {
+			out = describedLayout(payload[nl.SizeofNfgenmsg:])
 		}
+	})
+	if err == nil && !answered {
+		err = errors.New("the kernel did not describe a set")
+	}
+	return out, err
+}
+
+// exchange sends messages and yields the answers. The kernel does all of the
+// work while it takes them, so the answers are there at once.
+func (s *batchSocket) exchange(data []byte, yield func(kind, flags uint16, seq uint32, payload []byte)) error {
+	err := unix.Sendto(s.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	if errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if err != nil {
+		return fmt.Errorf("send netlink batch: %w", err)
+	}
+	for {
+		n, from, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the outcome of a netlink batch: %w", err)
+		}
+		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 {
+			eachMessage(s.buf[:n], yield)
+		}
+	}
+}
+
+// eachMessage yields the messages of a datagram.
+func eachMessage(b []byte, yield func(kind, flags uint16, seq uint32, payload []byte)) {
+	for len(b) >= unix.SizeofNlMsghdr {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.SizeofNlMsghdr || size > len(b) {
+			return
+		}
+		kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
+		yield(kind, flags, binary.NativeEndian.Uint32(b[8:]), b[unix.SizeofNlMsghdr:size])
+		b = b[min((size+3)&^3, len(b)):]
 	}
 }
 

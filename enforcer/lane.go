@@ -21,16 +21,12 @@ type lane struct {
 	ns Netns
 	// socket is opened when it is first needed, and again after an error.
 	socket *batchSocket
-	// sets are those of table inet sluice that were declared so far, nil where
-	// only nft may change the elements.
+	// sets are those of table inet sluice that were met so far, nil where only
+	// nft may change the elements.
 	sets map[string]*layout
-	// layouts are those of the few types there are.
-	layouts map[string]*layout
 }
 
-func newLane(ns Netns) *lane {
-	return &lane{ns: ns, sets: map[string]*layout{}, layouts: map[string]*layout{}}
-}
+func newLane(ns Netns) *lane { return &lane{ns: ns, sets: map[string]*layout{}} }
 
 // maxLaneOps is where nft's start and its reading of the tables no longer
 // matter beside the work itself.
@@ -80,7 +76,7 @@ func forLane(op compiler.Op) bool {
 
 func (l *lane) element(b *nlBatch, op int, verb compiler.Verb, e *knftables.Element) error {
 	set := e.Set + e.Map
-	layout := l.sets[set]
+	layout := l.layout(set)
 	if layout == nil || e.Comment != nil {
 		return fmt.Errorf("set %s: %w", set, errNotForLane)
 	}
@@ -163,10 +159,8 @@ func (l *lane) send(b *nlBatch, ops []compiler.Op) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	if l.socket == nil {
-		if l.socket, err = openBatchSocket(l.ns); err != nil {
-			return fmt.Errorf("%w: %w", errNotSent, err)
-		}
+	if err := l.open(); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	last := uint32(b.messages[len(b.messages)-1].start)
 	err = l.socket.execute(data, last)
@@ -179,6 +173,13 @@ func (l *lane) send(b *nlBatch, ops []compiler.Op) error {
 		return fmt.Errorf("%s: %w", describe(ops[b.opAt(refused.offset)]), err)
 	}
 	l.close()
+	return err
+}
+
+func (l *lane) open() (err error) {
+	if l.socket == nil {
+		l.socket, err = openBatchSocket(l.ns)
+	}
 	return err
 }
 
@@ -203,36 +204,36 @@ func describe(op compiler.Op) string {
 	return verb
 }
 
-// learn takes in what a transaction of nft declared, once it succeeded. If the
-// kernel's sets are not what was declared, others changed them, and the kernel
-// refuses what does not fit.
-func (l *lane) learn(ops []compiler.Op) {
+// layout asks the kernel what a set is when it is met first: an earlier agent
+// may have made it.
+func (l *lane) layout(set string) *layout {
+	known, ok := l.sets[set]
+	if ok {
+		return known
+	}
+	if l.open() != nil {
+		return nil
+	}
+	known, err := l.socket.describe(set)
+	if err != nil {
+		l.close()
+		return nil
+	}
+	l.sets[strings.Clone(set)] = known
+	return known
+}
+
+// forget is for what nft made or deleted. If others change a set behind our
+// back, the kernel refuses what does not fit.
+func (l *lane) forget(ops []compiler.Op) {
 	for _, op := range ops {
 		switch o := op.Object.(type) {
 		case *knftables.Table:
-			if op.Verb == compiler.Delete {
-				clear(l.sets)
-			}
+			clear(l.sets)
 		case *knftables.Set:
-			l.declare(op.Verb, o.Name, o.Type, o.Flags)
+			delete(l.sets, o.Name)
 		case *knftables.Map:
-			l.declare(op.Verb, o.Name, o.Type, o.Flags)
+			delete(l.sets, o.Name)
 		}
-	}
-}
-
-func (l *lane) declare(verb compiler.Verb, name, kind string, flags []knftables.SetFlag) {
-	switch {
-	case verb == compiler.Delete:
-		delete(l.sets, name)
-	case verb == compiler.Add && len(flags) > 0:
-		l.sets[name] = layoutOf(kind, flags)
-	case verb == compiler.Add:
-		known, ok := l.layouts[kind]
-		if !ok {
-			known = layoutOf(kind, nil)
-			l.layouts[strings.Clone(kind)] = known
-		}
-		l.sets[name] = known
 	}
 }

@@ -255,7 +255,7 @@ func TestLaneLeavesToNftWhatItDoesNotKnow(t *testing.T) {
 		"other rule":   {Verb: compiler.Add, Object: &knftables.Rule{Chain: "chain-0", Rule: "ip saddr 10.0.0.1 drop"}},
 		"other value":  {Verb: compiler.Add, Object: &knftables.Element{Map: "dispatch4", Key: []string{"10.9.9.9"}, Value: []string{"accept"}}},
 		"comment":      {Verb: compiler.Add, Object: &knftables.Element{Set: "v4", Key: []string{"10.9.9.9"}, Comment: &comment}},
-		"range":        {Verb: compiler.Add, Object: &knftables.Element{Set: "protocols", Key: []string{"icmp"}}},
+		"protocol":     {Verb: compiler.Add, Object: &knftables.Element{Set: "protocols", Key: []string{"icmp"}}},
 	} {
 		was := maps.Clone(w.transaction)
 		if err := w.both(t, []compiler.Op{element, op}); err != nil {
@@ -328,29 +328,61 @@ func TestLaneLargeBatches(t *testing.T) {
 }
 
 func FuzzLaneReadsKeys(f *testing.F) {
-	f.Add("ifname . ipv4_addr", `"eth0" . 10.0.0.1`)
-	f.Add("ipv6_addr . inet_proto . inet_service", "fd00::1 . tcp . 80")
-	f.Add("ipv4_addr", "10.0.0.0/8")
-	f.Add("inet_service", "-1")
-	f.Fuzz(func(t *testing.T, kind, key string) {
-		l := layoutOf(kind, nil)
-		if l == nil {
-			return
+	f.Add([]byte{byte(interfacePart), byte(ipv4Part)}, `"eth0" . 10.0.0.1`)
+	f.Add([]byte{byte(ipv6Part), byte(protocolPart), byte(portPart)}, "fd00::1 . tcp . 80")
+	f.Add([]byte{byte(ipv4Part)}, "10.0.0.0/8")
+	f.Add([]byte{byte(portPart)}, "-1")
+	sizes := map[part]int{ipv4Part: 4, ipv6Part: 16, protocolPart: 1, portPart: 2, interfacePart: 16}
+	f.Fuzz(func(t *testing.T, kinds []byte, key string) {
+		l, size := &layout{}, 0
+		for _, k := range kinds {
+			p := part(k) % part(len(sizes))
+			l.parts = append(l.parts, p)
+			size += sizes[p]
+			if len(kinds) > 1 {
+				size = (size + 3) &^ 3
+			}
 		}
 		out, err := l.appendKey(nil, strings.Split(key, " . "))
-		if err != nil {
-			return
-		}
-		size := 0
-		for _, p := range l.parts {
-			n := map[part]int{ipv4Part: 4, ipv6Part: 16, protocolPart: 1, portPart: 2, interfacePart: 16}[p]
-			if len(l.parts) > 1 {
-				n = (n + 3) &^ 3
-			}
-			size += n
-		}
-		if len(out) != size {
-			t.Errorf("%s %q: %d bytes, want %d", kind, key, len(out), size)
+		if err == nil && len(out) != size {
+			t.Errorf("%v %q: %d bytes, want %d", kinds, key, len(out), size)
 		}
 	})
+}
+
+func FuzzLaneReadsAnswers(f *testing.F) {
+	f.Add([]byte{36, 0, 0, 0, 2, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 254, 255, 255, 255, 20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		eachMessage(b, func(_, flags uint16, _ uint32, payload []byte) {
+			if len(payload) >= unix.SizeofNlMsgerr {
+				answerOf(flags, payload)
+			}
+			describedLayout(payload)
+		})
+	})
+}
+
+// A new agent finds the sets of its forerunner.
+func TestLaneKnowsSetsThatItDidNotMake(t *testing.T) {
+	w := newTwins(t)
+	if err := w.both(t, laneSets()); err != nil {
+		t.Fatal(err)
+	}
+	lanes := map[string]int{}
+	other := newTables(w.lane, func(lane string) { lanes[lane]++ })
+	defer func() { _ = other.Close() }()
+	op := compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Map: "dispatch4", Key: []string{"10.0.0.1"}, Value: []string{"jump chain-1"}}}
+	for range 2 {
+		if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lanes[netlinkLane] != 2 {
+		t.Errorf("%v transactions by lane", lanes)
+	}
+	// What is not there is no reason to give up the lane.
+	op.Object = &knftables.Element{Set: "none", Key: []string{"10.0.0.1"}}
+	if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); !knftables.IsNotFound(err) {
+		t.Errorf("an element of a set that is not there: %v", err)
+	}
 }

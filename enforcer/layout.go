@@ -33,10 +33,17 @@ const (
 	interfacePart
 )
 
+// partTypes are the types, and the numbers that nft gives them, which the
+// kernel keeps for it.
 var partTypes = map[string]part{
 	"ipv4_addr": ipv4Part, "ipv6_addr": ipv6Part, "inet_proto": protocolPart,
 	"inet_service": portPart, "ifname": interfacePart,
 }
+
+var partNumbers = map[uint32]part{7: ipv4Part, 8: ipv6Part, 12: protocolPart, 13: portPart, 41: interfacePart}
+
+// partBits is how many bits of a concatenation's number each part has.
+const partBits = 6
 
 type valueKind uint8
 
@@ -48,11 +55,10 @@ const (
 
 var valueTypes = map[string]valueKind{"": noValue, "verdict": verdictValue, "counter": counterValue}
 
-// layoutOf reads the declaration of a set or map. Without a type that it knows
-// there is none. Sets with intervals have none on purpose: these never change,
-// and deleting from them what was never added deletes something else.
+// layoutOf reads the type of a set or map, as nft writes it. Without one that it
+// knows there is none.
 func layoutOf(kind string, flags []knftables.SetFlag) *layout {
-	if slices.ContainsFunc(flags, func(f knftables.SetFlag) bool { return f != knftables.ConstantFlag }) {
+	if len(flags) > 0 {
 		return nil
 	}
 	key, value, _ := strings.Cut(kind, " : ")
@@ -70,6 +76,41 @@ func layoutOf(kind string, flags []knftables.SetFlag) *layout {
 	}
 	return out
 }
+
+// describedLayout reads the kernel's description of a set. There is none for
+// types that the lane does not know, nor for sets with intervals: these never
+// change in place, and deleting from them what was never added deletes
+// something else.
+func describedLayout(description []byte) *layout {
+	a := attrMap(description)
+	flags := number(a[unix.NFTA_SET_FLAGS])
+	if flags&^(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT|setConcat) != 0 {
+		return nil
+	}
+	out := &layout{}
+	for kind := number(a[unix.NFTA_SET_KEY_TYPE]); kind != 0; kind >>= partBits {
+		p, known := partNumbers[kind&(1<<partBits-1)]
+		if !known {
+			return nil
+		}
+		out.parts = append(out.parts, p)
+	}
+	slices.Reverse(out.parts)
+	switch {
+	case len(out.parts) == 0:
+		return nil
+	case flags&unix.NFT_SET_OBJECT != 0 && number(a[unix.NFTA_SET_OBJ_TYPE]) == unix.NFT_OBJECT_COUNTER:
+		out.value = counterValue
+	case flags&unix.NFT_SET_MAP != 0 && number(a[unix.NFTA_SET_DATA_TYPE]) == unix.NFT_DATA_VERDICT:
+		out.value = verdictValue
+	case flags&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0:
+		return nil
+	}
+	return out
+}
+
+// setConcat is missing in package unix.
+const setConcat = 0x80
 
 // appendKey appends the key of an element. Each part of several fills whole
 // registers of 4 bytes.

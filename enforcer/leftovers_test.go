@@ -57,7 +57,7 @@ type recording struct {
 func (r *recording) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
 	if family == knftables.InetFamily {
 		r.mu.Lock()
-		r.ops = append(r.ops, ops)
+		r.ops = append(r.ops, slices.Clone(ops))
 		r.mu.Unlock()
 	}
 	return r.Transactor.Transact(ctx, family, ops)

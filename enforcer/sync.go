@@ -43,6 +43,12 @@ type syncer struct {
 	// twice: the ruleset we found writes an unknown epoch, so the first
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
+	// places is where the Pods are, as of the last look; stale if a look is due.
+	places   compiler.Links
+	stale    bool
+	lookedAt time.Time
+	// bridgesAt is when the switches of bridges were last checked.
+	bridgesAt time.Time
 	// recheck: the next sync looks for conflicts of addresses.
 	recheck bool
 	// graceEnds is zero outside the grace of a first install.
@@ -77,7 +83,7 @@ func (s *syncer) sync(ctx context.Context) error {
 	}
 	s.repair(ctx)
 	s.worked = true
-	plan, err := s.compile(ctx, b.settle || s.recheck)
+	plan, err := s.compile(ctx, b)
 	if err == nil {
 		err = s.enforce(ctx, plan)
 	}
@@ -105,7 +111,7 @@ func (s *syncer) sync(ctx context.Context) error {
 }
 
 // compile finds what has to change.
-func (s *syncer) compile(ctx context.Context, recheck bool) (compiler.Plan, error) {
+func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	changes := s.index.Changes()
 	for _, c := range changes.Subjects {
 		if c.Now == nil {
@@ -113,39 +119,21 @@ func (s *syncer) compile(ctx context.Context, recheck bool) (compiler.Plan, erro
 		} else {
 			s.links.SetPod(c.Now)
 		}
+		s.stale = true
 	}
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
-	err := s.resolve(ctx, recheck)
-	plan := s.compiler.Update(s.index, changes, s.links.Result())
+	err := s.resolve(ctx, b)
+	plan := s.compiler.Update(s.index, changes, s.places)
 	if err != nil {
 		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
 	return plan, nil
 }
 
-func (s *syncer) resolve(ctx context.Context, recheck bool) error {
-	t := s.watch.Take()
-	if recheck {
-		t = touched{all: true}
-		s.recheck = false
-	}
-	err := s.links.Update(t)
-	if err == nil {
-		err = s.links.Resolve(ctx, recheck)
-	}
-	s.watch.curious.Store(s.links.Waiting())
-	unresolved := s.status.setLinks(s.links)
-	s.metrics.unresolved.Set(float64(unresolved))
-	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
-	return err
-}
-
 // enforce executes a plan, or replaces everything.
 func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
-	if err := s.ensureBridges(ctx); err != nil {
-		return err
-	}
+	s.ensureBridges(ctx)
 	if s.replace {
 		s.leftovers.forget()
 		return s.replaceAll(ctx)
@@ -209,20 +197,6 @@ func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
 		return nil
 	}
 	return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.InetFamily, ops) })
-}
-
-func (s *syncer) ensureBridges(ctx context.Context) error {
-	changed, err := s.bridges.Ensure(s.links.Bridges())
-	if changed {
-		klog.FromContext(ctx).Info("Switched on netfilter for the packets of bridges (nf_call_iptables and nf_call_ip6tables)")
-	}
-	// Without it what can be enforced still is: rules without the switch are
-	// better than neither.
-	s.status.setBridges(err)
-	if err != nil {
-		klog.FromContext(ctx).Error(err, "Bridged Pods are out of reach of policies")
-	}
-	return nil
 }
 
 // pieces cuts operations in bounded transactions.
@@ -304,6 +278,7 @@ func (s *syncer) applyOne(e Event) error {
 		return s.index.SetPolicy(e.Policy)
 	case NodeEvent:
 		if e.Name.Name == s.cfg.Node {
+			s.stale = true
 			return errors.Join(e.Invalid, s.links.SetPodCIDRs(e.PodCIDRs))
 		}
 		return nil

@@ -69,11 +69,8 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 		klog.FromContext(ctx).V(4).Info("A change of elements goes by nft", "ops", len(ops), "reason", err)
 	}
 	t.count(nftLane)
-	err := t.nft.Transact(ctx, family, ops)
-	if err == nil {
-		t.lane.learn(ops)
-	}
-	return err
+	t.lane.forget(ops)
+	return t.nft.Transact(ctx, family, ops)
 }
 
 // Close gives up what it takes to talk to the kernel. The tables stay.
