@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -119,7 +118,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, replace: true, ns: a.ns,
 		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
-		invalid: map[eventKey]bool{}, objects: map[EventKind]map[types.NamespacedName]struct{}{},
+		invalid: map[eventKey]bool{},
 	}
 	if s.tables == nil {
 		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
@@ -62,7 +61,6 @@ type syncer struct {
 	// bare: the kernel had no rules of an earlier agent.
 	bare    bool
 	invalid map[eventKey]bool
-	objects map[EventKind]map[types.NamespacedName]struct{}
 	synced  bool
 }
 
@@ -241,13 +239,12 @@ func (s *syncer) apply(ctx context.Context, b batch) {
 		} else {
 			delete(s.invalid, key)
 		}
-		s.count(e)
 	}
 	if (b.synced || b.partly && s.bare) && !s.synced {
 		s.synced = true
 		s.status.setSynced()
-		logger.Info("All objects were delivered", "pods", len(s.objects[PodEvent]),
-			"namespaces", len(s.objects[NamespaceEvent]), "policies", len(s.objects[PolicyEvent]))
+		n := s.index.Counts()
+		logger.Info("All objects were delivered", "pods", n.Pods, "namespaces", n.Namespaces, "policies", n.Policies)
 	}
 	if len(b.events) > 0 {
 		s.setObjectMetrics()
@@ -286,26 +283,18 @@ func (s *syncer) applyOne(e Event) error {
 	return fmt.Errorf("apply event of unknown kind %d", e.Kind)
 }
 
-func (s *syncer) count(e Event) {
-	of := s.objects[e.Kind]
-	if of == nil {
-		of = map[types.NamespacedName]struct{}{}
-		s.objects[e.Kind] = of
-	}
-	if e.Deleted {
-		delete(of, e.Name)
-	} else {
-		of[e.Name] = struct{}{}
-	}
-}
-
 func (s *syncer) setObjectMetrics() {
 	invalid := map[EventKind]int{}
 	for key := range s.invalid {
 		invalid[key.kind]++
 	}
-	for kind, label := range map[EventKind]string{PodEvent: "Pod", NamespaceEvent: "Namespace", PolicyEvent: "NetworkPolicy"} {
-		s.metrics.objects.WithLabelValues(label).Set(float64(len(s.objects[kind])))
-		s.metrics.invalid.WithLabelValues(label).Set(float64(invalid[kind]))
+	n := s.index.Counts()
+	for _, of := range []struct {
+		kind  EventKind
+		label string
+		count int
+	}{{PodEvent, "Pod", n.Pods}, {NamespaceEvent, "Namespace", n.Namespaces}, {PolicyEvent, "NetworkPolicy", n.Policies}} {
+		s.metrics.objects.WithLabelValues(of.label).Set(float64(of.count))
+		s.metrics.invalid.WithLabelValues(of.label).Set(float64(invalid[of.kind]))
 	}
 }

@@ -48,7 +48,7 @@ func (x *Index) Pod(name types.NamespacedName) (*Pod, bool) {
 	if e == nil {
 		return nil, false
 	}
-	if e.pod.Labels == nil {
+	if x.opts.Node != "" {
 		p := *e.pod
 		p.Labels = e.class.labelMap()
 		return &p, true
@@ -78,6 +78,7 @@ func (x *Index) SetPod(p *Pod) {
 	case e == nil:
 		e = &entry{pod: p}
 		ns.pods = slices.Insert(ns.pods, at, e)
+		x.counts.Pods++
 		x.attach(ns, e)
 	case e.belongs(p):
 		x.unshare(ns, e)
@@ -106,6 +107,7 @@ func (x *Index) DeletePod(name types.NamespacedName) {
 	x.soil(e)
 	x.detach(ns, e)
 	ns.pods = slices.Delete(ns.pods, at, at+1)
+	x.counts.Pods--
 	x.dropIfEmpty(ns)
 }
 

@@ -59,6 +59,7 @@ type Index struct {
 	fresh   []*group
 	idle    map[*group]struct{}
 
+	counts Counts
 	// looked counts the selectors matched, for tests.
 	looked int
 }
@@ -85,6 +86,12 @@ func NewIndex(o Options) *Index {
 	}
 }
 
+// Counts are how many objects there are.
+type Counts struct{ Pods, Namespaces, Policies int }
+
+// Counts counts the objects; of Namespaces those that were given.
+func (x *Index) Counts() Counts { return x.counts }
+
 // SetPolicy adds a policy or replaces it. The error says what is invalid in
 // it; the policy is stored all the same, with the invalid parts allowing
 // nothing.
@@ -108,6 +115,9 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		ns.policies = map[string]*parsed{}
 	}
 	ns.policies[p.Name] = p
+	if old == nil {
+		x.counts.Policies++
+	}
 	p.anchor = ns.policiesBy.add(p.selector, p)
 	if old != nil {
 		x.reselect(ns, old.selector)
@@ -126,6 +136,7 @@ func (x *Index) DeletePolicy(name types.NamespacedName) {
 	}
 	old := ns.policies[name.Name]
 	delete(ns.policies, name.Name)
+	x.counts.Policies--
 	ns.policiesBy.remove(old.selector, old.anchor, old)
 	x.reselect(ns, old.selector)
 	x.dropIfEmpty(ns)

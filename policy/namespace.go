@@ -87,6 +87,11 @@ func (x *Index) relabel(ns *namespace, known bool, labels map[string]string) {
 			delete(x.spaces, label{k, v})
 		}
 	}
+	if known && !ns.known {
+		x.counts.Namespaces++
+	} else if ns.known && !known {
+		x.counts.Namespaces--
+	}
 	ns.known, ns.labels = known, labels
 	for k, v := range ns.labels {
 		if x.spaces[label{k, v}] == nil {
