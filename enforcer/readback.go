@@ -317,4 +317,3 @@ func verdictText(b []byte) string {
 		return "verdict " + strconv.Itoa(int(code))
 	}
 }
-
