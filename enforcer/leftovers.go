@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/knftables"
@@ -31,7 +32,7 @@ func (l *leftovers) add(ops []compiler.Op, now time.Time) {
 func (l *leftovers) forget() { l.ops = nil }
 
 func (l *leftovers) due(now time.Time) bool {
-	return len(l.ops) >= pieceSize || len(l.ops) > 0 && now.Sub(l.since) >= tidyAfter
+	return len(l.ops) >= pieceOf || len(l.ops) > 0 && now.Sub(l.since) >= tidyAfter
 }
 
 // within is how long to wait at most until they are due.
@@ -58,24 +59,15 @@ func (s *syncer) prepare(ctx context.Context, ops []compiler.Op) error {
 		ops = append(s.leftovers.ops, ops...)
 		s.leftovers.forget()
 	}
-	return s.inPieces(ctx, ops)
+	return s.runPieces(ctx, slices.Values(ops))
 }
 
 // tidy deletes the leftovers.
 func (s *syncer) tidy(ctx context.Context) error {
 	ops := s.leftovers.ops
 	s.leftovers.forget()
-	if err := s.inPieces(ctx, ops); err != nil {
+	if err := s.runPieces(ctx, slices.Values(ops)); err != nil {
 		return fmt.Errorf("clean up: %w", err)
-	}
-	return nil
-}
-
-func (s *syncer) inPieces(ctx context.Context, ops []compiler.Op) error {
-	for piece := range pieces(ops) {
-		if err := s.transact(ctx, piece); err != nil {
-			return err
-		}
 	}
 	return nil
 }

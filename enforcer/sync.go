@@ -64,11 +64,6 @@ type syncer struct {
 	synced  bool
 }
 
-// pieceSize is how many operations of Prepare and Cleanup make one transaction:
-// a giant one would stall forwarding and other programs' changes for its
-// length.
-const pieceSize = 5000
-
 // sync brings all that is known into the kernel. After a failure the kernel
 // still enforces what it did before, and the next sync replaces everything.
 func (s *syncer) sync(ctx context.Context) error {
@@ -122,7 +117,12 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
 	err := s.resolve(ctx, b)
-	plan := s.compiler.Update(s.index, changes, s.places)
+	var plan compiler.Plan
+	if s.replace {
+		s.compiler.Load(s.index, changes, s.places)
+	} else {
+		plan = s.compiler.Update(s.index, changes, s.places)
+	}
 	if err != nil {
 		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
@@ -195,19 +195,6 @@ func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
 		return nil
 	}
 	return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.InetFamily, ops) })
-}
-
-// pieces cuts operations in bounded transactions.
-func pieces(ops []compiler.Op) func(yield func([]compiler.Op) bool) {
-	return func(yield func([]compiler.Op) bool) {
-		for len(ops) > 0 {
-			n := min(len(ops), pieceSize)
-			if !yield(ops[:n]) {
-				return
-			}
-			ops = ops[n:]
-		}
-	}
 }
 
 // account records a sync that succeeded.
