@@ -7,15 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/knftables"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/sluice-net/sluice/compiler"
-	"github.com/sluice-net/sluice/policy"
 )
 
 // handedOver is a Transactor that takes the time when it is called.
@@ -42,7 +40,7 @@ type eventBench struct {
 	hand *handedOver
 }
 
-func newEventBench(b *testing.B, pods, policies int) *eventBench {
+func newEventBench(b testing.TB, pods, policies int) *eventBench {
 	b.Helper()
 	ns := newNS(b)
 	tables := newTables(ns, func(string) {})
@@ -58,8 +56,7 @@ func newEventBench(b *testing.B, pods, policies int) *eventBench {
 	}
 	b.Cleanup(func() { s.close(); _ = tables.Close() })
 	a.box.Deliver(Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: "shop"}, Labels: map[string]string{"kubernetes.io/metadata.name": "shop"}})
-	for i, np := range slices.Concat(benchPolicies(), policiesElsewhere(policies)) {
-		_ = i
+	for _, np := range slices.Concat(benchPolicies(), policiesElsewhere(policies)) {
 		a.box.Deliver(Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np})
 	}
 	for i := range pods {
@@ -88,10 +85,37 @@ func policiesElsewhere(n int) []*networkingv1.NetworkPolicy {
 	return out
 }
 
-func (e *eventBench) sync(b *testing.B) {
+func (e *eventBench) sync(b testing.TB) {
 	b.Helper()
 	if err := e.s.sync(context.Background()); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// toggle has a Pod elsewhere come or go.
+func (e *eventBench) toggle(tb testing.TB, there bool) {
+	p := benchPod(guest)
+	event := Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p}
+	if !there {
+		event.Pod, event.Deleted = nil, true
+	}
+	e.a.box.Deliver(event)
+	e.sync(tb)
+}
+
+// What an event costs us must not depend on how large the cluster is. The
+// number of allocations does not depend on the machine either.
+func TestEventCostsTheSameInALargeCluster(t *testing.T) {
+	allocations := func(pods, policies int) float64 {
+		e := newEventBench(t, pods, policies)
+		return testing.AllocsPerRun(40, func() {
+			e.toggle(t, true)
+			e.toggle(t, false)
+		}) / 2
+	}
+	small, large := allocations(500, 100), allocations(10_000, 2_000)
+	if large > 1.1*small || large > 1000 {
+		t.Errorf("%.0f allocations an event among 500 Pods, %.0f among 10,000", small, large)
 	}
 }
 
@@ -103,14 +127,8 @@ func BenchmarkEvent(b *testing.B) {
 			e := newEventBench(b, size.pods, size.policies)
 			var own, kernel []time.Duration
 			for i := 0; b.Loop(); i++ {
-				p := benchPod(guest)
-				event := Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p}
-				if i%2 == 1 {
-					event.Pod, event.Deleted = (*policy.Pod)(nil), true
-				}
 				started := time.Now()
-				e.a.box.Deliver(event)
-				e.sync(b)
+				e.toggle(b, i%2 == 0)
 				own = append(own, e.hand.at.Sub(started))
 				kernel = append(kernel, e.hand.done.Sub(started))
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -190,14 +191,14 @@ func (l *lane) close() {
 	}
 }
 
-// describe says what an operation does, for errors.
+// describe says what an operation does, for errors and the log.
 func describe(op compiler.Op) string {
 	verb := map[compiler.Verb]string{compiler.Add: "add", compiler.Delete: "delete", compiler.Flush: "flush"}[op.Verb]
 	switch o := op.Object.(type) {
 	case *knftables.Element:
-		return fmt.Sprintf("%s element %s of %s", verb, strings.Join(o.Key, " . "), o.Set+o.Map)
+		return strings.Join(slices.Concat([]string{verb, "element", strings.Join(o.Key, " . "), "of", o.Set + o.Map}, o.Value), " ")
 	case *knftables.Rule:
-		return fmt.Sprintf("%s rule of chain %s", verb, o.Chain)
+		return fmt.Sprintf("%s rule of chain %s: %s", verb, o.Chain, o.Rule)
 	case *knftables.Chain:
 		return fmt.Sprintf("%s chain %s", verb, o.Name)
 	}

@@ -218,3 +218,23 @@ func TestAgentFastLaneRefusedReplacesEverything(t *testing.T) {
 func ruleLines(n testNS) []string {
 	return slices.Sorted(strings.Lines(ruleShape(n.ruleset())))
 }
+
+// A lone event is never held back: neither our own notices nor what we do when
+// nothing waits count as a sync that MinInterval keeps apart.
+func TestAgentDoesNotHoldBackALoneEvent(t *testing.T) {
+	const interval = 2 * time.Second
+	c := newCluster(t, "ptp")
+	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.MinInterval, cfg.AuditInterval = interval, 200*time.Millisecond })
+	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
+	a.set(allow("web", "web", "front", 81))
+	time.Sleep(interval + tidyAfter)
+	before := a.Status().Epoch
+	started := time.Now()
+	if err := a.source.Set(allow("web", "web", "front", 80)); err != nil {
+		t.Fatal(err)
+	}
+	eventuallySoon(t, "the new policy", func() bool { return a.Status().Epoch != before })
+	if took := time.Since(started); took > interval/2 {
+		t.Errorf("it took %v", took)
+	}
+}

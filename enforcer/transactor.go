@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	if b, err := t.lane.encode(ops); err == nil {
 		if err = t.lane.send(b, ops); !errors.Is(err, errNotSent) {
 			t.count(netlinkLane)
-			klog.FromContext(ctx).V(9).Info("nftables batch", "ops", len(ops), "bytes", len(b.bytes))
+			logBatch(ctx, ops, err)
 			return err
 		}
 		klog.FromContext(ctx).V(4).Info("A change of elements goes by nft", "ops", len(ops), "reason", err)
@@ -71,6 +72,19 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	t.count(nftLane)
 	t.lane.forget(ops)
 	return t.nft.Transact(ctx, family, ops)
+}
+
+func logBatch(ctx context.Context, ops []compiler.Op, err error) {
+	logger := klog.FromContext(ctx)
+	if !logger.V(9).Enabled() {
+		return
+	}
+	var text strings.Builder
+	for _, op := range ops {
+		text.WriteString(describe(op))
+		text.WriteByte('\n')
+	}
+	logger.V(9).Info("nftables batch", "text", text.String(), "err", err)
 }
 
 // Close gives up what it takes to talk to the kernel. The tables stay.
