@@ -31,7 +31,7 @@ const (
 	// ratio leans on it.
 	baseEvery = 4
 
-	fullRepeats, fullDuration   = 7, 400 * time.Millisecond
+	fullRepeats, fullDuration   = 6, 300 * time.Millisecond
 	quickRepeats, quickDuration = 2, 60 * time.Millisecond
 )
 
@@ -140,7 +140,10 @@ func (b *bench) build(ctx context.Context) error {
 			for _, load := range b.loads[shape] {
 				start := time.Now()
 				c, w := cell{topology.String(), shape, load}, newWorkload(load)
-				if err := errors.Join(s.prepare(ctx, c, w), s.install(ctx, c)); err != nil {
+				if err := s.prepare(c, w); err != nil {
+					return err
+				}
+				if err := s.install(ctx, c); err != nil {
 					return err
 				}
 				if err := s.agree(ctx, c, w); err != nil {

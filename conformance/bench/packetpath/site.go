@@ -32,13 +32,14 @@ type site struct {
 	topology       lab.Topology
 	node           *lab.Namespace
 	client, server *lab.PodNamespace
-	// rulesets are kept as text, so that a swap is one transaction.
-	rulesets map[cell]ruleset
+	rulesets       map[cell]ruleset
 }
 
-// ruleset is what a cell has in the node's kernel.
+// ruleset is what a cell has in the node's kernel: text for the programs that
+// bring it there, or what the engine's agent gets from the API.
 type ruleset struct {
 	nft, iptables, ipset string
+	objects              []any
 }
 
 func newSite(ctx context.Context, topology lab.Topology, pods int) (*site, error) {
@@ -69,9 +70,8 @@ func podName(p pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: p.name}
 }
 
-// prepare makes a cell's ruleset. The engine's is what its agent leaves in the
-// node's kernel.
-func (s *site) prepare(ctx context.Context, c cell, w workload) error {
+// prepare makes a cell's ruleset.
+func (s *site) prepare(c cell, w workload) error {
 	var r ruleset
 	switch c.shape {
 	case None:
@@ -86,11 +86,7 @@ func (s *site) prepare(ctx context.Context, c cell, w workload) error {
 			r.ipset = sets.ipsetScript()
 		}
 	case Sluice:
-		text, err := s.enforce(ctx, w)
-		if err != nil {
-			return fmt.Errorf("prepare %s: %w", c, err)
-		}
-		r.nft = text
+		r.objects = w.objects()
 	default:
 		return fmt.Errorf("prepare %s: no such shape", c)
 	}
@@ -98,37 +94,25 @@ func (s *site) prepare(ctx context.Context, c cell, w workload) error {
 	return nil
 }
 
-// enforce has an agent enforce the workload, and returns what is in the kernel
-// then.
-func (s *site) enforce(ctx context.Context, w workload) (string, error) {
-	if err := s.clear(ctx); err != nil {
-		return "", err
-	}
-	if err := s.bridgeNetfilter(true); err != nil {
-		return "", err
-	}
+// enforce has an agent bring objects into the kernel, as it does on any node.
+// It leaves when that is done: its rules stay.
+func (s *site) enforce(ctx context.Context, objects []any) error {
 	source := &enforcer.MemorySource{}
-	if err := source.Set(w.objects()...); err != nil {
-		return "", err
+	if err := source.Set(objects...); err != nil {
+		return err
 	}
 	// Without the grace of a first install: what is measured is a node at work.
 	agent, err := enforcer.New(enforcer.Config{Node: nodeName, Grace: -1}, source, s.node, prometheus.NewRegistry())
 	if err != nil {
-		return "", err
+		return err
 	}
-	life, stop := context.WithTimeout(klog.NewContext(ctx, logr.Discard()), 2*time.Minute)
+	ctx, stop := context.WithTimeout(klog.NewContext(ctx, logr.Discard()), 2*time.Minute)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- agent.Run(life) }()
-	if err := errors.Join(agent.Settle(life), agent.Ready()); err != nil {
-		stop()
-		return "", errors.Join(fmt.Errorf("enforce: %w", err), <-ended)
-	}
+	go func() { ended <- agent.Run(ctx) }()
+	err = errors.Join(agent.Settle(ctx), agent.Ready())
 	stop()
-	if err := <-ended; err != nil {
-		return "", err
-	}
-	return s.run(ctx, "", "nft", "-s", "list", "ruleset")
+	return errors.Join(err, <-ended)
 }
 
 // install puts a cell's ruleset in place of whatever was there, and forgets all
@@ -156,6 +140,12 @@ func (s *site) install(ctx context.Context, c cell) error {
 		if _, err := s.run(ctx, step.text, step.command...); err != nil {
 			return fmt.Errorf("install %s: %w", c, err)
 		}
+	}
+	if r.objects == nil {
+		return nil
+	}
+	if err := s.enforce(ctx, r.objects); err != nil {
+		return fmt.Errorf("install %s: %w", c, err)
 	}
 	return nil
 }
