@@ -69,7 +69,7 @@ func flags(args []string) (*options, string, error) {
 	var parts, dir string
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.StringVar(&parts, "parts", strings.Join(known, ","), "what to measure")
-	fs.StringVar(&dir, "dir", "conformance/bench/report", "`directory` of the report")
+	fs.StringVar(&dir, "dir", "", "`directory` of the report (default: "+report+"; of a quick one "+quickReport+")")
 	fs.BoolVar(&o.quick, "quick", false, "in two minutes, to see that it works: nothing to be quoted")
 	fs.StringVar(&o.programs, "programs", "", "`directory` of etcd and kube-apiserver (default: where make cluster-up puts them)")
 	fs.StringVar(&o.revision, "revision", "unknown", "what is measured, for the report")
@@ -78,6 +78,12 @@ func flags(args []string) (*options, string, error) {
 	}
 	if fs.NArg() > 0 {
 		return nil, "", fmt.Errorf("%q is no flag", fs.Arg(0))
+	}
+	switch {
+	case dir == "" && o.quick:
+		dir = quickReport
+	case dir == "":
+		dir = report
 	}
 	o.parts = strings.Split(parts, ",")
 	for _, p := range o.parts {
@@ -88,8 +94,13 @@ func flags(args []string) (*options, string, error) {
 	return o, dir, nil
 }
 
-// dataName is the file that the report is made of.
-const dataName = "data.jsonl"
+const (
+	// dataName is the file that the report is made of.
+	dataName = "data.jsonl"
+	// report is the one in the tree, of which readme has a summary.
+	report, readme = "conformance/bench/report", "README.md"
+	quickReport    = "bin/bench-report"
+)
 
 func write(dir string, run *figures.Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -120,5 +131,21 @@ func renderAgain(dir string) error {
 	if err != nil {
 		return err
 	}
-	return document.Write(dir, files)
+	if err := document.Write(dir, files); err != nil || dir != report {
+		return err
+	}
+	return summarize(run)
+}
+
+// summarize puts the summary between its marks in the README.
+func summarize(run *figures.Run) error {
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		return fmt.Errorf("summarize: %w", err)
+	}
+	text, err = document.Summarized(text, run, report+"/README.md")
+	if err != nil {
+		return fmt.Errorf("summarize in %s: %w", readme, err)
+	}
+	return os.WriteFile(readme, text, 0o644)
 }

@@ -58,7 +58,9 @@ func (o *options) measure(ctx context.Context) (*figures.Run, error) {
 	return run, nil
 }
 
-func seconds(since time.Time) float64 { return time.Since(since).Round(100 * time.Millisecond).Seconds() }
+func seconds(since time.Time) float64 {
+	return time.Since(since).Round(100 * time.Millisecond).Seconds()
+}
 
 func (o *options) packet(ctx context.Context, run *figures.Run) error {
 	results, err := packetpath.Run(ctx, packetpath.Options{Quick: o.quick, Log: logWriter(o.log)})
@@ -80,7 +82,7 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 		return fmt.Errorf("find the prober: %w", err)
 	}
 	c := controlpath.Options{
-		Sizes: controlpath.Sizes(), Rounds: 40, Starts: 5, Bursts: []int{100, 1_000},
+		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Bursts: []int{100, 1_000},
 		Prober: []string{self, proberCommand}, Log: o.log,
 	}
 	if o.quick {
@@ -110,7 +112,7 @@ func (o *options) memory(ctx context.Context, run *figures.Run) error {
 	if err != nil {
 		return fmt.Errorf("make room for programs: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // what stays is in a temporary directory
+	defer os.RemoveAll(dir)
 	m := memory.Options{
 		Pods: []int{10_000, 50_000, 150_000}, Programs: o.programs, Log: o.log,
 		Footprint: filepath.Join(dir, "footprint"), Sluice: filepath.Join(dir, "sluice"),

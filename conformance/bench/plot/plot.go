@@ -52,6 +52,7 @@ const (
 	left, right   = 76, 24
 	top, bottom   = 44, 52
 	legendRow     = 18
+	widestBar     = 64
 	charWidth     = 6.9 // of the widest usual fonts at 12 pixels
 )
 
@@ -251,8 +252,8 @@ func (d *drawing) spread(x float64, p Point) {
 }
 
 func (d *drawing) bars() {
-	group := (d.x.at(1) - d.x.at(0)) * 0.8
-	each := group / float64(len(d.chart.Series))
+	each := min(widestBar, (d.x.at(1)-d.x.at(0))*0.8/float64(len(d.chart.Series)))
+	group := each * float64(len(d.chart.Series))
 	for i, s := range d.chart.Series {
 		d.printf(`<g class="c%d">`, i%colours)
 		for _, p := range s.Points {
