@@ -46,6 +46,8 @@ func newEventBench(b testing.TB, pods, policies int) *eventBench {
 	tables := newTables(ns, func(string) {})
 	hand := &handedOver{Transactor: tables}
 	cfg := Config{Node: "here", MinInterval: -1, Grace: -1, Transactor: hand}
+	// Without a pause between events it takes more epochs than usual.
+	cfg.Compiler.Mark.Mask = 0x0ffff000
 	a, err := New(cfg, &MemorySource{}, ns, prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)

@@ -83,7 +83,7 @@ func (r *recording) shapes() string {
 		}
 		shape := ""
 		for _, letter := range []string{"D", "P", "E"} {
-			if has[letter] && !(letter == "E" && has["P"]) {
+			if has[letter] && (letter != "E" || !has["P"]) {
 				shape += letter
 			}
 		}
