@@ -73,7 +73,7 @@ type outcome struct {
 	// commit is when what the event asks for held in the kernel, own how much
 	// of that time was not spent in transactions.
 	commit, own time.Duration
-	// transactions and operations until then, longest the longest of them.
+	// transactions until then, ops and longest with those of the cleanup.
 	transactions, ops int
 	longest           time.Duration
 }
@@ -88,11 +88,11 @@ func (r *recorder) since(delivered time.Time) outcome {
 		took := t.end.Sub(t.begin)
 		busy += took
 		out.longest = max(out.longest, took)
-		out.transactions++
-		out.ops += t.ops
 		if !t.cleanup {
+			out.transactions++
 			out.commit, held = t.end.Sub(delivered), busy
 		}
+		out.ops += t.ops
 	}
 	out.own = out.commit - held
 	return out

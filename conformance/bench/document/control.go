@@ -125,6 +125,9 @@ func (r *report) events(all []size) {
 	header[0] = "ms, median / p99"
 	r.table(header, rowsOf(func(s size, name string) string { return tail(s.find(name, controlpath.Own)) }, names))
 	r.chart("control-own.svg", r.eventChart("Own part: event to the operations handed over", controlpath.Own, names, false))
+	header[0] = "transactions"
+	r.printf("In so many transactions; those that only delete what nothing refers to any more come later, and are not waited for:\n")
+	r.table(header, rowsOf(func(s size, name string) string { return digits(figures.Median(s.find(name, "transactions"))) }, names))
 	silent := r.run.Of(Control, "").Names("operations")
 	silent = slices.DeleteFunc(silent, func(n string) bool { return n == controlpath.ColdStart })
 	header[0] = "operations"

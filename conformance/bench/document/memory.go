@@ -13,6 +13,7 @@ const (
 	heapPerPod       = memory.HeapPerPod
 	resident         = memory.Resident
 	peak             = memory.Peak
+	changedPeak      = memory.ChangedPeak
 	startBytesPerPod = memory.StartBytesPerPod
 )
 
@@ -22,7 +23,7 @@ func (r *report) memory() {
 A real kube-apiserver on a real etcd, filled with a cluster of simulated Pods, and the
 real agent in a namespace of its own. Bytes are what the agent read from the API
 server's address, TLS included. *Peak* is the highest resident memory from the start
-until the agent had enforced everything and rested. Heap is measured apart, as what
+until the agent had enforced everything and rested, and then with the changes. Heap is measured apart, as what
 the index grows by with each Pod of another node. nft, a process of its own while it
 runs, is not counted.`)
 	if !r.ran(Memory) {

@@ -30,6 +30,8 @@ const (
 	Resident         = "resident, at rest"
 	Peak             = "resident, peak"
 	Changed          = "resident, after changes"
+	ChangedPeak      = "resident, peak with changes"
+	Program          = "resident, of the program's file"
 	Enforced         = "until enforced"
 	StartBytes       = "read at the start"
 	StartBytesPerPod = "read at the start, a Pod"
@@ -42,7 +44,7 @@ const (
 
 // Names are all figures with their units, in the order of the report.
 var Names = [][2]string{
-	{HeapPerPod, "bytes"}, {Resident, "MiB"}, {Peak, "MiB"}, {Changed, "MiB"}, {Enforced, "s"},
+	{HeapPerPod, "bytes"}, {Resident, "MiB"}, {Peak, "MiB"}, {Changed, "MiB"}, {ChangedPeak, "MiB"}, {Program, "MiB"}, {Enforced, "s"},
 	{StartBytes, "bytes"}, {StartBytesPerPod, "bytes"}, {ListBytes, "bytes"}, {PlainBytes, "bytes"},
 	{ReplacedBytes, "bytes"}, {IdleBytes, "bytes"}, {HourBytes, "bytes"},
 }
@@ -73,6 +75,8 @@ type line struct {
 	BytesPerReplacedPod  float64 `json:"bytesPerReplacedPod"`
 	BytesPerHour         float64 `json:"bytesPerHour"`
 	ResidentAfterChanges float64 `json:"residentBytesAfterChanges"`
+	PeakAfterChanges     float64 `json:"peakBytesAfterChanges"`
+	ProgramBytes         float64 `json:"programBytes"`
 }
 
 // Run measures all sizes. What fails is noted as missing.
@@ -137,6 +141,8 @@ func (o *Options) measure(ctx context.Context, pods int, run *figures.Run) error
 		{Resident, l.ResidentBytes / mib},
 		{Peak, l.PeakBytes / mib},
 		{Changed, l.ResidentAfterChanges / mib},
+		{ChangedPeak, l.PeakAfterChanges / mib},
+		{Program, l.ProgramBytes / mib},
 		{Enforced, l.SecondsToEnforced},
 		{StartBytes, l.BytesAtStart},
 		{StartBytesPerPod, l.BytesAtStartPerPod},

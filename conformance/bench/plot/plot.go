@@ -162,11 +162,19 @@ func (d *drawing) key() {
 		x, y := float64(left), float64(top+row*legendRow)
 		for _, i := range series {
 			s := d.chart.Series[i]
-			d.printf(`<line class="line stroke c%d%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, i%colours, dashed(s), x, y-4, x+22, y-4)
+			d.printf(`<line class="line stroke c%d%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, colour(i, s), dashed(s), x, y-4, x+22, y-4)
 			d.printf(`<text x="%.1f" y="%.1f">%s</text>`, x+28, y, escape(s.Name))
 			x += nameWidth(s.Name)
 		}
 	}
+}
+
+// colour is grey for what others are compared with.
+func colour(i int, s Series) int {
+	if s.Dashed {
+		return colours - 1
+	}
+	return i % (colours - 1)
 }
 
 func dashed(s Series) string {
@@ -227,7 +235,7 @@ func (d *drawing) frame() {
 
 func (d *drawing) lines() {
 	for i, s := range d.chart.Series {
-		d.printf(`<g class="c%d">`, i%colours)
+		d.printf(`<g class="c%d">`, colour(i, s))
 		var path strings.Builder
 		for j, p := range s.Points {
 			verb := "L"
@@ -255,7 +263,7 @@ func (d *drawing) bars() {
 	each := min(widestBar, (d.x.at(1)-d.x.at(0))*0.8/float64(len(d.chart.Series)))
 	group := each * float64(len(d.chart.Series))
 	for i, s := range d.chart.Series {
-		d.printf(`<g class="c%d">`, i%colours)
+		d.printf(`<g class="c%d">`, colour(i, s))
 		for _, p := range s.Points {
 			x := d.x.at(p.X) - group/2 + each*float64(i)
 			y := d.y.at(p.Y)
