@@ -16,8 +16,8 @@ func create(r *Ruleset) []Op {
 		n += len(r.Sets[i].Elements)
 	}
 	out := declare(r, make([]Op, 0, n))
-	for i := range r.Sets {
-		out = append(out, r.Sets[i].addElements()...)
+	for _, s := range r.intervalsFirst() {
+		out = append(out, s.addElements()...)
 	}
 	for i := range r.Chains {
 		if c := &r.Chains[i]; c.Hook == nil {
@@ -48,6 +48,19 @@ func declare(r *Ruleset, to []Op) []Op {
 		to = append(to, Op{Add, r.Sets[i].object()})
 	}
 	return to
+}
+
+// intervalsFirst keeps apart whose elements can be brought in the same way.
+func (r *Ruleset) intervalsFirst() []*Set {
+	out := make([]*Set, 0, len(r.Sets))
+	for _, interval := range []bool{true, false} {
+		for i := range r.Sets {
+			if r.Sets[i].Interval == interval {
+				out = append(out, &r.Sets[i])
+			}
+		}
+	}
+	return out
 }
 
 func (s *Set) addElements() []Op {

@@ -75,12 +75,11 @@ func (r *Repair) Prepare() iter.Seq[Op] {
 			}
 			return r.err == nil
 		}
-		// Only what is declared is in it until here.
 		if !all(declare(want, []Op{{Add, &knftables.Table{}}})) {
 			return
 		}
-		for i := range want.Sets {
-			if !all(r.elements(&want.Sets[i])) {
+		for _, s := range want.intervalsFirst() {
+			if !all(r.elements(s)) {
 				return
 			}
 		}

@@ -18,8 +18,8 @@ import (
 // until the new ones do.
 //
 // Why pieces: a kernel that is not preemptible gives no other task the
-// processor while it works on a transaction. Measured with 150,000 elements
-// that is one to three seconds; with [pieceOf] of them, some 10 ms.
+// processor while it works on a transaction. With 150,000 elements that is some
+// seconds, with [pieceOf] of them a few milliseconds.
 //
 // What a transaction puts into interval sets shows a moment after its rules do,
 // and until then they allow too little. So connections that were judged before
@@ -114,10 +114,14 @@ func (s *syncer) runPieces(ctx context.Context, ops iter.Seq[compiler.Op]) error
 }
 
 const (
-	// pieceOf is how many operations make one transaction, where they may be cut.
+	// pieceOf is how many changes of elements make one transaction, where it may
+	// be cut.
 	pieceOf = 2000
-	// apartFrom is how many make it worth while to keep elements apart, so that
-	// they can go by the fast lane.
+	// perStructure is how many elements cost the kernel as much as one set, chain
+	// or rule.
+	perStructure = 4
+	// apartFrom is how many elements' worth makes it worth while to keep
+	// elements apart, so that they can go by the fast lane.
 	apartFrom = pieceOf / 10
 )
 
@@ -126,15 +130,20 @@ const (
 func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 	return func(yield func([]compiler.Op) bool) {
 		var piece []compiler.Op
+		weight := 0
 		for op := range ops {
-			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) && (n >= pieceOf || n >= apartFrom && isElement(piece[n-1]) != isElement(op)) {
+			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) &&
+				(weight >= pieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op)) {
 				if !yield(piece) {
 					return
 				}
 				clear(piece)
-				piece = piece[:0]
+				piece, weight = piece[:0], 0
 			}
 			piece = append(piece, op)
+			if weight++; !isElement(op) {
+				weight += perStructure - 1
+			}
 		}
 		if len(piece) > 0 {
 			yield(piece)

@@ -301,6 +301,7 @@ func TestPiecesAreBounded(t *testing.T) {
 	element := compiler.Op{Object: &knftables.Element{}}
 	rule := func(chain string) compiler.Op { return compiler.Op{Object: &knftables.Rule{Chain: chain}} }
 	flush := compiler.Op{Verb: compiler.Flush, Object: &knftables.Chain{Name: "c"}}
+	other := compiler.Op{Object: &knftables.Counter{}}
 	sizes := func(ops ...compiler.Op) (out []int) {
 		for p := range cut(slices.Values(ops)) {
 			out = append(out, len(p))
@@ -312,11 +313,13 @@ func TestPiecesAreBounded(t *testing.T) {
 		ops  []compiler.Op
 		want []int
 	}{
-		"none":               {nil, nil},
-		"few go together":    {append(many(element, 10), rule("c"), element), []int{12}},
-		"elements are apart": {append(many(rule("c"), apartFrom), many(element, pieceOf+1)...), []int{apartFrom, pieceOf, 1}},
-		"a chain stays whole": {slices.Concat(many(rule("b"), pieceOf-1), []compiler.Op{flush}, many(rule("c"), 5), many(rule("d"), 3)),
-			[]int{pieceOf + 5, 3}},
+		"none":            {nil, nil},
+		"few go together": {append(many(element, 10), rule("c"), element), []int{12}},
+		"elements are apart": {append(many(rule("c"), apartFrom/perStructure), many(element, pieceOf+1)...),
+			[]int{apartFrom / perStructure, pieceOf, 1}},
+		"structure weighs more": {many(other, 2*pieceOf/perStructure), []int{pieceOf / perStructure, pieceOf / perStructure}},
+		"a chain stays whole": {slices.Concat(many(other, pieceOf/perStructure-1), []compiler.Op{flush}, many(rule("c"), 5), many(rule("d"), 3)),
+			[]int{pieceOf/perStructure + 5, 3}},
 	} {
 		if diff := cmp.Diff(tc.want, sizes(tc.ops...)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
