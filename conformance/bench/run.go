@@ -82,7 +82,7 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 		return fmt.Errorf("find the prober: %w", err)
 	}
 	c := controlpath.Options{
-		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Bursts: []int{100, 1_000},
+		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Budget: 100 * time.Second, Bursts: []int{100, 1_000},
 		Prober: []string{self, proberCommand}, Log: o.log,
 	}
 	if o.quick {
@@ -114,17 +114,19 @@ func (o *options) memory(ctx context.Context, run *figures.Run) error {
 	}
 	defer os.RemoveAll(dir)
 	m := memory.Options{
-		Pods: []int{10_000, 50_000, 150_000}, Programs: o.programs, Log: o.log,
+		Pods: []int{10_000, 50_000, 150_000}, Bare: []int{10_000}, Programs: o.programs, Log: o.log,
 		Footprint: filepath.Join(dir, "footprint"), Sluice: filepath.Join(dir, "sluice"),
 	}
 	if o.quick {
-		m.Pods, m.Extra = []int{2_000}, []string{"-churn", "3s", "-rest", "3s"}
+		m.Pods, m.Bare, m.Extra = []int{2_000}, nil, []string{"-churn", "3s", "-rest", "3s"}
 	}
 	if m.Programs == "" {
 		m.Programs = clusterPrograms()
 	}
 	for program, pkg := range map[string]string{m.Footprint: "./conformance/footprint", m.Sluice: "./cmd/sluice"} {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, pkg).CombinedOutput(); err != nil {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the image's
+		if out, err := build.CombinedOutput(); err != nil {
 			run.Miss(document.Memory, "programs to measure with", fmt.Errorf("build %s: %w: %.300s", pkg, err, out))
 			m.Footprint = ""
 		}

@@ -30,7 +30,9 @@ type Options struct {
 	// Rounds are how often each event is measured, Starts how often a cold
 	// start is.
 	Rounds, Starts int
-	Bursts         []int
+	// Budget is how long the rounds of one size may take; 0: as long as they do.
+	Budget time.Duration
+	Bursts []int
 	// Prober is the command that runs [Probe]; nil: no gaps are measured.
 	Prober []string
 	Log    func(format string, args ...any)

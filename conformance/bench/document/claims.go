@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/bench/controlpath"
 	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/bench/memory"
 )
 
 // claim is a target with what became of it.
@@ -211,7 +212,7 @@ func (r *report) packetClaims() []claim {
 }
 
 func (r *report) memoryClaims() []claim {
-	fs := r.run.Of(Memory, "")
+	fs := r.run.Of(Memory, memory.Full)
 	at := func(name string, pods float64) float64 {
 		return figures.Max(fs.Find(name, "", figures.Setting{"pods": pods}))
 	}

@@ -78,12 +78,13 @@ func (r *report) clusters(all []size) {
 		at := s.Figures
 		for i := range at {
 			if at[i].At.Is(s.at) {
-				rows = append(rows, []string{s.name(), whole(at[i].At["policies"]), whole(at[i].At["local"])})
+				rounds := len(s.find("remote Pod comes", controlpath.Commit))
+				rows = append(rows, []string{s.name(), whole(at[i].At["policies"]), whole(at[i].At["local"]), whole(float64(rounds))})
 				break
 			}
 		}
 	}
-	r.table([]string{"cluster", "policies", "Pods on the node"}, rows)
+	r.table([]string{"cluster", "policies", "Pods on the node", "events of each kind"}, rows)
 	r.paragraph(`
 The published shape is that of published scale tests: 240 namespaces with 10 Pods and
 20 policies each, and in each policy 5 ports, 5 ranges, 5 namespaces, 5 groups of Pods

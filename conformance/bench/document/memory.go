@@ -23,23 +23,34 @@ func (r *report) memory() {
 A real kube-apiserver on a real etcd, filled with a cluster of simulated Pods, and the
 real agent in a namespace of its own. Bytes are what the agent read from the API
 server's address, TLS included. *Peak* is the highest resident memory from the start
-until the agent had enforced everything and rested, and then with the changes. Heap is measured apart, as what
-the index grows by with each Pod of another node. nft, a process of its own while it
-runs, is not counted.`)
+until the agent had enforced everything and rested, and then with the changes. Heap is
+measured apart, as what the index grows by with each Pod of another node. nft, a process
+of its own while it runs, is not counted.`)
 	if !r.ran(Memory) {
 		return
 	}
-	fs := r.run.Of(Memory, "")
-	var rows [][]string
-	sizes := fs.Values("pods")
 	header := []string{""}
-	for _, pods := range sizes {
-		header = append(header, whole(pods)+" Pods")
+	type column struct {
+		figures.Figures
+		at figures.Setting
 	}
+	var columns []column
+	for _, kind := range []string{memory.Full, memory.Bare} {
+		fs := r.run.Of(Memory, kind)
+		for _, pods := range fs.Values("pods") {
+			columns = append(columns, column{fs, figures.Setting{"pods": pods}})
+			name := whole(pods) + " Pods"
+			if kind == memory.Bare {
+				name += ", bare"
+			}
+			header = append(header, name)
+		}
+	}
+	var rows [][]string
 	for _, name := range memory.Names {
 		row, found := []string{name[0] + ", " + name[1]}, false
-		for _, pods := range sizes {
-			samples := fs.Find(name[0], "", figures.Setting{"pods": pods})
+		for _, c := range columns {
+			samples := c.Find(name[0], "", c.at)
 			found = found || len(samples) > 0
 			row = append(row, digits(figures.Median(samples)))
 		}
@@ -48,6 +59,11 @@ runs, is not counted.`)
 		}
 	}
 	r.table(header, rows)
+	r.paragraph(`
+Pods are as the API server has them, with labels, owner, managed fields and the status
+of their containers. *Bare* ones lack the last, as those of simulations without a
+container runtime do.`)
+	fs := r.run.Of(Memory, memory.Full)
 	r.chart("memory.svg", &plot.Chart{
 		Title:  "Memory of the agent",
 		XLabel: "Pods in the cluster", YLabel: "MiB", XLog: true, YZero: true,

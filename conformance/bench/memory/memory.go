@@ -24,6 +24,14 @@ import (
 // Part is the name of this part of the run.
 const Part = "memory"
 
+// Cases are how much a simulated Pod is like a real one: with the status of its
+// containers, which is most of a Pod, or without, as simulations that have no
+// runtime make them.
+const (
+	Full = "full"
+	Bare = "bare"
+)
+
 // Names of figures.
 const (
 	HeapPerPod       = "heap of the index, a Pod"
@@ -52,6 +60,8 @@ var Names = [][2]string{
 // Options say how much to measure.
 type Options struct {
 	Pods []int
+	// Bare are those sizes that are measured with bare Pods, too.
+	Bare []int
 	// Footprint is the command that measures, Programs the directory of etcd
 	// and kube-apiserver, Sluice the agent's program.
 	Footprint, Programs, Sluice string
@@ -87,21 +97,26 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 			run.Miss(Part, fmt.Sprintf("heap at %d Pods", pods), err)
 			continue
 		}
-		add(run, pods, HeapPerPod, each)
+		add(run, Full, pods, HeapPerPod, each)
 	}
 	o.Log("memory: heap")
 	if err := o.available(); err != nil {
 		run.Miss(Part, "resident memory and API load", err)
 		return ctx.Err()
 	}
-	for _, pods := range o.Pods {
-		if err := o.measure(ctx, pods, run); err != nil {
-			run.Miss(Part, fmt.Sprintf("resident memory and API load at %d Pods", pods), err)
+	for _, c := range []struct {
+		name  string
+		sizes []int
+	}{{Full, o.Pods}, {Bare, o.Bare}} {
+		for _, pods := range c.sizes {
+			if err := o.measure(ctx, c.name, pods, run); err != nil {
+				run.Miss(Part, fmt.Sprintf("resident memory and API load at %d Pods (%s)", pods, c.name), err)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			o.Log("memory: %d Pods (%s)", pods, c.name)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		o.Log("memory: %d Pods", pods)
 	}
 	return nil
 }
@@ -119,8 +134,8 @@ func (o *Options) available() error {
 	return nil
 }
 
-func (o *Options) measure(ctx context.Context, pods int, run *figures.Run) error {
-	args := append([]string{"-programs", o.Programs, "-sluice", o.Sluice, "-pods", strconv.Itoa(pods)}, o.Extra...)
+func (o *Options) measure(ctx context.Context, kind string, pods int, run *figures.Run) error {
+	args := append([]string{"-programs", o.Programs, "-sluice", o.Sluice, "-pods", strconv.Itoa(pods), "-bare=" + strconv.FormatBool(kind == Bare)}, o.Extra...)
 	cmd := exec.CommandContext(ctx, o.Footprint, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -152,19 +167,19 @@ func (o *Options) measure(ctx context.Context, pods int, run *figures.Run) error
 		{IdleBytes, l.IdleBytesPerHour},
 		{HourBytes, l.BytesPerHour},
 	} {
-		add(run, l.Pods, f.name, f.value)
+		add(run, kind, l.Pods, f.name, f.value)
 	}
 	return nil
 }
 
-func add(run *figures.Run, pods int, name string, value float64) {
+func add(run *figures.Run, kind string, pods int, name string, value float64) {
 	unit := ""
 	for _, n := range Names {
 		if n[0] == name {
 			unit = n[1]
 		}
 	}
-	run.Add(figures.Figure{Part: Part, Name: name, At: figures.Setting{"pods": float64(pods)}, Unit: unit, Samples: []float64{value}})
+	run.Add(figures.Figure{Part: Part, Case: kind, Name: name, At: figures.Setting{"pods": float64(pods)}, Unit: unit, Samples: []float64{value}})
 }
 
 // heap is what a Pod of another node adds to an index.
