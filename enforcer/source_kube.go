@@ -62,6 +62,7 @@ type resource struct {
 type object interface {
 	runtime.Object
 	Unmarshal(data []byte) error
+	Reset()
 }
 
 func (s *KubeSource) resources() []resource {
@@ -149,7 +150,7 @@ func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *ev
 	if c, ok := r.client.(*rest.RESTClient); !ok || c == nil {
 		return r.list(ctx, o) // a client without a server, as in tests
 	}
-	batch := store.batch()
+	batch, obj := store.batch(), r.make()
 	var pruned []byte
 	meta, err := listInPieces(ctx, r.client, r.name, o, func(b []byte) error {
 		if r.kept != nil {
@@ -159,7 +160,7 @@ func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *ev
 			}
 			b = pruned
 		}
-		obj := r.make()
+		obj.Reset() // an event keeps nothing of it but what it refers to
 		if err := obj.Unmarshal(b); err != nil {
 			return err
 		}

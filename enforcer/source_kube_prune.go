@@ -75,11 +75,19 @@ func (k kept) prune(out, message []byte) ([]byte, error) {
 }
 
 // nest appends a field whose value is a pruned message. Its size is known only
-// afterwards; two bytes hold what is usual.
+// afterwards, so there is room for one of four bytes: a varint may be longer
+// than it need be.
 func (k kept) nest(out []byte, field protowire.Number, message []byte) ([]byte, error) {
-	pruned, err := k.prune(make([]byte, 0, 512), message)
+	out = append(protowire.AppendTag(out, field, protowire.BytesType), 0, 0, 0, 0)
+	start := len(out)
+	out, err := k.prune(out, message)
 	if err != nil {
 		return nil, err
 	}
-	return protowire.AppendBytes(protowire.AppendTag(out, field, protowire.BytesType), pruned), nil
+	size := len(out) - start
+	for i := range 3 {
+		out[start-4+i] = byte(size>>(7*i)) | 0x80
+	}
+	out[start-1] = byte(size >> 21)
+	return out, nil
 }

@@ -141,6 +141,11 @@ func (x *Index) attach(ns *namespace, e *entry) {
 	if len(c.pods) > 0 && slices.Equal(c.pods[0].pod.Ports, p.Ports) {
 		p.Ports = c.pods[0].pod.Ports
 	}
+	if slices.Equal(x.ports, p.Ports) {
+		p.Ports = x.ports
+	} else if len(p.Ports) > 0 {
+		x.ports = p.Ports
+	}
 	e.class, e.slot = c, int32(len(c.pods))
 	c.pods = append(c.pods, e)
 	x.share(ns, e)

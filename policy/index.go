@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,9 +33,12 @@ type Index struct {
 	namespaces map[string]*namespace
 	// spaces are the known namespaces by label, labels the classes by key and
 	// value.
-	spaces map[label]map[*namespace]struct{}
+	spaces map[label][]*namespace
 	labels map[string]*labelKey
 	nodes  map[string]*node
+	// ports are those of the Pod that was last seen to have others than the one
+	// before: neighbours in a list often have the same.
+	ports []NamedPort
 
 	// owners are the Pods that own an address. rivals are the other claimants,
 	// hosts the running hostNetwork Pods on an address.
@@ -70,7 +74,7 @@ func NewIndex(o Options) *Index {
 		opts:       o,
 		seed:       maphash.MakeSeed(),
 		namespaces: map[string]*namespace{},
-		spaces:     map[label]map[*namespace]struct{}{},
+		spaces:     map[label][]*namespace{},
 		labels:     map[string]*labelKey{},
 		nodes:      map[string]*node{},
 		owners:     newOwners(),
@@ -104,18 +108,17 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		err = fmt.Errorf("NetworkPolicy %s: %w", p.NamespacedName, err)
 	}
 	ns := x.namespace(p.Namespace)
-	old := ns.policies[p.Name]
+	old, at := ns.policy(p.Name)
 	if old != nil && old.same(p) {
 		return err
 	}
 	if old != nil {
 		ns.policiesBy.remove(old.selector, old.anchor, old)
 	}
-	if ns.policies == nil {
-		ns.policies = map[string]*parsed{}
-	}
-	ns.policies[p.Name] = p
-	if old == nil {
+	if old != nil {
+		ns.policies[at] = p
+	} else {
+		ns.policies = slices.Insert(ns.policies, at, p)
 		x.counts.Policies++
 	}
 	p.anchor = ns.policiesBy.add(p.selector, p)
@@ -131,11 +134,14 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 // DeletePolicy forgets a policy.
 func (x *Index) DeletePolicy(name types.NamespacedName) {
 	ns := x.namespaces[name.Namespace]
-	if ns == nil || ns.policies[name.Name] == nil {
+	if ns == nil {
 		return
 	}
-	old := ns.policies[name.Name]
-	delete(ns.policies, name.Name)
+	old, at := ns.policy(name.Name)
+	if old == nil {
+		return
+	}
+	ns.policies = slices.Delete(ns.policies, at, at+1)
 	x.counts.Policies--
 	ns.policiesBy.remove(old.selector, old.anchor, old)
 	x.reselect(ns, old.selector)

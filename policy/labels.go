@@ -6,17 +6,43 @@ type labels interface {
 	each(visit func(key, value string))
 }
 
-type labelMap map[string]string
+// labelList is in no order, each key once.
+type labelList []label
 
-func (m labelMap) value(key string) (string, bool) {
-	v, ok := m[key]
-	return v, ok
+func listLabels(m map[string]string) labelList {
+	out := make(labelList, 0, len(m))
+	for k, v := range m {
+		out = append(out, label{k, v})
+	}
+	return out
 }
 
-func (m labelMap) each(visit func(key, value string)) {
-	for k, v := range m {
-		visit(k, v)
+func (l labelList) value(key string) (string, bool) {
+	for i := range l {
+		if l[i].key == key {
+			return l[i].value, true
+		}
 	}
+	return "", false
+}
+
+func (l labelList) each(visit func(key, value string)) {
+	for i := range l {
+		visit(l[i].key, l[i].value)
+	}
+}
+
+// same reports whether these are the labels in the list.
+func (l labelList) same(m map[string]string) bool {
+	if len(l) != len(m) {
+		return false
+	}
+	for i := range l {
+		if v, ok := m[l[i].key]; !ok || v != l[i].value {
+			return false
+		}
+	}
+	return true
 }
 
 // A class has its labels where it is posted, and nowhere else.

@@ -25,6 +25,7 @@ type options struct {
 	programs, sluice string
 	pods             []int
 	bare             bool
+	local            int
 	replaced         float64
 	churn, rest      time.Duration
 	keep             bool
@@ -44,6 +45,7 @@ func run() error {
 	flag.StringVar(&o.sluice, "sluice", "bin/sluice", "the `program` to measure")
 	flag.StringVar(&pods, "pods", "10000,50000,150000", "`numbers` of Pods")
 	flag.BoolVar(&o.bare, "bare", false, "Pods without containerStatuses, as simulations without a runtime have them")
+	flag.IntVar(&o.local, "local", 100, "`number` of Pods on the agent's node")
 	flag.Float64Var(&o.replaced, "replaced", 10, "Pods replaced a second while changes are measured")
 	flag.DurationVar(&o.churn, "churn", 30*time.Second, "how long changes are measured")
 	flag.DurationVar(&o.rest, "rest", 20*time.Second, "how long the agent rests before its memory is read")

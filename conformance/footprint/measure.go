@@ -30,6 +30,9 @@ type result struct {
 	// replacement of all rules included. nft, a process of its own, is not.
 	ResidentBytes int64 `json:"residentBytes"`
 	PeakBytes     int64 `json:"peakBytes"`
+	// ProgramBytes of them are pages of the program's file, which all of its
+	// processes share.
+	ProgramBytes int64 `json:"programBytes"`
 
 	BytesAtStart       int64   `json:"bytesAtStart"`
 	BytesAtStartPerPod float64 `json:"bytesAtStartPerPod"`
@@ -61,7 +64,9 @@ func (o *options) measure(ctx context.Context, pods int) (*result, error) {
 		return nil, err
 	}
 	defer server.stop()
-	s := &simulation{cluster: scale.Large(pods), store: &store{url: server.etcd}, dice: rand.New(rand.NewPCG(1, 2)), bare: o.bare}
+	cluster := scale.Large(pods)
+	cluster.LocalPods = min(o.local, pods)
+	s := &simulation{cluster: cluster, store: &store{url: server.etcd}, dice: rand.New(rand.NewPCG(1, 2)), bare: o.bare}
 	if err := s.learn(ctx, server.kubernetes); err != nil {
 		return nil, err
 	}
@@ -98,7 +103,7 @@ func (r *result) agent(ctx context.Context, o *options, s *simulation, n *node, 
 	time.Sleep(o.rest)
 	idle := n.received.Load() - r.BytesAtStart
 	r.IdleBytesPerHour = float64(idle) * float64(time.Hour) / float64(o.rest)
-	if r.ResidentBytes, r.PeakBytes, err = a.memory(); err != nil {
+	if r.ResidentBytes, r.PeakBytes, r.ProgramBytes, err = a.memory(); err != nil {
 		return err
 	}
 	before := n.received.Load()
@@ -109,7 +114,7 @@ func (r *result) agent(ctx context.Context, o *options, s *simulation, n *node, 
 	time.Sleep(2 * time.Second)
 	r.BytesPerReplacedPod = float64(n.received.Load()-before) / float64(replaced)
 	r.BytesPerHour = r.BytesPerReplacedPod * o.replaced * 3600
-	r.ResidentAfterChanges, r.PeakAfterChanges, err = a.memory()
+	r.ResidentAfterChanges, r.PeakAfterChanges, _, err = a.memory()
 	return err
 }
 
