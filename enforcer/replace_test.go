@@ -121,7 +121,7 @@ func (r *repairable) damages() map[string]string {
 	ports, span := r.first('t', true)
 	portMap, mapped := r.first('m', true)
 	chain, _ := r.first('c', false)
-	lines := func(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+	lines := fmt.Sprintf
 	return map[string]string{
 		"members gone and strange":  lines("delete element inet sluice %[1]s { %[2]s }\nadd element inet sluice %[1]s { 203.0.113.9 }", peers, address),
 		"all members gone":          lines("flush set inet sluice %s\nflush set inet sluice %s", peers, named),
