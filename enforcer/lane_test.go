@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -384,5 +385,35 @@ func TestLaneKnowsSetsThatItDidNotMake(t *testing.T) {
 	op.Object = &knftables.Element{Set: "none", Key: []string{"10.0.0.1"}}
 	if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); !knftables.IsNotFound(err) {
 		t.Errorf("an element of a set that is not there: %v", err)
+	}
+}
+
+// The bytes are what nft 1.0.6 sent for the same keys.
+func TestLaneWritesKeysAsNftDoes(t *testing.T) {
+	veth := "76657468313200000000000000000000"
+	for _, tt := range []struct{ kind, key, want string }{
+		{"ipv4_addr", "10.0.0.1", "0a000001"},
+		{"ifname", `"veth12"`, veth},
+		{"ifname . ipv6_addr", `"veth12" . fd00::1`, veth + "fd000000000000000000000000000001"},
+		{"ipv4_addr . inet_proto . inet_service", "10.0.0.1 . tcp . 80", "0a0000010600000000500000"},
+		{"ipv4_addr", "fd00::1", ""},
+		{"ipv6_addr", "10.0.0.1", ""},
+		{"ipv6_addr", "fe80::1%eth0", ""},
+		{"ipv4_addr", "10.0.0.1 . 10.0.0.2", ""},
+		{"ipv4_addr . ipv4_addr", "10.0.0.1", ""},
+		{"inet_service", "65536", ""},
+		{"inet_service", "1-2", ""},
+		{"inet_proto", "icmp", ""},
+		{"ifname", "veth12", ""},
+		{"ifname", `"eth*"`, ""},
+		{"ifname", `"abcdefghijklmnop"`, ""},
+	} {
+		got, err := layoutOf(tt.kind, nil).appendKey(nil, strings.Split(tt.key, " . "))
+		switch {
+		case tt.want == "" && !errors.Is(err, errNotForLane):
+			t.Errorf("%s %s: %x, %v; want it left to nft", tt.kind, tt.key, got, err)
+		case tt.want != "" && (err != nil || hex.EncodeToString(got) != tt.want):
+			t.Errorf("%s %s: %x, %v; want %s", tt.kind, tt.key, got, err, tt.want)
+		}
 	}
 }
