@@ -150,24 +150,36 @@ func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *ev
 	if c, ok := r.client.(*rest.RESTClient); !ok || c == nil {
 		return r.list(ctx, o) // a client without a server, as in tests
 	}
-	batch, obj := store.batch(), r.make()
-	var pruned []byte
+	batch, d := store.batch(), decoder{kept: r.kept, into: r.make()}
 	meta, err := listInPieces(ctx, r.client, r.name, o, func(b []byte) error {
-		if r.kept != nil {
-			var err error
-			if pruned, err = r.kept.prune(pruned[:0], b); err != nil {
-				return err
-			}
-			b = pruned
-		}
-		obj.Reset() // an event keeps nothing of it but what it refers to
-		if err := obj.Unmarshal(b); err != nil {
+		obj, err := d.decode(b)
+		if err != nil {
 			return err
 		}
 		return batch.add(obj)
 	})
 	batch.deliver()
 	return &metav1.List{ListMeta: meta}, err
+}
+
+// decoder decodes one object after the other into the same one: an event keeps
+// nothing of it but what it refers to.
+type decoder struct {
+	kept   kept
+	pruned []byte
+	into   object
+}
+
+func (d *decoder) decode(b []byte) (object, error) {
+	if d.kept != nil {
+		var err error
+		if d.pruned, err = d.kept.prune(d.pruned[:0], b); err != nil {
+			return nil, err
+		}
+		b = d.pruned
+	}
+	d.into.Reset()
+	return d.into, d.into.Unmarshal(b)
 }
 
 // podCIDRs reads a Node's ranges of Pod addresses.
