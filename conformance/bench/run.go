@@ -97,7 +97,7 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 func (o *options) analysis(ctx context.Context, run *figures.Run) error {
 	a := analysis.Options{
 		Workloads: []int{100, 1_000, 3_000, 10_000}, Policies: []int{1, 10, 100, 1_000},
-		Rounds: 5, Slice: 300 * time.Millisecond, VerifyFlows: 20_000, Log: o.log,
+		Rounds: 5, Slice: 300 * time.Millisecond, VerifyFlows: 50_000, Log: o.log,
 	}
 	if o.quick {
 		a.Workloads, a.Policies, a.Rounds, a.Slice, a.VerifyFlows = []int{100, 1_000}, []int{1, 100}, 3, 50*time.Millisecond, 2_000

@@ -59,7 +59,7 @@ func TestRunMeasuresEverything(t *testing.T) {
 		}
 		for _, want := range []struct{ name, variant string }{
 			{"remote Pod comes", controlpath.Own}, {"local Pod goes", controlpath.Commit}, {"policy changes", controlpath.Commit},
-			{controlpath.OneElement, controlpath.Floor}, {controlpath.ColdStart, controlpath.Floor}, {controlpath.ColdStart, controlpath.Gap},
+			{controlpath.OneElement, controlpath.Floor}, {controlpath.OneChain, controlpath.Floor}, {controlpath.ColdStart, controlpath.Floor}, {controlpath.ColdStart, controlpath.Gap},
 			{"20 Pods come", controlpath.Floor}, {"20 Pods come", controlpath.Gap}, {"idle", controlpath.Gap},
 		} {
 			if len(fs.Find(want.name, want.variant, nil)) == 0 {

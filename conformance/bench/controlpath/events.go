@@ -152,6 +152,9 @@ func (m *measurement) rounds(ctx context.Context, n *node) error {
 				}
 			}
 		}
+		if err := m.structure(ctx, n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -188,6 +191,23 @@ func (m *measurement) floor(ctx context.Context, n *node) error {
 	}
 	m.add(OneElement, Floor, "ms", milliseconds(took))
 	_, err = n.nft(ctx, elements("delete", 1))
+	return err
+}
+
+// structure is nft adding a set and a chain to the copy, and removing them: it
+// reads more of the tables for that than for an element.
+func (m *measurement) structure(ctx context.Context, n *node) error {
+	const add = `
+add set inet sluice bench { type ipv4_addr; }
+add chain inet sluice bench
+add rule inet sluice bench ip saddr @bench return
+`
+	took, err := n.nft(ctx, add)
+	if err != nil {
+		return err
+	}
+	m.add(OneChain, Floor, "ms", milliseconds(took))
+	_, err = n.nft(ctx, "delete chain inet sluice bench\ndelete set inet sluice bench\n")
 	return err
 }
 

@@ -25,6 +25,8 @@ type prober struct {
 	in    io.WriteCloser
 	lines *bufio.Scanner
 	err   error
+	// missed: that it failed was noted.
+	missed bool
 }
 
 // report is what the prober's process says of the time since the last one.
@@ -93,7 +95,12 @@ func (p *prober) stop() {
 // gap notes the worst gap since the last mark.
 func (m *measurement) gap(p *prober, name string) {
 	r := p.mark()
-	if p.cmd == nil || p.err != nil || r.Sent == 0 {
+	if p.cmd == nil || p.missed {
+		return
+	}
+	if p.err != nil {
+		p.missed = true
+		m.run.Miss(Part, fmt.Sprintf("worst gaps from %q on, %s, %d Pods", name, m.size.Name, m.size.Cluster.Pods), p.err)
 		return
 	}
 	m.add(name, Gap, "ms", r.Gap)

@@ -20,6 +20,7 @@ const (
 	Own        = "own part"
 	Floor      = "nft -f"
 	OneElement = "one element"
+	OneChain   = "one set and one chain"
 	ColdStart  = "cold start"
 	Gap        = "worst gap"
 )

@@ -60,7 +60,8 @@ held back for the one before it.
 *Own part* is that time without the transactions: the index, the compiler, the
 agent. *nft -f* is the floor: nft adds one element to a copy of the same ruleset, in
 a namespace of its own, in between the events. Where an event changes several things
-the floor stays one element.`)
+the floor stays one element; what nft needs for a set and a chain, as a policy does, is
+in the table besides.`)
 	if !r.ran(Control) {
 		return
 	}
@@ -111,11 +112,14 @@ func (r *report) events(all []size) {
 	}
 	r.printf("<a id=\"control-events\"></a>\n\n### One event\n\nFrom the event to the commit:\n")
 	rows := rowsOf(func(s size, name string) string { return tail(s.find(name, controlpath.Commit)) }, names)
-	floor := []string{"*nft -f, one element*"}
-	for _, s := range all {
-		floor = append(floor, tail(s.floor()))
+	for _, name := range []string{controlpath.OneElement, controlpath.OneChain} {
+		floor := []string{"*nft -f, " + name + "*"}
+		for _, s := range all {
+			floor = append(floor, tail(s.find(name, controlpath.Floor)))
+		}
+		rows = append(rows, floor)
 	}
-	r.table(header, append(rows, floor))
+	r.table(header, rows)
 	header[0] = "times nft -f"
 	r.printf("The same as a multiple of what nft needs for one element:\n")
 	r.table(header, rowsOf(func(s size, name string) string {
