@@ -53,6 +53,11 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 bench: need-tests ## benchmarks, with allocations (root)
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
 
+.PHONY: bench-report
+bench-report: need-tests ## measure everything in one go, and write conformance/bench/report (root): PARTS=packet,control,memory,analysis QUICK=1
+	@$(GO) build -trimpath -o $(BIN)/bench ./conformance/bench
+	@$(BIN)/bench -revision '$(VERSION)' $(if $(PARTS),-parts '$(PARTS)') $(if $(QUICK),-quick) $(if $(REPORT),-dir '$(REPORT)')
+
 .PHONY: agreement
 agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 random flows, = packets over KERNEL_FLOWS=20000 (root)
 	@$(GO) test -count=1 -timeout=120m -run 'Agree' ./policy ./compiler -args -flows=$(FLOWS)
@@ -65,7 +70,7 @@ live: need-tests ## live connections through CHANGES=1000 policy changes, and RO
 
 .PHONY: golden
 golden: ## write the golden files anew
-	@$(GO) test -count=1 -run 'Golden' ./compiler ./cmd/sluice/app -args -update
+	@$(GO) test -count=1 -run 'Golden' ./compiler ./cmd/sluice/app ./conformance/bench/document -args -update
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME=20s

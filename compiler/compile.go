@@ -78,19 +78,29 @@ func (c *Config) Validate() error {
 
 // Ruleset returns the whole ruleset as it should be.
 func (c *Compiler) Ruleset() *Ruleset {
+	out := c.outline()
+	for i := range out.Sets {
+		out.Sets[i].Elements = c.elements(out.Sets[i].Name)
+	}
+	return out
+}
+
+// outline is the ruleset without the elements of its sets.
+func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
 		Chains:   c.cfg.fixedChains(c.epoch, c.grace),
 	}
 	for _, f := range c.fixed {
-		s := f.Set
-		for k, v := range f.values {
-			s.Elements = append(s.Elements, Element{k, v})
-		}
-		sortElements(s.Elements)
-		out.Sets = append(out.Sets, s)
+		out.Sets = append(out.Sets, f.Set)
 	}
 	for _, o := range c.objects {
+		if o.set != nil {
+			s := *o.set
+			s.Elements = nil
+			out.Sets = append(out.Sets, s)
+			continue
+		}
 		out.add(o)
 	}
 	out.sort()
@@ -108,8 +118,21 @@ func (r *Ruleset) add(o *object) {
 	}
 }
 
+// elements are those of one set, sorted.
+func (c *Compiler) elements(set string) []Element {
+	if f := c.fixed[set]; f != nil {
+		var out []Element
+		for k, v := range f.values {
+			out = append(out, Element{k, v})
+		}
+		return sortElements(out)
+	}
+	return c.objects[set].elements()
+}
+
 // Replace returns one transaction that puts the ruleset in the place of
-// whatever the table holds. Packets meet the old rules or the new ones.
+// whatever the table holds. Packets meet the old rules or the new ones. It can
+// be large: [Compiler.Repair] comes to the same in pieces.
 func (c *Compiler) Replace() []Op {
 	table := &knftables.Table{}
 	// Adding first, for there may be nothing to delete.

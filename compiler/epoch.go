@@ -1,18 +1,89 @@
 package compiler
 
-// fastPath is the whole of a base chain. Rules that name the epoch stand apart
-// from all others, so that a new epoch rewrites no more than them.
-//
+import (
+	"fmt"
+	"strings"
+)
+
+// EpochRule is a rule of a chain that names the epoch, as data. [EpochRule.String]
+// and [ParseEpochRule] are the one place that knows how nft writes it, so that
+// a new epoch can reach the kernel without nft as well.
+type EpochRule struct {
+	Kind EpochRuleKind
+	// Mask and Value are of the conntrack mark, for Accept and Mark.
+	Mask, Value uint32
+	// Chain is where Goto goes.
+	Chain string
+}
+
+// EpochRuleKind is what an [EpochRule] does.
+type EpochRuleKind uint8
+
+const (
+	// AcceptJudged accepts connections whose mark under Mask is Value.
+	AcceptJudged EpochRuleKind = iota
+	// GotoUnjudged goes to Chain with all others.
+	GotoUnjudged
+	// MarkJudged keeps Mask of the connection's mark, adds Value, and accepts.
+	MarkJudged
+)
+
 // "!= related": connections that a helper expects (FTP data and the like)
 // inherit the mark of the one that announced them, and must be judged as what
 // they are.
-func (c *Config) fastPath(epoch uint32, unjudged string) []line {
-	slow := line{"goto " + unjudged, ""}
-	if value := c.Mark.Encode(epoch); value != 0 {
-		return []line{
-			{"ct state != related ct mark & " + hexMark(c.Mark.Mask) + " == " + hexMark(value) + " accept", "judged under this epoch"},
-			slow,
+const (
+	acceptJudgedText = "ct state != related ct mark & 0x%08x == 0x%08x accept"
+	gotoText         = "goto "
+	markJudgedText   = "ct mark set ct mark & 0x%08x | 0x%08x accept"
+	markNobodyText   = "ct mark set ct mark & 0x%08x accept"
+)
+
+// String is the rule as nft writes it.
+func (r EpochRule) String() string {
+	switch {
+	case r.Kind == AcceptJudged:
+		return fmt.Sprintf(acceptJudgedText, r.Mask, r.Value)
+	case r.Kind == GotoUnjudged:
+		return gotoText + r.Chain
+	case r.Value == 0:
+		return fmt.Sprintf(markNobodyText, r.Mask)
+	}
+	return fmt.Sprintf(markJudgedText, r.Mask, r.Value)
+}
+
+// ParseEpochRule is the inverse of [EpochRule.String]. It reports false for any
+// other rule.
+func ParseEpochRule(text string) (EpochRule, bool) {
+	r := EpochRule{Kind: GotoUnjudged}
+	if chain, ok := strings.CutPrefix(text, gotoText); ok {
+		r.Chain = chain
+		return r, chain != "" && !strings.ContainsAny(chain, " \t\n")
+	}
+	for _, form := range []struct {
+		kind EpochRuleKind
+		text string
+		into []any
+	}{
+		{AcceptJudged, acceptJudgedText, []any{&r.Mask, &r.Value}},
+		{MarkJudged, markJudgedText, []any{&r.Mask, &r.Value}},
+		{MarkJudged, markNobodyText, []any{&r.Mask}},
+	} {
+		r = EpochRule{Kind: form.kind}
+		// Scanning is generous. What is written must come out again.
+		if n, err := fmt.Sscanf(text, form.text, form.into...); err == nil && n == len(form.into) && r.String() == text {
+			return r, true
 		}
+	}
+	return EpochRule{}, false
+}
+
+// fastPath is the whole of a base chain. Rules that name the epoch stand apart
+// from all others, so that a new epoch rewrites no more than them.
+func (c *Config) fastPath(epoch uint32, unjudged string) []line {
+	slow := line{EpochRule{Kind: GotoUnjudged, Chain: unjudged}.String(), ""}
+	if value := c.Mark.Encode(epoch); value != 0 {
+		judged := EpochRule{Kind: AcceptJudged, Mask: c.Mark.Mask, Value: value}
+		return []line{{judged.String(), "judged under this epoch"}, slow}
 	}
 	// Without an epoch nothing counts as judged: every connection of others has
 	// our bits at zero.
@@ -22,11 +93,7 @@ func (c *Config) fastPath(epoch uint32, unjudged string) []line {
 // judged is the one place that marks a connection as allowed. nft computes no
 // constants, so ~MASK is written out.
 func (c *Config) judged(epoch uint32) []line {
-	clear := "ct mark set ct mark & " + hexMark(^c.Mark.Mask)
-	if value := c.Mark.Encode(epoch); value != 0 {
-		return []line{{clear + " | " + hexMark(value) + " accept", ""}}
-	}
-	return []line{{clear + " accept", ""}}
+	return []line{{EpochRule{Kind: MarkJudged, Mask: ^c.Mark.Mask, Value: c.Mark.Encode(epoch)}.String(), ""}}
 }
 
 // SetEpoch makes the ruleset count connections as judged only if they were so

@@ -37,7 +37,7 @@ func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
 	if spec, guarded := c.guardSpec(veth); guarded {
 		now = guard{out: strings.Join(spec.outOfPod(), "\n")}
 		if spec.isolated {
-			now.in = strings.Join(intoPod, "\n")
+			now.in = strings.Join(append(spec.usual(intoPodUsual), intoPod...), "\n")
 		}
 	}
 	if len(c.onVeth[veth]) == 0 {
@@ -127,11 +127,11 @@ func (s *guardSpec) outOfPod() []string {
 	link := texts(s.linkLocal)
 	both := append(slices.Clone(own6), link...)
 
-	out := []string{
+	out := append(s.usual(outOfPodUsual),
 		// Past a tag, no address below is looked at.
 		"ether type { vlan, 8021ad } counter drop",
-		"ether saddr != " + macs + " counter drop",
-	}
+		"ether saddr != "+macs+" counter drop",
+	)
 	if len(own4) > 0 {
 		out = append(out,
 			// 0.0.0.0 is a probe for an address that is not used yet.
@@ -159,6 +159,36 @@ func (s *guardSpec) outOfPod() []string {
 		"ip6 saddr "+set(append([]string{"::"}, link...))+" ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept",
 		otherwise,
 	)
+}
+
+// The usual packet of each family: from or to the one hardware address and an
+// address of the Pod. The rules below would accept it, too, but at four times
+// the cost, and on every packet. The hardware address and the type are one
+// comparison, which no tagged frame stands.
+var (
+	outOfPodUsual = [...]string{
+		ipv4: "ether saddr %s ether type ip ip saddr %s accept",
+		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != ipv6-icmp ip6 daddr != fe80::/10 accept",
+	}
+	intoPodUsual = [...]string{
+		ipv4: "ether daddr %s ether type ip ip daddr %s accept",
+		ipv6: "ether daddr %s ether type ip6 ip6 daddr %s accept",
+	}
+)
+
+// usual are the rules for the first address of each family, where they can be
+// that simple.
+func (s *guardSpec) usual(forms [2]string) []string {
+	var out []string
+	if len(s.macs) != 1 {
+		return nil
+	}
+	for _, f := range families {
+		if own := sameFamily(s.addrs, f); len(own) > 0 {
+			out = append(out, fmt.Sprintf(forms[f], s.macs[0], own[0]))
+		}
+	}
+	return out
 }
 
 // intoPod is what must not reach an isolated Pod, whoever sends it: the chain's

@@ -18,10 +18,16 @@ type object struct {
 // declared is the set with its elements as they are.
 func (o *object) declared() Set {
 	out := *o.set
-	if o.members != nil {
-		out.Elements = o.members.elements()
-	}
+	out.Elements = o.elements()
 	return out
+}
+
+// elements are those of a set as they are, sorted.
+func (o *object) elements() []Element {
+	if o.members != nil {
+		return o.members.elements()
+	}
+	return o.set.Elements
 }
 
 // take counts one more reference to the object that made describes, which it

@@ -15,33 +15,58 @@ func create(r *Ruleset) []Op {
 	for i := range r.Sets {
 		n += len(r.Sets[i].Elements)
 	}
-	out := make([]Op, 0, n)
-	for _, name := range r.Counters {
-		out = append(out, Op{Add, &knftables.Counter{Name: name}})
+	out := declare(r, make([]Op, 0, n))
+	for _, s := range r.intervalsFirst() {
+		out = append(out, s.addElements()...)
 	}
 	for i := range r.Chains {
 		if c := &r.Chains[i]; c.Hook == nil {
-			out = append(out, Op{Add, c.object()})
+			out = append(out, c.addRules()...)
+		}
+	}
+	for i := range r.Chains {
+		if c := &r.Chains[i]; c.Hook != nil {
+			out = append(append(out, Op{Add, c.object()}), c.addRules()...)
+		}
+	}
+	return out
+}
+
+// declare adds the ops that make all objects but base chains, without their
+// content. Where they exist already these do nothing, and fail if what exists
+// is of another kind.
+func declare(r *Ruleset, to []Op) []Op {
+	for _, name := range r.Counters {
+		to = append(to, Op{Add, &knftables.Counter{Name: name}})
+	}
+	for i := range r.Chains {
+		if c := &r.Chains[i]; c.Hook == nil {
+			to = append(to, Op{Add, c.object()})
 		}
 	}
 	for i := range r.Sets {
-		s := &r.Sets[i]
-		out = append(out, Op{Add, s.object()})
-		for _, e := range s.Elements {
-			out = append(out, Op{Add, s.element(e)})
+		to = append(to, Op{Add, r.Sets[i].object()})
+	}
+	return to
+}
+
+// intervalsFirst keeps apart whose elements can be brought in the same way.
+func (r *Ruleset) intervalsFirst() []*Set {
+	out := make([]*Set, 0, len(r.Sets))
+	for _, interval := range []bool{true, false} {
+		for i := range r.Sets {
+			if r.Sets[i].Interval == interval {
+				out = append(out, &r.Sets[i])
+			}
 		}
 	}
-	for _, hooked := range []bool{false, true} {
-		for i := range r.Chains {
-			c := &r.Chains[i]
-			if hooked != (c.Hook != nil) {
-				continue
-			}
-			if hooked {
-				out = append(out, Op{Add, c.object()})
-			}
-			out = append(out, c.addRules()...)
-		}
+	return out
+}
+
+func (s *Set) addElements() []Op {
+	out := make([]Op, 0, len(s.Elements))
+	for _, e := range s.Elements {
+		out = append(out, Op{Add, s.element(e)})
 	}
 	return out
 }

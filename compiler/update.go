@@ -38,6 +38,19 @@ type former struct {
 // starts from an index whose Changes were not asked before. links is the whole
 // of what is known now.
 func (c *Compiler) Update(x *policy.Index, ch policy.Changes, links Links) Plan {
+	return c.change(x, ch, links).plan()
+}
+
+// Load takes changes over as Update does, for whoever brings everything
+// afterwards: in a large cluster the plan of a start is much larger than all
+// else, and of no use.
+func (c *Compiler) Load(x *policy.Index, ch policy.Changes, links Links) {
+	for veth := range c.change(x, ch, links).veths {
+		c.guardAnew(veth)
+	}
+}
+
+func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *update {
 	u := &update{
 		c: c, x: x,
 		born: map[string]*object{}, died: map[string]*object{},
@@ -48,7 +61,7 @@ func (c *Compiler) Update(x *policy.Index, ch policy.Changes, links Links) Plan 
 	u.interfaces(links)
 	u.subjects(ch, links)
 	u.groups(ch)
-	return u.plan()
+	return u
 }
 
 // interfaces brings the set of Pod interfaces up to date.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -45,7 +44,7 @@ func shopName(name string) types.NamespacedName {
 func (b *bench) pod(name, node, app string, ips ...string) *policy.Pod {
 	p := &policy.Pod{
 		NamespacedName: shopName(name), UID: types.UID(name), Node: node,
-		Labels: map[string]string{"app": app}, Addrs: addrs(ips...), Created: time.Unix(1, 0),
+		Labels: map[string]string{"app": app}, Addrs: addrs(ips...), Created: 1,
 	}
 	if node == "here" {
 		for _, a := range p.Addrs {
@@ -102,7 +101,7 @@ func TestNarrows(t *testing.T) {
 		{"a local Pod comes", func(b *bench) { b.x.SetPod(b.pod("free-2", "here", "free", "10.0.0.9")) }, true},
 		{"a local address goes to another Pod", func(b *bench) {
 			p := b.pod("free-2", "here", "free", "10.0.0.2")
-			p.Created = time.Unix(9, 0)
+			p.Created = 9
 			b.x.SetPod(p)
 		}, true},
 		{"an address is bound", func(b *bench) {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -119,10 +118,11 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, replace: true, ns: a.ns,
 		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
-		invalid: map[eventKey]bool{}, objects: map[EventKind]map[types.NamespacedName]struct{}{},
+		invalid: map[eventKey]bool{},
 	}
 	if s.tables == nil {
-		s.tables = NewTransactor(a.ns)
+		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
+		s.tables, s.ownTables = own, own
 	}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
 	s.guards = newGuards(s)
@@ -170,6 +170,9 @@ func (s *syncer) open(a *Agent) error {
 }
 
 func (s *syncer) close() {
+	if s.ownTables != nil {
+		_ = s.ownTables.Close()
+	}
 	if s.links != nil {
 		s.links.socket.close()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink/nl"
@@ -135,7 +136,8 @@ func (d *drift) generation() (uint32, error) {
 	return out, nil
 }
 
-// Ours runs one of our transactions, and tells its notice from others'.
+// Ours runs one of our transactions, by whatever lane, and tells its notice
+// from others'.
 func (d *drift) Ours(transact func() error) error {
 	before, errBefore := d.generation()
 	d.mu.Lock()
@@ -144,24 +146,37 @@ func (d *drift) Ours(transact func() error) error {
 	err := transact()
 	after, errAfter := d.generation()
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.open = false
-	if errBefore != nil || errAfter != nil {
+	switch {
+	case errBefore != nil || errAfter != nil:
 		d.lost = true
-		return err
-	}
-	if err == nil {
+	case err == nil:
 		d.windows = append(d.windows, window{before: before, after: after})
 		d.windows = d.windows[max(0, len(d.windows)-maxWindows):]
+	}
+	due := d.due()
+	d.mu.Unlock()
+	if due {
+		// What came meanwhile was not looked at.
+		d.wake()
 	}
 	return err
 }
 
-// Due reports whether there is something to check.
+// Due reports whether there is something to check. Our own transactions are
+// not: they must not cost a round of the sync loop each.
 func (d *drift) Due() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.open && (d.lost || len(d.strange) > 0)
+	return d.due()
+}
+
+func (d *drift) due() bool {
+	if d.open {
+		return false
+	}
+	d.strange = slices.DeleteFunc(d.strange, d.match)
+	return d.lost || len(d.strange) > 0
 }
 
 // Check reports whether someone else touched our tables since it was last
@@ -169,15 +184,11 @@ func (d *drift) Due() bool {
 func (d *drift) Check() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open {
+	if !d.due() {
 		return false
 	}
-	foreign := d.lost
-	for _, g := range d.strange {
-		foreign = !d.match(g) || foreign
-	}
 	d.strange, d.lost = d.strange[:0], false
-	return foreign
+	return true
 }
 
 // match finds the window of a generation. Each explains one: a second one

@@ -31,7 +31,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 // rhythm decides when the next round is.
 type rhythm struct {
 	cfg      *Config
-	last     time.Time // when the last round ended
+	last     time.Time // when the last round ended that had something to do
 	retry    time.Duration
 	looks    int
 	audited  time.Time
@@ -82,6 +82,7 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 	if s.drifted {
 		d = min(d, repairPause)
 	}
+	d = s.leftovers.within(d, r.cfg.Clock.Now())
 	if s.synced && (s.watch.curious.Load() || s.guards.Waiting()) {
 		d = min(d, look<<min(r.looks, 6))
 	}
@@ -95,7 +96,9 @@ func (r *rhythm) round(ctx context.Context, s *syncer) {
 		r.looks = 0
 	}
 	err := s.sync(ctx)
-	r.last = r.cfg.Clock.Now()
+	if s.worked {
+		r.last = r.cfg.Clock.Now()
+	}
 	if err == nil {
 		r.retry = 0
 		return

@@ -11,6 +11,7 @@ type metrics struct {
 	syncFailures     prometheus.Counter
 	eventToKernel    prometheus.Histogram
 	fullReplacements prometheus.Counter
+	transactions     *prometheus.CounterVec
 	objects          *prometheus.GaugeVec
 	epoch            prometheus.Gauge
 	foreignMarks     prometheus.Counter
@@ -43,18 +44,21 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		syncFailures:     counter("sync_failures_total", "Syncs that failed and were retried."),
 		eventToKernel:    histogram("event_to_kernel_seconds", "From the oldest event of a sync until the kernel enforced it."),
 		fullReplacements: counter("full_replacements_total", "Syncs that replaced the whole table."),
-		objects:          gauges("objects", "Objects known, by kind.", "kind"),
-		epoch:            gauge("epoch", "The policy generation that connections are judged under."),
-		foreignMarks:     counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
-		driftRepairs:     counter("drift_repairs_total", "Times that others changed our tables and they were replaced."),
-		guardFailures:    counter("guard_failures_total", "Guards of Pod interfaces that could not be changed."),
-		unresolved:       gauge("unresolved_interfaces", "Addresses of local Pods whose interface is not fully known."),
-		conflicts:        gauge("address_conflicts", "Addresses of local Pods that another interface claims."),
-		invalid:          gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
-		ready:            gauge("ready", "1 while the agent is ready."),
+		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_transactions_total", Help: "Changes of our nftables, by the way they went: a netlink batch, or a run of nft.",
+		}, []string{"lane"}),
+		objects:       gauges("objects", "Objects known, by kind.", "kind"),
+		epoch:         gauge("epoch", "The policy generation that connections are judged under."),
+		foreignMarks:  counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
+		driftRepairs:  counter("drift_repairs_total", "Times that others changed our tables and they were replaced."),
+		guardFailures: counter("guard_failures_total", "Guards of Pod interfaces that could not be changed."),
+		unresolved:    gauge("unresolved_interfaces", "Addresses of local Pods whose interface is not fully known."),
+		conflicts:     gauge("address_conflicts", "Addresses of local Pods that another interface claims."),
+		invalid:       gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
+		ready:         gauge("ready", "1 while the agent is ready."),
 	}
 	for _, c := range []prometheus.Collector{
-		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.objects, m.epoch, m.foreignMarks,
+		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.objects, m.epoch, m.foreignMarks,
 		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready,
 	} {
 		if err := reg.Register(c); err != nil {

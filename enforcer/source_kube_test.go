@@ -12,12 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/sluice-net/sluice/policy"
 )
 
 // memorySink keeps the state that events lead to.
@@ -191,14 +187,18 @@ func TestKubeSourceOnlyReads(t *testing.T) {
 
 func TestEventStoreDeletesWhatANewListLacks(t *testing.T) {
 	sink := newMemorySink()
-	s := &eventStore{sink: sink, kind: NamespaceEvent, listed: func() {}, known: map[types.NamespacedName]struct{}{}}
+	s := newEventStore(sink, NamespaceEvent, func() {})
 	ns := func(name string) *corev1.Namespace {
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	}
+	list := func(list ...any) error {
+		s.begin()
+		return s.Replace(list, "1")
+	}
 	for _, step := range []error{
-		s.Replace([]any{ns("a"), ns("b")}, "1"),
+		list(ns("a"), ns("b")),
 		s.Add(ns("c")),
-		s.Replace([]any{ns("c"), ns("d")}, "2"),
+		list(ns("c"), ns("d")),
 		s.Delete(cache.DeletedFinalStateUnknown{Key: "d", Obj: ns("d")}),
 	} {
 		if step != nil {
@@ -207,41 +207,5 @@ func TestEventStoreDeletesWhatANewListLacks(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/c"}, sink.names()); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
-	}
-}
-
-func TestTrimKeepsWhatPolicyNeeds(t *testing.T) {
-	always := corev1.ContainerRestartPolicyAlways
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "shop", Name: "web", UID: "u", Labels: map[string]string{"a": "b"}, CreationTimestamp: metav1.Unix(1e9, 0),
-			Annotations:   map[string]string{policy.GuardAnnotation: "off", "big": "x"},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubelet"}},
-		},
-		Spec: corev1.PodSpec{
-			NodeName: "n1", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
-			Containers:     []corev1.Container{{Name: "c", Image: "i", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}}}, {Name: "none"}},
-			InitContainers: []corev1.Container{{Name: "s", RestartPolicy: &always, Ports: []corev1.ContainerPort{{Name: "side", ContainerPort: 81}}}},
-		},
-		Status: corev1.PodStatus{Phase: corev1.PodRunning, HostIP: "192.0.2.1", PodIP: "10.0.0.1", PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}, HostIPs: []corev1.HostIP{{IP: "192.0.2.1"}}, Message: "long"},
-	}
-	want, err := policy.PodFromAPI(pod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trimmed, err := trim(runtime.Object(pod))
-	if err != nil {
-		t.Fatal(err)
-	}
-	small := trimmed.(*corev1.Pod)
-	got, err := policy.PodFromAPI(small)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-		t.Errorf("policy sees another Pod (-want +got):\n%s", diff)
-	}
-	if small.Spec.Volumes != nil || small.ManagedFields != nil || small.Annotations["big"] != "" || small.Spec.Containers[0].Image != "" || small.Status.Message != "" {
-		t.Errorf("kept too much: %+v", small)
 	}
 }

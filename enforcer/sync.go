@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
@@ -17,20 +16,22 @@ import (
 // syncer owns the index, the compiler and what is known of the kernel. Only the
 // sync loop's goroutine uses it.
 type syncer struct {
-	cfg      *Config
-	box      *mailbox
-	status   *statusBoard
-	metrics  *metrics
-	tables   Transactor
-	index    *policy.Index
-	compiler *compiler.Compiler
-	epochs   *epochs
-	links    *links
-	watch    *linkWatch
-	drift    *drift
-	bridges  bridgeNetfilter
-	guards   *guards
-	ns       Netns
+	cfg     *Config
+	box     *mailbox
+	status  *statusBoard
+	metrics *metrics
+	tables  Transactor
+	// ownTables is tables unless they were given.
+	ownTables *tables
+	index     *policy.Index
+	compiler  *compiler.Compiler
+	epochs    *epochs
+	links     *links
+	watch     *linkWatch
+	drift     *drift
+	bridges   bridgeNetfilter
+	guards    *guards
+	ns        Netns
 
 	// replace: the kernel's state is not known to be the compiler's, so the
 	// next sync brings all of it.
@@ -41,24 +42,27 @@ type syncer struct {
 	// twice: the ruleset we found writes an unknown epoch, so the first
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
+	// places is where the Pods are, as of the last look; stale if a look is due.
+	places   compiler.Links
+	stale    bool
+	lookedAt time.Time
+	// bridgesAt is when the switches of bridges were last checked.
+	bridgesAt time.Time
 	// recheck: the next sync looks for conflicts of addresses.
 	recheck bool
 	// graceEnds is zero outside the grace of a first install.
 	graceEnds time.Time
 	epoch     uint32
+	leftovers leftovers
+	// worked: the last round changed the kernel, or tried.
+	worked bool
 	// oldest is when the oldest event came that is not in the kernel yet.
 	oldest time.Time
 	// bare: the kernel had no rules of an earlier agent.
 	bare    bool
 	invalid map[eventKey]bool
-	objects map[EventKind]map[types.NamespacedName]struct{}
 	synced  bool
 }
-
-// pieceSize is how many operations of Prepare and Cleanup make one transaction:
-// a giant one would stall forwarding and other programs' changes for its
-// length.
-const pieceSize = 5000
 
 // sync brings all that is known into the kernel. After a failure the kernel
 // still enforces what it did before, and the next sync replaces everything.
@@ -66,11 +70,13 @@ func (s *syncer) sync(ctx context.Context) error {
 	started := s.cfg.Clock.Now()
 	b := s.box.take()
 	s.apply(ctx, b)
+	s.worked = false
 	if !s.synced {
 		return nil
 	}
 	s.repair(ctx)
-	plan, err := s.compile(ctx, b.settle || s.recheck)
+	s.worked = true
+	plan, err := s.compile(ctx, b)
 	if err == nil {
 		err = s.enforce(ctx, plan)
 	}
@@ -79,7 +85,15 @@ func (s *syncer) sync(ctx context.Context) error {
 		s.metrics.syncFailures.Inc()
 		return err
 	}
+	s.worked = len(b.events) > 0 || !plan.Empty()
 	s.account(ctx, started, plan)
+	if s.leftovers.due(s.cfg.Clock.Now()) || b.settle {
+		if err := s.tidy(ctx); err != nil {
+			s.replace = true
+			s.metrics.syncFailures.Inc()
+			return err
+		}
+	}
 	s.status.done(b.seq)
 	if s.epochs.Low() {
 		if err := s.epochs.Refill(ctx); err != nil {
@@ -90,7 +104,7 @@ func (s *syncer) sync(ctx context.Context) error {
 }
 
 // compile finds what has to change.
-func (s *syncer) compile(ctx context.Context, recheck bool) (compiler.Plan, error) {
+func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	changes := s.index.Changes()
 	for _, c := range changes.Subjects {
 		if c.Now == nil {
@@ -98,58 +112,40 @@ func (s *syncer) compile(ctx context.Context, recheck bool) (compiler.Plan, erro
 		} else {
 			s.links.SetPod(c.Now)
 		}
+		s.stale = true
 	}
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
-	err := s.resolve(ctx, recheck)
-	plan := s.compiler.Update(s.index, changes, s.links.Result())
+	err := s.resolve(ctx, b)
+	var plan compiler.Plan
+	if s.replace {
+		s.compiler.Load(s.index, changes, s.places)
+	} else {
+		plan = s.compiler.Update(s.index, changes, s.places)
+	}
 	if err != nil {
 		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
 	return plan, nil
 }
 
-func (s *syncer) resolve(ctx context.Context, recheck bool) error {
-	t := s.watch.Take()
-	if recheck {
-		t = touched{all: true}
-		s.recheck = false
-	}
-	err := s.links.Update(t)
-	if err == nil {
-		err = s.links.Resolve(ctx, recheck)
-	}
-	s.watch.curious.Store(s.links.Waiting())
-	unresolved := s.status.setLinks(s.links)
-	s.metrics.unresolved.Set(float64(unresolved))
-	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
-	return err
-}
-
 // enforce executes a plan, or replaces everything.
 func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
-	if err := s.ensureBridges(ctx); err != nil {
-		return err
-	}
+	s.ensureBridges(ctx)
 	if s.replace {
+		s.leftovers.forget()
 		return s.replaceAll(ctx)
 	}
 	// The guards first: an address must be held to its veth before the main
 	// table trusts it. One that fails is retried on its own.
 	s.guards.Run(ctx, plan.Guards)
-	for piece := range pieces(plan.Prepare) {
-		if err := s.transact(ctx, piece); err != nil {
-			return fmt.Errorf("prepare: %w", err)
-		}
+	if err := s.prepare(ctx, plan.Prepare); err != nil {
+		return fmt.Errorf("prepare: %w", err)
 	}
 	if err := s.commit(ctx, plan); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	for piece := range pieces(plan.Cleanup) {
-		if err := s.transact(ctx, piece); err != nil {
-			return fmt.Errorf("clean up: %w", err)
-		}
-	}
+	s.leftovers.add(plan.Cleanup, s.cfg.Clock.Now())
 	return nil
 }
 
@@ -172,44 +168,6 @@ func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 		return err
 	}
 	s.adopted(ctx, epoch, graceOver)
-	return nil
-}
-
-// replaceAll brings the whole table in one transaction, so that the old rules
-// hold until the new ones do.
-//
-// What a transaction puts into interval sets shows a moment after its rules do,
-// and until then they allow too little. So connections that were judged before
-// pass as they are until the table is complete, and are judged anew under a
-// second epoch. That value must be the only one that the kernel can have
-// written: otherwise some of its connections may have been cut since.
-func (s *syncer) replaceAll(ctx context.Context) error {
-	epoch, inForce := s.epochs.InForce()
-	if !inForce {
-		var err error
-		if epoch, err = s.epochs.Next(ctx); err != nil {
-			return err
-		}
-	}
-	graceOver := s.graceOver()
-	s.compiler.SetEpoch(epoch, s.inGrace())
-	if err := s.transact(ctx, s.compiler.Replace()); err != nil {
-		return fmt.Errorf("replace all: %w", err)
-	}
-	s.adopted(ctx, epoch, graceOver)
-	s.metrics.fullReplacements.Inc()
-	if s.twice {
-		s.epochs.Forget()
-	}
-	if inForce || s.twice {
-		if err := s.commit(ctx, compiler.Plan{Narrows: true}); err != nil {
-			return fmt.Errorf("replace the epoch: %w", err)
-		}
-		s.twice = false
-	}
-	s.replace = false
-	// The main table first: guards alone isolate nobody.
-	s.guards.Replace(ctx)
 	return nil
 }
 
@@ -237,33 +195,6 @@ func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
 		return nil
 	}
 	return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.InetFamily, ops) })
-}
-
-func (s *syncer) ensureBridges(ctx context.Context) error {
-	changed, err := s.bridges.Ensure(s.links.Bridges())
-	if changed {
-		klog.FromContext(ctx).Info("Switched on netfilter for the packets of bridges (nf_call_iptables and nf_call_ip6tables)")
-	}
-	// Without it what can be enforced still is: rules without the switch are
-	// better than neither.
-	s.status.setBridges(err)
-	if err != nil {
-		klog.FromContext(ctx).Error(err, "Bridged Pods are out of reach of policies")
-	}
-	return nil
-}
-
-// pieces cuts operations in bounded transactions.
-func pieces(ops []compiler.Op) func(yield func([]compiler.Op) bool) {
-	return func(yield func([]compiler.Op) bool) {
-		for len(ops) > 0 {
-			n := min(len(ops), pieceSize)
-			if !yield(ops[:n]) {
-				return
-			}
-			ops = ops[n:]
-		}
-	}
 }
 
 // account records a sync that succeeded.
@@ -295,13 +226,12 @@ func (s *syncer) apply(ctx context.Context, b batch) {
 		} else {
 			delete(s.invalid, key)
 		}
-		s.count(e)
 	}
 	if (b.synced || b.partly && s.bare) && !s.synced {
 		s.synced = true
 		s.status.setSynced()
-		logger.Info("All objects were delivered", "pods", len(s.objects[PodEvent]),
-			"namespaces", len(s.objects[NamespaceEvent]), "policies", len(s.objects[PolicyEvent]))
+		n := s.index.Counts()
+		logger.Info("All objects were delivered", "pods", n.Pods, "namespaces", n.Namespaces, "policies", n.Policies)
 	}
 	if len(b.events) > 0 {
 		s.setObjectMetrics()
@@ -332,6 +262,7 @@ func (s *syncer) applyOne(e Event) error {
 		return s.index.SetPolicy(e.Policy)
 	case NodeEvent:
 		if e.Name.Name == s.cfg.Node {
+			s.stale = true
 			return errors.Join(e.Invalid, s.links.SetPodCIDRs(e.PodCIDRs))
 		}
 		return nil
@@ -339,26 +270,18 @@ func (s *syncer) applyOne(e Event) error {
 	return fmt.Errorf("apply event of unknown kind %d", e.Kind)
 }
 
-func (s *syncer) count(e Event) {
-	of := s.objects[e.Kind]
-	if of == nil {
-		of = map[types.NamespacedName]struct{}{}
-		s.objects[e.Kind] = of
-	}
-	if e.Deleted {
-		delete(of, e.Name)
-	} else {
-		of[e.Name] = struct{}{}
-	}
-}
-
 func (s *syncer) setObjectMetrics() {
 	invalid := map[EventKind]int{}
 	for key := range s.invalid {
 		invalid[key.kind]++
 	}
-	for kind, label := range map[EventKind]string{PodEvent: "Pod", NamespaceEvent: "Namespace", PolicyEvent: "NetworkPolicy"} {
-		s.metrics.objects.WithLabelValues(label).Set(float64(len(s.objects[kind])))
-		s.metrics.invalid.WithLabelValues(label).Set(float64(invalid[kind]))
+	n := s.index.Counts()
+	for _, of := range []struct {
+		kind  EventKind
+		label string
+		count int
+	}{{PodEvent, "Pod", n.Pods}, {NamespaceEvent, "Namespace", n.Namespaces}, {PolicyEvent, "NetworkPolicy", n.Policies}} {
+		s.metrics.objects.WithLabelValues(of.label).Set(float64(of.count))
+		s.metrics.invalid.WithLabelValues(of.label).Set(float64(invalid[of.kind]))
 	}
 }

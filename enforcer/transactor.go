@@ -2,7 +2,9 @@ package enforcer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +24,78 @@ type Transactor interface {
 // hangs longer is killed, which leaves the kernel as it was.
 const transactionTimeout = 2 * time.Minute
 
-// NewTransactor runs nft in a namespace.
+// NewTransactor changes the tables of a namespace: by nft, or in the fast lane
+// where that can do it.
 func NewTransactor(ns Netns) Transactor {
-	return &nftTransactor{ns: orOwn(ns), tables: map[knftables.Family]knftables.Interface{}}
+	return newTables(ns, func(string) {})
 }
 
+// The lanes into the kernel, as the metrics call them.
+const (
+	netlinkLane = "netlink"
+	nftLane     = "nft"
+)
+
+// tables is nft with the fast lane beside it.
+type tables struct {
+	nft nftTransactor
+	// count is told which lane each transaction took.
+	count func(lane string)
+
+	mu   sync.Mutex
+	lane *lane
+}
+
+func newTables(ns Netns, count func(lane string)) *tables {
+	ns = orOwn(ns)
+	return &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lane: newLane(ns)}
+}
+
+func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	if family != knftables.InetFamily {
+		t.count(nftLane)
+		return t.nft.Transact(ctx, family, ops)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b, err := t.lane.encode(ops); err == nil {
+		if err = t.lane.send(b, ops); !errors.Is(err, errNotSent) {
+			t.count(netlinkLane)
+			logBatch(ctx, ops, err)
+			return err
+		}
+		klog.FromContext(ctx).V(4).Info("A change of elements goes by nft", "ops", len(ops), "reason", err)
+	}
+	t.count(nftLane)
+	t.lane.forget(ops)
+	return t.nft.Transact(ctx, family, ops)
+}
+
+func logBatch(ctx context.Context, ops []compiler.Op, err error) {
+	logger := klog.FromContext(ctx)
+	if !logger.V(9).Enabled() {
+		return
+	}
+	var text strings.Builder
+	for _, op := range ops {
+		text.WriteString(describe(op))
+		text.WriteByte('\n')
+	}
+	logger.V(9).Info("nftables batch", "text", text.String(), "err", err)
+}
+
+// Close gives up what it takes to talk to the kernel. The tables stay.
+func (t *tables) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lane.close()
+	return nil
+}
+
+// nftTransactor runs nft in a namespace.
 type nftTransactor struct {
 	ns     Netns
 	mu     sync.Mutex
@@ -34,9 +103,6 @@ type nftTransactor struct {
 }
 
 func (t *nftTransactor) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
-	if len(ops) == 0 {
-		return nil
-	}
 	// Not cut short by the end of the agent: the transaction is worth more than
 	// the few milliseconds.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)

@@ -11,15 +11,22 @@ type label struct{ key, value string }
 type anchored[T comparable] struct {
 	byLabel map[label][]T  // In: once for each value
 	byKey   map[string][]T // Exists
-	rest    []T            // nothing in the selector demands a label
+	rest    []T            // the first few, and those whose selector demands no label
 }
 
 // noAnchor says that a thing is in rest.
 const noAnchor = -1
 
+// few things need no anchors: looking at them all costs less than the maps, of
+// which there would be some for every namespace.
+const few = 8
+
 // add returns the anchor that remove must be given.
 func (a *anchored[T]) add(s *selector, v T) int {
-	at := a.choose(s)
+	at := noAnchor
+	if len(a.rest) >= few || len(a.byLabel)+len(a.byKey) > 0 {
+		at = a.choose(s)
+	}
 	if at == noAnchor {
 		a.rest = append(a.rest, v)
 		return at
@@ -83,16 +90,16 @@ func (a *anchored[T]) remove(s *selector, at int, v T) {
 
 // candidates visits, each once, all whose selector may match labels. Labels
 // have one value for a key, so no two anchors of a selector can both match.
-func (a *anchored[T]) candidates(labels map[string]string, visit func(T)) {
+func (a *anchored[T]) candidates(of labels, visit func(T)) {
 	if len(a.byLabel)+len(a.byKey) > 0 {
-		for k, v := range labels {
+		of.each(func(k, v string) {
 			for _, t := range a.byLabel[label{k, v}] {
 				visit(t)
 			}
 			for _, t := range a.byKey[k] {
 				visit(t)
 			}
-		}
+		})
 	}
 	for _, t := range a.rest {
 		visit(t)

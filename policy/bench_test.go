@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,7 +62,7 @@ func benchPod(n, i int) *policy.Pod {
 		Addrs: []netip.Addr{addr(10, 0, i+1)},
 		Ports: []policy.NamedPort{{Name: strings.Clone("http"), Protocol: policy.TCP, Number: 8080}},
 		// Seconds apart, so that the reuse of an address has a newest Pod.
-		Created: time.Unix(1_700_000_000+int64(i), 0),
+		Created: 1_700_000_000 + int64(i),
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,7 +103,7 @@ func TestChanges(t *testing.T) {
 		}, nil},
 		{"a subject moved away", func(x *Index) { x.SetPod(api().with(there)) }, []string{"gone shop/api"}},
 		{"an address taken over by a newer Pod", func(x *Index) {
-			x.SetPod(testPod("shop/db", "10.0.0.1", nil).with(func(p *Pod) { p.Created = time.Unix(9, 0) }))
+			x.SetPod(testPod("shop/db", "10.0.0.1", nil).with(func(p *Pod) { p.Created = 9 }))
 		}, []string{"gone shop/api", "pod shop/db"}},
 		{"a namespace turns blue", func(x *Index) { x.SetNamespace("dark", map[string]string{"team": "blue"}) },
 			[]string{far + " +10.0.1.2"}},
@@ -160,7 +159,7 @@ func TestReusedAddress(t *testing.T) {
 	shared := netip.MustParseAddr("10.0.0.1")
 	at := func(name string, age int64, change func(*Pod)) *Pod {
 		p := testPod("shop/"+name, "10.0.0.1", nil)
-		p.UID, p.Created = types.UID(name), time.Unix(age, 0)
+		p.UID, p.Created = types.UID(name), age
 		return p.with(change)
 	}
 	as := func(*Pod) {}

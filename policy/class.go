@@ -2,7 +2,6 @@ package policy
 
 import (
 	"hash/maphash"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -13,7 +12,6 @@ type class struct {
 	ns     *namespace
 	hash   uint64
 	next   *class // another class of the namespace with the same hash
-	labels map[string]string
 	places []place
 	pods   []*entry
 	groups []*group // those in use that its Pods belong to
@@ -35,13 +33,6 @@ type posting struct {
 	classes []*class
 }
 
-// labelUse is the postings of one label, sorted by namespace. It also keeps
-// the one copy of the label's strings.
-type labelUse struct {
-	label
-	postings []*posting
-}
-
 func (u *labelUse) find(ns *namespace) (int, bool) {
 	return slices.BinarySearchFunc(u.postings, ns, func(p *posting, ns *namespace) int {
 		return strings.Compare(p.ns.name, ns.name)
@@ -50,7 +41,7 @@ func (u *labelUse) find(ns *namespace) (int, bool) {
 
 // posting is nil where no class of ns has the label.
 func (x *Index) posting(l label, ns *namespace) *posting {
-	if u := x.labels[l]; u != nil {
+	if u := x.label(l.key, l.value); u != nil {
 		if i, ok := u.find(ns); ok {
 			return u.postings[i]
 		}
@@ -71,24 +62,20 @@ func hashLabels(seed maphash.Seed, labels map[string]string) uint64 {
 func (x *Index) class(ns *namespace, labels map[string]string) *class {
 	h := hashLabels(x.seed, labels)
 	for c := ns.classes[h]; c != nil; c = c.next {
-		if maps.Equal(c.labels, labels) {
+		if c.has(labels) {
 			return c
 		}
 	}
 	c := &class{ns: ns, hash: h, next: ns.classes[h], places: make([]place, 0, len(labels))}
-	if len(labels) > 0 {
-		c.labels = make(map[string]string, len(labels))
-	}
 	for k, v := range labels {
-		p := x.post(label{k, v}, c)
-		c.labels[p.use.key] = p.use.value
+		x.post(x.useOf(k, v), c)
 	}
 	ns.classes[h] = c
 	ns.size++
 	for _, s := range ns.scopes {
-		s.by.candidates(c.labels, func(g *group) {
+		s.by.candidates(c, func(g *group) {
 			x.looked++
-			if g.pods.matches(c.labels) {
+			if g.pods.matches(c) {
 				x.enlist(g, c)
 			}
 		})
@@ -97,12 +84,7 @@ func (x *Index) class(ns *namespace, labels map[string]string) *class {
 }
 
 // post puts c among the classes with the label.
-func (x *Index) post(l label, c *class) *posting {
-	u := x.labels[l]
-	if u == nil {
-		u = &labelUse{label: l}
-		x.labels[l] = u
-	}
+func (x *Index) post(u *labelUse, c *class) {
 	i, ok := u.find(c.ns)
 	if !ok {
 		u.postings = slices.Insert(u.postings, i, &posting{use: u, ns: c.ns})
@@ -110,7 +92,6 @@ func (x *Index) post(l label, c *class) *posting {
 	p := u.postings[i]
 	c.places = append(c.places, place{in: p, at: int32(len(p.classes))})
 	p.classes = append(p.classes, c)
-	return p
 }
 
 // unpost is the reverse of post.
@@ -134,7 +115,7 @@ func (x *Index) unpost(pl place) {
 		u.postings = slices.Delete(u.postings, i, i+1)
 	}
 	if len(u.postings) == 0 {
-		delete(x.labels, u.label)
+		x.disuseLabel(u)
 	}
 }
 
@@ -174,7 +155,7 @@ func (ns *namespace) all(visit func(*class)) {
 func (x *Index) classesIn(ns *namespace, s *selector, visit func(*class)) {
 	check := func(c *class) {
 		x.looked++
-		if s.matches(c.labels) {
+		if s.matches(c) {
 			visit(c)
 		}
 	}
@@ -204,7 +185,7 @@ func (x *Index) classesIn(ns *namespace, s *selector, visit func(*class)) {
 // matches: namespace by namespace, or through a label that few namespaces use.
 func (x *Index) classesOf(s *scope, sel *selector, visit func(*class)) {
 	best, _ := x.shortest(sel, len(s.spaces), func(l label) int {
-		if u := x.labels[l]; u != nil {
+		if u := x.label(l.key, l.value); u != nil {
 			return len(u.postings)
 		}
 		return 0
@@ -216,7 +197,7 @@ func (x *Index) classesOf(s *scope, sel *selector, visit func(*class)) {
 		return
 	}
 	for _, value := range best.values {
-		u := x.labels[label{best.key, value}]
+		u := x.label(best.key, value)
 		if u == nil {
 			continue
 		}
@@ -226,7 +207,7 @@ func (x *Index) classesOf(s *scope, sel *selector, visit func(*class)) {
 			}
 			for _, c := range p.classes {
 				x.looked++
-				if sel.matches(c.labels) {
+				if sel.matches(c) {
 					visit(c)
 				}
 			}

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -25,38 +26,63 @@ type node struct {
 
 func (x *Index) entry(name types.NamespacedName) *entry {
 	if ns := x.namespaces[name.Namespace]; ns != nil {
-		return ns.pods[name.Name]
+		if i, ok := ns.find(name.Name); ok {
+			return ns.pods[i]
+		}
 	}
 	return nil
 }
 
-// Pod returns the Pod as the index has it.
+// find is where in ns.pods the Pod is, or belongs.
+func (ns *namespace) find(name string) (int, bool) {
+	// Lists come sorted.
+	if last := len(ns.pods) - 1; last < 0 || ns.pods[last].pod.Name < name {
+		return last + 1, false
+	}
+	return slices.BinarySearchFunc(ns.pods, name, func(e *entry, name string) int { return strings.Compare(e.pod.Name, name) })
+}
+
+// Pod returns the Pod as the index has it. It does not change afterwards.
 func (x *Index) Pod(name types.NamespacedName) (*Pod, bool) {
 	e := x.entry(name)
 	if e == nil {
 		return nil, false
 	}
+	if x.opts.Node != "" {
+		p := *e.pod
+		p.Labels = e.class.labelMap()
+		return &p, true
+	}
 	return e.pod, true
 }
 
-// SetPod adds a Pod or replaces it. The Pod is the index's from now on.
+// SetPod adds a Pod or replaces it. What p refers to must not change any more.
 func (x *Index) SetPod(p *Pod) {
 	if p == nil {
 		return
 	}
-	p.Addrs = plainAddrs(p.Addrs)
 	ns := x.namespace(p.Namespace)
-	e := ns.pods[p.Name]
+	at, found := ns.find(p.Name)
+	if found && ns.pods[at].says(p) {
+		return
+	}
+	// A copy: of p, parts will be replaced by those that other Pods have, too.
+	given := *p
+	p = &given
+	p.Addrs = plainAddrs(p.Addrs)
+	var e *entry
+	if found {
+		e = ns.pods[at]
+	}
 	switch {
 	case e == nil:
 		e = &entry{pod: p}
-		ns.pods[p.Name] = e
+		ns.pods = slices.Insert(ns.pods, at, e)
+		x.counts.Pods++
 		x.attach(ns, e)
-	case samePod(e.pod, p):
-		return
-	case sameMembership(e.pod, p):
+	case e.belongs(p):
 		x.unshare(ns, e)
-		p.Labels, p.Ports = e.class.labels, e.pod.Ports
+		p.Labels, p.Ports = e.pod.Labels, e.pod.Ports
 		e.pod = p
 		x.share(ns, e)
 	default:
@@ -70,13 +96,18 @@ func (x *Index) SetPod(p *Pod) {
 // DeletePod forgets a Pod.
 func (x *Index) DeletePod(name types.NamespacedName) {
 	ns := x.namespaces[name.Namespace]
-	if ns == nil || ns.pods[name.Name] == nil {
+	if ns == nil {
 		return
 	}
-	e := ns.pods[name.Name]
+	at, found := ns.find(name.Name)
+	if !found {
+		return
+	}
+	e := ns.pods[at]
 	x.soil(e)
 	x.detach(ns, e)
-	delete(ns.pods, name.Name)
+	ns.pods = slices.Delete(ns.pods, at, at+1)
+	x.counts.Pods--
 	x.dropIfEmpty(ns)
 }
 
@@ -99,9 +130,21 @@ func (x *Index) soil(e *entry) {
 func (x *Index) attach(ns *namespace, e *entry) {
 	p := e.pod
 	c := x.class(ns, p.Labels)
-	p.Labels = c.labels
+	switch {
+	case x.opts.Node != "":
+		p.Labels = nil // the class has them
+	case len(c.pods) > 0:
+		p.Labels = c.pods[0].pod.Labels
+	default:
+		p.Labels = c.labelMap()
+	}
 	if len(c.pods) > 0 && slices.Equal(c.pods[0].pod.Ports, p.Ports) {
 		p.Ports = c.pods[0].pod.Ports
+	}
+	if slices.Equal(x.ports, p.Ports) {
+		p.Ports = x.ports
+	} else if len(p.Ports) > 0 {
+		x.ports = p.Ports
 	}
 	e.class, e.slot = c, int32(len(c.pods))
 	c.pods = append(c.pods, e)
@@ -178,7 +221,7 @@ func (x *Index) unshare(ns *namespace, e *entry) {
 
 // claim makes e the owner of the address if it is the newest claimant.
 func (x *Index) claim(a netip.Addr, e *entry) {
-	owner := x.owners[a]
+	owner := x.owners.of(a)
 	switch {
 	case owner == nil:
 		x.own(a, e)
@@ -193,7 +236,7 @@ func (x *Index) claim(a netip.Addr, e *entry) {
 
 // release gives the address to the newest of the other claimants.
 func (x *Index) release(a netip.Addr, e *entry) {
-	if x.owners[a] != e {
+	if x.owners.of(a) != e {
 		removeFrom(x.rivals, a, e)
 		return
 	}
@@ -211,7 +254,7 @@ func (x *Index) release(a netip.Addr, e *entry) {
 }
 
 func (x *Index) own(a netip.Addr, e *entry) {
-	x.owners[a] = e
+	x.owners.set(a, e)
 	for _, g := range e.class.groups {
 		x.touch(g, a, membership{})
 	}
@@ -219,7 +262,7 @@ func (x *Index) own(a netip.Addr, e *entry) {
 }
 
 func (x *Index) disown(a netip.Addr, e *entry) {
-	delete(x.owners, a)
+	x.owners.remove(a)
 	for _, g := range e.class.groups {
 		x.touch(g, a, membership{in: true, ports: e.pod.Ports})
 	}
@@ -260,7 +303,7 @@ func (x *Index) EndsOfPods(src, dst *Pod) (from, to End, ok bool) {
 
 func (x *Index) end(a netip.Addr) (End, *entry) {
 	a = plainAddr(a)
-	if e := x.owners[a]; e != nil {
+	if e := x.owners.of(a); e != nil {
 		return End{Addr: a, Pod: e.pod}, e
 	}
 	return End{Addr: a}, nil

@@ -168,11 +168,11 @@ func (f *facts) whyGroup(s *groupSpec) string {
 			met = append(met, s.in.sel.reqs[i].why("namespace", c.ns.labels))
 		}
 	}
-	if i := s.pods.miss(c.labels); i >= 0 {
-		return s.pods.reqs[i].why("pod", c.labels)
+	if i := s.pods.miss(c); i >= 0 {
+		return s.pods.reqs[i].why("pod", c)
 	}
 	for i := range s.pods.reqs {
-		met = append(met, s.pods.reqs[i].why("pod", c.labels))
+		met = append(met, s.pods.reqs[i].why("pod", c))
 	}
 	if len(met) == 0 {
 		return fmt.Sprintf("Pod is in namespace %s", c.ns.name)
@@ -181,8 +181,8 @@ func (f *facts) whyGroup(s *groupSpec) string {
 }
 
 // why says what of the labels meets the requirement or does not.
-func (r *requirement) why(of string, labels map[string]string) string {
-	v, ok := labels[r.key]
+func (r *requirement) why(of string, given labels) string {
+	v, ok := given.value(r.key)
 	if !ok {
 		why := fmt.Sprintf("%s has no label %s", of, r.key)
 		if r.op == opIn {
@@ -192,7 +192,7 @@ func (r *requirement) why(of string, labels map[string]string) string {
 	}
 	is := fmt.Sprintf("%s label %s is %s", of, r.key, quoteEmpty(v))
 	switch {
-	case r.matches(labels):
+	case r.matches(given):
 		return is
 	case r.op == opIn:
 		return is + ", not " + either(r.values)

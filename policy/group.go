@@ -58,7 +58,7 @@ func (s *scopeSpec) matches(ns *namespace) bool {
 }
 
 func (s *groupSpec) matches(c *class) bool {
-	return s.in.matches(c.ns) && s.pods.matches(c.labels)
+	return s.in.matches(c.ns) && s.pods.matches(c)
 }
 
 // scope is a scopeSpec while some group in use needs it.
@@ -195,7 +195,7 @@ func (x *Index) enlist(g *group, c *class) {
 	}
 	for _, e := range c.pods {
 		for _, a := range e.pod.Addrs {
-			if x.owners[a] == e {
+			if x.owners.of(a) == e {
 				x.touch(g, a, membership{})
 			}
 		}
@@ -207,7 +207,7 @@ func (x *Index) discharge(g *group, c *class) {
 	c.groups = without(c.groups, g)
 	for _, e := range c.pods {
 		for _, a := range e.pod.Addrs {
-			if x.owners[a] == e {
+			if x.owners.of(a) == e {
 				x.touch(g, a, membership{in: true, ports: e.pod.Ports})
 			}
 		}
@@ -230,7 +230,7 @@ func (x *Index) touch(g *group, a netip.Addr, before membership) {
 
 // membership is what the address is to the group now.
 func (x *Index) membership(g *group, a netip.Addr) membership {
-	e := x.owners[a]
+	e := x.owners.of(a)
 	if e == nil {
 		return membership{}
 	}
@@ -253,7 +253,7 @@ func (x *Index) Members(key GroupKey) iter.Seq[Member] {
 		for c := range g.classes {
 			for _, e := range c.pods {
 				for _, a := range e.pod.Addrs {
-					if x.owners[a] == e && !yield(Member{Addr: a, Ports: e.pod.Ports}) {
+					if x.owners.of(a) == e && !yield(Member{Addr: a, Ports: e.pod.Ports}) {
 						return
 					}
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,14 +31,18 @@ type Index struct {
 	seed maphash.Seed
 
 	namespaces map[string]*namespace
-	// spaces are the known namespaces by label, labels the classes.
-	spaces map[label]map[*namespace]struct{}
-	labels map[label]*labelUse
+	// spaces are the known namespaces by label, labels the classes by key and
+	// value.
+	spaces map[label][]*namespace
+	labels map[string]*labelKey
 	nodes  map[string]*node
+	// ports are those of the Pod that was last seen to have others than the one
+	// before: neighbours in a list often have the same.
+	ports []NamedPort
 
 	// owners are the Pods that own an address. rivals are the other claimants,
 	// hosts the running hostNetwork Pods on an address.
-	owners map[netip.Addr]*entry
+	owners owners
 	rivals map[netip.Addr][]*entry
 	hosts  map[netip.Addr][]*entry
 
@@ -58,6 +63,7 @@ type Index struct {
 	fresh   []*group
 	idle    map[*group]struct{}
 
+	counts Counts
 	// looked counts the selectors matched, for tests.
 	looked int
 }
@@ -68,10 +74,10 @@ func NewIndex(o Options) *Index {
 		opts:       o,
 		seed:       maphash.MakeSeed(),
 		namespaces: map[string]*namespace{},
-		spaces:     map[label]map[*namespace]struct{}{},
-		labels:     map[label]*labelUse{},
+		spaces:     map[label][]*namespace{},
+		labels:     map[string]*labelKey{},
 		nodes:      map[string]*node{},
-		owners:     map[netip.Addr]*entry{},
+		owners:     newOwners(),
 		rivals:     map[netip.Addr][]*entry{},
 		hosts:      map[netip.Addr][]*entry{},
 		scopes:     map[string]*scope{},
@@ -83,6 +89,12 @@ func NewIndex(o Options) *Index {
 		idle:       map[*group]struct{}{},
 	}
 }
+
+// Counts are how many objects there are.
+type Counts struct{ Pods, Namespaces, Policies int }
+
+// Counts counts the objects; of Namespaces those that were given.
+func (x *Index) Counts() Counts { return x.counts }
 
 // SetPolicy adds a policy or replaces it. The error says what is invalid in
 // it; the policy is stored all the same, with the invalid parts allowing
@@ -96,17 +108,19 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		err = fmt.Errorf("NetworkPolicy %s: %w", p.NamespacedName, err)
 	}
 	ns := x.namespace(p.Namespace)
-	old := ns.policies[p.Name]
+	old, at := ns.policy(p.Name)
 	if old != nil && old.same(p) {
 		return err
 	}
 	if old != nil {
 		ns.policiesBy.remove(old.selector, old.anchor, old)
 	}
-	if ns.policies == nil {
-		ns.policies = map[string]*parsed{}
+	if old != nil {
+		ns.policies[at] = p
+	} else {
+		ns.policies = slices.Insert(ns.policies, at, p)
+		x.counts.Policies++
 	}
-	ns.policies[p.Name] = p
 	p.anchor = ns.policiesBy.add(p.selector, p)
 	if old != nil {
 		x.reselect(ns, old.selector)
@@ -120,11 +134,15 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 // DeletePolicy forgets a policy.
 func (x *Index) DeletePolicy(name types.NamespacedName) {
 	ns := x.namespaces[name.Namespace]
-	if ns == nil || ns.policies[name.Name] == nil {
+	if ns == nil {
 		return
 	}
-	old := ns.policies[name.Name]
-	delete(ns.policies, name.Name)
+	old, at := ns.policy(name.Name)
+	if old == nil {
+		return
+	}
+	ns.policies = slices.Delete(ns.policies, at, at+1)
+	x.counts.Policies--
 	ns.policiesBy.remove(old.selector, old.anchor, old)
 	x.reselect(ns, old.selector)
 	x.dropIfEmpty(ns)

@@ -1,8 +1,8 @@
 package policy
 
 import (
-	"maps"
 	"slices"
+	"strings"
 )
 
 // namespace exists while it is known, has Pods or policies, or is the scope of
@@ -12,9 +12,10 @@ type namespace struct {
 	// known: the Namespace object was given; before, no namespaceSelector
 	// matches.
 	known  bool
-	labels map[string]string
+	labels labelList
 
-	pods map[string]*entry
+	// pods are sorted by name.
+	pods []*entry
 	// locals are the Pods of this node, whatever their state.
 	locals map[*entry]struct{}
 	// classes by the hash of their labels; size counts them.
@@ -23,7 +24,7 @@ type namespace struct {
 	// scopes in use that the namespace is in.
 	scopes []*scope
 
-	policies   map[string]*parsed
+	policies   []*parsed // sorted by name
 	policiesBy anchored[*parsed]
 }
 
@@ -33,7 +34,6 @@ func (x *Index) namespace(name string) *namespace {
 	if ns == nil {
 		ns = &namespace{
 			name:    name,
-			pods:    map[string]*entry{},
 			classes: map[uint64]*class{},
 		}
 		x.namespaces[name] = ns
@@ -42,6 +42,16 @@ func (x *Index) namespace(name string) *namespace {
 		}
 	}
 	return ns
+}
+
+// policy returns the policy of that name, nil if there is none, and where in
+// ns.policies it is or belongs.
+func (ns *namespace) policy(name string) (p *parsed, at int) {
+	at, found := slices.BinarySearchFunc(ns.policies, name, func(p *parsed, name string) int { return strings.Compare(p.Name, name) })
+	if found {
+		p = ns.policies[at]
+	}
+	return p, at
 }
 
 func (x *Index) dropIfEmpty(ns *namespace) {
@@ -63,10 +73,10 @@ func (x *Index) dropIfEmpty(ns *namespace) {
 // SetNamespace adds a Namespace or replaces its labels.
 func (x *Index) SetNamespace(name string, labels map[string]string) {
 	ns := x.namespace(name)
-	if ns.known && maps.Equal(ns.labels, labels) {
+	if ns.known && ns.labels.same(labels) {
 		return
 	}
-	x.relabel(ns, true, maps.Clone(labels))
+	x.relabel(ns, true, listLabels(labels))
 }
 
 // DeleteNamespace forgets a Namespace. Its Pods and policies stay until they
@@ -80,19 +90,18 @@ func (x *Index) DeleteNamespace(name string) {
 
 // relabel visits the scopes whose selectors can match the new labels and
 // those that the namespace is in, and no others.
-func (x *Index) relabel(ns *namespace, known bool, labels map[string]string) {
-	for k, v := range ns.labels {
-		spaces := x.spaces[label{k, v}]
-		if delete(spaces, ns); len(spaces) == 0 {
-			delete(x.spaces, label{k, v})
-		}
+func (x *Index) relabel(ns *namespace, known bool, labels labelList) {
+	for _, l := range ns.labels {
+		removeFrom(x.spaces, l, ns)
+	}
+	if known && !ns.known {
+		x.counts.Namespaces++
+	} else if ns.known && !known {
+		x.counts.Namespaces--
 	}
 	ns.known, ns.labels = known, labels
-	for k, v := range labels {
-		if x.spaces[label{k, v}] == nil {
-			x.spaces[label{k, v}] = map[*namespace]struct{}{}
-		}
-		x.spaces[label{k, v}][ns] = struct{}{}
+	for _, l := range labels {
+		x.spaces[l] = append(x.spaces[l], ns)
 	}
 	for _, s := range slices.Clone(ns.scopes) {
 		x.looked++
@@ -103,7 +112,7 @@ func (x *Index) relabel(ns *namespace, known bool, labels map[string]string) {
 	if !known {
 		return
 	}
-	x.scopesBy.candidates(labels, func(s *scope) {
+	x.scopesBy.candidates(ns.labels, func(s *scope) {
 		x.looked++
 		if _, in := s.spaces[ns]; !in && s.matches(ns) {
 			x.enter(s, ns)
@@ -128,7 +137,7 @@ func (x *Index) namespacesOf(s *selector, visit func(*namespace)) {
 		return
 	}
 	for _, value := range best.values {
-		for ns := range x.spaces[label{best.key, value}] {
+		for _, ns := range x.spaces[label{best.key, value}] {
 			check(ns)
 		}
 	}

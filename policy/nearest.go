@@ -84,7 +84,7 @@ func (f *facts) count(p *peer) (met, missed int) {
 		}
 	}
 	for i := range p.group.pods.reqs {
-		add(f.peer != nil && p.group.pods.reqs[i].matches(f.peer.class.labels))
+		add(f.peer != nil && p.group.pods.reqs[i].matches(f.peer.class))
 	}
 	return met, missed
 }

@@ -26,7 +26,7 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		Labels:         maps.Clone(p.Labels), // the object may be changed and handed over again
 		HostNetwork:    p.Spec.HostNetwork,
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
-		Created:        p.CreationTimestamp.Time,
+		Created:        created(p),
 		Unguarded:      p.Annotations[GuardAnnotation] == "off",
 	}
 	r := podReader{name: out.NamespacedName}
@@ -50,6 +50,14 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		}
 	}
 	return out, errors.Join(r.errs...)
+}
+
+// created is zero where the object does not say.
+func created(p *corev1.Pod) int64 {
+	if p.CreationTimestamp.IsZero() {
+		return 0
+	}
+	return p.CreationTimestamp.Unix()
 }
 
 // podReader collects what is wrong with one Pod object.
@@ -155,23 +163,24 @@ func (p *Pod) claims() bool { return !p.Finished && !p.HostNetwork }
 // the order of events never matters.
 func (p *Pod) newer(q *Pod) bool {
 	return cmp.Or(
-		p.Created.Compare(q.Created),
+		cmp.Compare(p.Created, q.Created),
 		cmp.Compare(p.UID, q.UID),
 		cmp.Compare(p.Name, q.Name),
 		cmp.Compare(p.Namespace, q.Namespace),
 	) > 0
 }
 
-// samePod reports whether b says nothing new over a.
-func samePod(a, b *Pod) bool {
-	return sameMembership(a, b) && a.Node == b.Node && a.Unguarded == b.Unguarded &&
-		slices.Equal(a.NodeAddrs, b.NodeAddrs)
+// says reports whether p says nothing new over the entry.
+func (e *entry) says(p *Pod) bool {
+	return e.belongs(p) && e.pod.Node == p.Node && e.pod.Unguarded == p.Unguarded &&
+		slices.Equal(e.pod.NodeAddrs, p.NodeAddrs)
 }
 
-// sameMembership reports whether a and b are the same to groups and to the
+// belongs reports whether the entry and p are the same to groups and to the
 // ownership of addresses.
-func sameMembership(a, b *Pod) bool {
-	return a.UID == b.UID && a.HostNetwork == b.HostNetwork && a.Finished == b.Finished &&
-		a.Created.Equal(b.Created) && slices.Equal(a.Addrs, b.Addrs) &&
-		slices.Equal(a.Ports, b.Ports) && maps.Equal(a.Labels, b.Labels)
+func (e *entry) belongs(p *Pod) bool {
+	q := e.pod
+	return q.UID == p.UID && q.HostNetwork == p.HostNetwork && q.Finished == p.Finished &&
+		q.Created == p.Created && slices.Equal(q.Addrs, p.Addrs) &&
+		slices.Equal(q.Ports, p.Ports) && e.class.has(p.Labels)
 }

@@ -43,7 +43,7 @@ func TestPodFromAPI(t *testing.T) {
 			  spec: {nodeName: n1}, status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: "2001:db8::1"}], hostIPs: [{ip: 192.0.2.1}], hostIP: 192.0.2.1}}`,
 			Pod{
 				UID: "u", Labels: map[string]string{"app": "web"}, Node: "n1", Unguarded: true,
-				Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+				Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Unix(),
 				Addrs:   addrList("10.0.0.1", "2001:db8::1"), NodeAddrs: addrList("192.0.2.1"),
 			}, ""},
 		{"podIP counts where there are no podIPs", `{status: {podIP: 10.0.0.1}}`,

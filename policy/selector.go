@@ -122,8 +122,8 @@ func (r requirement) String() string {
 	return r.key + " notin (" + strings.Join(r.values, ",") + ")"
 }
 
-func (r *requirement) matches(labels map[string]string) bool {
-	v, ok := labels[r.key]
+func (r *requirement) matches(of labels) bool {
+	v, ok := of.value(r.key)
 	switch r.op {
 	case opIn:
 		return ok && slices.Contains(r.values, v)
@@ -135,12 +135,12 @@ func (r *requirement) matches(labels map[string]string) bool {
 	return !ok
 }
 
-func (s *selector) matches(labels map[string]string) bool { return s.miss(labels) < 0 }
+func (s *selector) matches(of labels) bool { return s.miss(of) < 0 }
 
 // miss is the first requirement that labels do not meet, -1 if they meet all.
-func (s *selector) miss(labels map[string]string) int {
+func (s *selector) miss(of labels) int {
 	for i := range s.reqs {
-		if !s.reqs[i].matches(labels) {
+		if !s.reqs[i].matches(of) {
 			return i
 		}
 	}

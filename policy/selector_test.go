@@ -77,7 +77,7 @@ func TestSelectorMatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.matches(labels) != c.want {
+		if s.matches(listLabels(labels)) != c.want {
 			t.Errorf("%s: %v, want %v", c.manifest, !c.want, c.want)
 		}
 	}
@@ -118,9 +118,9 @@ func TestAnchoredFindsAll(t *testing.T) {
 
 		labels := map[string]string{word(3): word(3), word(3): word(3)}
 		seen := map[*item]int{}
-		a.candidates(labels, func(i *item) { seen[i]++ })
+		a.candidates(listLabels(labels), func(i *item) { seen[i]++ })
 		for _, i := range items {
-			if i.s.matches(labels) && seen[i] != 1 || seen[i] > 1 {
+			if i.s.matches(listLabels(labels)) && seen[i] != 1 || seen[i] > 1 {
 				t.Fatalf("round %d: %s is seen %d times for %v", round, i.s.text, seen[i], labels)
 			}
 			delete(seen, i)

@@ -49,9 +49,9 @@ func (x *Index) chosen(c *class) *selection {
 	}
 	c.chosen = unselected
 	var found []*parsed
-	c.ns.policiesBy.candidates(c.labels, func(p *parsed) {
+	c.ns.policiesBy.candidates(c, func(p *parsed) {
 		x.looked++
-		if p.selector.matches(c.labels) {
+		if p.selector.matches(c) {
 			found = append(found, p)
 		}
 	})
@@ -174,7 +174,7 @@ func (x *Index) subject(name types.NamespacedName) *heldSubject {
 	}
 	var addrs []netip.Addr
 	for _, a := range e.pod.Addrs {
-		if x.owners[a] == e {
+		if x.owners.of(a) == e {
 			addrs = append(addrs, a)
 		}
 	}

@@ -3,7 +3,6 @@ package policy
 import (
 	"net/netip"
 	"strconv"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -63,7 +62,7 @@ type NamedPort struct {
 }
 
 // Pod is what policy needs to know of a Pod. [PodFromAPI] makes one. A Pod
-// that was handed to an [Index] belongs to it and must not change afterwards.
+// that was handed to an [Index] must not change afterwards.
 type Pod struct {
 	types.NamespacedName
 	UID types.UID
@@ -77,12 +76,13 @@ type Pod struct {
 	Addrs []netip.Addr
 	// Ports are the named ports of containers and of sidecars (init containers
 	// with restartPolicy Always), in the order of the manifest.
-	Ports       []NamedPort
+	Ports []NamedPort
+	// Created decides whose a reused address is: the newest Pod's. It is in
+	// Unix seconds, which is as precise as the API.
+	Created     int64
 	HostNetwork bool
 	// Finished: status.phase is Succeeded or Failed.
 	Finished bool
-	// Created decides whose a reused address is: the newest Pod's.
-	Created time.Time
 	// Unguarded: annotation GuardAnnotation is "off".
 	Unguarded bool
 }

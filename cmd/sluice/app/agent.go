@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -159,9 +160,24 @@ func (o *AgentOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limitGarbage()
 	klog.FromContext(ctx).Info("Starting", "version", versionName())
 	defer klog.Flush()
 	return agent.Run(ctx)
+}
+
+// garbagePercent is how much garbage may come on top of what is in use before it
+// is collected. Go's default, 100, is for programs that make much of it. An
+// agent's heap is the cluster: it lives long, and changes a little at a time, so
+// that collecting six times as often costs a quiet node nothing, and one with
+// 100 changes a second in a cluster of 150,000 Pods one or two percent of a core.
+const garbagePercent = 15
+
+// limitGarbage leaves the decision to the operator's GOGC, if there is one.
+func limitGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 }
 
 func (o *AgentOptions) source() (enforcer.Source, error) {

@@ -1,0 +1,70 @@
+package controlpath_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sluice-net/sluice/conformance/bench/controlpath"
+	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/scale"
+)
+
+// TestMain is also the prober's process.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == "prober" {
+		if err := controlpath.Probe(os.Stdin, os.Stdout, os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestRunMeasuresEverything, once, in a small cluster of each shape.
+func TestRunMeasuresEverything(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := scale.Cluster{Pods: 60, Namespaces: 6, Policies: 120, LocalPods: 6, Shape: scale.Published}
+	o := controlpath.Options{
+		Sizes: []controlpath.Size{
+			{Name: "large", Cluster: scale.Large(300)}, {Name: "published", Cluster: published},
+		},
+		Rounds: 1, Starts: 1, Bursts: []int{20}, Prober: []string{self, "prober"}, Log: t.Logf,
+	}
+	var run figures.Run
+	if err := controlpath.Run(t.Context(), o, &run); err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Missing) > 0 {
+		t.Fatalf("missing: %v", run.Missing)
+	}
+	for _, size := range o.Sizes {
+		fs := run.Of(controlpath.Part, size.Name)
+		for _, name := range fs.Names(controlpath.Commit) {
+			for _, ms := range fs.Find(name, controlpath.Commit, nil) {
+				if ms <= 0 {
+					t.Errorf("%s: %s took %v ms until the commit", size.Name, name, ms)
+				}
+			}
+		}
+		for _, name := range fs.Names("operations") {
+			if strings.HasPrefix(name, "policy elsewhere") && figures.Max(fs.Find(name, "operations", nil)) != 0 {
+				t.Errorf("%s: %s: the kernel heard of it", size.Name, name)
+			}
+		}
+		for _, want := range []struct{ name, variant string }{
+			{"remote Pod comes", controlpath.Own}, {"local Pod goes", controlpath.Commit}, {"policy changes", controlpath.Commit},
+			{controlpath.OneElement, controlpath.Floor}, {controlpath.OneChain, controlpath.Floor}, {controlpath.ColdStart, controlpath.Floor}, {controlpath.ColdStart, controlpath.Gap},
+			{"20 Pods come", controlpath.Floor}, {"20 Pods come", controlpath.Gap}, {"idle", controlpath.Gap},
+		} {
+			if len(fs.Find(want.name, want.variant, nil)) == 0 {
+				t.Errorf("%s: no samples of %s, %s", size.Name, want.name, want.variant)
+			}
+		}
+	}
+}

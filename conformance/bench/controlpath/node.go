@@ -1,0 +1,232 @@
+package controlpath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/conformance/lab"
+	"github.com/sluice-net/sluice/conformance/scale"
+	"github.com/sluice-net/sluice/enforcer"
+)
+
+// node is the node under test with its Pods, and next to it the twin, which
+// holds a copy of its ruleset and no agent.
+type node struct {
+	cluster scale.Cluster
+	lab     *lab.Lab
+	here    *lab.Namespace
+	twin    *lab.Namespace
+	// dir holds the copy.
+	dir string
+
+	feed  *feed
+	agent *enforcer.Agent
+	rec   *recorder
+	stop  func() error
+}
+
+// The prober's Pods. They are local Pods of a namespace without policies.
+const proberNamespace = "prober"
+
+var proberAddrs = map[string]string{"from": "10.255.255.1", "to": "10.255.255.2"}
+
+func proberPod(name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: proberNamespace, Name: name, UID: types.UID(name), Labels: map[string]string{"app": name}},
+		Spec:       corev1.PodSpec{NodeName: scale.Node, Containers: []corev1.Container{{Name: "main"}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, HostIPs: []corev1.HostIP{{IP: "192.168.0.0"}},
+			PodIPs: []corev1.PodIP{{IP: proberAddrs[name]}},
+		},
+	}
+}
+
+func newNode(ctx context.Context, c scale.Cluster) (_ *node, err error) {
+	n := &node{cluster: c}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if n.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
+		return nil, fmt.Errorf("make room for the copy: %w", err)
+	}
+	pods := []*corev1.Pod{proberPod("from"), proberPod("to")}
+	for i := range c.LocalPods {
+		pods = append(pods, c.PodObject(i))
+	}
+	spec, _, err := lab.SpecFromObjects(pods, lab.Placement{Topology: lab.PTP})
+	if err != nil {
+		return nil, err
+	}
+	spec.Nodes = append(spec.Nodes, lab.Node{Name: "twin", Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.77")}})
+	for i := range spec.Pods {
+		spec.Pods[i].Ports = nil // nobody is called
+	}
+	if n.lab, err = lab.Build(ctx, spec); err != nil {
+		return nil, err
+	}
+	n.here, n.twin = n.lab.Node(scale.Node), n.lab.Node("twin")
+	return n, nil
+}
+
+func (n *node) close() error {
+	var errs []error
+	if n.stop != nil {
+		errs = append(errs, n.stop())
+	}
+	if n.lab != nil {
+		errs = append(errs, n.lab.Close())
+	}
+	if n.dir != "" {
+		errs = append(errs, os.RemoveAll(n.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// start runs an agent on the node with what first delivers, and returns when
+// all of it is enforced. The time counts from when the agent is told.
+func (n *node) start(ctx context.Context, first []enforcer.Event) (outcome, error) {
+	n.feed, n.rec = &feed{first: first}, newRecorder(enforcer.NewTransactor(n.here))
+	cfg := enforcer.Config{
+		Node: scale.Node, Transactor: n.rec, Grace: -1,
+		Compiler: compiler.Config{LogGroup: 1},
+	}
+	agent, err := enforcer.New(cfg, n.feed, n.here, prometheus.NewRegistry())
+	if err != nil {
+		return outcome{}, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	n.agent = agent
+	n.stop = func() error {
+		cancel()
+		n.stop = nil
+		return <-ended
+	}
+	delivered := time.Now()
+	go func() { ended <- agent.Run(running) }()
+	select {
+	case <-n.rec.begun:
+	case <-time.After(settleTimeout):
+	}
+	if err := n.settle(ctx); err != nil {
+		return outcome{}, errors.Join(err, n.stop())
+	}
+	return n.rec.since(delivered), nil
+}
+
+const settleTimeout = 3 * time.Minute
+
+func (n *node) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	if err := n.agent.Settle(ctx); err != nil {
+		return errors.Join(fmt.Errorf("bring it into the kernel: %w", err), n.agent.Ready())
+	}
+	return nil
+}
+
+// reset leaves the node without agent and rules.
+func (n *node) reset(ctx context.Context) error {
+	if n.stop != nil {
+		if err := n.stop(); err != nil {
+			return err
+		}
+	}
+	return enforcer.Cleanup(ctx, n.here)
+}
+
+// change delivers an event and waits for what it leads to. It returns when
+// nothing is under way any more.
+func (n *node) change(ctx context.Context, events ...enforcer.Event) (outcome, error) {
+	n.rec.reset()
+	delivered := time.Now()
+	for _, e := range events {
+		n.feed.Deliver(e)
+	}
+	// Settle itself would make the agent look at all interfaces, so it comes
+	// when the event's transactions have begun.
+	select {
+	case <-n.rec.begun:
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return outcome{}, ctx.Err()
+	}
+	if err := n.settle(ctx); err != nil {
+		return outcome{}, err
+	}
+	return n.rec.since(delivered), nil
+}
+
+func (n *node) copyPath() string { return filepath.Join(n.dir, "ruleset.nft") }
+
+// copyRuleset writes the node's ruleset to the file that the twin loads.
+func (n *node) copyRuleset(ctx context.Context) error {
+	file, err := os.Create(n.copyPath())
+	if err != nil {
+		return fmt.Errorf("copy the ruleset: %w", err)
+	}
+	defer file.Close()
+	return n.here.Do(func() error {
+		cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", "inet", compiler.TableName)
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = file, &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("copy the ruleset: %w: %s", err, stderr.String())
+		}
+		return nil
+	})
+}
+
+// load has nft load the copy into the twin, and says how long it took.
+func (n *node) load(ctx context.Context) (time.Duration, error) {
+	if _, err := n.nft(ctx, "add table inet "+compiler.TableName+"\ndelete table inet "+compiler.TableName+"\n"); err != nil {
+		return 0, err
+	}
+	return n.run(ctx, "", "-f", n.copyPath())
+}
+
+// nft runs a transaction on the twin.
+func (n *node) nft(ctx context.Context, text string) (time.Duration, error) {
+	return n.run(ctx, text, "-f", "-")
+}
+
+func (n *node) run(ctx context.Context, stdin string, args ...string) (took time.Duration, err error) {
+	err = n.twin.Do(func() error {
+		cmd := exec.CommandContext(ctx, "nft", args...)
+		cmd.Stdin = strings.NewReader(stdin)
+		began := time.Now()
+		out, err := cmd.CombinedOutput()
+		took = time.Since(began)
+		if err != nil {
+			return fmt.Errorf("nft %s: %w: %.300s", strings.Join(args, " "), err, out)
+		}
+		return nil
+	})
+	return took, err
+}
+
+// elements is the text that adds or deletes so many elements, which no Pod has.
+func elements(verb string, count int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s element inet %s local-v4 { ", verb, compiler.TableName)
+	for i := range count {
+		fmt.Fprintf(&b, "203.0.%d.%d, ", i/256, i%256)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}

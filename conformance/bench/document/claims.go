@@ -1,0 +1,242 @@
+package document
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/sluice-net/sluice/conformance/bench/controlpath"
+	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/bench/memory"
+)
+
+// claim is a target with what became of it.
+type claim struct {
+	// anchor is for links: it stays when the words change.
+	anchor, target, figure string
+	// short is the target's subject, for the summary.
+	short   string
+	verdict verdict
+}
+
+type verdict uint8
+
+const (
+	unknown verdict = iota
+	met
+	missed
+)
+
+func (v verdict) String() string {
+	return [...]string{"not measured", "**met**", "**not met**"}[v]
+}
+
+// atMost judges the worst of the values that count.
+func atMost(limit float64, values ...float64) verdict {
+	if len(values) == 0 || slices.ContainsFunc(values, math.IsNaN) {
+		return unknown
+	}
+	if slices.Max(values) > limit {
+		return missed
+	}
+	return met
+}
+
+func atLeast(limit float64, values ...float64) verdict {
+	if len(values) == 0 || slices.ContainsFunc(values, math.IsNaN) {
+		return unknown
+	}
+	if slices.Min(values) < limit {
+		return missed
+	}
+	return met
+}
+
+func (r *report) claims() {
+	r.section("claims", "What was aimed at, and what came out")
+	var rows [][]string
+	for _, c := range r.all() {
+		if c.verdict == unknown && c.figure == "" {
+			c.figure = absent
+		}
+		rows = append(rows, []string{fmt.Sprintf(`<a id="claim-%s"></a>%s`, c.anchor, c.target), c.figure, c.verdict.String()})
+	}
+	r.printf("| target | figure | |\n| --- | --- | --- |")
+	for _, row := range rows {
+		r.printf("| %s |", strings.Join(row, " | "))
+	}
+	r.printf("")
+	r.paragraph(`
+A target that is judged by a ratio is met if the ratio of the medians is; the interval
+says how sure that is.`)
+}
+
+func (r *report) all() []claim {
+	return slices.Concat(r.packetClaims(), r.eventClaims(), r.startClaims(), r.memoryClaims())
+}
+
+// membership are the events that change who is in a group.
+var membership = []string{"remote Pod comes", "remote Pod goes", "remote Pod changes its labels"}
+
+// eventClaims are judged at the largest size there is.
+func (r *report) eventClaims() []claim {
+	own := claim{anchor: "own-part", short: "One Pod's event, our own part", target: "Our own part of one Pod's event below 1 ms in the median, at 150,000 Pods and 20,000 policies"}
+	flat := claim{anchor: "flat", short: "The same at 150,000 Pods, against 50,000", target: "Our own part does not grow with the cluster: at 150,000 Pods at most 1.25 times that at 50,000, with as many Pods on the node"}
+	flatCommit := claim{anchor: "flat-commit", short: "Event to commit at 150,000 Pods, against 50,000", target: "Nor does the time from an event to the commit"}
+	member := claim{anchor: "membership", short: "A Pod comes, goes, changes its labels: event to commit, against `nft` adding one element", target: "A Pod comes, goes, changes its labels: event to commit below half the time that nft needs for one element"}
+	local := claim{anchor: "local-pod", short: "The same for a Pod of the node itself", target: "The same for a Pod of the node itself"}
+	policy := claim{anchor: "policy", short: "A policy comes, changes, goes", target: "A new policy: at most 1.5 times that time"}
+	silent := claim{anchor: "elsewhere", short: "A policy that selects no Pod of the node", target: "Policies that select no Pod of the node cost the kernel nothing"}
+	claims := []*claim{&own, &flat, &flatCommit, &member, &local, &policy, &silent}
+	if large := r.large(); len(large) > 0 {
+		last := large[len(large)-1]
+		own.figure, own.verdict = last.worst(membership, 1, func(name string) figures.Ratio {
+			return figures.Ratio{Value: figures.Median(last.find(name, controlpath.Own)), Low: math.NaN(), High: math.NaN()}
+		}, " ms")
+		multiple := func(name string) figures.Ratio {
+			return figures.RatioOf(last.find(name, controlpath.Commit), last.floor())
+		}
+		member.figure, member.verdict = last.worst(membership, 0.5, multiple, "")
+		local.figure, local.verdict = last.worst([]string{"local Pod comes", "local Pod goes"}, 0.5, multiple, "")
+		policy.figure, policy.verdict = last.worst([]string{"policy comes", "policy changes", "policy goes"}, 1.5, multiple, "")
+		silent.figure, silent.verdict = last.worst([]string{"policy elsewhere comes", "policy elsewhere goes"}, 0, func(name string) figures.Ratio {
+			return figures.Ratio{Value: figures.Max(last.find(name, "operations")), Low: math.NaN(), High: math.NaN()}
+		}, " operations")
+		if len(large) > 1 {
+			before := large[len(large)-2]
+			grown := func(variant string) (string, verdict) {
+				return last.worst(append([]string{"policy comes"}, membership...), 1.25, func(name string) figures.Ratio {
+					return figures.RatioOf(last.find(name, variant), before.find(name, variant))
+				}, "")
+			}
+			flat.figure, flat.verdict = grown(controlpath.Own)
+			flatCommit.figure, flatCommit.verdict = grown(controlpath.Commit)
+		}
+		if last.at["pods"] < 150_000 {
+			for _, c := range claims {
+				c.target += fmt.Sprintf(" (judged at %s)", last.name())
+			}
+		}
+	}
+	out := make([]claim, len(claims))
+	for i, c := range claims {
+		out[i] = *c
+	}
+	return out
+}
+
+// worst names the event for which the value is largest, with the value.
+func (s size) worst(names []string, limit float64, of func(name string) figures.Ratio, unit string) (string, verdict) {
+	var values []float64
+	var worst figures.Ratio
+	which := ""
+	for _, name := range names {
+		v := of(name)
+		values = append(values, v.Value)
+		if which == "" || v.Value > worst.Value {
+			worst, which = v, name
+		}
+	}
+	result := atMost(limit, values...)
+	if result == unknown {
+		return "", unknown
+	}
+	return fmt.Sprintf("at most %s%s (%s)", times(worst), unit, which), result
+}
+
+func (r *report) startClaims() []claim {
+	start := claim{anchor: "cold-start", short: "Cold start, against `nft` loading the same ruleset", target: "Cold start: at most twice what nft needs to load the same ruleset in one file"}
+	held := claim{anchor: "held-up", short: "The longest that packets were held up meanwhile", target: "Nothing holds packets up for more than 50 ms: the worst gap in cold starts and bursts, at any size"}
+	if large := r.large(); len(large) > 0 {
+		last := large[len(large)-1]
+		v := figures.RatioOf(last.find(controlpath.ColdStart, controlpath.Commit), last.find(controlpath.ColdStart, controlpath.Floor))
+		if start.verdict = atMost(2, v.Value); start.verdict != unknown {
+			start.figure = fmt.Sprintf("%s times, %s", times(v), last.name())
+		}
+	}
+	var gaps, idle []float64
+	for _, s := range r.sizes() {
+		for _, name := range r.run.Of(Control, "").Names(controlpath.Gap) {
+			switch samples := s.find(name, controlpath.Gap); {
+			case len(samples) == 0 || strings.HasPrefix(name, controlpath.Floor):
+			case name == "idle":
+				idle = append(idle, samples...)
+			default:
+				gaps = append(gaps, samples...)
+			}
+		}
+	}
+	if held.verdict = atMost(50, gaps...); held.verdict != unknown {
+		held.figure = fmt.Sprintf("%s ms at worst, %s in the median; idle: %s at worst", digits(figures.Max(gaps)), digits(figures.Median(gaps)), digits(figures.Max(idle)))
+	}
+	return []claim{start, held}
+}
+
+func (r *report) packetClaims() []claim {
+	established := claim{anchor: "established", short: "Established traffic under any number of policies, of conntrack only", target: "Established traffic: throughput and packet rate at least 0.99 of conntrack-only, whatever the number of policies and Pods"}
+	connections := claim{anchor: "connections", short: "New connections with 1 to 1,000 policies on the Pod, of conntrack only", target: "Connection rate at least 0.97 of conntrack-only with 1, 100 and 1,000 policies selecting the Pod"}
+	ahead := claim{anchor: "ahead", short: "Against the classic shapes of rulesets", target: "Ahead of both classic shapes everywhere"}
+	var flows, rates, leads []float64
+	worst := map[string]string{}
+	note := func(list *[]float64, kind, unit, where string, v figures.Ratio) {
+		if math.IsNaN(v.Value) {
+			return
+		}
+		if len(*list) == 0 || v.Value < slices.Min(*list) {
+			worst[kind] = fmt.Sprintf("at least %s%s (%s)", times(v), unit, where)
+		}
+		*list = append(*list, v.Value)
+	}
+	for _, c := range r.cells() {
+		where := c.String()
+		if c.variant != sluice {
+			for _, metric := range rates3 {
+				if ours := r.against(c, metric); c.classic() && !math.IsNaN(ours.Value) {
+					note(&leads, "leads", " times", metricName(metric)+", "+where, ours)
+				}
+			}
+			continue
+		}
+		for _, metric := range rates3[:2] {
+			note(&flows, "flows", "", metricName(metric)+", "+where, r.toConntrack(c, metric))
+		}
+		if p := c.at["policies"]; c.at["elsewhere"] == 0 && (p == 1 || p == 100 || p == 1000) {
+			note(&rates, "rates", "", where, r.toConntrack(c, rates3[2]))
+		}
+	}
+	established.figure, established.verdict = worst["flows"], atLeast(0.99, flows...)
+	connections.figure, connections.verdict = worst["rates"], atLeast(0.97, rates...)
+	ahead.figure, ahead.verdict = worst["leads"], atLeast(1, leads...)
+	return []claim{established, connections, ahead}
+}
+
+func (r *report) memoryClaims() []claim {
+	fs := r.run.Of(Memory, memory.Full)
+	at := func(name string, pods float64) float64 {
+		return figures.Max(fs.Find(name, "", figures.Setting{"pods": pods}))
+	}
+	// The peak with changes may be missing: an older measurement has none.
+	peaks := func(pods float64) []float64 {
+		return []float64{at(resident, pods), max(at(peak, pods), figures.Max(append(fs.Find(changedPeak, "", figures.Setting{"pods": pods}), 0)))}
+	}
+	one := func(anchor, short, target string, limit float64, unit string, values ...float64) claim {
+		c := claim{anchor: anchor, short: short, target: target, verdict: atMost(limit, values...)}
+		if c.verdict != unknown {
+			c.figure = digits(slices.Max(values)) + unit
+		}
+		return c
+	}
+	var start []float64
+	for _, pods := range fs.Values("pods") {
+		if v := at(startBytesPerPod, pods); !math.IsNaN(v) {
+			start = append(start, v)
+		}
+	}
+	return []claim{
+		one("heap", "Heap for each Pod of another node", "At most 700 bytes of heap a Pod of another node", 700, " bytes", at(heapPerPod, 150_000)),
+		one("resident-50000", "Resident at 50,000 Pods, peak included", "Below 100 MiB resident at 50,000 Pods, peak included", 100, " MiB", peaks(50_000)...),
+		one("resident-150000", "Resident at 150,000 Pods, peak included", "Below 200 MiB resident at 150,000 Pods, peak included", 200, " MiB", peaks(150_000)...),
+		one("api-start", "Read from the API server at the start", "At most 100 bytes a Pod read from the API server at the start", 100, " bytes a Pod", start...),
+	}
+}

@@ -1,0 +1,162 @@
+package packetpath
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+)
+
+// Options say how much is measured. The zero value is a full run, of less than
+// eight minutes.
+type Options struct {
+	// Repeats is the number of rounds, each of which samples every cell once;
+	// 0: as many as a full run has.
+	Repeats int
+	// Duration is how long one sample of throughput or rate takes; 0: as long
+	// as in a full run.
+	Duration time.Duration
+	// Quick shows that the harness works, in seconds: few cells, two rounds,
+	// short samples, nothing to be quoted.
+	Quick bool
+	// Log gets a line about each step; nil: nobody does.
+	Log io.Writer
+}
+
+// Shape is how policies are brought before the kernel.
+type Shape string
+
+// The shapes that are compared. Conntrack, a table with nothing but "ct state
+// established,related accept", is what any stateful engine costs, and the base
+// of all ratios.
+const (
+	None      Shape = "none"
+	Conntrack Shape = "conntrack"
+	Sluice    Shape = "sluice"
+	// NFTLinear is a jump for each local Pod, one after the other; then the
+	// Pod's chain, which accepts what is established and jumps to a chain for
+	// each policy, whose rules ask for port and a set of peers.
+	NFTLinear Shape = "nft-linear"
+	// IPTablesIPSet is the same in the terms of iptables with ipset.
+	IPTablesIPSet Shape = "iptables-ipset"
+	// IPTablesLinear stands in for IPTablesIPSet where the kernel or the machine
+	// has no ipset: a rule for each peer. Result.Note says why.
+	IPTablesLinear Shape = "iptables-linear"
+)
+
+// Metric is what a sample is of.
+type Metric string
+
+// Of Throughput, Packets and Connections more is better, of the others less.
+const (
+	// Throughput is that of one established TCP connection, in Gbit/s.
+	Throughput Metric = "throughput Gbit/s"
+	// Packets are UDP packets a second with 16 bytes each, in one flow, counted
+	// where they arrive in the server.
+	Packets Metric = "packets/s"
+	// Connections are TCP connections a second: connect, a byte there and one
+	// back, close; a few at a time.
+	Connections Metric = "connections/s"
+	// ConnectionP50 and ConnectionP99 are how long those connections took, from
+	// connect to the answer, in microseconds.
+	ConnectionP50 Metric = "connection p50 µs"
+	ConnectionP99 Metric = "connection p99 µs"
+	// PacketCPU and ConnectionCPU are the processor time, of client, server and
+	// all that the kernel does in their name, that a packet or a connection
+	// took, in microseconds. They suffer least from other load.
+	PacketCPU     Metric = "cpu µs/packet"
+	ConnectionCPU Metric = "cpu µs/connection"
+)
+
+// MoreIsBetter reports in which direction a metric's values are good.
+func (m Metric) MoreIsBetter() bool {
+	return m == Throughput || m == Packets || m == Connections
+}
+
+// Load is what policies a node has to enforce.
+type Load struct {
+	// Policies select the server's Pod, Elsewhere others of the node.
+	Policies, Elsewhere int
+	// LocalPods is the number of Pods on the node, client and server included.
+	LocalPods int
+}
+
+func (l Load) String() string {
+	return fmt.Sprintf("%d policies, %d elsewhere, %d Pods", l.Policies, l.Elsewhere, l.LocalPods)
+}
+
+// Result is one metric of one cell: topology, shape and load.
+type Result struct {
+	// Topology is bridge or ptp; both Pods are on the same node.
+	Topology string
+	Shape    Shape
+	Load
+	Metric Metric
+	// Samples are in the order of the rounds.
+	Samples []float64
+	Median  float64
+	// MAD is the median absolute deviation from the median.
+	MAD float64
+	// Ratio is the median of what each sample is to that of conntrack-only in
+	// the same round and topology; RatioLow and RatioHigh are the quartiles of
+	// these. Above 1 is more than conntrack-only, whether or not that is better.
+	Ratio, RatioLow, RatioHigh float64
+	// Note is what a reader must know of how it came about.
+	Note string `json:",omitempty"`
+}
+
+// cell is what is installed once a round, and sampled.
+type cell struct {
+	topology string
+	shape    Shape
+	load     Load
+}
+
+func (c cell) String() string {
+	if c.shape == None || c.shape == Conntrack {
+		return fmt.Sprintf("%s %s", c.topology, c.shape)
+	}
+	return fmt.Sprintf("%s %s, %s", c.topology, c.shape, c.load)
+}
+
+// key is where the samples of a metric go.
+type key struct {
+	cell   cell
+	metric Metric
+}
+
+// summarize makes a result of the samples of a cell and those of its base in
+// the same rounds.
+func summarize(k key, samples, base []float64, note string) Result {
+	r := Result{
+		Topology: k.cell.topology, Shape: k.cell.shape, Load: k.cell.load,
+		Metric: k.metric, Samples: samples, Note: note,
+	}
+	r.Median = quantile(samples, 0.5)
+	deviations := make([]float64, len(samples))
+	for i, s := range samples {
+		deviations[i] = math.Abs(s - r.Median)
+	}
+	r.MAD = quantile(deviations, 0.5)
+	var ratios []float64
+	for i := range min(len(samples), len(base)) {
+		if base[i] > 0 {
+			ratios = append(ratios, samples[i]/base[i])
+		}
+	}
+	r.Ratio, r.RatioLow, r.RatioHigh = quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75)
+	return r
+}
+
+// quantile interpolates between the values; of none it is 0.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	high := min(low+1, len(sorted)-1)
+	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
+}

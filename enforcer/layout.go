@@ -1,0 +1,181 @@
+package enforcer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"sigs.k8s.io/knftables"
+)
+
+// errNotForLane is for operations that only nft can do.
+var errNotForLane = errors.New("not for the fast lane")
+
+// layout is how the elements of a set look in the kernel.
+type layout struct {
+	parts []part
+	value valueKind
+}
+
+// part is a type of nft that a key, or a part of one, can have.
+type part uint8
+
+const (
+	ipv4Part part = iota
+	ipv6Part
+	protocolPart
+	portPart
+	interfacePart
+)
+
+// partTypes are the types, and the numbers that nft gives them, which the
+// kernel keeps for it.
+var partTypes = map[string]part{
+	"ipv4_addr": ipv4Part, "ipv6_addr": ipv6Part, "inet_proto": protocolPart,
+	"inet_service": portPart, "ifname": interfacePart,
+}
+
+var partNumbers = map[uint32]part{7: ipv4Part, 8: ipv6Part, 12: protocolPart, 13: portPart, 41: interfacePart}
+
+// partBits is how many bits of a concatenation's number each part has.
+const partBits = 6
+
+type valueKind uint8
+
+const (
+	noValue valueKind = iota
+	verdictValue
+	counterValue
+)
+
+var valueTypes = map[string]valueKind{"": noValue, "verdict": verdictValue, "counter": counterValue}
+
+// layoutOf reads the type of a set or map, as nft writes it. Without one that it
+// knows there is none.
+func layoutOf(kind string, flags []knftables.SetFlag) *layout {
+	if len(flags) > 0 {
+		return nil
+	}
+	key, value, _ := strings.Cut(kind, " : ")
+	out := &layout{}
+	for name := range strings.SplitSeq(key, " . ") {
+		p, known := partTypes[name]
+		if !known {
+			return nil
+		}
+		out.parts = append(out.parts, p)
+	}
+	var known bool
+	if out.value, known = valueTypes[value]; !known {
+		return nil
+	}
+	return out
+}
+
+// describedLayout reads the kernel's description of a set. There is none for
+// types that the lane does not know, nor for sets with intervals: these never
+// change in place, and deleting from them what was never added deletes
+// something else.
+func describedLayout(description []byte) *layout {
+	a := attrMap(description)
+	flags := number(a[unix.NFTA_SET_FLAGS])
+	if flags&^(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT|setConcat) != 0 {
+		return nil
+	}
+	out := &layout{}
+	for kind := number(a[unix.NFTA_SET_KEY_TYPE]); kind != 0; kind >>= partBits {
+		p, known := partNumbers[kind&(1<<partBits-1)]
+		if !known {
+			return nil
+		}
+		out.parts = append(out.parts, p)
+	}
+	slices.Reverse(out.parts)
+	switch {
+	case len(out.parts) == 0:
+		return nil
+	case flags&unix.NFT_SET_OBJECT != 0 && number(a[unix.NFTA_SET_OBJ_TYPE]) == unix.NFT_OBJECT_COUNTER:
+		out.value = counterValue
+	case flags&unix.NFT_SET_MAP != 0 && number(a[unix.NFTA_SET_DATA_TYPE]) == unix.NFT_DATA_VERDICT:
+		out.value = verdictValue
+	case flags&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0:
+		return nil
+	}
+	return out
+}
+
+// setConcat is missing in package unix.
+const setConcat = 0x80
+
+// appendKey appends the key of an element. Each part of several fills whole
+// registers of 4 bytes.
+func (l *layout) appendKey(out []byte, key []string) ([]byte, error) {
+	if len(key) != len(l.parts) {
+		return out, fmt.Errorf("key %q: %w", key, errNotForLane)
+	}
+	for i, p := range l.parts {
+		var err error
+		if out, err = p.append(out, key[i]); err != nil {
+			return out, fmt.Errorf("key %q: %w", key, err)
+		}
+		for len(l.parts) > 1 && len(out)%4 != 0 {
+			out = append(out, 0)
+		}
+	}
+	return out, nil
+}
+
+func (p part) append(out []byte, text string) ([]byte, error) {
+	switch p {
+	case ipv4Part, ipv6Part:
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.Is4() != (p == ipv4Part) || a.Zone() != "" {
+			return out, errNotForLane
+		}
+		return append(out, a.AsSlice()...), nil
+	case protocolPart:
+		n, known := protocolNumbers[text]
+		if !known {
+			return out, errNotForLane
+		}
+		return append(out, n), nil
+	case portPart:
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return out, errNotForLane
+		}
+		return binary.BigEndian.AppendUint16(out, uint16(n)), nil
+	case interfacePart:
+		name, ok := unquote(text)
+		if !ok {
+			return out, errNotForLane
+		}
+		var whole [unix.IFNAMSIZ]byte
+		copy(whole[:], name)
+		return append(out, whole[:]...), nil
+	}
+	return out, errNotForLane
+}
+
+// protocolNumbers are those whose ports a key can name.
+var protocolNumbers = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP}
+
+// unquote reads the name of an interface. An asterisk means something to nft.
+func unquote(text string) (string, bool) {
+	if len(text) < 3 || text[0] != '"' || text[len(text)-1] != '"' {
+		return "", false
+	}
+	name := text[1 : len(text)-1]
+	return name, len(name) < unix.IFNAMSIZ && !strings.ContainsAny(name, "\"*\\\x00")
+}
+
+// jumpTarget reads the verdict "jump CHAIN".
+func jumpTarget(verdict string) (string, bool) {
+	chain, ok := strings.CutPrefix(verdict, "jump ")
+	return chain, ok && chain != "" && !strings.ContainsAny(chain, " \x00")
+}

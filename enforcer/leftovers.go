@@ -1,0 +1,109 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// leftovers are objects to which nothing refers since a commit. They are deleted
+// when nothing waits, or with the next change of structure: no event should
+// wait for what makes no difference to packets.
+type leftovers struct {
+	ops []compiler.Op
+	// since is when the last of them came.
+	since time.Time
+}
+
+// tidyAfter is how long leftovers may wait for company.
+const tidyAfter = 100 * time.Millisecond
+
+func (l *leftovers) add(ops []compiler.Op, now time.Time) {
+	if len(ops) > 0 {
+		l.ops, l.since = append(l.ops, ops...), now
+	}
+}
+
+func (l *leftovers) forget() { l.ops = nil }
+
+func (l *leftovers) due(now time.Time) bool {
+	return len(l.ops) >= pieceOf || len(l.ops) > 0 && now.Sub(l.since) >= tidyAfter
+}
+
+// within is how long to wait at most until they are due.
+func (l *leftovers) within(d time.Duration, now time.Time) time.Duration {
+	if len(l.ops) == 0 {
+		return d
+	}
+	return min(d, max(0, tidyAfter-now.Sub(l.since)))
+}
+
+// prepare runs the Prepare of a plan. The compiler takes the leftovers for
+// deleted, so they must be: at the latest in the same transaction, or in one of
+// their own if a name is to come back, lest nft takes the one for the other.
+func (s *syncer) prepare(ctx context.Context, ops []compiler.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	if s.leftovers.comeBack(ops) {
+		if err := s.tidy(ctx); err != nil {
+			return err
+		}
+	}
+	if len(s.leftovers.ops) > 0 {
+		ops = append(s.leftovers.ops, ops...)
+		s.leftovers.forget()
+	}
+	return s.runPieces(ctx, slices.Values(ops))
+}
+
+// tidy deletes the leftovers.
+func (s *syncer) tidy(ctx context.Context) error {
+	ops := s.leftovers.ops
+	s.leftovers.forget()
+	if err := s.runPieces(ctx, slices.Values(ops)); err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
+	return nil
+}
+
+// comeBack reports whether ops make anew what waits for its deletion.
+func (l *leftovers) comeBack(ops []compiler.Op) bool {
+	if len(l.ops) == 0 {
+		return false
+	}
+	gone := map[string]bool{}
+	for _, op := range l.ops {
+		if op.Verb == compiler.Delete {
+			gone[nameOf(op.Object)] = true
+		}
+	}
+	delete(gone, "")
+	for _, op := range ops {
+		if gone[nameOf(op.Object)] {
+			return true
+		}
+	}
+	return false
+}
+
+// nameOf is the name of an object that others refer to, else empty. Each letter
+// of the compiler's names stands for a kind, so no two kinds share one.
+func nameOf(o knftables.Object) string {
+	switch o := o.(type) {
+	case *knftables.Chain:
+		return o.Name
+	case *knftables.Set:
+		return o.Name
+	case *knftables.Map:
+		return o.Name
+	case *knftables.Counter:
+		return o.Name
+	}
+	return ""
+}

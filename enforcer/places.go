@@ -1,0 +1,69 @@
+package enforcer
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+// lookAnyway is how long events may put off another look for Pods that were not
+// found: without events [look] says when.
+const lookAnyway = 2 * time.Second
+
+// resolve finds where the Pods are. Most events change nothing about that, and
+// then nothing is asked or counted.
+func (s *syncer) resolve(ctx context.Context, b batch) error {
+	t := s.watch.Take()
+	recheck := b.settle || s.recheck
+	if recheck {
+		t = touched{all: true}
+		s.recheck = false
+	}
+	if !s.lookDue(t, len(b.events) > 0) {
+		return nil
+	}
+	// Until a look has succeeded the next one is due.
+	s.stale = true
+	err := s.links.Update(t)
+	if err == nil {
+		err = s.links.Resolve(ctx, recheck)
+	}
+	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
+	s.stale = err != nil
+	s.bridgesAt = time.Time{}
+	s.watch.curious.Store(s.links.Waiting())
+	unresolved := s.status.setLinks(s.links)
+	s.metrics.unresolved.Set(float64(unresolved))
+	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
+	return err
+}
+
+func (s *syncer) lookDue(t touched, events bool) bool {
+	curious := s.watch.curious.Load()
+	t.neighbours = t.neighbours && curious
+	if s.stale || s.replace || t.any() {
+		return true
+	}
+	return curious && (!events || s.cfg.Clock.Now().Sub(s.lookedAt) >= lookAnyway)
+}
+
+// ensureBridges checks what keeps bridged packets in our sight: when the Pods'
+// places were looked at, and from time to time, for nobody tells of a change.
+func (s *syncer) ensureBridges(ctx context.Context) {
+	now := s.cfg.Clock.Now()
+	if now.Sub(s.bridgesAt) < s.cfg.AuditInterval {
+		return
+	}
+	s.bridgesAt = now
+	changed, err := s.bridges.Ensure(s.links.Bridges())
+	if changed {
+		klog.FromContext(ctx).Info("Switched on netfilter for the packets of bridges (nf_call_iptables and nf_call_ip6tables)")
+	}
+	// Without it what can be enforced still is: rules without the switch are
+	// better than neither.
+	s.status.setBridges(err)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Bridged Pods are out of reach of policies")
+	}
+}

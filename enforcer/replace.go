@@ -1,0 +1,172 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// replaceAll makes the whole table what it should be, whatever it was: in
+// pieces, and if that fails, in one transaction. Either way the old rules hold
+// until the new ones do.
+//
+// Why pieces: a kernel that is not preemptible gives no other task the
+// processor while it works on a transaction. With 150,000 elements that is some
+// seconds, with [pieceOf] of them a few milliseconds.
+//
+// What a transaction puts into interval sets shows a moment after its rules do,
+// and until then they allow too little. So connections that were judged before
+// pass as they are until the table is complete, and are judged anew under a
+// second epoch. That value must be the only one that the kernel can have
+// written: otherwise some of its connections may have been cut since. A second
+// epoch it takes as well where the table was not bare: before the switch and
+// after it, too much may have been allowed.
+func (s *syncer) replaceAll(ctx context.Context) error {
+	epoch, inForce := s.epochs.InForce()
+	if !inForce {
+		var err error
+		if epoch, err = s.epochs.Next(ctx); err != nil {
+			return err
+		}
+	}
+	graceOver := s.graceOver()
+	s.compiler.SetEpoch(epoch, s.inGrace())
+	switched := func() { s.adopted(ctx, epoch, graceOver) }
+	bare, err := s.repairTable(ctx, switched)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		klog.FromContext(ctx).Info("Our table cannot be repaired, replacing it in one transaction", "reason", err.Error())
+		if err := s.transact(ctx, s.compiler.Replace()); err != nil {
+			return fmt.Errorf("replace all: %w", err)
+		}
+		switched()
+	}
+	s.metrics.fullReplacements.Inc()
+	if s.twice {
+		s.epochs.Forget()
+	}
+	if inForce || s.twice || !bare {
+		if err := s.commit(ctx, compiler.Plan{Narrows: true}); err != nil {
+			return fmt.Errorf("replace the epoch: %w", err)
+		}
+		s.twice = false
+	}
+	s.replace = false
+	// The main table first: guards alone isolate nobody.
+	s.guards.Replace(ctx)
+	return nil
+}
+
+// repairTable makes the table what it should be, in pieces. It reports whether
+// it was bare before.
+func (s *syncer) repairTable(ctx context.Context, switched func()) (bare bool, err error) {
+	socket, err := openSocket(s.ns, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return false, err
+	}
+	defer socket.close()
+	found, err := readback{socket}.read()
+	if err != nil {
+		return false, err
+	}
+	bare = len(found.Chains)+len(found.Sets)+len(found.Counters) == 0
+	repair := s.compiler.Repair(&found)
+	if err := s.runPieces(ctx, repair.Prepare()); err != nil {
+		return bare, fmt.Errorf("prepare: %w", err)
+	}
+	if err := repair.Err(); err != nil {
+		return bare, err
+	}
+	if err := s.transact(ctx, repair.Commit()); err != nil {
+		return bare, fmt.Errorf("commit: %w", err)
+	}
+	switched()
+	if err := s.runPieces(ctx, slices.Values(repair.Shrink())); err != nil {
+		return bare, fmt.Errorf("shrink: %w", err)
+	}
+	if err := s.runPieces(ctx, slices.Values(repair.Cleanup())); err != nil {
+		return bare, fmt.Errorf("clean up: %w", err)
+	}
+	return bare, nil
+}
+
+// runPieces runs what may be cut. A piece that is under way is finished when the
+// context ends; what is left out, the next start brings.
+func (s *syncer) runPieces(ctx context.Context, ops iter.Seq[compiler.Op]) error {
+	for piece := range cut(ops) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.transact(ctx, piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// pieceOf is how many changes of elements make one transaction, where it may
+	// be cut.
+	pieceOf = 2000
+	// perStructure is how many elements cost the kernel as much as one set, chain
+	// or rule.
+	perStructure = 4
+	// apartFrom is how many elements' worth makes it worth while to keep
+	// elements apart, so that they can go by the fast lane.
+	apartFrom = pieceOf / 10
+)
+
+// cut makes pieces. The rules of a chain stay together, so that no packet meets
+// half of them. A piece is overwritten by the next.
+func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
+	return func(yield func([]compiler.Op) bool) {
+		var piece []compiler.Op
+		weight := 0
+		for op := range ops {
+			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) &&
+				(weight >= pieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op)) {
+				if !yield(piece) {
+					return
+				}
+				clear(piece)
+				piece, weight = piece[:0], 0
+			}
+			piece = append(piece, op)
+			if weight++; !isElement(op) {
+				weight += perStructure - 1
+			}
+		}
+		if len(piece) > 0 {
+			yield(piece)
+		}
+	}
+}
+
+func isElement(op compiler.Op) bool {
+	_, ok := op.Object.(*knftables.Element)
+	return ok
+}
+
+// rulesOfOne reports whether next adds a rule to the chain that op is about.
+func rulesOfOne(op, next compiler.Op) bool {
+	rule, ok := next.Object.(*knftables.Rule)
+	if !ok {
+		return false
+	}
+	switch o := op.Object.(type) {
+	case *knftables.Rule:
+		return o.Chain == rule.Chain
+	case *knftables.Chain:
+		return o.Name == rule.Chain
+	}
+	return false
+}
