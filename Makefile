@@ -120,7 +120,7 @@ conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBE
 	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -skips '$(SKIPS)' -results '$(RESULTS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
 
 .PHONY: beyond
-beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG=; RUN=.
+beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG= AGNHOST=; RUN=.
 	@conformance/cluster/beyond/run -run '$(RUN)'
 
 .PHONY: combination
