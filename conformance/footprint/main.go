@@ -24,7 +24,7 @@ import (
 type options struct {
 	programs, sluice string
 	pods             []int
-	bare             bool
+	bare, simple     bool
 	local            int
 	replaced         float64
 	churn, rest      time.Duration
@@ -45,6 +45,7 @@ func run() error {
 	flag.StringVar(&o.sluice, "sluice", "bin/sluice", "the `program` to measure")
 	flag.StringVar(&pods, "pods", "10000,50000,150000", "`numbers` of Pods")
 	flag.BoolVar(&o.bare, "bare", false, "Pods without containerStatuses, as simulations without a runtime have them")
+	flag.BoolVar(&o.simple, "simple", false, "Pods with what policies are about and nothing else, as most simulations have them")
 	flag.IntVar(&o.local, "local", 100, "`number` of Pods on the agent's node")
 	flag.Float64Var(&o.replaced, "replaced", 10, "Pods replaced a second while changes are measured")
 	flag.DurationVar(&o.churn, "churn", 30*time.Second, "how long changes are measured")
