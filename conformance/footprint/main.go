@@ -29,6 +29,8 @@ type options struct {
 	replaced         float64
 	churn, rest      time.Duration
 	keep             bool
+	// log says what is not part of the result.
+	log func(string)
 }
 
 func main() {
@@ -39,7 +41,7 @@ func main() {
 }
 
 func run() error {
-	var o options
+	o := options{log: func(s string) { fmt.Fprintln(os.Stderr, s) }}
 	var pods string
 	flag.StringVar(&o.programs, "programs", "", "`directory` of etcd and kube-apiserver")
 	flag.StringVar(&o.sluice, "sluice", "bin/sluice", "the `program` to measure")

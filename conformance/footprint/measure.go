@@ -56,7 +56,7 @@ func (o *options) measure(ctx context.Context, pods int) (*result, error) {
 		return nil, err
 	}
 	if o.keep {
-		fmt.Fprintln(os.Stderr, dir)
+		o.log(dir)
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
