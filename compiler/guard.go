@@ -171,7 +171,7 @@ func (s *guardSpec) outOfPod() []string {
 var (
 	outOfPodUsual = [...]string{
 		ipv4: "ether saddr %s ether type ip ip saddr %s accept",
-		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != ipv6-icmp ip6 daddr != fe80::/10 accept",
+		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != icmpv6 ip6 daddr != fe80::/10 accept",
 	}
 	intoPodUsual = [...]string{
 		ipv4: "ether daddr %s ether type ip ip daddr %s accept",
