@@ -151,13 +151,17 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 
 // ports lets the peers pass that are limited to some ports. A single class
 // needs no map: its ports are a set, the same for both ways and families.
+//
+// The port comes first. The kernel looks ranges up field by field, and carries
+// on with every element that matched so far, one at a time: with the protocol
+// first, these are nearly all.
 func (b *chainBuilder) ports(a *allowance) {
 	switch len(a.classes) {
 	case 0:
 	case 1:
-		b.peers([]string{"meta l4proto", ".", portKey(b.way), "@" + b.use(portsObject(a.spans))}, &a.classes[0])
+		b.peers([]string{portKey(b.way), ".", "meta l4proto", "@" + b.use(portsObject(a.spans))}, &a.classes[0])
 	default:
-		b.rule("meta l4proto", ".", portKey(b.way), "vmap", "@"+b.use(b.portMap(a)))
+		b.rule(portKey(b.way), ".", "meta l4proto", "vmap", "@"+b.use(b.portMap(a)))
 	}
 }
 
@@ -170,7 +174,7 @@ func (b *chainBuilder) portMap(a *allowance) *object {
 			verdicts[i] = "goto " + inner.use(inner.class(&a.classes[i]))
 		}
 	}
-	s := &Set{Type: "inet_proto . inet_service", Value: "verdict"}
+	s := &Set{Type: "inet_service . inet_proto", Value: "verdict"}
 	for _, span := range a.spans {
 		s.Interval = s.Interval || span.first != span.last
 		s.Elements = append(s.Elements, Element{Key: span.String(), Value: verdicts[span.class]})
@@ -206,7 +210,7 @@ func blocksObject(f family, ranges []addrRange) *object {
 }
 
 func portsObject(spans []portSpan) *object {
-	s := &Set{Type: "inet_proto . inet_service"}
+	s := &Set{Type: "inet_service . inet_proto"}
 	for _, span := range spans {
 		s.Interval = s.Interval || span.first != span.last
 		s.Elements = append(s.Elements, Element{Key: span.String()})

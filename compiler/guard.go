@@ -15,7 +15,7 @@ import (
 // rules cannot: tagged frames, ARP, foreign link-local addresses.
 type guard struct {
 	// out is what leaves the Pod, in what reaches it; in is empty where the Pod
-	// is not isolated in ingress.
+	// is not isolated in ingress, or behind no bridge.
 	out, in string
 }
 
@@ -24,7 +24,9 @@ type guardSpec struct {
 	macs      []string
 	addrs     []netip.Addr
 	linkLocal []netip.Addr
-	isolated  bool
+	// isolated in ingress, and bridged: without a bridge nothing reaches the Pod
+	// but what the node itself sends or routes, and that the forward hook sees.
+	isolated, bridged bool
 }
 
 // guardPriority is before other programs' chains on the veth.
@@ -36,7 +38,7 @@ func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
 	var now guard
 	if spec, guarded := c.guardSpec(veth); guarded {
 		now = guard{out: strings.Join(spec.outOfPod(), "\n")}
-		if spec.isolated {
+		if spec.isolated && spec.bridged {
 			now.in = strings.Join(append(spec.usual(intoPodUsual), intoPod...), "\n")
 		}
 	}
@@ -77,6 +79,7 @@ func (c *Compiler) guardSpec(veth string) (guardSpec, bool) {
 				}
 			}
 			out.isolated = out.isolated || s.Ingress != nil
+			out.bridged = out.bridged || b.Interface != b.Veth
 		}
 	}
 	slices.Sort(out.macs)
@@ -168,7 +171,7 @@ func (s *guardSpec) outOfPod() []string {
 var (
 	outOfPodUsual = [...]string{
 		ipv4: "ether saddr %s ether type ip ip saddr %s accept",
-		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != ipv6-icmp ip6 daddr != fe80::/10 accept",
+		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != icmpv6 ip6 daddr != fe80::/10 accept",
 	}
 	intoPodUsual = [...]string{
 		ipv4: "ether daddr %s ether type ip ip daddr %s accept",

@@ -34,7 +34,7 @@ func guardText(t *testing.T, p GuardPlan) string {
 
 const guardOfDual = `ingress v-db drop
   ether saddr 0a:00:00:00:00:01 ether type ip ip saddr 10.0.0.1 accept
-  ether saddr 0a:00:00:00:00:01 ether type ip6 ip6 saddr fd00::1 meta l4proto != ipv6-icmp ip6 daddr != fe80::/10 accept
+  ether saddr 0a:00:00:00:00:01 ether type ip6 ip6 saddr fd00::1 meta l4proto != icmpv6 ip6 daddr != fe80::/10 accept
   ether type { vlan, 8021ad } counter drop
   ether saddr != { 0a:00:00:00:00:01 } counter drop
   arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept

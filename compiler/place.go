@@ -13,9 +13,11 @@ func (c *Config) place() []line {
 	if c.UnknownPods {
 		return out
 	}
+	// Addresses first: most packets are done with after one lookup, and those of
+	// the other family after none.
 	return append(out,
-		line{"oifname @" + podInterfacesSet + " FAMILY daddr != @local-V counter name " + unknownCounter + " drop", "to an unknown Pod, multicast, broadcast, link-local"},
-		line{"iifname @" + podInterfacesSet + " FAMILY saddr != @local-V counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"},
+		line{"FAMILY daddr != @local-V oifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "to an unknown Pod, multicast, broadcast, link-local"},
+		line{"FAMILY saddr != @local-V iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"},
 	)
 }
 
@@ -26,7 +28,7 @@ func (c *Config) placeInput() []line {
 	if c.UnknownPods {
 		return out
 	}
-	return append(out, line{"iifname @" + podInterfacesSet + " FAMILY saddr != @local-V counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
+	return append(out, line{"FAMILY saddr != @local-V iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
 }
 
 // nodeDNS opens port 53 of the addresses where NodeLocal DNSCache answers.

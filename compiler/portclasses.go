@@ -57,11 +57,11 @@ type portSpan struct {
 }
 
 func (s portSpan) String() string {
-	out := protocolName(s.protocol) + " . " + strconv.Itoa(int(s.first))
+	out := strconv.Itoa(int(s.first))
 	if s.first != s.last {
 		out += "-" + strconv.Itoa(int(s.last))
 	}
-	return out
+	return out + " . " + protocolName(s.protocol)
 }
 
 func protocolName(p policy.Protocol) string {

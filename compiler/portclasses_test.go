@@ -78,44 +78,44 @@ func TestAllow(t *testing.T) {
 	}{
 		{"nothing", nil, nil},
 		{"peers without ports", []policy.AllowRule{rule("b a 10.0.0.0/8"), rule("a")}, []string{"all: a b 10.0.0.0/8"}},
-		{"ports without peers", []policy.AllowRule{rule("*", tcp(80, 80))}, []string{"tcp . 80: *"}},
+		{"ports without peers", []policy.AllowRule{rule("*", tcp(80, 80))}, []string{"80 . tcp: *"}},
 		{"everybody and everything ends it", []policy.AllowRule{rule("*"), rule("a", tcp(80, 80)), named}, []string{"all: *"}},
 		{"every address is everybody", []policy.AllowRule{rule("0.0.0.0/0")}, []string{"all: *"}},
 		{"the other family's addresses are nobody", []policy.AllowRule{rule("fd00::/8"), rule("::/0", tcp(80, 80))}, nil},
 		{
 			"overlapping ranges",
 			[]policy.AllowRule{rule("a", tcp(80, 90)), rule("b", tcp(85, 100))},
-			[]string{"tcp . 80-84: a", "tcp . 85-90: a b", "tcp . 91-100: b"},
+			[]string{"80-84 . tcp: a", "85-90 . tcp: a b", "91-100 . tcp: b"},
 		},
 		{
 			"a port inside a range",
 			[]policy.AllowRule{rule("a", tcp(0, 65535)), rule("b", tcp(80, 80))},
-			[]string{"tcp . 0-79: a", "tcp . 80: a b", "tcp . 81-65535: a"},
+			[]string{"0-79 . tcp: a", "80 . tcp: a b", "81-65535 . tcp: a"},
 		},
 		{
 			"ports that touch and mean the same are one",
 			[]policy.AllowRule{rule("a", tcp(80, 80), tcp(81, 81)), rule("a", tcp(82, 90))},
-			[]string{"tcp . 80-90: a"},
+			[]string{"80-90 . tcp: a"},
 		},
 		{
 			"the same port twice in a rule",
 			[]policy.AllowRule{rule("a", tcp(80, 90), tcp(85, 85), tcp(80, 90))},
-			[]string{"tcp . 80-90: a"},
+			[]string{"80-90 . tcp: a"},
 		},
 		{
 			"protocols do not touch",
 			[]policy.AllowRule{rule("a", tcp(0, 65535), udp(0, 65535))},
-			[]string{"tcp . 0-65535: a", "udp . 0-65535: a"},
+			[]string{"0-65535 . tcp: a", "0-65535 . udp: a"},
 		},
 		{
 			"who has all ports needs no class",
 			[]policy.AllowRule{rule("a"), rule("a b", tcp(80, 80)), rule("a", tcp(90, 90))},
-			[]string{"all: a", "tcp . 80: b"},
+			[]string{"all: a", "80 . tcp: b"},
 		},
 		{
 			"everybody takes the others in",
 			[]policy.AllowRule{rule("a", tcp(80, 90)), rule("*", tcp(85, 85))},
-			[]string{"tcp . 80-84: a", "tcp . 85: *", "tcp . 86-90: a"},
+			[]string{"80-84 . tcp: a", "85 . tcp: *", "86-90 . tcp: a"},
 		},
 		{
 			"named ports", []policy.AllowRule{named, rule("b")},

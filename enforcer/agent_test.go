@@ -263,8 +263,12 @@ func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 	if valueOf(t, a.metrics.guardFailures) == 0 {
 		t.Error("failures were not counted")
 	}
+	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "is not guarded") {
+		t.Errorf("ready without guards: %v", err)
+	}
 	f.fail.Store(0)
 	eventually(t, "guards in the end", func() bool { return strings.Contains(c.node.ruleset(), c.web.mac) })
+	eventually(t, "readiness", func() bool { return a.Ready() == nil })
 }
 
 func TestAgentRepairsDrift(t *testing.T) {

@@ -19,8 +19,8 @@ type guards struct {
 	all func() []compiler.GuardPlan
 	// inKernel lists the chains of the guards' table.
 	inKernel func() ([]string, error)
-	// failed are interfaces whose guard is not what it should be.
-	failed map[string]bool
+	// failed are interfaces whose guard is not what it should be, and why.
+	failed map[string]error
 	// stale: the table may hold guards that nobody needs, such as an earlier
 	// agent's, and they could not be removed.
 	stale bool
@@ -28,7 +28,7 @@ type guards struct {
 
 func newGuards(s *syncer) *guards {
 	return &guards{
-		metrics: s.metrics, failed: map[string]bool{},
+		metrics: s.metrics, failed: map[string]error{},
 		all:      func() []compiler.GuardPlan { return s.compiler.Guards() },
 		inKernel: func() ([]string, error) { return guardChains(s.ns) },
 		transact: func(ctx context.Context, ops []compiler.Op) error {
@@ -129,7 +129,7 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 		klog.FromContext(ctx).V(4).Info("Interface to guard is gone", "interface", p.Veth)
 	default:
 		g.metrics.guardFailures.Inc()
-		g.failed[p.Veth] = true
+		g.failed[p.Veth] = err
 		klog.FromContext(ctx).Error(err, "Failed to guard a Pod's interface", "interface", p.Veth)
 	}
 }

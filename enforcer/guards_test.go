@@ -31,7 +31,7 @@ func newFakeGuards(t *testing.T) *fakeGuards {
 	}
 	f := &fakeGuards{refuse: map[string]error{}}
 	f.guards = &guards{
-		metrics: m, failed: map[string]bool{},
+		metrics: m, failed: map[string]error{},
 		all:      func() []compiler.GuardPlan { return f.now },
 		inKernel: func() ([]string, error) { return f.kernel, nil },
 		transact: func(_ context.Context, ops []compiler.Op) error {

@@ -35,6 +35,10 @@ type Status struct {
 	// Conflicts are addresses of local Pods with the interfaces that claim
 	// them, too.
 	Conflicts map[netip.Addr]string
+	// Unguarded are interfaces of local Pods whose guard is not what it should
+	// be, with the reason. Some veths vanish while they are guarded: those are
+	// not among them.
+	Unguarded map[string]error
 	// Warnings are about other programs that get in the way.
 	Warnings []Warning
 }
@@ -55,6 +59,9 @@ func (s Status) Ready() error {
 	}
 	if s.BridgeError != nil {
 		errs = append(errs, s.BridgeError)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Unguarded)) {
+		errs = append(errs, fmt.Errorf("interface %s is not guarded: %w", name, s.Unguarded[name]))
 	}
 	for _, part := range slices.Sorted(maps.Keys(s.SourceErrors)) {
 		errs = append(errs, fmt.Errorf("%s: %w", part, s.SourceErrors[part]))
@@ -95,6 +102,10 @@ func (b *statusBoard) setEnforcing(epoch uint32, at time.Time) {
 func (b *statusBoard) setSyncError(err error) { b.write(func(s *Status) { s.SyncError = err }) }
 
 func (b *statusBoard) setBridges(err error) { b.write(func(s *Status) { s.BridgeError = err }) }
+
+func (b *statusBoard) setUnguarded(failed map[string]error) {
+	b.write(func(s *Status) { s.Unguarded = failed })
+}
 
 // setLinks returns how many addresses are unresolved.
 func (b *statusBoard) setLinks(l *links) int {

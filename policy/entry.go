@@ -192,6 +192,7 @@ func (x *Index) share(ns *namespace, e *entry) {
 			ns.locals = map[*entry]struct{}{}
 		}
 		ns.locals[e] = struct{}{}
+		x.wake(ns)
 	}
 	if p.Node == "" {
 		return

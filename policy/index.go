@@ -108,6 +108,9 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		err = fmt.Errorf("NetworkPolicy %s: %w", p.NamespacedName, err)
 	}
 	ns := x.namespace(p.Namespace)
+	if x.sleeps(ns) && x.putToSleep(ns, np) {
+		return err
+	}
 	old, at := ns.policy(p.Name)
 	if old != nil && old.same(p) {
 		return err
@@ -135,6 +138,12 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 func (x *Index) DeletePolicy(name types.NamespacedName) {
 	ns := x.namespaces[name.Namespace]
 	if ns == nil {
+		return
+	}
+	if at, found := ns.dormant(name.Name); found {
+		ns.asleep = slices.Delete(ns.asleep, at, at+1)
+		x.counts.Policies--
+		x.dropIfEmpty(ns)
 		return
 	}
 	old, at := ns.policy(name.Name)

@@ -26,6 +26,9 @@ type namespace struct {
 
 	policies   []*parsed // sorted by name
 	policiesBy anchored[*parsed]
+	// asleep are the policies until the namespace is awake, sorted by name.
+	asleep []dormant
+	awake  bool
 }
 
 // namespace returns the namespace, which comes into being as unknown.
@@ -55,7 +58,7 @@ func (ns *namespace) policy(name string) (p *parsed, at int) {
 }
 
 func (x *Index) dropIfEmpty(ns *namespace) {
-	if ns.known || len(ns.pods)+len(ns.policies) > 0 {
+	if ns.known || len(ns.pods)+len(ns.policies)+len(ns.asleep) > 0 {
 		return
 	}
 	for _, s := range ns.scopes {

@@ -47,6 +47,7 @@ func (x *Index) chosen(c *class) *selection {
 	if c.chosen != nil {
 		return c.chosen
 	}
+	x.wake(c.ns)
 	c.chosen = unselected
 	var found []*parsed
 	c.ns.policiesBy.candidates(c, func(p *parsed) {

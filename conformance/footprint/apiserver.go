@@ -136,13 +136,19 @@ func (s *apiServer) wait(ctx context.Context) error {
 
 func freePorts(n int) ([]string, error) {
 	var out []string
+	var open []net.Listener
+	// Closed only when all are chosen, so that they differ.
+	defer func() {
+		for _, l := range open {
+			_ = l.Close()
+		}
+	}()
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		// Closed only when all are chosen, so that they differ.
-		defer func() { _ = l.Close() }()
+		open = append(open, l)
 		_, port, err := net.SplitHostPort(l.Addr().String())
 		if err != nil {
 			return nil, err

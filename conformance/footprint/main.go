@@ -24,11 +24,13 @@ import (
 type options struct {
 	programs, sluice string
 	pods             []int
-	bare             bool
+	bare, simple     bool
 	local            int
 	replaced         float64
 	churn, rest      time.Duration
 	keep             bool
+	// log says what is not part of the result.
+	log func(string)
 }
 
 func main() {
@@ -39,12 +41,13 @@ func main() {
 }
 
 func run() error {
-	var o options
+	o := options{log: func(s string) { fmt.Fprintln(os.Stderr, s) }}
 	var pods string
 	flag.StringVar(&o.programs, "programs", "", "`directory` of etcd and kube-apiserver")
 	flag.StringVar(&o.sluice, "sluice", "bin/sluice", "the `program` to measure")
 	flag.StringVar(&pods, "pods", "10000,50000,150000", "`numbers` of Pods")
 	flag.BoolVar(&o.bare, "bare", false, "Pods without containerStatuses, as simulations without a runtime have them")
+	flag.BoolVar(&o.simple, "simple", false, "Pods with what policies are about and nothing else, as most simulations have them")
 	flag.IntVar(&o.local, "local", 100, "`number` of Pods on the agent's node")
 	flag.Float64Var(&o.replaced, "replaced", 10, "Pods replaced a second while changes are measured")
 	flag.DurationVar(&o.churn, "churn", 30*time.Second, "how long changes are measured")

@@ -24,6 +24,7 @@ type result struct {
 	Policies   int  `json:"policies"`
 	LocalPods  int  `json:"localPods"`
 	Bare       bool `json:"bare"`
+	Simple     bool `json:"simple"`
 
 	SecondsToEnforced float64 `json:"secondsToEnforced"`
 	// ResidentBytes after a rest, PeakBytes until then: start and first
@@ -55,7 +56,7 @@ func (o *options) measure(ctx context.Context, pods int) (*result, error) {
 		return nil, err
 	}
 	if o.keep {
-		fmt.Fprintln(os.Stderr, dir)
+		o.log(dir)
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
@@ -66,14 +67,14 @@ func (o *options) measure(ctx context.Context, pods int) (*result, error) {
 	defer server.stop()
 	cluster := scale.Large(pods)
 	cluster.LocalPods = min(o.local, pods)
-	s := &simulation{cluster: cluster, store: &store{url: server.etcd}, dice: rand.New(rand.NewPCG(1, 2)), bare: o.bare}
+	s := &simulation{cluster: cluster, store: &store{url: server.etcd}, dice: rand.New(rand.NewPCG(1, 2)), bare: o.bare, simple: o.simple}
 	if err := s.learn(ctx, server.kubernetes); err != nil {
 		return nil, err
 	}
 	if err := s.write(ctx); err != nil {
 		return nil, err
 	}
-	r := &result{Pods: pods, Namespaces: s.cluster.Namespaces, Policies: s.cluster.Policies, LocalPods: s.cluster.LocalPods, Bare: o.bare, ReplacedPerSecond: o.replaced}
+	r := &result{Pods: pods, Namespaces: s.cluster.Namespaces, Policies: s.cluster.Policies, LocalPods: s.cluster.LocalPods, Bare: o.bare, Simple: o.simple, ReplacedPerSecond: o.replaced}
 	// This also waits until the API server has them all in its cache.
 	if err := r.lists(ctx, server); err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ type simulation struct {
 	// bare leaves out containerStatuses, as simulations without a runtime do:
 	// of a Pod that is most of what does not compress.
 	bare bool
+	// simple Pods have only what policies are about.
+	simple bool
 
 	pod       corev1.Pod
 	policy    networkingv1.NetworkPolicy
@@ -107,6 +109,10 @@ func (s *simulation) writePod(ctx context.Context, p *corev1.Pod) error {
 // podObject is the i-th Pod of the cluster, running.
 func (s *simulation) podObject(i int) *corev1.Pod {
 	given, p := s.cluster.PodObject(i), s.pod.DeepCopy()
+	if s.simple {
+		given.UID = s.uid()
+		return given
+	}
 	app, set := given.Labels["app"], given.Namespace+given.Labels["app"]
 	p.Namespace, p.UID, p.Labels = given.Namespace, s.uid(), given.Labels
 	p.CreationTimestamp = metav1.NewTime(given.CreationTimestamp.Add(time.Duration(i%3600) * time.Second))
