@@ -47,7 +47,8 @@ ingress: [{from: [{namespaceSelector: {matchLabels: {team: a, kubernetes.io/meta
 	w.expect("the client has another label", cells(false)...)
 	w.label(w.ns, "server", map[string]string{"tier": ""})
 	w.expect("the server has no label any more", cells(true)...)
-	w.label(w.ns, "server", map[string]string{"tier": "db"})
+	// In this order: the other way round they are apart for a moment.
 	w.label(team, "client", map[string]string{"app": "client"})
+	w.label(w.ns, "server", map[string]string{"tier": "db"})
 	w.expect("both have theirs again", cells(true)...)
 }
