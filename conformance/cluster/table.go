@@ -133,11 +133,12 @@ func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 // order of their paths.
 func tableOf(dir string, out io.Writer) error {
 	var reports []*Report
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	files := os.DirFS(dir)
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Name() != "run.json" {
 			return err
 		}
-		data, err := os.ReadFile(path)
+		data, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}
@@ -146,7 +147,7 @@ func tableOf(dir string, out io.Writer) error {
 			return fmt.Errorf("read %s: %w", path, err)
 		}
 		reports = append(reports, r)
-		r.Beyond, err = readBeyond(filepath.Join(filepath.Dir(path), "beyond.json"))
+		r.Beyond, err = readBeyond(filepath.Join(dir, filepath.Dir(path), "beyond.json"))
 		return err
 	})
 	if err != nil {
