@@ -115,7 +115,7 @@ const maxComment = 127
 
 // rule adds a rule, with the sets that it has for itself.
 func (l *lane) rule(b *nlBatch, op int, r *knftables.Rule) error {
-	made, err := l.assemble(b, r.Rule)
+	made, err := l.assemble(b, op, r.Rule)
 	if err != nil {
 		return fmt.Errorf("rule %q: %w", r.Rule, err)
 	}
@@ -140,9 +140,9 @@ func (l *lane) rule(b *nlBatch, op int, r *knftables.Rule) error {
 }
 
 // assemble turns the text of a rule into what nft makes of it.
-func (l *lane) assemble(b *nlBatch, text string) ([]expr.Any, error) {
+func (l *lane) assemble(b *nlBatch, op int, text string) ([]expr.Any, error) {
 	if b.family != unix.NFPROTO_INET {
-		return nil, errNotForLane
+		return guardRule(b, op, text)
 	}
 	if parsed, ok := compiler.ParseEpochRule(text); ok {
 		return expressions(parsed), nil
