@@ -10,14 +10,20 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// nlBatch is a transaction on table inet sluice in the kernel's own form: netlink
-// messages between a begin and an end, of which all take effect or none.
+// nlBatch is a transaction on our table of one family in the kernel's own form:
+// netlink messages between a begin and an end, of which all take effect or none.
 type nlBatch struct {
-	bytes []byte
+	family byte
+	bytes  []byte
 	// messages are what stands between begin and end.
 	messages []nlMessage
 	// marks say which bytes are of which operation, for the sake of errors.
 	marks []opMark
+	// sets are what becomes of those that the batch makes, fills or deletes; the
+	// last are nil.
+	sets map[string]*layout
+	// newSets counts the sets that the batch makes: each has a number in it.
+	newSets uint32
 }
 
 type nlMessage struct {
@@ -42,8 +48,8 @@ const (
 
 var errBatchTooLarge = errors.New("too large for one batch")
 
-func newBatch() *nlBatch {
-	b := &nlBatch{bytes: make([]byte, 0, 1024)}
+func newBatch(family byte) *nlBatch {
+	b := &nlBatch{family: family, bytes: make([]byte, 0, 1024), sets: map[string]*layout{}}
 	b.header(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	return b
 }
@@ -66,8 +72,8 @@ func (b *nlBatch) header(kind, flags uint16, family byte, resource uint16) {
 func (b *nlBatch) begin(kind, flags uint16, set string, op int) {
 	b.messages = append(b.messages, nlMessage{start: len(b.bytes), kind: kind, set: set})
 	b.marks = append(b.marks, opMark{len(b.bytes), op})
-	b.header(unix.NFNL_SUBSYS_NFTABLES<<8|kind, flags, unix.NFPROTO_INET, 0)
-	// NFTA_SET_ELEM_LIST_TABLE and NFTA_RULE_TABLE are the same number.
+	b.header(unix.NFNL_SUBSYS_NFTABLES<<8|kind, flags, b.family, 0)
+	// The table is the first attribute of all of them.
 	b.text(unix.NFTA_RULE_TABLE, compiler.TableName)
 }
 
@@ -100,32 +106,60 @@ func (b *nlBatch) finish() ([]byte, error) {
 // element adds or deletes an element. Those of one set that follow each other
 // share a message.
 func (b *nlBatch) element(kind uint16, set string, op int, l *layout, key, value []string) error {
-	if !b.joins(kind, set) {
-		b.close()
-		flags := uint16(0)
-		if kind == unix.NFT_MSG_NEWSETELEM {
-			flags = unix.NLM_F_CREATE
-		}
-		b.begin(kind, flags, set, op)
-		b.text(unix.NFTA_SET_ELEM_LIST_SET, set)
-		b.messages[len(b.messages)-1].list = b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-	}
+	b.listOf(kind, set, 0, op)
 	b.marks = append(b.marks, opMark{len(b.bytes), op})
+	if l.interval && len(l.parts) == 1 {
+		return b.rangeOf(l, key)
+	}
 	element := b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_LIST_ELEM)
-	outer := b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_KEY)
-	inner := b.beginAttr(unix.NFTA_DATA_VALUE)
-	var err error
-	if b.bytes, err = l.appendKey(b.bytes, key); err != nil {
+	first, last := key, key
+	if l.interval {
+		first, last = l.ends(key)
+	}
+	if err := b.key(unix.NFTA_SET_ELEM_KEY, l, first); err != nil {
 		return err
 	}
-	b.endAttr(inner)
-	b.endAttr(outer)
+	if l.interval {
+		if err := b.key(nftaSetElemKeyEnd, l, last); err != nil {
+			return err
+		}
+	}
 	if kind == unix.NFT_MSG_NEWSETELEM {
 		if err := b.value(l, value); err != nil {
 			return err
 		}
 	}
 	b.endAttr(element)
+	return nil
+}
+
+// listOf opens a message with elements of a set, or goes on with one. A set
+// without a name of its own is known by its number in the batch.
+func (b *nlBatch) listOf(kind uint16, set string, id uint32, op int) {
+	if b.joins(kind, set) && id == 0 {
+		return
+	}
+	b.close()
+	flags := uint16(0)
+	if kind == unix.NFT_MSG_NEWSETELEM {
+		flags = unix.NLM_F_CREATE
+	}
+	b.begin(kind, flags, set, op)
+	b.text(unix.NFTA_SET_ELEM_LIST_SET, set)
+	if id != 0 {
+		b.uint32(unix.NFTA_SET_ELEM_LIST_SET_ID, id)
+	}
+	b.messages[len(b.messages)-1].list = b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+}
+
+func (b *nlBatch) key(kind uint16, l *layout, key []string) (err error) {
+	outer := b.beginAttr(unix.NLA_F_NESTED | kind)
+	inner := b.beginAttr(unix.NFTA_DATA_VALUE)
+	if b.bytes, err = l.appendKey(b.bytes, key); err != nil {
+		return err
+	}
+	b.endAttr(inner)
+	b.endAttr(outer)
 	return nil
 }
 
@@ -142,12 +176,12 @@ func (b *nlBatch) value(l *layout, value []string) error {
 	case l.value == noValue && len(value) == 0:
 		return nil
 	case l.value == verdictValue && len(value) == 1:
-		chain, ok := jumpTarget(value[0])
+		code, chain, ok := verdictOf(value[0])
 		if !ok {
 			break
 		}
 		data := b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_SET_ELEM_DATA)
-		b.verdict(unix.NFT_JUMP, chain)
+		b.verdict(code, chain)
 		b.endAttr(data)
 		return nil
 	case l.value == counterValue && len(value) == 1:

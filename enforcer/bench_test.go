@@ -213,10 +213,23 @@ func TestLaneSparesRunsOfNft(t *testing.T) {
 			p.Labels = map[string]string{"app": fmt.Sprintf("app-%d", i+1)}
 			a.index.SetPod(p)
 		}, 0, 1},
-		{"a policy changes its ranges", a.changePolicy, 1, 1},
+		{"a policy changes its ranges", a.changePolicy, 0, 2},
+		{"a policy comes", func(int) {
+			np := benchPolicies()[3]
+			np.Name = "one-more"
+			if err := a.index.SetPolicy(np); err != nil {
+				t.Fatal(err)
+			}
+		}, 0, 2},
 		{"a policy goes", func(int) {
 			a.index.DeletePolicy(types.NamespacedName{Namespace: "shop", Name: "callers-7"})
-		}, 1, 1},
+		}, 0, 2},
+		{"a local Pod comes", func(int) {
+			p := benchPod(guest)
+			p.Node = "here"
+			a.index.SetPod(p)
+		}, 0, 2},
+		{"it goes again", func(int) { a.toggleGuest(false) }, 0, 1},
 	}
 	for i, tt := range tests {
 		clear(a.lanes)
@@ -226,5 +239,8 @@ func TestLaneSparesRunsOfNft(t *testing.T) {
 			t.Errorf("%s: %v transactions until it holds, want %d by nft and %d by netlink", tt.name, a.lanes, tt.nft, tt.netlink)
 		}
 		a.run(left)
+		if got := a.lanes[nftLane]; got != tt.nft {
+			t.Errorf("%s: %d runs of nft with the cleanup, want %d", tt.name, got, tt.nft)
+		}
 	}
 }

@@ -2,8 +2,10 @@ package enforcer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
@@ -103,7 +105,7 @@ func (g *guards) removeLeftovers(ctx context.Context, plans []compiler.GuardPlan
 			{Verb: compiler.Flush, Object: &knftables.Chain{Name: name}},
 			{Verb: compiler.Delete, Object: &knftables.Chain{Name: name}},
 		})
-		if err != nil && !knftables.IsNotFound(err) {
+		if err != nil && !isNotFound(err) {
 			return fmt.Errorf("remove guard chain %s: %w", name, err)
 		}
 	}
@@ -123,7 +125,7 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 	switch {
 	case err == nil:
 		delete(g.failed, p.Veth)
-	case knftables.IsNotFound(err):
+	case isNotFound(err):
 		// The interface is gone and took its guard along.
 		delete(g.failed, p.Veth)
 		klog.FromContext(ctx).V(4).Info("Interface to guard is gone", "interface", p.Veth)
@@ -132,4 +134,9 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 		g.failed[p.Veth] = err
 		klog.FromContext(ctx).Error(err, "Failed to guard a Pod's interface", "interface", p.Veth)
 	}
+}
+
+// isNotFound: in nft's words or in the kernel's.
+func isNotFound(err error) bool {
+	return knftables.IsNotFound(err) || errors.Is(err, unix.ENOENT)
 }

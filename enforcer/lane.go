@@ -14,10 +14,10 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// lane is the fast lane into the kernel: it brings changes of elements and of
-// the rules that name the epoch there itself, in one netlink batch, where a run
-// of nft would first read the tables. It takes a transaction whole or not at
-// all, and what it does not know for sure it leaves to nft.
+// lane is the fast lane into the kernel: it brings all that changes after a start
+// there itself, in one netlink batch, where a run of nft would first read the
+// tables. It takes a transaction whole or not at all, and what it does not know
+// for sure it leaves to nft.
 type lane struct {
 	ns Netns
 	// socket is opened when it is first needed, and again after an error.
@@ -35,26 +35,26 @@ const maxLaneOps = 20_000
 
 // encode returns the transaction as a batch, or an error if it is not for the
 // lane.
-func (l *lane) encode(ops []compiler.Op) (*nlBatch, error) {
+func (l *lane) encode(family byte, ops []compiler.Op) (*nlBatch, error) {
 	if len(ops) > maxLaneOps {
 		return nil, errBatchTooLarge
 	}
-	// Nearly all that is not for the lane can be told from the kinds of objects.
+	// Nearly all that is not for the lane can be told from the objects alone.
 	for _, op := range ops {
-		if !forLane(op) {
+		if !forLane(family, op) {
 			return nil, errNotForLane
 		}
 	}
-	b := newBatch()
+	b := newBatch(family)
 	for i, op := range ops {
 		var err error
 		switch o := op.Object.(type) {
 		case *knftables.Element:
 			err = l.element(b, i, op.Verb, o)
-		case *knftables.Chain:
-			b.flush(o.Name, i)
 		case *knftables.Rule:
-			err = b.rule(i, o)
+			err = l.rule(b, i, o)
+		default:
+			err = b.object(i, op)
 		}
 		if err != nil {
 			return nil, err
@@ -63,23 +63,42 @@ func (l *lane) encode(ops []compiler.Op) (*nlBatch, error) {
 	return b, nil
 }
 
-func forLane(op compiler.Op) bool {
-	switch op.Object.(type) {
+// forLane is strict about what the compiler does not do: nobody knows what nft
+// makes of it.
+func forLane(family byte, op compiler.Op) bool {
+	switch o := op.Object.(type) {
 	case *knftables.Element:
-		return op.Verb != compiler.Flush
-	case *knftables.Chain:
-		return op.Verb == compiler.Flush
+		return op.Verb != compiler.Flush && family == unix.NFPROTO_INET && o.Comment == nil
 	case *knftables.Rule:
-		return op.Verb == compiler.Add
+		return op.Verb == compiler.Add && o.Index == nil && o.Handle == nil && (o.Comment == nil || len(*o.Comment) <= maxComment)
+	case *knftables.Chain:
+		return op.Verb != compiler.Add || o.Comment == nil && (isPlain(o) || family == unix.NFPROTO_NETDEV && isGuard(o))
+	case *knftables.Table:
+		return op.Verb == compiler.Add && family == unix.NFPROTO_NETDEV && o.Comment == nil && o.Flags == nil
+	case *knftables.Counter:
+		return op.Verb != compiler.Flush && o.Comment == nil && o.Packets == nil && o.Bytes == nil
+	case *knftables.Set:
+		return family == unix.NFPROTO_INET && (op.Verb == compiler.Delete || op.Verb == compiler.Add && o.TypeOf == "" &&
+			o.Timeout == nil && o.GCInterval == nil && o.Size == nil && o.Policy == nil && o.AutoMerge == nil && o.Comment == nil)
+	case *knftables.Map:
+		return family == unix.NFPROTO_INET && (op.Verb == compiler.Delete || op.Verb == compiler.Add && o.TypeOf == "" &&
+			o.Timeout == nil && o.GCInterval == nil && o.Size == nil && o.Policy == nil && o.Comment == nil)
 	}
 	return false
 }
 
 func (l *lane) element(b *nlBatch, op int, verb compiler.Verb, e *knftables.Element) error {
 	set := e.Set + e.Map
-	layout := l.layout(set)
-	if layout == nil || e.Comment != nil {
+	layout := l.layout(b, set)
+	// Sets with ranges never change in place, and deleting from them what was
+	// never added deletes something else.
+	if layout == nil || layout.interval && (verb == compiler.Delete || !layout.open) {
 		return fmt.Errorf("set %s: %w", set, errNotForLane)
+	}
+	if layout.interval && !layout.begun {
+		begun := *layout
+		begun.begun = true
+		b.sets[set] = &begun
 	}
 	kind := uint16(unix.NFT_MSG_NEWSETELEM)
 	if verb == compiler.Delete {
@@ -94,19 +113,19 @@ func (l *lane) element(b *nlBatch, op int, verb compiler.Verb, e *knftables.Elem
 // maxComment is what the length of a comment can say.
 const maxComment = 127
 
-// rule adds a rule that names the epoch.
-func (b *nlBatch) rule(op int, r *knftables.Rule) error {
-	parsed, ok := compiler.ParseEpochRule(r.Rule)
-	if !ok || r.Index != nil || r.Handle != nil || r.Comment != nil && len(*r.Comment) > maxComment {
-		return errNotForLane
+// rule adds a rule, with the sets that it has for itself.
+func (l *lane) rule(b *nlBatch, op int, r *knftables.Rule) error {
+	made, err := l.assemble(b, op, r.Rule)
+	if err != nil {
+		return fmt.Errorf("rule %q: %w", r.Rule, err)
 	}
 	b.close()
 	b.begin(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "", op)
 	b.text(unix.NFTA_RULE_CHAIN, r.Chain)
 	list := b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_RULE_EXPRESSIONS)
-	for _, e := range expressions(parsed) {
+	for _, e := range made {
 		one := b.beginAttr(unix.NLA_F_NESTED | unix.NFTA_LIST_ELEM)
-		data, err := expr.Marshal(unix.NFPROTO_INET, e)
+		data, err := expr.Marshal(b.family, e)
 		if err != nil {
 			return fmt.Errorf("encode rule: %w", err)
 		}
@@ -118,6 +137,17 @@ func (b *nlBatch) rule(op int, r *knftables.Rule) error {
 		b.comment(*r.Comment)
 	}
 	return nil
+}
+
+// assemble turns the text of a rule into what nft makes of it.
+func (l *lane) assemble(b *nlBatch, op int, text string) ([]expr.Any, error) {
+	if b.family != unix.NFPROTO_INET {
+		return guardRule(b, op, text)
+	}
+	if parsed, ok := compiler.ParseEpochRule(text); ok {
+		return expressions(parsed), nil
+	}
+	return allowRule(text, func(set string) *layout { return l.layout(b, set) })
 }
 
 // comment is as nft keeps it: type 0, length, text with a zero at its end.
@@ -168,6 +198,7 @@ func (l *lane) send(b *nlBatch, ops []compiler.Op) error {
 	var refused *refusal
 	switch {
 	case err == nil:
+		l.adopt(b)
 		return nil
 	case errors.As(err, &refused):
 		// The socket is as good as before: the kernel answered.
@@ -201,13 +232,24 @@ func describe(op compiler.Op) string {
 		return fmt.Sprintf("%s rule of chain %s: %s", verb, o.Chain, o.Rule)
 	case *knftables.Chain:
 		return fmt.Sprintf("%s chain %s", verb, o.Name)
+	case *knftables.Set:
+		return fmt.Sprintf("%s set %s of %s", verb, o.Name, o.Type)
+	case *knftables.Map:
+		return fmt.Sprintf("%s map %s of %s", verb, o.Name, o.Type)
+	case *knftables.Counter:
+		return fmt.Sprintf("%s counter %s", verb, o.Name)
+	case *knftables.Table:
+		return verb + " table"
 	}
 	return verb
 }
 
-// layout asks the kernel what a set is when it is met first: an earlier agent
-// may have made it.
-func (l *lane) layout(set string) *layout {
+// layout knows what a set will be where the batch is. If it is met first, the
+// kernel is asked: an earlier agent may have made it.
+func (l *lane) layout(b *nlBatch, set string) *layout {
+	if known, ok := b.sets[set]; ok {
+		return known
+	}
 	known, ok := l.sets[set]
 	if ok {
 		return known
@@ -222,6 +264,17 @@ func (l *lane) layout(set string) *layout {
 	}
 	l.sets[strings.Clone(set)] = known
 	return known
+}
+
+// adopt takes over what a batch did that the kernel accepted.
+func (l *lane) adopt(b *nlBatch) {
+	for set, layout := range b.sets {
+		if layout == nil {
+			delete(l.sets, set)
+		} else {
+			l.sets[strings.Clone(set)] = layout
+		}
+	}
 }
 
 // forget is for what nft made or deleted. If others change a set behind our

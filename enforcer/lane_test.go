@@ -251,8 +251,8 @@ func TestLaneLeavesToNftWhatItDoesNotKnow(t *testing.T) {
 	comment := "why"
 	for name, op := range map[string]compiler.Op{
 		"interval set": {Verb: compiler.Add, Object: &knftables.Element{Set: rangesSet, Key: []string{"10.0.0.0/8"}}},
-		"new set":      {Verb: compiler.Add, Object: &knftables.Set{Name: "new", Type: "ipv4_addr"}},
-		"new chain":    {Verb: compiler.Add, Object: &knftables.Chain{Name: "new"}},
+		"set of names": {Verb: compiler.Add, Object: &knftables.Set{Name: "new", Type: "ifname"}},
+		"map":          {Verb: compiler.Add, Object: &knftables.Map{Name: "new-map", Type: "ipv4_addr : verdict"}},
 		"other rule":   {Verb: compiler.Add, Object: &knftables.Rule{Chain: "chain-0", Rule: "ip saddr 10.0.0.1 drop"}},
 		"other value":  {Verb: compiler.Add, Object: &knftables.Element{Map: "dispatch4", Key: []string{"10.9.9.9"}, Value: []string{"accept"}}},
 		"comment":      {Verb: compiler.Add, Object: &knftables.Element{Set: "v4", Key: []string{"10.9.9.9"}, Comment: &comment}},

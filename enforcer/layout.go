@@ -20,6 +20,12 @@ var errNotForLane = errors.New("not for the fast lane")
 type layout struct {
 	parts []part
 	value valueKind
+	// interval: elements may be ranges.
+	interval bool
+	// open: the lane made the set and knows what it holds, so it can add ranges.
+	open bool
+	// begun: the set has its first range.
+	begun bool
 }
 
 // part is a type of nft that a key, or a part of one, can have.
@@ -41,6 +47,11 @@ var partTypes = map[string]part{
 }
 
 var partNumbers = map[uint32]part{7: ipv4Part, 8: ipv6Part, 12: protocolPart, 13: portPart, 41: interfacePart}
+
+// number is the inverse of partNumbers.
+func (p part) number() uint32 {
+	return [...]uint32{ipv4Part: 7, ipv6Part: 8, protocolPart: 12, portPart: 13, interfacePart: 41}[p]
+}
 
 // partBits is how many bits of a concatenation's number each part has.
 const partBits = 6
@@ -78,16 +89,14 @@ func layoutOf(kind string, flags []knftables.SetFlag) *layout {
 }
 
 // describedLayout reads the kernel's description of a set. There is none for
-// types that the lane does not know, nor for sets with intervals: these never
-// change in place, and deleting from them what was never added deletes
-// something else.
+// types that the lane does not know.
 func describedLayout(description []byte) *layout {
 	a := attrMap(description)
 	flags := number(a[unix.NFTA_SET_FLAGS])
-	if flags&^(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT|setConcat) != 0 {
+	if flags&^(unix.NFT_SET_INTERVAL|unix.NFT_SET_MAP|unix.NFT_SET_OBJECT|setConcat) != 0 {
 		return nil
 	}
-	out := &layout{}
+	out := &layout{interval: flags&unix.NFT_SET_INTERVAL != 0}
 	for kind := number(a[unix.NFTA_SET_KEY_TYPE]); kind != 0; kind >>= partBits {
 		p, known := partNumbers[kind&(1<<partBits-1)]
 		if !known {
@@ -174,8 +183,19 @@ func unquote(text string) (string, bool) {
 	return name, len(name) < unix.IFNAMSIZ && !strings.ContainsAny(name, "\"*\\\x00")
 }
 
-// jumpTarget reads the verdict "jump CHAIN".
-func jumpTarget(verdict string) (string, bool) {
-	chain, ok := strings.CutPrefix(verdict, "jump ")
-	return chain, ok && chain != "" && !strings.ContainsAny(chain, " \x00")
+// verdictOf reads a verdict that a map can lead to.
+func verdictOf(text string) (code int32, chain string, ok bool) {
+	if text == "return" {
+		return unix.NFT_RETURN, "", true
+	}
+	kind, chain, _ := strings.Cut(text, " ")
+	switch kind {
+	case "jump":
+		code = unix.NFT_JUMP
+	case "goto":
+		code = unix.NFT_GOTO
+	default:
+		return 0, "", false
+	}
+	return code, chain, chain != "" && !strings.ContainsAny(chain, " \x00")
 }

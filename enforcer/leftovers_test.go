@@ -238,3 +238,38 @@ func TestAgentDoesNotHoldBackALoneEvent(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// Nothing that policies or Pods do after the start takes a run of nft.
+func TestAgentNeedsNoRunOfNftForChanges(t *testing.T) {
+	for _, topology := range []string{"ptp", "bridge"} {
+		t.Run(topology, func(t *testing.T) {
+			c := newCluster(t, topology)
+			a := startAgent(t, c.node, &MemorySource{})
+			a.set(append(c.objects(), allow("web", "web", "front", 80))...)
+			taken := func(lane string) float64 { return valueOf(t, a.metrics.transactions.WithLabelValues(lane)) }
+			for _, step := range []struct {
+				name string
+				do   func()
+			}{
+				{"a policy comes", func() { a.set(allow("more", "front", "bad", 8080)) }},
+				{"a policy changes", func() { a.set(allow("more", "front", "bad", 8081)) }},
+				{"a policy goes", func() { a.delete(allow("more", "front", "bad", 8081)) }},
+				{"a Pod of the node goes", func() { a.delete(c.bad.object) }},
+				{"a Pod of the node comes", func() { a.set(c.bad.object) }},
+				{"an isolated one goes", func() { a.delete(c.web.object) }},
+				{"an isolated one comes", func() { a.set(c.web.object) }},
+			} {
+				nft, netlink := taken(nftLane), taken(netlinkLane)
+				step.do()
+				if got := taken(nftLane) - nft; got != 0 {
+					t.Errorf("%s: %v runs of nft", step.name, got)
+				}
+				if taken(netlinkLane) == netlink {
+					t.Errorf("%s: nothing done", step.name)
+				}
+			}
+			c.front.expect(c.web, 80, true)
+			c.bad.expect(c.web, 80, false)
+		})
+	}
+}

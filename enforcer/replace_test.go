@@ -129,7 +129,7 @@ func (r *repairable) damages() map[string]string {
 		"a strange block":           lines("add element inet sluice %s { 203.0.113.0/24 }", blocks),
 		"a block to the end":        lines("add element inet sluice %s { 240.0.0.0-255.255.255.255 }", blocks),
 		"a block gone":              lines("delete element inet sluice %s { %s }", blocks, block),
-		"strange ports":             lines("add element inet sluice %s { sctp . 1-60000 }", ports),
+		"strange ports":             lines("add element inet sluice %s { 1-60000 . sctp }", ports),
 		"ports gone":                lines("delete element inet sluice %s { %s }", ports, span),
 		"ports lead astray":         lines("delete element inet sluice %[1]s { %[2]s }\nadd element inet sluice %[1]s { %[2]s : accept }", portMap, mapped),
 		"nobody is isolated":        "flush map inet sluice ingress-v4\nflush map inet sluice egress-v4\nflush set inet sluice isolated-v4",

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
@@ -55,24 +56,26 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	if len(ops) == 0 {
 		return nil
 	}
-	if family != knftables.InetFamily {
-		t.count(nftLane)
-		return t.nft.Transact(ctx, family, ops)
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if b, err := t.lane.encode(ops); err == nil {
+	b, err := t.lane.encode(familyNumbers[family], ops)
+	if err == nil {
 		if err = t.lane.send(b, ops); !errors.Is(err, errNotSent) {
 			t.count(netlinkLane)
 			logBatch(ctx, ops, err)
 			return err
 		}
-		klog.FromContext(ctx).V(4).Info("A change of elements goes by nft", "ops", len(ops), "reason", err)
 	}
+	klog.FromContext(ctx).V(4).Info("A transaction goes by nft", "ops", len(ops), "reason", err)
 	t.count(nftLane)
-	t.lane.forget(ops)
+	if family == knftables.InetFamily {
+		t.lane.forget(ops)
+	}
 	return t.nft.Transact(ctx, family, ops)
 }
+
+// familyNumbers are those of the families that have a table of ours.
+var familyNumbers = map[knftables.Family]byte{knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV}
 
 func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 	logger := klog.FromContext(ctx)

@@ -114,11 +114,11 @@ func (o *options) memory(ctx context.Context, run *figures.Run) error {
 	}
 	defer os.RemoveAll(dir)
 	m := memory.Options{
-		Pods: []int{10_000, 50_000, 150_000}, Bare: []int{10_000}, Programs: o.programs, Log: o.log,
+		Pods: []int{10_000, 50_000}, Simple: []int{10_000, 50_000, 150_000}, Heap: []int{10_000, 50_000, 150_000}, Programs: o.programs, Log: o.log,
 		Footprint: filepath.Join(dir, "footprint"), Sluice: filepath.Join(dir, "sluice"),
 	}
 	if o.quick {
-		m.Pods, m.Bare, m.Extra = []int{2_000}, nil, []string{"-churn", "3s", "-rest", "3s"}
+		m.Pods, m.Simple, m.Heap, m.Extra = []int{2_000}, []int{2_000}, []int{2_000}, []string{"-churn", "3s", "-rest", "3s"}
 	}
 	if m.Programs == "" {
 		m.Programs = clusterPrograms()

@@ -24,12 +24,12 @@ import (
 // Part is the name of this part of the run.
 const Part = "memory"
 
-// Cases are how much a simulated Pod is like a real one: with the status of its
-// containers, which is most of a Pod, or without, as simulations that have no
-// runtime make them.
+// Cases are how much a simulated Pod is like a real one: with all that
+// controllers and a kubelet write, or with what policies are about and nothing
+// else, as most simulations have them.
 const (
-	Full = "full"
-	Bare = "bare"
+	Full   = "full"
+	Simple = "simple"
 )
 
 // Names of figures.
@@ -60,8 +60,10 @@ var Names = [][2]string{
 // Options say how much to measure.
 type Options struct {
 	Pods []int
-	// Bare are those sizes that are measured with bare Pods, too.
-	Bare []int
+	// Heap are the sizes at which the index is measured by itself.
+	Heap []int
+	// Simple are the sizes that are measured with simple Pods.
+	Simple []int
 	// Footprint is the command that measures, Programs the directory of etcd
 	// and kube-apiserver, Sluice the agent's program.
 	Footprint, Programs, Sluice string
@@ -91,7 +93,7 @@ type line struct {
 
 // Run measures all sizes. What fails is noted as missing.
 func Run(ctx context.Context, o Options, run *figures.Run) error {
-	for _, pods := range o.Pods {
+	for _, pods := range o.Heap {
 		each, err := heap(pods)
 		if err != nil {
 			run.Miss(Part, fmt.Sprintf("heap at %d Pods", pods), err)
@@ -107,7 +109,7 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 	for _, c := range []struct {
 		name  string
 		sizes []int
-	}{{Full, o.Pods}, {Bare, o.Bare}} {
+	}{{Full, o.Pods}, {Simple, o.Simple}} {
 		for _, pods := range c.sizes {
 			if err := o.measure(ctx, c.name, pods, run); err != nil {
 				run.Miss(Part, fmt.Sprintf("resident memory and API load at %d Pods (%s)", pods, c.name), err)
@@ -135,7 +137,7 @@ func (o *Options) available() error {
 }
 
 func (o *Options) measure(ctx context.Context, kind string, pods int, run *figures.Run) error {
-	args := append([]string{"-programs", o.Programs, "-sluice", o.Sluice, "-pods", strconv.Itoa(pods), "-bare=" + strconv.FormatBool(kind == Bare)}, o.Extra...)
+	args := append([]string{"-programs", o.Programs, "-sluice", o.Sluice, "-pods", strconv.Itoa(pods), "-simple=" + strconv.FormatBool(kind == Simple)}, o.Extra...)
 	cmd := exec.CommandContext(ctx, o.Footprint, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
