@@ -36,6 +36,9 @@ const maxLaneOps = 20_000
 // encode returns the transaction as a batch, or an error if it is not for the
 // lane.
 func (l *lane) encode(family byte, ops []compiler.Op) (*nlBatch, error) {
+	if family == unix.NFPROTO_UNSPEC {
+		return nil, errNotForLane
+	}
 	if len(ops) > maxLaneOps {
 		return nil, errBatchTooLarge
 	}
