@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -174,28 +177,56 @@ func (n *node) change(ctx context.Context, events ...enforcer.Event) (outcome, e
 
 func (n *node) copyPath() string { return filepath.Join(n.dir, "ruleset.nft") }
 
-// copyRuleset writes the node's ruleset to the file that the twin loads.
+// copyRuleset writes the node's ruleset, guards included, to the file that the
+// twin loads, and gives the twin interfaces of the names that the guards hang
+// on.
 func (n *node) copyRuleset(ctx context.Context) error {
-	file, err := os.Create(n.copyPath())
-	if err != nil {
+	var text strings.Builder
+	for _, family := range []string{"inet", "netdev"} {
+		err := n.here.Do(func() error {
+			cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", family, compiler.TableName)
+			var stderr strings.Builder
+			cmd.Stdout, cmd.Stderr = &text, &stderr
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("%w: %s", err, stderr.String())
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("copy table %s: %w", family, err)
+		}
+	}
+	if err := n.twin.Do(func() error { return addInterfaces(text.String()) }); err != nil {
+		return fmt.Errorf("copy the guards' interfaces: %w", err)
+	}
+	if err := os.WriteFile(n.copyPath(), []byte(text.String()), 0o600); err != nil {
 		return fmt.Errorf("copy the ruleset: %w", err)
 	}
-	defer file.Close()
-	return n.here.Do(func() error {
-		cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", "inet", compiler.TableName)
-		var stderr strings.Builder
-		cmd.Stdout, cmd.Stderr = file, &stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("copy the ruleset: %w: %s", err, stderr.String())
+	return nil
+}
+
+var guardedDevice = regexp.MustCompile(`device "([^"]+)"`)
+
+// addInterfaces makes those that a ruleset names and that are missing. They are
+// bridges, which every kernel has that the lab runs on.
+func addInterfaces(ruleset string) error {
+	for _, m := range guardedDevice.FindAllStringSubmatch(ruleset, -1) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = m[1]
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("add interface %s: %w", m[1], err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // load has nft load the copy into the twin, and says how long it took.
 func (n *node) load(ctx context.Context) (time.Duration, error) {
-	if _, err := n.nft(ctx, "add table inet "+compiler.TableName+"\ndelete table inet "+compiler.TableName+"\n"); err != nil {
-		return 0, err
+	for _, family := range []string{"inet ", "netdev "} {
+		table := family + compiler.TableName + "\n"
+		if _, err := n.nft(ctx, "add table "+table+"delete table "+table); err != nil {
+			return 0, err
+		}
 	}
 	return n.run(ctx, "", "-f", n.copyPath())
 }

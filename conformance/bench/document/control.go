@@ -58,8 +58,8 @@ enforces it. The agent is at its defaults. Events are far enough apart that none
 held back for the one before it.
 
 *Own part* is that time without the transactions: the index, the compiler, the
-agent. *nft -f* is the floor: nft adds one element to a copy of the same ruleset, in
-a namespace of its own, in between the events. Where an event changes several things
+agent. *nft -f* is the floor: nft adds one element to a copy of the same ruleset,
+guards included, in a namespace of its own, in between the events. Where an event changes several things
 the floor stays one element; what nft needs for a set and a chain, as a policy does, is
 in the table besides.`)
 	if !r.ran(Control) {
