@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -111,4 +112,24 @@ func notFound(t *testing.T) error {
 		t.Fatalf("the fake answers %v", err)
 	}
 	return err
+}
+
+// One transaction for all guards of a large node holds up its packets.
+func TestGuardsAreReplacedInPieces(t *testing.T) {
+	f := newFakeGuards(t)
+	var want [][]string
+	for i := range 2*guardsAtOnce + 3 {
+		p := guardOf(fmt.Sprint(i))
+		f.now = append(f.now, p)
+		if i%guardsAtOnce == 0 {
+			want = append(want, nil)
+		}
+		want[len(want)-1] = append(want[len(want)-1], p.Chains...)
+	}
+	f.Replace(context.Background())
+	f.want(t, want...)
+	f.now = nil
+	f.kernel = []string{"c1"}
+	f.Replace(context.Background())
+	f.want(t, nil) // the table goes
 }
