@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -55,7 +56,11 @@ func (c packetCell) load() string {
 	if !slices.Contains(shapes, c.variant) {
 		return ""
 	}
-	return fmt.Sprintf("%s policies + %s elsewhere, %s Pods", whole(c.at["policies"]), whole(c.at["elsewhere"]), whole(c.at["local"]))
+	policies := "policies"
+	if c.at["policies"] == 1 {
+		policies = "policy"
+	}
+	return fmt.Sprintf("%s %s + %s elsewhere, %s Pods", whole(c.at["policies"]), policies, whole(c.at["elsewhere"]), whole(c.at["local"]))
 }
 
 func (c packetCell) String() string {
@@ -65,7 +70,7 @@ func (c packetCell) String() string {
 	return fmt.Sprintf("%s, %s, %s", c.topology, shapeNames[c.variant], c.load())
 }
 
-// cells are all cells, in the order of the run.
+// cells are all cells, shape by shape, from the lightest load to the heaviest.
 func (r *report) cells() []packetCell {
 	var out []packetCell
 	for _, f := range r.run.Of(Packet, "") {
@@ -76,6 +81,12 @@ func (r *report) cells() []packetCell {
 			out = append(out, c)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b packetCell) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(shapes, a.variant), slices.Index(shapes, b.variant)),
+			cmp.Compare(a.at["elsewhere"], b.at["elsewhere"]), cmp.Compare(a.at["policies"], b.at["policies"]),
+		)
+	})
 	return out
 }
 
@@ -171,7 +182,7 @@ func (r *report) packetTable(topology, what string, cell func(packetCell, packet
 func (r *report) packetChart(topology string, m packetpath.Metric) {
 	c := &plot.Chart{
 		Title:  fmt.Sprintf("%s, %s", capital(metricName(m)), topologyName(topology)),
-		XLabel: "policies that select the Pod (+ elsewhere on the node)", YLabel: "ratio to conntrack only",
+		XLabel: "policies that select the Pod, + elsewhere on the node", YLabel: "ratio to conntrack only",
 		Lines: []plot.Line{{At: 1, Name: "conntrack only"}},
 	}
 	var loads []figures.Setting
@@ -180,7 +191,7 @@ func (r *report) packetChart(topology string, m packetpath.Metric) {
 			loads = append(loads, cell.at)
 			name := whole(cell.at["policies"])
 			if e := cell.at["elsewhere"]; e > 0 {
-				name += " (+ " + whole(e) + ")"
+				name += " +" + whole(e)
 			}
 			c.Categories = append(c.Categories, name)
 		}
