@@ -213,8 +213,9 @@ func TestPublishedLabAnswersIPNetnsExec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What curl would send, for machines that have none.
-	get := `exec 3<>/dev/tcp/10.244.2.5/8080; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3`
+	// What curl would send, for machines that have none, and in pieces, as any
+	// network may deliver it.
+	get := `exec 3<>/dev/tcp/10.244.2.5/8080; printf 'GET / HTTP/1.0\r\n' >&3; sleep 0.05; printf 'Host: one\r\n' >&3; sleep 0.05; printf '\r\n' >&3; cat <&3`
 	out, err := exec.Command("ip", "netns", "exec", names["t/one"], "bash", "-c", get).CombinedOutput()
 	if err != nil || !strings.HasSuffix(string(out), "\r\n\r\nthis is 10.244.2.5:8080\n") {
 		t.Errorf("%q, error %v", out, err)

@@ -209,18 +209,18 @@ func (s *servers) echoTCP(conn int) {
 	}
 	if bytes.HasPrefix(b[:n], []byte("GET ")) {
 		answerHTTP(conn)
-		s.poll.close(conn)
 		return
 	}
 	// Answers are far smaller than the buffer; a client that sends and never
-	// reads loses some.
-	if _, err := unix.Write(conn, b[:n]); err != nil && !errors.Is(err, unix.EAGAIN) {
+	// reads loses some. EPIPE: what comes after an HTTP request is read only.
+	if _, err := unix.Write(conn, b[:n]); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EPIPE) {
 		s.poll.close(conn)
 	}
 }
 
 // answerHTTP tells those who look around a published lab with curl who they
-// reached.
+// reached. The connection stays until the client ends it: closing while the rest
+// of the request is on its way would reset it, and the answer could be lost.
 func answerHTTP(conn int) {
 	sa, err := unix.Getsockname(conn)
 	if err != nil {
@@ -228,6 +228,7 @@ func answerHTTP(conn int) {
 	}
 	// Whether it arrives is what the client finds out.
 	_, _ = unix.Write(conn, []byte("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nthis is "+addrPort(sa).String()+"\n"))
+	_ = unix.Shutdown(conn, unix.SHUT_WR)
 }
 
 // echoUDP answers all datagrams that wait.
