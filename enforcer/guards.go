@@ -65,15 +65,13 @@ const guardsAtOnce = 16
 
 // Replace makes all guards what they should be, over whatever is there, and
 // removes what is none of them. Each is changed in one transaction, so that
-// none is missing for a moment.
+// none is missing for a moment. What cannot be changed, such as a chain that
+// somebody hung elsewhere, only goes with the whole table.
 func (g *guards) Replace(ctx context.Context) {
 	clear(g.failed)
 	g.stale = false
 	plans := g.all()
-	if len(plans) == 0 && g.transact(ctx, []compiler.Op{
-		{Verb: compiler.Add, Object: &knftables.Table{}},
-		{Verb: compiler.Delete, Object: &knftables.Table{}},
-	}) == nil {
+	if len(plans) == 0 && g.whole(ctx, nil) == nil {
 		return
 	}
 	for some := range slices.Chunk(plans, guardsAtOnce) {
@@ -86,10 +84,22 @@ func (g *guards) Replace(ctx context.Context) {
 			g.one(ctx, p)
 		}
 	}
+	if len(g.failed) > 0 && g.whole(ctx, plans) == nil {
+		clear(g.failed)
+		return
+	}
 	if err := g.removeLeftovers(ctx, plans); err != nil {
 		g.stale = true
 		klog.FromContext(ctx).Error(err, "Failed to remove guards that are not needed")
 	}
+}
+
+// whole puts a table with these guards in the place of whatever there is.
+func (g *guards) whole(ctx context.Context, plans []compiler.GuardPlan) error {
+	return g.transact(ctx, append([]compiler.Op{
+		{Verb: compiler.Add, Object: &knftables.Table{}},
+		{Verb: compiler.Delete, Object: &knftables.Table{}},
+	}, opsOf(plans)...))
 }
 
 // removeLeftovers deletes the chains that belong to no guard.

@@ -133,3 +133,25 @@ func TestGuardsAreReplacedInPieces(t *testing.T) {
 	f.Replace(context.Background())
 	f.want(t, nil) // the table goes
 }
+
+// A guard that cannot be changed as it is goes with the whole table.
+func TestGuardsThatCannotBeChangedAreMadeAnew(t *testing.T) {
+	f := newFakeGuards(t)
+	f.now = []compiler.GuardPlan{guardOf("a"), guardOf("b")}
+	change := f.transact
+	f.transact = func(ctx context.Context, ops []compiler.Op) error {
+		if ops[0].Verb != compiler.Add || len(ops) < 2 || ops[1].Verb != compiler.Delete {
+			for _, op := range ops {
+				if c, ok := op.Object.(*knftables.Chain); ok && c.Name == "cb" {
+					return errors.New("it hangs elsewhere")
+				}
+			}
+		}
+		return change(ctx, ops)
+	}
+	f.Replace(context.Background())
+	f.want(t, []string{"ca"}, []string{"ca", "cb"})
+	if f.Waiting() {
+		t.Error("something is left to do")
+	}
+}
