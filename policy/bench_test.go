@@ -107,8 +107,9 @@ func benchPolicies(i int) []*networkingv1.NetworkPolicy {
 }
 
 // benchIndex is a cluster of n Pods seen from one of its nodes.
-func benchIndex(n int) *policy.Index {
-	x := benchIndexWithoutPods(n)
+func benchIndex(tb testing.TB, n int) *policy.Index {
+	tb.Helper()
+	x := benchIndexWithoutPods(tb, n)
 	for i := range n {
 		x.SetPod(benchPod(n, i))
 	}
@@ -116,13 +117,14 @@ func benchIndex(n int) *policy.Index {
 	return x
 }
 
-func benchIndexWithoutPods(n int) *policy.Index {
+func benchIndexWithoutPods(tb testing.TB, n int) *policy.Index {
+	tb.Helper()
 	x := policy.NewIndex(policy.Options{Node: "node-0"})
 	for i := range (n + podsPerNamespace - 1) / podsPerNamespace {
 		x.SetNamespace(benchNamespace(i))
 		for _, np := range benchPolicies(i) {
 			if err := x.SetPolicy(np); err != nil {
-				panic(err)
+				tb.Fatal(err)
 			}
 		}
 	}
@@ -131,7 +133,7 @@ func benchIndexWithoutPods(n int) *policy.Index {
 
 // benchEvents each change the cluster and change it back. What they touch does
 // not depend on the size of the cluster.
-func benchEvents(n int) map[string]func(x *policy.Index, ask func()) {
+func benchEvents(tb testing.TB, n int) map[string]func(x *policy.Index, ask func()) {
 	extra := func() *policy.Pod {
 		p := benchPod(n, 1) // app-1 of a namespace with local Pods: in several groups
 		p.Name, p.UID, p.Node = "extra", "extra", "elsewhere"
@@ -142,7 +144,7 @@ func benchEvents(n int) map[string]func(x *policy.Index, ask func()) {
 	addAndDelete := func(np *networkingv1.NetworkPolicy) func(x *policy.Index, ask func()) {
 		return func(x *policy.Index, ask func()) {
 			if err := x.SetPolicy(np); err != nil {
-				panic(err)
+				tb.Fatal(err)
 			}
 			ask()
 			x.DeletePolicy(types.NamespacedName{Namespace: np.Namespace, Name: np.Name})
@@ -196,8 +198,8 @@ func benchEvents(n int) map[string]func(x *policy.Index, ask func()) {
 
 func BenchmarkEvents(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000, 100_000} {
-		x := benchIndex(n)
-		for name, event := range benchEvents(n) {
+		x := benchIndex(b, n)
+		for name, event := range benchEvents(b, n) {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -212,8 +214,8 @@ func BenchmarkEvents(b *testing.B) {
 func TestEventCostIsFlat(t *testing.T) {
 	const small, large = 1_000, 20_000
 	looks := func(n int) map[string]int {
-		x, out := benchIndex(n), map[string]int{}
-		for name, event := range benchEvents(n) {
+		x, out := benchIndex(t, n), map[string]int{}
+		for name, event := range benchEvents(t, n) {
 			before := x.Looked()
 			event(x, func() { x.Changes() })
 			out[name] = x.Looked() - before
@@ -240,7 +242,7 @@ func TestBytesPerPod(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}
-	x := benchIndexWithoutPods(pods)
+	x := benchIndexWithoutPods(t, pods)
 	before := heap()
 	for i := range pods {
 		x.SetPod(benchPod(pods, i))
@@ -256,7 +258,7 @@ func TestBytesPerPod(t *testing.T) {
 
 func BenchmarkEvaluate(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000, 100_000} {
-		x := benchIndex(n)
+		x := benchIndex(b, n)
 		flows := make([]policy.Flow, 1024)
 		for i := range flows {
 			flows[i] = policy.Flow{
@@ -282,7 +284,7 @@ func BenchmarkColdStart(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				benchIndex(n)
+				benchIndex(b, n)
 			}
 		})
 	}

@@ -52,7 +52,12 @@ func (x *Index) wake(ns *namespace) {
 	for _, d := range ns.asleep {
 		var np networkingv1.NetworkPolicy
 		if err := np.Unmarshal(d.raw); err != nil {
-			continue // what Marshal wrote, Unmarshal reads
+			// What Marshal wrote, Unmarshal reads. If ever not, the policy must
+			// not vanish: it isolates whom it may have selected.
+			np = networkingv1.NetworkPolicy{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns.name, Name: d.name},
+				Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}},
+			}
 		}
 		p, _ := parsePolicy(&np) // what is wrong with it was said when it came
 		ns.policies = append(ns.policies, p)

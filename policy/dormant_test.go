@@ -54,3 +54,18 @@ func TestDormantPoliciesAnswerQuestions(t *testing.T) {
 		t.Errorf("a denied flow is allowed: %+v", v.Ingress)
 	}
 }
+
+// TestDormantPolicyThatCannotBeReadIsolates: it may not vanish.
+func TestDormantPolicyThatCannotBeReadIsolates(t *testing.T) {
+	x := NewIndex(Options{Node: "here"})
+	np := policyFromYAML(t, `{podSelector: {matchLabels: {app: other}}}`)
+	if err := x.SetPolicy(np); err != nil {
+		t.Fatal(err)
+	}
+	x.namespaces[np.Namespace].asleep[0].raw = []byte{0xff}
+	x.SetPod(testPod("shop/db", "10.0.0.1", nil).with(func(p *Pod) { p.Node = "here" }))
+	s := x.Subject(types.NamespacedName{Namespace: "shop", Name: "db"})
+	if s == nil || s.Ingress == nil || s.Egress == nil || s.Ingress.Policies[0] != (types.NamespacedName{Namespace: np.Namespace, Name: np.Name}) {
+		t.Errorf("subject %+v", s)
+	}
+}

@@ -48,7 +48,7 @@ func TestReachIsEvaluateForEachPair(t *testing.T) {
 }
 
 func TestReachNamesTheOwners(t *testing.T) {
-	x := benchIndex(100)
+	x := benchIndex(t, 100)
 	r := x.Reach(policy.TCP, 8080)
 	if len(r.Addrs) != 100 || len(r.Pods) != 100 {
 		t.Fatalf("%d addresses of %d Pods, want 100", len(r.Addrs), len(r.Pods))
