@@ -14,8 +14,8 @@ import (
 // The ingress hook there runs before the bridge, so it sees all that address
 // rules cannot: tagged frames, ARP, foreign link-local addresses.
 type guard struct {
-	// out is what leaves the Pod, in what reaches it; in is empty where the Pod
-	// is not isolated in ingress, or behind no bridge.
+	// out is what leaves the Pod, in what reaches it, a rule a line; in is empty
+	// where the Pod is not isolated in ingress, or behind no bridge.
 	out, in string
 }
 
@@ -39,7 +39,7 @@ func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
 	if spec, guarded := c.guardSpec(veth); guarded {
 		now = guard{out: strings.Join(spec.outOfPod(), "\n")}
 		if spec.isolated && spec.bridged {
-			now.in = strings.Join(append(spec.usual(intoPodUsual), intoPod...), "\n")
+			now.in = strings.Join(append(spec.usualIntoPod(), intoPod...), "\n")
 		}
 	}
 	if len(c.onVeth[veth]) == 0 {
@@ -130,7 +130,7 @@ func (s *guardSpec) outOfPod() []string {
 	link := texts(s.linkLocal)
 	both := append(slices.Clone(own6), link...)
 
-	out := append(s.usual(outOfPodUsual),
+	out := append(s.usualOutOfPod(),
 		// Past a tag, no address below is looked at.
 		"ether type { vlan, 8021ad } counter drop",
 		"ether saddr != "+macs+" counter drop",
@@ -164,35 +164,68 @@ func (s *guardSpec) outOfPod() []string {
 	)
 }
 
-// The usual packet of each family: from or to the one hardware address and an
-// address of the Pod. The rules below would accept it, too, but at four times
-// the cost, and on every packet. The hardware address and the type are one
-// comparison, which no tagged frame stands.
-var (
-	outOfPodUsual = [...]string{
-		ipv4: "ether saddr %s ether type ip ip saddr %s accept",
-		ipv6: "ether saddr %s ether type ip6 ip6 saddr %s meta l4proto != icmpv6 ip6 daddr != fe80::/10 accept",
-	}
-	intoPodUsual = [...]string{
-		ipv4: "ether daddr %s ether type ip ip daddr %s accept",
-		ipv6: "ether daddr %s ether type ip6 ip6 daddr %s accept",
-	}
-)
+// The usual packet of each family has a rule of its own at the top: from or to the
+// first address of the Pod, untagged, and nothing that the rules below look
+// closer at. They would accept it, too, but at four times the cost, and on every
+// packet. So these are written by offset: for a field with a name nft adds that the
+// device must be an Ethernet or the packet of a protocol, which costs as much again
+// as the comparison, and here it is known. Behind a bridge the source's hardware
+// address and the type that follows it are one comparison, which no tagged frame
+// stands. Without a bridge neither matters: nobody learns from the one, and what
+// has a tag for nobody, the node drops, and unpacks the rest before it routes.
 
-// usual are the rules for the first address of each family, where they can be
-// that simple.
-func (s *guardSpec) usual(forms [2]string) []string {
+// usualOutOfPod are the rules for the first address of each family, where they can
+// be that simple.
+func (s *guardSpec) usualOutOfPod() []string {
 	var out []string
 	if len(s.macs) != 1 {
 		return nil
 	}
+	mac := strings.ReplaceAll(s.macs[0], ":", "")
+	for _, f := range families {
+		own := sameFamily(s.addrs, f)
+		if len(own) == 0 {
+			continue
+		}
+		from := f.header() + " saddr " + own[0].String()
+		if s.bridged {
+			from = fmt.Sprintf("@ll,48,64 0x%s%s %s", mac, f.etherType(), f.rawSource(own[0]))
+		}
+		if f == ipv6 {
+			// The second is the destination's first ten bits.
+			from += " meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80"
+		}
+		out = append(out, from+" accept"+noted+"usual: "+f.header()+" from its own address")
+	}
+	return out
+}
+
+// usualIntoPod are the same for what reaches the Pod.
+func (s *guardSpec) usualIntoPod() []string {
+	var out []string
 	for _, f := range families {
 		if own := sameFamily(s.addrs, f); len(own) > 0 {
-			out = append(out, fmt.Sprintf(forms[f], s.macs[0], own[0]))
+			out = append(out, fmt.Sprintf("@ll,96,16 0x%s %s accept%susual: %s to its own address", f.etherType(), f.rawDestination(own[0]), noted, f.header()))
 		}
 	}
 	return out
 }
+
+// etherType is the type of a frame with such a packet.
+func (f family) etherType() string { return [...]string{"0800", "86dd"}[f] }
+
+// rawSource and rawDestination compare an address by where the header has it, in
+// bits (RFC 791, 3.1, and RFC 8200, 3).
+func (f family) rawSource(a netip.Addr) string {
+	return fmt.Sprintf("@nh,%s 0x%x", [...]string{"96,32", "64,128"}[f], a.AsSlice())
+}
+
+func (f family) rawDestination(a netip.Addr) string {
+	return fmt.Sprintf("@nh,%s 0x%x", [...]string{"128,32", "192,128"}[f], a.AsSlice())
+}
+
+// noted separates a rule of a guard from its comment.
+const noted = " # "
 
 // intoPod is what must not reach an isolated Pod, whoever sends it: the chain's
 // policy is accept, for the forward hook judges the rest.
@@ -245,8 +278,9 @@ func (g guard) plan(veth string) GuardPlan {
 			continue
 		}
 		c.Hook = &Hook{Name: side.hook, Priority: guardPriority, Policy: side.policy, Device: veth}
-		for _, text := range strings.Split(side.rules, "\n") {
-			c.Rules = append(c.Rules, Rule{Text: text})
+		for text := range strings.SplitSeq(side.rules, "\n") {
+			rule, comment, _ := strings.Cut(text, noted)
+			c.Rules = append(c.Rules, Rule{Text: rule, Comment: comment})
 		}
 		out.Chains = append(out.Chains, name)
 		out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: name}})

@@ -26,15 +26,19 @@ func guardText(t *testing.T, p GuardPlan) string {
 				b.WriteString("no " + strings.Split(o.Name, "-")[1] + "\n")
 			}
 		case *knftables.Rule:
-			b.WriteString("  " + o.Rule + "\n")
+			if o.Comment == nil { // the usual packets' have one
+				b.WriteString("  " + o.Rule + "\n")
+				continue
+			}
+			b.WriteString("  " + o.Rule + noted + *o.Comment + "\n")
 		}
 	}
 	return b.String()
 }
 
 const guardOfDual = `ingress v-db drop
-  ether saddr 0a:00:00:00:00:01 ether type ip ip saddr 10.0.0.1 accept
-  ether saddr 0a:00:00:00:00:01 ether type ip6 ip6 saddr fd00::1 meta l4proto != icmpv6 ip6 daddr != fe80::/10 accept
+  @ll,48,64 0x0a00000000010800 @nh,96,32 0x0a000001 accept # usual: ip from its own address
+  @ll,48,64 0x0a000000000186dd @nh,64,128 0xfd000000000000000000000000000001 meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80 accept # usual: ip6 from its own address
   ether type { vlan, 8021ad } counter drop
   ether saddr != { 0a:00:00:00:00:01 } counter drop
   arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept
@@ -53,8 +57,8 @@ const guardOfDual = `ingress v-db drop
 `
 
 const guardIntoPod = `egress v-db accept
-  ether daddr 0a:00:00:00:00:01 ether type ip ip daddr 10.0.0.1 accept
-  ether daddr 0a:00:00:00:00:01 ether type ip6 ip6 daddr fd00::1 accept
+  @ll,96,16 0x0800 @nh,128,32 0x0a000001 accept # usual: ip to its own address
+  @ll,96,16 0x86dd @nh,192,128 0xfd000000000000000000000000000001 accept # usual: ip6 to its own address
   ether type { vlan, 8021ad } counter drop
   meta protocol != { arp, ip, ip6 } counter drop
   icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept
@@ -101,7 +105,7 @@ func TestGuards(t *testing.T) {
 	step("its hardware address is not known", "no ingress\nno egress\n")
 	b.links.Binds[v6] = unknown
 	step("that of one address is", strings.NewReplacer(
-		"  ether saddr 0a:00:00:00:00:01 ether type ip ip saddr 10.0.0.1 accept\n", "",
+		"  @ll,48,64 0x0a00000000010800 @nh,96,32 0x0a000001 accept # usual: ip from its own address\n", "",
 		"  ip saddr { 10.0.0.1 } accept\n", "",
 		"  arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept\n", "",
 	).Replace(guardOfDual)+"no egress\n")
@@ -109,6 +113,32 @@ func TestGuards(t *testing.T) {
 	step("it goes", "no ingress\nno egress\n")
 	if all := b.c.Guards(); len(all) != 0 {
 		t.Errorf("Guards returns %+v", all)
+	}
+}
+
+// TestGuardOfARoutedPod: without a bridge the usual packet is known by its source
+// alone, and nothing needs a guard on its way in.
+func TestGuardOfARoutedPod(t *testing.T) {
+	b := newBench(t, testConfig())
+	b.x.SetPod(b.pod("db", "here", "db", "10.0.0.1", "fd00::1"))
+	b.x.SetPolicy(ingress("db", "db"))
+	for a, bind := range b.links.Binds {
+		bind.Interface = bind.Veth
+		b.links.Binds[a] = bind
+	}
+	b.update()
+	all := b.c.Guards()
+	if len(all) != 1 {
+		t.Fatalf("%d guards", len(all))
+	}
+	_, rules, _ := strings.Cut(guardOfDual, "0xfe80 accept # usual: ip6 from its own address\n")
+	want := `ingress v-db drop
+  ip saddr 10.0.0.1 accept # usual: ip from its own address
+  ip6 saddr fd00::1 meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80 accept # usual: ip6 from its own address
+` + strings.ReplaceAll(rules, "fe80::1234, ", "") + "no egress\n"
+	want = strings.ReplaceAll(want, "0xfe800000000000000000000000001234, ", "")
+	if diff := cmp.Diff(want, guardText(t, all[0])); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -85,7 +85,7 @@ var (
 	ip6Destination   = guardField{guardLoad{base: networkHeader, offset: 24, len: 16}, 8, fieldNotes(ipv6Of, 9), readAddr(16)}
 	ip6HopLimit      = guardField{load: guardLoad{base: networkHeader, offset: 7, len: 1}, read: readNumber(1)}
 	icmpv6Kind       = guardField{guardLoad{base: transport, offset: 0, len: 1}, icmpv6Type, fieldNotes(icmpv6Of, 1), readICMPv6}
-	target           = guardField{guardLoad{base: transport, offset: 8, len: 16}, integerType, rawNotes(transport, 64, 128), readHex}
+	target           = guardField{guardLoad{base: transport, offset: 8, len: 16}, integerType, rawNotes(transport, 64, 128), readHex(16)}
 	protocol         = guardField{guardLoad{meta: expr.MetaKeyPROTOCOL, len: 2}, etherTypeType, metaNotes(orderNetwork, expr.MetaKeyPROTOCOL), readEtherType}
 	packetKind       = guardField{guardLoad{meta: expr.MetaKeyPKTTYPE, len: 1}, pktType, metaNotes(orderHost, expr.MetaKeyPKTTYPE), readPacketKind}
 )
@@ -110,14 +110,34 @@ func readAddr(size int) func(string) ([]byte, bool) {
 	}
 }
 
-// readHex reads a number as wide as an address.
-func readHex(text string) ([]byte, bool) {
-	digits, ok := strings.CutPrefix(text, "0x")
-	if !ok || digits == "" || len(digits) > 32 {
+// rawField reads a field without a name, such as @nh,96,32: what it counts from, and
+// where it begins and how long it is in bits. Only whole bytes, as many as a
+// register holds; of the transport header, target is all that guards ask for.
+func rawField(text string) (*guardField, bool) {
+	parts := strings.Split(text, ",")
+	if len(parts) != 3 {
 		return nil, false
 	}
-	out, err := hex.DecodeString(strings.Repeat("0", 32-len(digits)) + digits)
-	return out, err == nil
+	base, known := map[string]expr.PayloadBase{"@ll": linkHeader, "@nh": networkHeader}[parts[0]]
+	offset, wrong := strconv.ParseUint(parts[1], 10, 8)
+	size, wrong2 := strconv.ParseUint(parts[2], 10, 8)
+	if !known || wrong != nil || wrong2 != nil || offset%8 != 0 || size%8 != 0 || size == 0 || size > 128 {
+		return nil, false
+	}
+	load := guardLoad{base: base, offset: uint32(offset / 8), len: uint32(size / 8)}
+	return &guardField{load: load, read: readHex(int(load.len))}, true
+}
+
+// readHex reads a number of so many bytes.
+func readHex(size int) func(string) ([]byte, bool) {
+	return func(text string) ([]byte, bool) {
+		digits, ok := strings.CutPrefix(text, "0x")
+		if !ok || digits == "" || len(digits) > 2*size {
+			return nil, false
+		}
+		out, err := hex.DecodeString(strings.Repeat("0", 2*size-len(digits)) + digits)
+		return out, err == nil
+	}
 }
 
 func readWord(values map[string][]byte) func(string) ([]byte, bool) {

@@ -31,6 +31,8 @@ type guardBuilder struct {
 	// packet is known to be of these protocols. byType: from its header's type.
 	ether, byType, icmpv6 bool
 	network               networkProtocol
+	// byOffset: fields were compared that nft knows nothing of.
+	byOffset bool
 	// single are the fields that were compared with one value each.
 	single []*guardField
 }
@@ -97,6 +99,8 @@ func (g *guardBuilder) match() bool {
 		return g.needICMPv6() && g.compare(&icmpv6Kind)
 	case g.take("@th,64,128"):
 		return g.icmpv6 && g.compare(&target)
+	case len(g.words) > 0 && strings.HasPrefix(g.words[0], "@"):
+		return g.rawMatch()
 	}
 	return g.metaMatch()
 }
@@ -119,9 +123,30 @@ func (g *guardBuilder) metaMatch() bool {
 	return false
 }
 
+// rawMatch compares what stands at an offset. It presupposes nothing.
+func (g *guardBuilder) rawMatch() bool {
+	f, ok := rawField(g.one())
+	if !ok {
+		return false
+	}
+	g.byOffset = true
+	if !g.take("&") {
+		return g.compare(f)
+	}
+	mask, ok := f.read(g.one())
+	if !ok || !g.take("!=") {
+		return false
+	}
+	value, ok := f.read(g.one())
+	g.add(f.expression(),
+		&expr.Bitwise{SourceRegister: register(0), DestRegister: register(0), Len: f.load.len, Mask: mask, Xor: make([]byte, f.load.len)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: register(0), Data: value})
+	return ok
+}
+
 // needEther: there is such a header only on such devices.
 func (g *guardBuilder) needEther() bool {
-	if g.network != unknownProtocol {
+	if g.network != unknownProtocol || g.byOffset {
 		return false
 	}
 	if !g.ether {
@@ -200,32 +225,18 @@ func (l guardLoad) touches(o guardLoad) bool {
 		(l.offset+l.len == o.offset || o.offset+o.len == l.offset)
 }
 
-// compareOne compares a field with a value. Of two fields that nft takes
-// together this knows only the ones that the compiler writes.
+// compareOne compares a field with a value, but for those that nft would take
+// together with an earlier one.
 func (g *guardBuilder) compareOne(f *guardField, value []byte, other bool) bool {
-	op := expr.CmpOpEq
-	if other {
-		op = expr.CmpOpNeq
-	}
-	taken := !other && slices.ContainsFunc(g.single, func(o *guardField) bool { return o.load.touches(f.load) })
-	if !taken {
-		if !other {
-			g.single = append(g.single, f)
+	op := expr.CmpOpNeq
+	if !other {
+		if slices.ContainsFunc(g.single, func(o *guardField) bool { return o.load.touches(f.load) }) {
+			return false
 		}
-		g.add(f.expression(), &expr.Cmp{Op: op, Register: register(0), Data: value})
-		return true
+		op = expr.CmpOpEq
+		g.single = append(g.single, f)
 	}
-	if f != &etherType || len(g.single) != 1 || g.single[0] != &etherSource {
-		return false
-	}
-	n := len(g.out)
-	load, isLoad := g.out[n-2].(*expr.Payload)
-	cmp, isCmp := g.out[n-1].(*expr.Cmp)
-	if !isLoad || !isCmp || load.Base != linkHeader || load.Offset != etherSource.load.offset || cmp.Op != expr.CmpOpEq {
-		return false
-	}
-	load.Len += f.load.len
-	cmp.Data = slices.Concat(cmp.Data, value)
+	g.add(f.expression(), &expr.Cmp{Op: op, Register: register(0), Data: value})
 	return true
 }
 

@@ -320,6 +320,8 @@ var guardMatches = []string{
 	"ip6 saddr fd00::1", "ip6 saddr { fd00::1, fd00::2 }", "ip6 saddr != { fd00::1, fd00::2 }", "ip6 daddr fd00::1", "ip6 daddr != fe80::/10",
 	"ip6 daddr fe80::/10", "ip6 daddr ff00::/8", "ip6 hoplimit 255", "ip6 hoplimit != 1", "icmpv6 type nd-redirect", "icmpv6 type { nd-redirect, nd-router-advert }",
 	"icmpv6 type != nd-router-solicit", "@th,64,128 0xfd000000000000000000000000000001", "@th,64,128 { 0x1, 0xfd000000000000000000000000000001 }",
+	"@ll,48,64 0x0a000000000186dd", "@ll,96,16 0x0800", "@nh,96,32 0x0a000001", "@nh,96,32 != 0x0a000001", "@nh,64,128 0xfd000000000000000000000000000001",
+	"@nh,192,16 & 0xffc0 != 0xfe80", "@nh,192,128 0x1",
 	"meta l4proto != icmpv6", "meta protocol ip", "meta protocol { ip, ip6 }", "meta protocol != { arp, ip, ip6 }", "meta pkttype { broadcast, multicast }", "meta pkttype multicast",
 }
 
