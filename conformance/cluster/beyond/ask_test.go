@@ -21,16 +21,6 @@ import (
 // pluginName is what kubectl runs for "kubectl sluice".
 const pluginName = "kubectl-sluice"
 
-// buildSluice builds the program that users ask, to be asked on this computer.
-func buildSluice(ctx context.Context, dir string) (path string, err error) {
-	path = filepath.Join(dir, "sluice")
-	build := exec.CommandContext(ctx, "go", "build", "-C", "../../..", "-trimpath", "-o", path, "./cmd/sluice")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build sluice: %w\n%s", err, out)
-	}
-	return path, os.Symlink("sluice", filepath.Join(dir, pluginName))
-}
-
 // reply is what a program said.
 type reply struct {
 	out, err string

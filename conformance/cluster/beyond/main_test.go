@@ -94,14 +94,24 @@ func find(dir string) error {
 	if n < len(cluster.nodes) {
 		return errors.New("the tests want two nodes that Pods can be put on")
 	}
-	cluster.prober = filepath.Join(dir, "prober")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", cluster.prober, "./prober")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+architecture)
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the prober: %w\n%s", err, out)
+	cluster.prober, cluster.sluice = filepath.Join(dir, "prober"), filepath.Join(dir, "sluice")
+	return errors.Join(
+		build(cluster.prober, ".", "./prober", "GOARCH="+architecture),
+		build(cluster.sluice, "../../..", "./cmd/sluice"),
+		os.Symlink("sluice", filepath.Join(dir, pluginName)),
+	)
+}
+
+// build builds a program of a module. It has the time of all tests: on a new
+// machine the compiler has everything still to do. Without cgo, as in the image,
+// so that what that took is not compiled again.
+func build(path, module, pkg string, env ...string) error {
+	cmd := exec.Command("go", "build", "-C", module, "-trimpath", "-ldflags=-s -w", "-o", path, pkg)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
-	cluster.sluice, err = buildSluice(ctx, dir)
-	return err
+	return nil
 }
 
 func usable(node *corev1.Node) bool {
