@@ -68,6 +68,15 @@ func (b *chainBuilder) use(made *object) string {
 	return o.name
 }
 
+// allow is what becomes of a packet that is allowed. The Pod that it comes from is
+// asked first, and then the one that it goes to, which is the last.
+func (b *chainBuilder) allow() string {
+	if (b.direction == policy.Ingress) == (b.way == forth) {
+		return "goto " + judgedChain
+	}
+	return "return"
+}
+
 func (b *chainBuilder) rule(parts ...string) {
 	b.rules = append(b.rules, strings.Join(parts, " "))
 }
@@ -82,14 +91,13 @@ func (b *chainBuilder) object(letter byte, more, text string) *object {
 	return &object{name: name, chain: c, uses: b.uses}
 }
 
-// chain is what the allow set lets pass: it returns, so that the other
-// direction's judgement follows; all else goes to a deny chain.
+// chain is what the allow set lets pass; all else goes to a deny chain.
 func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way) *object {
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w}
 	if !a.allPorts.any {
 		b.peers(nil, &a.allPorts)
 		if len(a.named) > 0 {
-			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), "return")
+			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), b.allow())
 		}
 		b.ports(a)
 		b.rule("goto", denyChain(set.Direction, w))
@@ -127,10 +135,10 @@ const separateGroups = 4
 func (b *chainBuilder) peers(before []string, p *peers) {
 	key := peerKey(b.family, b.direction, b.way)
 	add := func(made *object) {
-		b.rule(append(slices.Clone(before), key, "@"+b.use(made), "return")...)
+		b.rule(append(slices.Clone(before), key, "@"+b.use(made), b.allow())...)
 	}
 	if p.any {
-		b.rule(append(slices.Clone(before), "return")...)
+		b.rule(append(slices.Clone(before), b.allow())...)
 		return
 	}
 	terms := make([]term, 0, len(p.groups))
@@ -170,7 +178,7 @@ func (b *chainBuilder) portMap(a *allowance) *object {
 	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
 	verdicts := make([]string, len(a.classes))
 	for i := range a.classes {
-		if verdicts[i] = "return"; !a.classes[i].any {
+		if verdicts[i] = b.allow(); !a.classes[i].any {
 			verdicts[i] = "goto " + inner.use(inner.class(&a.classes[i]))
 		}
 	}

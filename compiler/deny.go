@@ -22,10 +22,13 @@ func LogPrefix(d policy.Direction, reply bool) string {
 // they would otherwise return.
 //
 // The mark says denied, and bears no epoch: it never changes with it. It must
-// come first, so that nothing below can leave a denied connection with the
-// mark of an allowed one.
+// come before the rest, so that nothing below can leave a denied connection with
+// the mark of an allowed one.
 func (c *Config) deny(d policy.Direction, w way) []line {
-	out := []line{{"ct mark set ct mark & " + hexMark(^c.Mark.Mask) + " | " + c.denied(), ""}}
+	out := []line{
+		{selfLine, selfComment},
+		{"ct mark set ct mark & " + hexMark(^c.Mark.Mask) + " | " + c.denied(), ""},
+	}
 	for _, f := range families {
 		out = append(out, line{"counter name " + subjectKey(f, d, w) + " map @" + deniedMap(d, f), ""})
 	}

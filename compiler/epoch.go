@@ -91,7 +91,9 @@ func (c *Config) fastPath(epoch uint32, unjudged string) []line {
 }
 
 // judged is the one place that marks a connection as allowed. nft computes no
-// constants, so ~MASK is written out.
+// constants, so ~MASK is written out. An untracked packet has no mark to read, which
+// ends the rule: it goes on where it would have gone on without, to the chain of its
+// destination, and is accepted.
 func (c *Config) judged(epoch uint32) []line {
 	return []line{{EpochRule{Kind: MarkJudged, Mask: ^c.Mark.Mask, Value: c.Mark.Encode(epoch)}.String(), ""}}
 }
@@ -102,10 +104,10 @@ func (c *Config) judged(epoch uint32) []line {
 // picks up in the middle, as on a node where nothing tracked them before. An
 // epoch that [MarkLayout.Encode] gives no value, as 0, has every packet judged.
 func (c *Compiler) SetEpoch(epoch uint32, grace bool) []Op {
-	before := c.cfg.fixedChains(c.epoch, c.grace)
+	before := c.cfg.epochChains(c.epoch, c.grace)
 	c.epoch, c.grace = epoch, grace
 	var out []Op
-	for i, now := range c.cfg.fixedChains(epoch, grace) {
+	for i, now := range c.cfg.epochChains(epoch, grace) {
 		out = append(out, rewrite(&before[i], &now)...)
 	}
 	return out

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +28,12 @@ const (
 	unjudgedInputChain    = "unjudged-input"
 	untrackedForwardChain = "untracked-forward"
 	untrackedInputChain   = "untracked-input"
-	placeChain            = "place"
-	placeInputChain       = "place-input"
-	replyForwardChain     = "reply-forward"
+	judgeForwardChain     = "judge-forward"
+	judgeInputChain       = "judge-input"
+	judgeReplyChain       = "judge-reply"
+	judgeUntrackedForward = "judge-untracked-forward"
+	judgeUntrackedInput   = "judge-untracked-input"
+	icmpChain             = "icmp-messages"
 	midstreamChain        = "midstream"
 	judgedChain           = "judged"
 
@@ -63,69 +67,80 @@ type line struct {
 	rule, comment string
 }
 
-const (
-	// Only with hop limit 255 it comes from this link: otherwise it were a way
-	// across the router that no policy closes.
-	neighbourDiscovery = "ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept"
-	// MLD is sent with hop limit 1, so it cannot be routed either.
-	multicastListeners = "ip6 hoplimit 1 icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept"
-	icmp               = "meta l4proto { icmp, icmpv6 } "
-)
-
 // hookPriority is before kube-proxy's and everybody's plain filter chains, so
 // that they see only what policies allow; after DNAT and conntrack anyway.
 const hookPriority = "filter - 10"
 
-// unjudgedForward judges packets between Pods and the world, that no earlier
-// judgement under this epoch covers. The order matters, line by line.
+// The first packet of a connection finds everything cold: each rule, and each
+// lookup four times as much, is memory that no packet before has brought near.
+// So the order is by what most first packets can be spared, and what few need is
+// in a chain of its own.
+
+// unjudged begins with what no earlier judgement under this epoch covers. The
+// order matters, line by line.
 func (c *Config) unjudgedForward() []line {
+	return slices.Concat(toICMP, []line{
+		// Untracked packets have no mark to remember a judgement in.
+		{"ct state invalid,untracked goto " + untrackedForwardChain, ""},
+	}, c.source(judgeForwardChain))
+}
+
+// unjudgedInput begins with packets from Pods to their own node.
+func (c *Config) unjudgedInput() []line {
+	return slices.Concat(toICMP, []line{
+		{"ct state invalid,untracked goto " + untrackedInputChain, ""},
+		{"ct direction reply accept", "opened by the node: probes"},
+	}, c.source(judgeInputChain))
+}
+
+var toICMP = []line{
+	{"meta l4proto icmp jump " + icmpChain, ""},
+	{"meta l4proto icmpv6 jump " + icmpChain, ""},
+}
+
+// icmpMessages are those that are not judged as what they are. All others return.
+func (c *Config) icmpMessages() []line {
 	return []line{
-		{neighbourDiscovery, "neighbour discovery, from this link only"},
-		{multicastListeners, "multicast listener discovery"},
+		// Only with hop limit 255 it comes from this link: otherwise it were a way
+		// across the router that no policy closes.
+		{"ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept", "neighbour discovery, from this link only"},
+		// MLD is sent with hop limit 1, so it cannot be routed either.
+		{"ip6 hoplimit 1 icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept", "multicast listener discovery"},
 		// Conntrack takes an IPv4 redirect for an error about a flow, and would
 		// have it pass with those of allowed flows.
 		{"icmp type redirect ip daddr @" + ipv4.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
 		{"icmpv6 type nd-redirect ip6 daddr @" + ipv6.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
-		// Untracked packets have no mark to remember a judgement in.
-		{"ct state invalid,untracked jump " + untrackedForwardChain, ""},
-		{"ct state invalid,untracked accept", "nobody isolated, or allowed"},
 		// An error about a denied flow must not revive it: it is neither judged
 		// nor does it mark.
-		{icmp + "ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"},
-		{icmp + "ct state related accept", "ICMP error about an allowed flow"},
-		{"jump " + placeChain, ""},
-		// Whoever reaches itself, directly or through a Service, is done.
-		{"FAMILY saddr . FAMILY daddr @self-V goto " + judgedChain, "a Pod reaches itself"},
+		{"ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"},
+		{"ct state related accept", "ICMP error about an allowed flow"},
+	}
+}
+
+// judgeForward judges packets between Pods and the world. Where a chain allows
+// a packet to its destination, it goes on to [judgedChain] itself.
+func (c *Config) judgeForward() []line {
+	return slices.Concat([]line{
 		// A connection that conntrack does not know would be judged as if its
 		// opener were who talks first: to be cut, not guessed.
-		{"ct state new tcp flags & (fin|syn|rst|ack) != syn jump " + midstreamChain, ""},
-		{"ct direction reply goto " + replyForwardChain, ""},
+		{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""},
+		{"ct direction reply goto " + judgeReplyChain, ""},
 		{"FAMILY saddr vmap @egress-V", ""},
 		{"FAMILY daddr vmap @ingress-V", ""},
-		{"goto " + judgedChain, ""},
-	}
+	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
-// replyForward judges replies by the policies of their connection, so that a
+// judgeReply judges replies by the policies of their connection, so that a
 // change cuts both ways at once, and a change back revives both.
-var replyForward = []line{
-	{"FAMILY saddr vmap @ingress-reply-V", ""},
-	{"FAMILY daddr vmap @egress-reply-V", ""},
-	{"goto " + judgedChain, ""},
+func (c *Config) judgeReply() []line {
+	return slices.Concat([]line{
+		{"FAMILY saddr vmap @ingress-reply-V", ""},
+		{"FAMILY daddr vmap @egress-reply-V", ""},
+	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
-// unjudgedInput judges packets from Pods to their own node.
-func (c *Config) unjudgedInput() []line {
-	out := []line{
-		{neighbourDiscovery, "neighbour discovery, from this link only"},
-		{multicastListeners, "multicast listener discovery"},
-		{"ct state invalid,untracked jump " + untrackedInputChain, ""},
-		{"ct state invalid,untracked accept", "nobody isolated, or allowed"},
-		{icmp + "ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"},
-		{icmp + "ct state related accept", "ICMP error about an allowed flow"},
-		{"ct direction original jump " + placeInputChain, ""},
-		{"ct direction reply accept", "opened by the node: probes"},
-	}
+func (c *Config) judgeInput() []line {
+	var out []line
 	if len(c.NodeDNS) > 0 {
 		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V goto " + judgedChain, "NodeLocal DNSCache"})
 	}
@@ -135,33 +150,30 @@ func (c *Config) unjudgedInput() []line {
 	return append(out, line{"goto " + judgedChain, ""})
 }
 
-// untrackedForward judges packets without a conntrack entry by themselves,
+// judgeUntrackedForward judges packets without a conntrack entry by themselves,
 // each time. Invalid ones have no place near an isolated Pod: they are late,
 // forged, or meant to confuse.
-func untrackedForward() []line {
-	return []line{
-		{"jump " + placeChain, ""},
+func (c *Config) judgeUntrackedForward() []line {
+	return slices.Concat([]line{
 		{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
 		{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
-		{"FAMILY saddr . FAMILY daddr @self-V return", "a Pod reaches itself"},
 		{"FAMILY saddr vmap @egress-V", ""},
 		{"FAMILY daddr vmap @ingress-V", ""},
-	}
+	}, c.destination(), []line{{"accept", "nobody isolated, or allowed"}})
 }
 
-func (c *Config) untrackedInput() []line {
+func (c *Config) judgeUntrackedInput() []line {
 	out := []line{
-		{"jump " + placeInputChain, ""},
 		{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
 	}
 	if len(c.NodeDNS) > 0 {
 		// NodeLocal DNSCache exempts its traffic from conntrack itself.
-		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V return", "NodeLocal DNSCache"})
+		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V accept", "NodeLocal DNSCache"})
 	}
 	if !c.NodeEgress {
 		out = append(out, line{"FAMILY saddr vmap @egress-V", ""})
 	}
-	return out
+	return append(out, line{"accept", "nobody isolated, or allowed"})
 }
 
 // midstream resets connections that conntrack picked up in the middle, where
@@ -172,29 +184,39 @@ func midstream(grace bool) []line {
 		return nil
 	}
 	return []line{
+		{selfLine, selfComment},
 		{"FAMILY saddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
 		{"FAMILY daddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
 	}
 }
 
-// fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
+// epochChains are the chains that an epoch or the end of the grace changes.
+func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 	hook := func(name knftables.BaseChainHook) *Hook {
 		return &Hook{Name: name, Priority: hookPriority, Policy: knftables.AcceptPolicy}
 	}
-	out := []Chain{
+	return []Chain{
 		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(epoch, unjudgedForwardChain))},
 		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(epoch, unjudgedInputChain))},
-		{Name: unjudgedForwardChain, Rules: rules(c.unjudgedForward())},
-		{Name: unjudgedInputChain, Rules: rules(c.unjudgedInput())},
-		{Name: untrackedForwardChain, Rules: rules(untrackedForward())},
-		{Name: untrackedInputChain, Rules: rules(c.untrackedInput())},
-		{Name: placeChain, Rules: rules(c.place())},
-		{Name: placeInputChain, Rules: rules(c.placeInput())},
-		{Name: replyForwardChain, Rules: rules(replyForward)},
 		{Name: midstreamChain, Rules: rules(midstream(grace))},
 		{Name: judgedChain, Rules: rules(c.judged(epoch))},
 	}
+}
+
+// fixedChains are the chains that policies do not change.
+func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
+	out := append(c.epochChains(epoch, grace), []Chain{
+		{Name: unjudgedForwardChain, Rules: rules(c.unjudgedForward())},
+		{Name: unjudgedInputChain, Rules: rules(c.unjudgedInput())},
+		{Name: icmpChain, Rules: rules(c.icmpMessages())},
+		{Name: untrackedForwardChain, Rules: rules(c.source(judgeUntrackedForward))},
+		{Name: untrackedInputChain, Rules: rules(c.source(judgeUntrackedInput))},
+		{Name: judgeForwardChain, Rules: rules(c.judgeForward())},
+		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
+		{Name: judgeInputChain, Rules: rules(c.judgeInput())},
+		{Name: judgeUntrackedForward, Rules: rules(c.judgeUntrackedForward())},
+		{Name: judgeUntrackedInput, Rules: rules(c.judgeUntrackedInput())},
+	}...)
 	for _, d := range directions {
 		for _, w := range ways {
 			out = append(out, Chain{Name: denyChain(d, w), Rules: rules(c.deny(d, w))})

@@ -183,7 +183,7 @@ func TestRepairRefusesWhatItCannotMend(t *testing.T) {
 		"a map for a set":            "map local-v4 { type ipv4_addr : verdict; }",
 		"a set for a map":            "set ingress-v4 { type ipv4_addr; }",
 		"a chain without its hook":   "chain forward { }",
-		"a chain with a strange one": "chain place { type filter hook input priority 0; }",
+		"a chain with a strange one": "chain judged { type filter hook input priority 0; }",
 		"another hook":               "chain forward { type filter hook input priority 0; }",
 		"another priority":           "chain forward { type filter hook forward priority 0; }",
 		"a quota":                    "quota q { over 1 mbytes }",
