@@ -52,6 +52,7 @@ func Diff(old, new *Ruleset) Plan {
 	out.Prepare = create(&made)
 	out.Commit = append(append(changes.ops(), rewritten...), create(&hooked)...)
 	out.Cleanup = remove(&left)
+	out.Divisible = changes.ofGroups() && len(rewritten)+len(hooked.Chains) == 0
 	out.Narrows = changes.narrows() || len(rewritten) > 0 || len(hooked.Chains) > 0
 	return out
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/compiler/rulesim"
 	"github.com/sluice-net/sluice/policy/spectest"
 )
@@ -65,6 +66,9 @@ func (h *replay) step(events []spectest.Event, now *spectest.Cluster) {
 			plan.Commit = append(plan.Commit, n.compiler.SetEpoch(n.epoch, false)...)
 		}
 		allowed := h.allowed(n, before, now)
+		if plan.Divisible && len(plan.Commit) > 1 {
+			h.divided(n, before, now, &plan)
+		}
 		h.apply(n, events, n.kernel.Apply(plan))
 		for f := range allowed {
 			if !h.passes(n, now, f) && !plan.Narrows {
@@ -79,6 +83,42 @@ func (h *replay) step(events []spectest.Event, now *spectest.Cluster) {
 			h.t.Fatalf("after %v, flow %+v: %s", events, f, problem)
 		}
 	}
+}
+
+// divided runs all of a Commit but its rest in the smallest pieces, and leaves the
+// rest in the plan. Between two of them everything must be as before or after.
+func (h *replay) divided(n *host, before, now *spectest.Cluster, plan *compiler.Plan) {
+	h.t.Helper()
+	join, leave, rest := plan.Divide()
+	type seen struct{ before, sometimes, always bool }
+	flows := map[spectest.Flow]seen{}
+	for range 20 {
+		for _, c := range []*spectest.Cluster{before, now} {
+			if f := c.RandomFlow(h.r); len(now.Pods) > 0 {
+				passes := h.passes(n, now, f)
+				flows[f] = seen{passes, passes, passes}
+			}
+		}
+	}
+	if err := n.kernel.Apply(compiler.Plan{Prepare: plan.Prepare}); err != nil {
+		h.t.Fatal(err)
+	}
+	for _, op := range slices.Concat(join, leave) {
+		if err := n.kernel.Transact([]compiler.Op{op}); err != nil {
+			h.t.Fatalf("node %s: %v", n.name, err)
+		}
+		for f, s := range flows {
+			passes := h.passes(n, now, f)
+			flows[f] = seen{s.before, s.sometimes || passes, s.always && passes}
+		}
+	}
+	for f, s := range flows {
+		after := h.passes(n, now, f)
+		if s.sometimes && !s.before && !after || s.before && after && !s.always {
+			h.t.Fatalf("node %s: %+v passes before %t, after %t, in between sometimes %t, always %t", n.name, f, s.before, after, s.sometimes, s.always)
+		}
+	}
+	plan.Prepare, plan.Commit = nil, rest
 }
 
 func (h *replay) apply(n *host, events []spectest.Event, err error) {

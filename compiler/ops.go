@@ -144,6 +144,14 @@ func (list elementChanges) ops() []Op {
 	return out
 }
 
+// ofGroups reports whether nothing changes but who is in which group.
+func (list elementChanges) ofGroups() bool {
+	return !slices.ContainsFunc(list, func(e elementChange) bool {
+		_, fixed := fixedNarrowing[e.set.Name]
+		return fixed
+	})
+}
+
 // narrows reports whether a connection that was judged before may be judged
 // otherwise now, and denied.
 func (list elementChanges) narrows() bool {

@@ -33,8 +33,12 @@ type Plan struct {
 	// Prepare adds objects that nothing refers to yet. It may be cut in
 	// pieces anywhere between two ops.
 	Prepare []Op
-	// Commit switches over. It must be one transaction.
+	// Commit switches over. It must be one transaction, unless it is divisible.
 	Commit []Op
+	// Divisible: Commit changes nothing but who is in which group, and may be
+	// divided. A namespace with tens of thousands of Pods that changes its labels
+	// would hold a processor for too long.
+	Divisible bool
 	// Cleanup deletes what nothing refers to any more. It may be cut in pieces
 	// anywhere between two ops. Kernels before 6.2 cannot delete a chain in the
 	// transaction that takes its last reference out of a map, so it is never
@@ -47,6 +51,27 @@ type Plan struct {
 	// Narrows: something that was allowed may be denied now, so connections
 	// must be judged anew. The epoch must change with Commit.
 	Narrows bool
+}
+
+// Divide divides a Commit of a plan that is divisible, with whatever was added to
+// it: first all that joins a group, then all that leaves one, both to be cut
+// anywhere between two ops, then the rest as one transaction. A packet in
+// between passes if it would before or would after, and what passes before and
+// after always passes: the rules are the same, and each address is in a group
+// if it was or will be.
+func (p Plan) Divide() (join, leave, rest []Op) {
+	for _, op := range p.Commit {
+		_, element := op.Object.(*knftables.Element)
+		switch {
+		case !element:
+			rest = append(rest, op)
+		case op.Verb == Add:
+			join = append(join, op)
+		default:
+			leave = append(leave, op)
+		}
+	}
+	return join, leave, rest
 }
 
 // Empty reports whether there is nothing to do.

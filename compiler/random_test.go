@@ -100,6 +100,9 @@ func (n *follower) sync(epoch uint32) compiler.Plan {
 			n.t.Fatalf("%s of Update differs from Diff's (-Diff +Update):\n%s", part.name, diff)
 		}
 	}
+	if want.Divisible != plan.Divisible {
+		n.t.Fatalf("divisible: Update says %t, Diff %t", plan.Divisible, want.Divisible)
+	}
 	if want.Narrows && !plan.Narrows {
 		n.t.Fatal("Update says that nothing narrows, Diff that something does")
 	}

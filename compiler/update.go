@@ -248,6 +248,7 @@ func (u *update) plan() Plan {
 	changes := u.elements()
 	out.Commit = changes.ops()
 	out.Narrows = out.Narrows || changes.narrows()
+	out.Divisible = changes.ofGroups()
 	out.Cleanup = remove(&left)
 	for _, veth := range slices.Sorted(maps.Keys(u.veths)) {
 		if p, changed := u.c.guardAnew(veth); changed {

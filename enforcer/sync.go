@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -153,6 +154,15 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
 // commit switches over, with a new epoch if connections must be judged anew.
 func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 	ops := plan.Commit
+	if plan.Divisible && len(ops) > pieceOf {
+		join, leave, rest := plan.Divide()
+		for _, part := range [][]compiler.Op{join, leave} {
+			if err := s.runPieces(ctx, slices.Values(part)); err != nil {
+				return err
+			}
+		}
+		ops = rest
+	}
 	epoch := s.epoch
 	graceOver := s.graceOver()
 	switch {
