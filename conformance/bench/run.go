@@ -82,7 +82,7 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 		return fmt.Errorf("find the prober: %w", err)
 	}
 	c := controlpath.Options{
-		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Budget: 100 * time.Second, Bursts: []int{100, 1_000},
+		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Budget: 100 * time.Second, Bursts: []int{100, 1_000, 20_000},
 		Prober: []string{self, proberCommand}, Log: o.log,
 	}
 	if o.quick {

@@ -16,9 +16,11 @@ import (
 // The shapes by the names that figures bear.
 var (
 	sluice    = string(packetpath.Sluice)
+	unguarded = string(packetpath.Unguarded)
 	conntrack = string(packetpath.Conntrack)
-	shapes    = []string{
-		sluice, string(packetpath.NFTLinear), string(packetpath.IPTablesIPSet), string(packetpath.IPTablesLinear),
+	// shapes are those that have a load.
+	shapes = []string{
+		sluice, unguarded, string(packetpath.NFTLinear), string(packetpath.IPTablesIPSet), string(packetpath.IPTablesLinear),
 	}
 	// rates3 are what the targets are about, more being better.
 	rates3 = []packetpath.Metric{packetpath.Throughput, packetpath.Packets, packetpath.Connections}
@@ -27,6 +29,7 @@ var (
 // shapeNames are for readers.
 var shapeNames = map[string]string{
 	string(packetpath.None): "nothing", conntrack: "conntrack only", sluice: "Sluice",
+	string(packetpath.Hooks): "conntrack only, and guards without rules", unguarded: "Sluice without guards",
 	string(packetpath.NFTLinear): "nft, linear", string(packetpath.IPTablesIPSet): "iptables with ipset",
 	string(packetpath.IPTablesLinear): "iptables, linear",
 }
@@ -49,7 +52,9 @@ type packetCell struct {
 	at                figures.Setting
 }
 
-func (c packetCell) classic() bool { return c.variant != sluice && slices.Contains(shapes, c.variant) }
+func (c packetCell) classic() bool {
+	return c.variant != sluice && c.variant != unguarded && slices.Contains(shapes, c.variant)
+}
 
 // load is short: policies that select the Pod + elsewhere, on how many Pods.
 func (c packetCell) load() string {
@@ -114,7 +119,10 @@ and the base of all ratios. In each round each ruleset is installed in the same
 namespaces, in an order drawn anew, and sampled with fresh connections; ratios are
 taken round by round. The linear shapes are the two classic ones, for the same
 policies: a jump for each Pod, then a chain for each policy. Rules have single ports,
-ranges, named ports and blocks. Before anything is measured, each ruleset must have
+ranges, named ports and blocks. *Guards* see to it that a Pod uses its own addresses
+only; none of the other shapes has such a thing. Two more rulesets show what that costs:
+conntrack only with a chain without any rule at each hook that a guard needs, below
+which no guard can come, and Sluice with Pods that are let off theirs. Before anything is measured, each ruleset must have
 let through exactly what the policies allow.`)
 	if !r.ran(Packet) {
 		return

@@ -16,7 +16,7 @@ import (
 // only if they do the same work.
 func (s *site) agree(ctx context.Context, c cell, w workload) error {
 	index := policy.NewIndex(policy.Options{Node: nodeName})
-	for _, o := range w.objects() {
+	for _, o := range w.objects(true) {
 		switch o := o.(type) {
 		case *corev1.Namespace:
 			index.SetNamespace(o.Name, o.Labels)
@@ -37,15 +37,13 @@ func (s *site) agree(ctx context.Context, c cell, w workload) error {
 	if err != nil {
 		return fmt.Errorf("check %s: %w", c, err)
 	}
-	// Under none and conntrack-only all is allowed.
-	open := c.shape == None || c.shape == Conntrack
 	var errs []error
 	for i, f := range flows {
 		verdict := index.Evaluate(policy.Flow{
 			Src: index.EndOfAddr(f.Src), Dst: index.EndOfAddr(f.Dst),
 			Protocol: policy.Protocol(f.Protocol), Port: f.Port,
 		})
-		if want := open || verdict.Allowed; reached[i] != want {
+		if want := c.shape.open() || verdict.Allowed; reached[i] != want {
 			errs = append(errs, fmt.Errorf("check %s: %s: reached is %v, should be %v", c, f, reached[i], want))
 		}
 	}

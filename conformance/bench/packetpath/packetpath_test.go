@@ -22,8 +22,8 @@ func TestRun(t *testing.T) {
 		}
 		t.Logf("%-6s %-15s %-20s %12.2f ± %.2f  ratio %.3f  %s", r.Topology, r.Shape, r.Metric, r.Median, r.MAD, r.Ratio, r.Note)
 	}
-	if len(sampled) != 5 {
-		t.Errorf("%d shapes, want 5", len(sampled))
+	if len(sampled) != 7 {
+		t.Errorf("%d shapes, want 7", len(sampled))
 	}
 	for shape, metrics := range sampled {
 		if len(metrics) != 7 {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Options say how much is measured. The zero value is a full run, of less than
-// eight minutes.
+// Options say how much is measured. The zero value is a full run, of about
+// ten minutes.
 type Options struct {
 	// Repeats is the number of rounds, each of which samples every cell once;
 	// 0: as many as a full run has.
@@ -33,7 +33,13 @@ type Shape string
 const (
 	None      Shape = "none"
 	Conntrack Shape = "conntrack"
-	Sluice    Shape = "sluice"
+	// Hooks is the same with a chain without rules at each hook where Sluice
+	// has a guard: what is left to save of what guards cost.
+	Hooks  Shape = "conntrack-hooks"
+	Sluice Shape = "sluice"
+	// Unguarded is Sluice with Pods that are let off their guards: what
+	// everything else of it costs.
+	Unguarded Shape = "sluice-unguarded"
 	// NFTLinear is a jump for each local Pod, one after the other; then the
 	// Pod's chain, which accepts what is established and jumps to a chain for
 	// each policy, whose rules ask for port and a set of peers.
@@ -44,6 +50,9 @@ const (
 	// has no ipset: a rule for each peer. Result.Note says why.
 	IPTablesLinear Shape = "iptables-linear"
 )
+
+// open reports whether the shape lets everything through, and so knows no load.
+func (s Shape) open() bool { return s == None || s == Conntrack || s == Hooks }
 
 // Metric is what a sample is of.
 type Metric string
@@ -114,7 +123,7 @@ type cell struct {
 }
 
 func (c cell) String() string {
-	if c.shape == None || c.shape == Conntrack {
+	if c.shape.open() {
 		return fmt.Sprintf("%s %s", c.topology, c.shape)
 	}
 	return fmt.Sprintf("%s %s, %s", c.topology, c.shape, c.load)

@@ -24,14 +24,16 @@ import (
 
 const (
 	// warmUp comes before each sample.
-	warmUp = 60 * time.Millisecond
+	warmUp = 40 * time.Millisecond
 	// calm is what the kernel gets to free the last ruleset.
 	calm = 60 * time.Millisecond
 	// baseEvery is after how many cells conntrack-only is sampled again: every
 	// ratio leans on it.
 	baseEvery = 4
 
-	fullRepeats, fullDuration   = 6, 300 * time.Millisecond
+	// Many short samples rather than few long ones: what else the machine does
+	// comes and goes in seconds.
+	fullRepeats, fullDuration   = 12, 160 * time.Millisecond
 	quickRepeats, quickDuration = 2, 60 * time.Millisecond
 )
 
@@ -50,12 +52,13 @@ func fullPlan(classic Shape) plan {
 	linear := []Load{selecting(1), selecting(100), selecting(1000), some}
 	return plan{
 		loads: map[Shape][]Load{
-			None: {few}, Conntrack: {few},
+			None: {few}, Conntrack: {few}, Hooks: {few},
+			Unguarded: {selecting(1), selecting(1000)},
 			Sluice:    {few, selecting(1), selecting(10), selecting(100), selecting(1000), some, large},
 			NFTLinear: linear, classic: linear,
 		},
 		inFull: func(s Shape, l Load) bool {
-			return s == None || s == Conntrack || l == selecting(1) || l == selecting(1000) || l == some || l == large
+			return s.open() || l == selecting(1) || l == selecting(1000) || l == some || l == large
 		},
 		maximum: large.LocalPods,
 	}
@@ -64,7 +67,7 @@ func fullPlan(classic Shape) plan {
 func quickPlan(classic Shape) plan {
 	load := []Load{{Policies: 20, Elsewhere: 20, LocalPods: 10}}
 	return plan{
-		loads:   map[Shape][]Load{None: load, Conntrack: load, Sluice: load, NFTLinear: load, classic: load},
+		loads:   map[Shape][]Load{None: load, Conntrack: load, Hooks: load, Sluice: load, Unguarded: load, NFTLinear: load, classic: load},
 		inFull:  func(Shape, Load) bool { return true },
 		maximum: load[0].LocalPods,
 	}
@@ -127,7 +130,7 @@ func (b *bench) defaults() {
 // build makes a lab for each topology and all rulesets, and checks that they
 // agree.
 func (b *bench) build(ctx context.Context) error {
-	shapes := []Shape{None, Conntrack, Sluice, NFTLinear, IPTablesIPSet, IPTablesLinear}
+	shapes := []Shape{None, Conntrack, Hooks, Sluice, Unguarded, NFTLinear, IPTablesIPSet, IPTablesLinear}
 	for _, topology := range []lab.Topology{lab.Bridge, lab.PTP} {
 		start := time.Now()
 		s, err := newSite(ctx, topology, b.maximum)

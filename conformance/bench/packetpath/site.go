@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
 )
@@ -70,13 +71,38 @@ func podName(p pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: p.name}
 }
 
+const floor = `table inet floor {
+  chain forward {
+    type filter hook forward priority filter
+    ct state established,related accept
+  }
+}
+`
+
+// emptyHooks are the guards without their rules.
+func (s *site) emptyHooks(w workload) string {
+	var b strings.Builder
+	hook := func(hook, veth string) {
+		fmt.Fprintf(&b, "  chain %s-%s {\n    type filter hook %[1]s device %[2]s priority -10\n  }\n", hook, veth)
+	}
+	for _, p := range w.local {
+		hook("ingress", s.Pod(podName(p)).Veth)
+	}
+	if s.topology == lab.Bridge {
+		hook("egress", s.server.Veth)
+	}
+	return "table netdev floor {\n" + b.String() + "}\n"
+}
+
 // prepare makes a cell's ruleset.
 func (s *site) prepare(c cell, w workload) error {
 	var r ruleset
 	switch c.shape {
 	case None:
 	case Conntrack:
-		r.nft = "table inet floor {\n  chain forward {\n    type filter hook forward priority filter\n    ct state established,related accept\n  }\n}\n"
+		r.nft = floor
+	case Hooks:
+		r.nft = floor + s.emptyHooks(w)
 	case NFTLinear:
 		r.nft = nftLinear(w)
 	case IPTablesIPSet, IPTablesLinear:
@@ -85,8 +111,8 @@ func (s *site) prepare(c cell, w workload) error {
 		if c.shape == IPTablesIPSet {
 			r.ipset = sets.ipsetScript()
 		}
-	case Sluice:
-		r.objects = w.objects()
+	case Sluice, Unguarded:
+		r.objects = w.objects(c.shape == Sluice)
 	default:
 		return fmt.Errorf("prepare %s: no such shape", c)
 	}
@@ -102,7 +128,7 @@ func (s *site) enforce(ctx context.Context, objects []any) error {
 		return err
 	}
 	// Without the grace of a first install: what is measured is a node at work.
-	agent, err := enforcer.New(enforcer.Config{Node: nodeName, Grace: -1}, source, s.node, prometheus.NewRegistry())
+	agent, err := enforcer.New(enforcer.Config{Node: nodeName, Grace: -1, Compiler: compiler.Config{GuardOptOut: true}}, source, s.node, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 // Names and numbers of the workload. Policies mix what the API has: single
@@ -162,13 +164,17 @@ func (w workload) members(app string) []netip.Addr {
 	return out
 }
 
-// objects are the workload in the words of the API.
-func (w workload) objects() []any {
+// objects are the workload in the words of the API, with local Pods guarded or not.
+func (w workload) objects(guarded bool) []any {
 	out := []any{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: namespace, Labels: map[string]string{corev1.LabelMetadataName: namespace},
 	}}}
 	for _, p := range w.local {
-		out = append(out, p.object(nodeName))
+		o := p.object(nodeName)
+		if !guarded {
+			o.Annotations = map[string]string{policy.GuardAnnotation: "off"}
+		}
+		out = append(out, o)
 	}
 	for _, p := range remotePods() {
 		out = append(out, p.object("another"))
