@@ -171,8 +171,9 @@ func (s *guardSpec) outOfPod() []string {
 // device must be an Ethernet or the packet of a protocol, which costs as much again
 // as the comparison, and here it is known. Behind a bridge the source's hardware
 // address and the type that follows it are one comparison, which no tagged frame
-// stands. Without a bridge neither matters: nobody learns from the one, and what
-// has a tag for nobody, the node drops, and unpacks the rest before it routes.
+// stands. Without a bridge neither matters: nobody learns hardware addresses from
+// packets, and a tagged frame is dropped by the node, or stripped of its tag before
+// it is routed and judged.
 
 // usualOutOfPod are the rules for the first address of each family, where they can
 // be that simple.

@@ -76,8 +76,8 @@ const hookPriority = "filter - 10"
 // So the order is by what most first packets can be spared, and what few need is
 // in a chain of its own.
 
-// unjudged begins with what no earlier judgement under this epoch covers. The
-// order matters, line by line.
+// unjudgedForward begins to judge what no earlier judgement under this epoch covers,
+// between Pods and the world. The order matters, line by line.
 func (c *Config) unjudgedForward() []line {
 	return slices.Concat(toICMP, []line{
 		// Untracked packets have no mark to remember a judgement in.
@@ -85,7 +85,7 @@ func (c *Config) unjudgedForward() []line {
 	}, c.source(judgeForwardChain))
 }
 
-// unjudgedInput begins with packets from Pods to their own node.
+// unjudgedInput does the same for packets from Pods to their own node.
 func (c *Config) unjudgedInput() []line {
 	return slices.Concat(toICMP, []line{
 		{"ct state invalid,untracked goto " + untrackedInputChain, ""},
@@ -139,6 +139,7 @@ func (c *Config) judgeReply() []line {
 	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
+// judgeInput judges packets from Pods to their own node.
 func (c *Config) judgeInput() []line {
 	var out []line
 	if len(c.NodeDNS) > 0 {
