@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/conformance/lab"
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
@@ -244,12 +245,19 @@ func TestAgentAndCleanup(t *testing.T) {
 		t.Fatal("the lab is broken: nothing forbids the flow")
 	}
 
-	agent, logs := onNode("agent", "--manifests", dir, "--metrics-address", "")
+	agent, logs := onNode("agent", "--manifests", dir, "--metrics-address", "", "--guard-opt-out")
 	defer agent.Process.Kill()
-	if err := os.WriteFile(file, []byte(policyB("")), 0o600); err != nil {
+	unguarded := strings.Replace(policyB(""), "{name: a}", "{name: a, annotations: {"+policy.GuardAnnotation+`: "off"}}`, 1)
+	if err := os.WriteFile(file, []byte(unguarded), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 30*time.Second, "the policy to be in force", func() bool { return !reaches() })
+	nft := exec.Command("nft", "list", "table", "netdev", "sluice")
+	var guards bytes.Buffer
+	nft.Stdout = &guards
+	if err := node.Do(nft.Run); err != nil || strings.Count(guards.String(), "hook ingress") != 1 {
+		t.Errorf("%v, and guards other than the one of b:\n%s", err, &guards)
+	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
