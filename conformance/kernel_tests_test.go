@@ -15,7 +15,10 @@ import (
 // are what a test elsewhere calls if it does.
 var (
 	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/live"}
-	kernelMarks = map[string]bool{"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true}
+	kernelMarks = map[string]bool{
+		"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true,
+		"newEventBench": true, "newTwins": true, "newRepairable": true,
+	}
 )
 
 // TestKernelTestsAreNamed keeps the list that make test demands complete.
