@@ -164,32 +164,49 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 // on with every element that matched so far, one at a time: with the protocol
 // first, these are nearly all.
 func (b *chainBuilder) ports(a *allowance) {
-	switch len(a.classes) {
-	case 0:
-	case 1:
-		b.peers([]string{portKey(b.way), ".", "meta l4proto", "@" + b.use(portsObject(a.spans))}, &a.classes[0])
-	default:
-		b.rule(portKey(b.way), ".", "meta l4proto", "vmap", "@"+b.use(b.portMap(a)))
+	key := []string{portKey(b.way), ".", "meta l4proto"}
+	if len(a.classes) == 1 {
+		exact, wide := byWidth(a.spans)
+		if len(wide) > 0 {
+			exact = a.spans
+		}
+		b.peers(append(key, "@"+b.use(portsObject(exact))), &a.classes[0])
+		return
+	}
+	// Most rules name single ports, and a hash finds one of thousands at the price
+	// of one of two. A map with ranges reads more the more there are in it, so it
+	// has the wide ones only; they cost a lookup more.
+	exact, wide := byWidth(a.spans)
+	for _, spans := range [][]portSpan{exact, wide} {
+		if len(spans) > 0 {
+			b.rule(append(slices.Clone(key), "vmap", "@"+b.use(b.portMap(a.classes, spans)))...)
+		}
 	}
 }
 
 // portMap leads each span of ports to the chain of its peers.
-func (b *chainBuilder) portMap(a *allowance) *object {
+func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
 	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
-	verdicts := make([]string, len(a.classes))
-	for i := range a.classes {
-		if verdicts[i] = b.allow(); !a.classes[i].any {
-			verdicts[i] = "goto " + inner.use(inner.class(&a.classes[i]))
+	verdicts := make([]string, len(classes))
+	s := portsSet(spans)
+	s.Value = "verdict"
+	for i, span := range spans {
+		if verdicts[span.class] == "" {
+			verdicts[span.class] = inner.verdict(&classes[span.class])
 		}
-	}
-	s := &Set{Type: "inet_service . inet_proto", Value: "verdict"}
-	for _, span := range a.spans {
-		s.Interval = s.Interval || span.first != span.last
-		s.Elements = append(s.Elements, Element{Key: span.String(), Value: verdicts[span.class]})
+		s.Elements[i].Value = verdicts[span.class]
 	}
 	sortElements(s.Elements)
-	s.Name = contentName(portMapLetter, contentOf(s), strconv.Itoa(len(a.classes))+"-classes")
+	s.Name = contentName(portMapLetter, contentOf(s), counted(spans[0].text(), len(spans)))
 	return &object{name: s.Name, set: s, uses: inner.uses}
+}
+
+// verdict lets the peers of some ports pass.
+func (b *chainBuilder) verdict(p *peers) string {
+	if p.any {
+		return b.allow()
+	}
+	return "goto " + b.use(b.class(p))
 }
 
 // class is the chain of the peers of some ports.
@@ -218,14 +235,20 @@ func blocksObject(f family, ranges []addrRange) *object {
 }
 
 func portsObject(spans []portSpan) *object {
+	s := portsSet(spans)
+	s.Name = contentName(portsLetter, contentOf(s), counted(spans[0].text(), len(spans)))
+	sortElements(s.Elements)
+	return &object{name: s.Name, set: s}
+}
+
+// portsSet has an element for each span, in their order, and no name.
+func portsSet(spans []portSpan) *Set {
 	s := &Set{Type: "inet_service . inet_proto"}
 	for _, span := range spans {
 		s.Interval = s.Interval || span.first != span.last
 		s.Elements = append(s.Elements, Element{Key: span.String()})
 	}
-	s.Name = contentName(portsLetter, contentOf(s), counted(strings.ReplaceAll(s.Elements[0].Key, " . ", "-"), len(spans)))
-	sortElements(s.Elements)
-	return &object{name: s.Name, set: s}
+	return s
 }
 
 // contentOf is all that makes a set with immutable elements.

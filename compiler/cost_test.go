@@ -46,7 +46,7 @@ func TestCostOfFirstPacketIsConstant(t *testing.T) {
 	}
 }
 
-// manyPolicies all select one Pod, each with a peer and a port of its own.
+// manyPolicies all select one Pod, each with a peer, a port and a range of its own.
 func manyPolicies(n int) string {
 	var b strings.Builder
 	b.WriteString("namespace a\npod a/server on node-a at 10.0.0.2 app=server\npod a/client-0 on node-b at 10.0.1.2 app=client-0\n")
@@ -55,8 +55,8 @@ func manyPolicies(n int) string {
   podSelector: {matchLabels: {app: server}}
   ingress:
   - from: [{podSelector: {matchLabels: {app: client-%d}}}]
-    ports: [{port: %d}]
-`, i, i, 8000+i)
+    ports: [{port: %d}, {port: %d, endPort: %d}]
+`, i, i, 8000+i, 20000+10*i, 20008+10*i)
 	}
 	return b.String()
 }

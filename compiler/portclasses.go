@@ -64,6 +64,28 @@ func (s portSpan) String() string {
 	return out + " . " + protocolName(s.protocol)
 }
 
+// text is how names of objects have it.
+func (s portSpan) text() string { return strings.ReplaceAll(s.String(), " . ", "-") }
+
+// narrowSpan is how many ports a span may have to be written port by port. The
+// kernel cuts a range into prefixes: those of four ports are up to three, so
+// this makes no map much larger.
+const narrowSpan = 4
+
+// byWidth are the narrow spans port by port, and the others.
+func byWidth(spans []portSpan) (exact, wide []portSpan) {
+	for _, s := range spans {
+		if s.last-s.first >= narrowSpan {
+			wide = append(wide, s)
+			continue
+		}
+		for port := uint32(s.first); port <= uint32(s.last); port++ {
+			exact = append(exact, portSpan{s.protocol, uint16(port), uint16(port), s.class})
+		}
+	}
+	return exact, wide
+}
+
 func protocolName(p policy.Protocol) string {
 	if p.HasPorts() {
 		return strings.ToLower(p.String())

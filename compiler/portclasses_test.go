@@ -182,3 +182,24 @@ func walk(rules []policy.AllowRule, g policy.GroupKey, proto policy.Protocol, po
 		}))
 	})
 }
+
+// TestByWidth: each port is in one of the two forms, with its class, and what is
+// written port by port grows by a constant at most.
+func TestByWidth(t *testing.T) {
+	spans := []portSpan{
+		{policy.TCP, 1, 1, 0}, {policy.TCP, 10, 13, 1}, {policy.TCP, 20, 24, 2},
+		{policy.UDP, 0, 65535, 3}, {policy.SCTP, 65532, 65535, 4},
+	}
+	exact, wide := byWidth(spans)
+	var texts []string
+	for _, s := range append(exact, wide...) {
+		texts = append(texts, fmt.Sprintf("%s: %d", s, s.class))
+	}
+	if diff := cmp.Diff([]string{
+		"1 . tcp: 0", "10 . tcp: 1", "11 . tcp: 1", "12 . tcp: 1", "13 . tcp: 1",
+		"65532 . sctp: 4", "65533 . sctp: 4", "65534 . sctp: 4", "65535 . sctp: 4",
+		"20-24 . tcp: 2", "0-65535 . udp: 3",
+	}, texts); diff != "" {
+		t.Error(diff)
+	}
+}
