@@ -70,7 +70,7 @@ func (o *options) packet(ctx context.Context, run *figures.Run) error {
 			At: figures.Setting{
 				"policies": float64(r.Policies), "elsewhere": float64(r.Elsewhere), "local": float64(r.LocalPods),
 			},
-			Samples: r.Samples,
+			Samples: r.Samples, Base: r.Base,
 		})
 	}
 	return err

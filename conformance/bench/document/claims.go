@@ -173,52 +173,6 @@ func (r *report) startClaims() []claim {
 	return []claim{start, held}
 }
 
-func (r *report) packetClaims() []claim {
-	established := claim{anchor: "established", short: "Established traffic under any number of policies, of conntrack only", target: "Established traffic: throughput and packet rate at least 0.99 of conntrack-only, whatever the number of policies and Pods"}
-	policies := claim{anchor: "established-policies", short: "The same of Pods without guards: what policies alone cost", target: "The same, but for guards: of Pods that are let off theirs"}
-	connections := claim{anchor: "connections", short: "New connections with 1 to 1,000 policies on the Pod, of conntrack only", target: "Connection rate at least 0.97 of conntrack-only with 1, 100 and 1,000 policies selecting the Pod"}
-	ahead := claim{anchor: "ahead", short: "Against the classic shapes of rulesets", target: "Ahead of both classic shapes everywhere"}
-	var flows, bare, rates, leads []float64
-	worst := map[string]string{}
-	note := func(list *[]float64, kind, unit, where string, v figures.Ratio) {
-		if math.IsNaN(v.Value) {
-			return
-		}
-		if len(*list) == 0 || v.Value < slices.Min(*list) {
-			worst[kind] = fmt.Sprintf("at least %s%s (%s)", times(v), unit, where)
-		}
-		*list = append(*list, v.Value)
-	}
-	for _, c := range r.cells() {
-		where := c.String()
-		if c.variant == unguarded {
-			for _, metric := range rates3[:2] {
-				note(&bare, "bare", "", metricName(metric)+", "+where, r.toConntrack(c, metric))
-			}
-			continue
-		}
-		if c.variant != sluice {
-			for _, metric := range rates3 {
-				if ours := r.against(c, metric); c.classic() && !math.IsNaN(ours.Value) {
-					note(&leads, "leads", " times", metricName(metric)+", "+where, ours)
-				}
-			}
-			continue
-		}
-		for _, metric := range rates3[:2] {
-			note(&flows, "flows", "", metricName(metric)+", "+where, r.toConntrack(c, metric))
-		}
-		if p := c.at["policies"]; c.at["elsewhere"] == 0 && (p == 1 || p == 100 || p == 1000) {
-			note(&rates, "rates", "", where, r.toConntrack(c, rates3[2]))
-		}
-	}
-	established.figure, established.verdict = worst["flows"], atLeast(0.99, flows...)
-	policies.figure, policies.verdict = worst["bare"], atLeast(0.99, bare...)
-	connections.figure, connections.verdict = worst["rates"], atLeast(0.97, rates...)
-	ahead.figure, ahead.verdict = worst["leads"], atLeast(1, leads...)
-	return []claim{established, policies, connections, ahead}
-}
-
 func (r *report) memoryClaims() []claim {
 	full, simple := r.run.Of(Memory, memory.Full), r.run.Of(Memory, memory.Simple)
 	at := func(fs figures.Figures, name string, pods float64) float64 {

@@ -95,19 +95,18 @@ func (r *report) cells() []packetCell {
 	return out
 }
 
-func (r *report) samples(c packetCell, m packetpath.Metric) []float64 {
-	return r.run.Of(Packet, c.topology).Find(string(m), c.variant, c.at)
+func (r *report) measured(c packetCell, m packetpath.Metric) figures.Figure {
+	return r.run.Of(Packet, c.topology).Figure(string(m), c.variant, c.at)
 }
 
-// toConntrack is a cell's ratio to conntrack-only in the same topology.
+// toConntrack is a cell's ratio to conntrack-only, with which it took turns.
 func (r *report) toConntrack(c packetCell, m packetpath.Metric) figures.Ratio {
-	return figures.RatioOf(r.samples(c, m), r.run.Of(Packet, c.topology).Find(string(m), conntrack, nil))
+	return r.measured(c, m).Ratio()
 }
 
-// against is Sluice's ratio to another shape under the same load.
-func (r *report) against(c packetCell, m packetpath.Metric) figures.Ratio {
-	ours := packetCell{c.topology, sluice, c.at}
-	return figures.RatioOf(r.samples(ours, m), r.samples(c, m))
+// against is the ratio of a variant of ours to another shape under the same load.
+func (r *report) against(ours string, c packetCell, m packetpath.Metric) figures.Ratio {
+	return r.measured(packetCell{c.topology, ours, c.at}, m).Against(r.measured(c, m))
 }
 
 func (r *report) packet() {
@@ -115,15 +114,19 @@ func (r *report) packet() {
 	r.paragraph(`
 Two Pods of the lab on one node, each topology by itself. *Conntrack only* is a table
 that does nothing but accept what is established: the floor of any stateful engine,
-and the base of all ratios. In each round each ruleset is installed in the same
-namespaces, in an order drawn anew, and sampled with fresh connections; ratios are
-taken round by round. The linear shapes are the two classic ones, for the same
-policies: a jump for each Pod, then a chain for each policy. Rules have single ports,
-ranges, named ports and blocks. *Guards* see to it that a Pod uses its own addresses
-only; none of the other shapes has such a thing. Two more rulesets show what that costs:
-conntrack only with a chain without any rule at each hook that a guard needs, below
-which no guard can come, and Sluice with Pods that are let off theirs. Before anything is measured, each ruleset must have
-let through exactly what the policies allow.`)
+and the base of all ratios. In each round each ruleset, in an order drawn anew, is
+installed beside conntrack-only in the same namespaces; then the two take turns under
+the same traffic, every few hundredths of a second, by flags of their tables. A ratio
+is that of two neighbouring windows of time. Clients and servers stay on a processor
+each, for where the scheduler puts them decides more than any ruleset: client and
+server of a connection share one, so that its rate is what its path costs. The linear
+shapes are the two classic ones, for the same policies: a jump for each Pod, then a
+chain for each policy. Rules have single ports, ranges, named ports and blocks.
+*Guards* see to it that a Pod uses its own addresses only; none of the other shapes
+has such a thing. Two more rulesets show what that costs: conntrack only with a chain
+without any rule at each hook that a guard needs, below which no guard can come, and
+Sluice with Pods that are let off theirs. Before anything is measured, each ruleset
+must have let through exactly what the policies allow.`)
 	if !r.ran(Packet) {
 		return
 	}
@@ -140,11 +143,12 @@ let through exactly what the policies allow.`)
 			r.packetChart(topology, m)
 		}
 		r.packetTable(topology, "median ± spread", func(c packetCell, m packetpath.Metric) string {
-			return spread(r.samples(c, m))
+			return spread(r.measured(c, m).Samples)
 		}, []packetpath.Metric{
 			packetpath.Throughput, packetpath.Packets, packetpath.Connections, packetpath.ConnectionP50,
 			packetpath.ConnectionP99, packetpath.PacketCPU, packetpath.ConnectionCPU,
 		})
+		r.guardFloor(topology)
 	}
 	seen := map[string]bool{}
 	for _, f := range r.run.Of(Packet, "") {
@@ -153,6 +157,27 @@ let through exactly what the policies allow.`)
 			r.printf("%s: %s.\n", shapeNames[f.Variant], f.Note)
 		}
 	}
+}
+
+// guardFloor is what is left for an engine with guards, whatever its rules.
+func (r *report) guardFloor(topology string) {
+	hooks := packetCell{topology, string(packetpath.Hooks), nil}
+	packets, rate := r.toConntrack(hooks, packetpath.Packets), r.toConntrack(hooks, packetpath.Connections)
+	var cheapest figures.Ratio
+	var what packetCell
+	for _, c := range r.cells() {
+		if v := r.toConntrack(c, packetpath.Connections); c.topology == topology && c.classic() && v.Value > cheapest.Value {
+			cheapest, what = v, c
+		}
+	}
+	if math.IsNaN(packets.Value) || math.IsNaN(rate.Value) || what.variant == "" {
+		return
+	}
+	r.paragraph(fmt.Sprintf(`
+What guards leave, whatever their rules: the hooks alone come to %s of the packet rate
+and %s of the connection rate. The classic shape with the cheapest first packet (%s)
+comes to %s, so hooks and such a judgement together to %s.`,
+		times(packets), times(rate), what, times(cheapest), digits(rate.Value*cheapest.Value)))
 }
 
 func topologyName(t string) string {
@@ -195,7 +220,7 @@ func (r *report) packetChart(topology string, m packetpath.Metric) {
 	}
 	var loads []figures.Setting
 	for _, cell := range r.cells() {
-		if cell.topology == topology && cell.variant == sluice && len(r.samples(cell, m)) > 0 {
+		if cell.topology == topology && cell.variant == sluice && len(r.measured(cell, m).Samples) > 0 {
 			loads = append(loads, cell.at)
 			name := whole(cell.at["policies"])
 			if e := cell.at["elsewhere"]; e > 0 {

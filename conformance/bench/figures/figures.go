@@ -71,6 +71,9 @@ type Figure struct {
 	// Samples are in the order in which they were taken. Those of variants
 	// that were interleaved have the same index in the same round.
 	Samples []float64 `json:"samples"`
+	// Base are those of what it is compared with, if each sample was taken in
+	// turns with one of them.
+	Base []float64 `json:"base,omitempty"`
 }
 
 // Setting is under what something was measured.
@@ -89,17 +92,24 @@ func (s Setting) Is(o Setting) bool {
 // Add appends a figure with its samples rounded: digits that no clock has only
 // make the file larger.
 func (r *Run) Add(f Figure) {
-	rounded := make([]float64, len(f.Samples))
-	for i, s := range f.Samples {
-		rounded[i] = round(s, 5)
-	}
-	f.Samples = rounded
+	f.Samples, f.Base = rounded(f.Samples), rounded(f.Base)
 	r.Figures = append(r.Figures, f)
 }
 
 // Miss notes what could not be measured.
 func (r *Run) Miss(part, what string, why error) {
 	r.Missing = append(r.Missing, Missing{Part: part, What: what, Why: why.Error()})
+}
+
+func rounded(samples []float64) []float64 {
+	if samples == nil {
+		return nil
+	}
+	out := make([]float64, len(samples))
+	for i, s := range samples {
+		out[i] = round(s, 5)
+	}
+	return out
 }
 
 // round keeps so many significant digits.
@@ -127,12 +137,17 @@ func (r *Run) Of(part, kind string) Figures {
 
 // Find returns the samples of a figure, nil if there are none.
 func (fs Figures) Find(name, variant string, at Setting) []float64 {
-	for i := range fs {
-		if f := &fs[i]; f.Name == name && f.Variant == variant && f.At.Is(at) {
-			return f.Samples
+	return fs.Figure(name, variant, at).Samples
+}
+
+// Figure returns a figure, one without samples if there is none.
+func (fs Figures) Figure(name, variant string, at Setting) Figure {
+	for _, f := range fs {
+		if f.Name == name && f.Variant == variant && f.At.Is(at) {
+			return f
 		}
 	}
-	return nil
+	return Figure{}
 }
 
 // Values are the different values of a setting, sorted.

@@ -61,13 +61,29 @@ func TestRatioPairsRounds(t *testing.T) {
 	}
 }
 
+// TestAgainst: two that were measured at different times, when the machine was fast
+// and slow, are compared by what each was to the base.
+func TestAgainst(t *testing.T) {
+	early := figures.Figure{Samples: []float64{90, 91, 89}, Base: []float64{100, 100, 100}}
+	late := figures.Figure{Samples: []float64{30, 29, 31}, Base: []float64{50, 50, 50}}
+	if got := early.Against(late); math.Abs(got.Value-1.5) > 1e-9 || got.Low >= got.Value || got.High <= got.Value {
+		t.Errorf("0.9 of the base against 0.6 is %+v", got)
+	}
+	if got := early.Ratio(); got.Value != 0.9 {
+		t.Errorf("90 of 100 is %+v", got)
+	}
+	if got := early.Against(figures.Figure{}); !math.IsNaN(got.Value) {
+		t.Errorf("against nothing: %+v", got)
+	}
+}
+
 func TestWriteAndRead(t *testing.T) {
 	run := &figures.Run{
 		Machine: figures.Machine{CPU: "two of them", Cores: 2},
 		Started: time.Date(2026, 11, 20, 23, 45, 0, 0, time.UTC), Took: 12,
 		Parts: []figures.Part{{Name: "control", Took: 11}},
 	}
-	run.Add(figures.Figure{Part: "control", Name: "remote Pod", Variant: "Sluice", At: figures.Setting{"pods": 1000}, Unit: "ms", Samples: []float64{1.23456789, 0, 1234567}})
+	run.Add(figures.Figure{Part: "control", Name: "remote Pod", Variant: "Sluice", At: figures.Setting{"pods": 1000}, Unit: "ms", Samples: []float64{1.23456789, 0, 1234567}, Base: []float64{1, 2, 3.1415926}})
 	run.Miss("memory", "all of it", errors.New("no etcd"))
 	var file bytes.Buffer
 	if err := run.Write(&file); err != nil {

@@ -44,6 +44,32 @@ type Ratio struct {
 	Value, Low, High float64
 }
 
+// ToBase are a figure's samples, each as a multiple of its base; nil if it has
+// none.
+func (f Figure) ToBase() []float64 {
+	if len(f.Samples) != len(f.Base) {
+		return nil
+	}
+	out := make([]float64, len(f.Samples))
+	for i := range out {
+		out[i] = f.Samples[i] / f.Base[i]
+	}
+	return out
+}
+
+// Ratio compares a figure's samples with its base.
+func (f Figure) Ratio() Ratio { return RatioOf(f.Samples, f.Base) }
+
+// Against compares two figures that were measured against the same base at
+// different times, by what each is to it.
+func (f Figure) Against(other Figure) Ratio {
+	a, b := f.ToBase(), other.ToBase()
+	if a == nil || b == nil {
+		return Ratio{math.NaN(), math.NaN(), math.NaN()}
+	}
+	return ratioOf(a, b, false)
+}
+
 // resamplings are enough for two digits of the interval.
 const resamplings = 1000
 
@@ -52,7 +78,10 @@ const resamplings = 1000
 // median of the rounds': what disturbed the machine disturbed both. Otherwise
 // it is the ratio of the medians.
 func RatioOf(samples, baseline []float64) Ratio {
-	paired := len(samples) == len(baseline)
+	return ratioOf(samples, baseline, len(samples) == len(baseline))
+}
+
+func ratioOf(samples, baseline []float64, paired bool) Ratio {
 	of := func(a, b []float64) float64 {
 		if !paired {
 			return Median(a) / Median(b)

@@ -3,9 +3,10 @@ package packetpath
 import (
 	"errors"
 	"fmt"
-	"runtime"
+	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,83 +16,135 @@ import (
 // processors busy, few enough that latency is not the queue's.
 const callers = 2
 
-// connections has the client's callers connect one after the other. The server
-// answers a byte and closes; the client resets what is left, so that neither
-// runs out of ports.
-func (s *site) connections(d time.Duration) (map[Metric]float64, error) {
-	listener, err := listen(s.server, unix.SOCK_STREAM, httpPort)
+// connections has callers connect one after the other, each with a processor of
+// its own and a server on the same one: the kernel gives a connection to the
+// listener of the processor that its first packet comes in on. The server answers a
+// byte and closes; the client resets what is left, so that neither runs out of
+// ports.
+func (s *site) connections() (*traffic, error) {
+	listeners, err := s.listeners()
 	if err != nil {
 		return nil, err
 	}
-	var servers, clients sync.WaitGroup
-	for range callers {
-		servers.Go(func() { answer(listener) })
+	var count atomic.Int64
+	calls := make([][]done, len(s.processors))
+	t := &traffic{count: func() (int, error) { return int(count.Load()), nil }}
+	t.metrics = func(r reading) map[Metric]float64 {
+		rate := 0.0
+		var latencies []float64
+		for _, c := range calls {
+			c = within(c, r)
+			rate += callRate(c)
+			for _, one := range c {
+				latencies = append(latencies, micros(one.answered))
+			}
+		}
+		return map[Metric]float64{
+			Connections: rate, ConnectionCPU: r.cpuEach(),
+			ConnectionP50: quantile(latencies, 0.5), ConnectionP99: quantile(latencies, 0.99),
+		}
 	}
-	latencies := make([][]time.Duration, callers)
-	errs := make([]error, callers)
-	warm := time.Now().Add(warmUp)
-	end := warm.Add(d)
-	var before time.Duration
-	for i := range callers {
-		clients.Go(func() { latencies[i], errs[i] = s.call(warm, end) })
+	var clients sync.WaitGroup
+	for i, cpu := range s.processors {
+		t.generate(cpu, func() error { return answer(listeners[i]) })
+		clients.Add(1)
+		t.generate(cpu, func() error {
+			defer clients.Done()
+			return s.client.Do(func() error {
+				for !t.ended.Load() {
+					one, err := call(s.server.Pod.Addrs[0])
+					if err != nil {
+						return fmt.Errorf("connections: %w", err)
+					}
+					calls[i] = append(calls[i], one)
+					count.Add(1)
+				}
+				return nil
+			})
+		})
 	}
-	time.Sleep(time.Until(warm))
-	before = usage()
-	clients.Wait()
-	cpu := usage() - before
-	took := time.Since(warm)
-	// Whoever waits in accept is woken by this.
-	_ = unix.Shutdown(listener, unix.SHUT_RDWR)
-	servers.Wait()
-	_ = unix.Close(listener)
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("connections: %w", err)
+	t.unblock = func() {
+		clients.Wait()
+		// Whoever waits in accept is woken by this.
+		for _, l := range listeners {
+			_ = unix.Shutdown(l, unix.SHUT_RDWR)
+		}
 	}
-	all := slices.Concat(latencies...)
-	if len(all) == 0 {
-		return nil, errors.New("connections: none in the whole time")
-	}
-	slices.Sort(all)
-	return map[Metric]float64{
-		Connections:   float64(len(all)) / took.Seconds(),
-		ConnectionP50: micros(all[len(all)/2]),
-		ConnectionP99: micros(all[len(all)*99/100]),
-		ConnectionCPU: micros(cpu) / float64(len(all)),
-	}, nil
+	t.free = func() { closeAll(listeners) }
+	return t, nil
 }
 
-// call connects again and again and tells how long each took from warm on.
-func (s *site) call(warm, end time.Time) ([]time.Duration, error) {
-	var out []time.Duration
-	err := s.client.Do(func() error {
-		to := sockaddr(s.server.Pod.Addrs[0], httpPort)
-		abort := unix.Linger{Onoff: 1}
-		buf := make([]byte, 1)
-		for now := time.Now(); now.Before(end); {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-			if err != nil {
-				return err
-			}
-			err = errors.Join(
-				unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &abort),
-				exchange(fd, to, buf),
+// done is a connection that came to its end: when, and how long it took to be
+// answered.
+type done struct {
+	at       time.Time
+	answered time.Duration
+}
+
+// within are the connections that ended in a window.
+func within(calls []done, r reading) []done {
+	at := func(t time.Time) int {
+		i, _ := slices.BinarySearchFunc(calls, t, func(d done, t time.Time) int { return d.at.Compare(t) })
+		return i
+	}
+	return calls[at(r.from):at(r.to)]
+}
+
+// callRate is the rate of one caller, who has a connection in the time that the
+// median one takes from the end of the one before to its own. When the machine does
+// something else, or is not given its processors, some take many times as long, and
+// a mean would tell of these.
+func callRate(calls []done) float64 {
+	var rates []float64
+	for n := 1; n < len(calls); n++ {
+		rates = append(rates, 1/calls[n].at.Sub(calls[n-1].at).Seconds())
+	}
+	return quantile(rates, 0.5)
+}
+
+// listeners are one for each processor, all on the same port.
+func (s *site) listeners() ([]int, error) {
+	var out []int
+	for _, cpu := range s.processors {
+		l, err := listen(s.server, unix.SOCK_STREAM, httpPort, func(fd int) error {
+			return errors.Join(
+				unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+				unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_INCOMING_CPU, cpu),
 			)
-			answered := time.Now()
-			if err == nil {
-				_, err = unix.Read(fd, buf) // the server's end
-			}
-			_ = unix.Close(fd)
-			if err != nil {
-				return err
-			}
-			if now.After(warm) {
-				out = append(out, answered.Sub(now))
-			}
-			now = time.Now()
+		})
+		if err != nil {
+			closeAll(out)
+			return nil, err
 		}
-		return nil
-	})
-	return out, err
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// call makes a connection, and ends it.
+func call(server netip.Addr) (done, error) {
+	start := time.Now()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return done{}, err
+	}
+	buf := make([]byte, 1)
+	err = errors.Join(
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}),
+		exchange(fd, sockaddr(server, httpPort), buf),
+	)
+	answered := time.Since(start)
+	if err == nil {
+		_, err = unix.Read(fd, buf) // the server's end
+	}
+	_ = unix.Close(fd)
+	return done{time.Now(), answered}, err
 }
 
 func exchange(fd int, to unix.Sockaddr, buf []byte) error {
@@ -108,17 +161,17 @@ func exchange(fd int, to unix.Sockaddr, buf []byte) error {
 }
 
 // answer serves until the listener is shut.
-func answer(listener int) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+func answer(listener int) error {
 	buf := make([]byte, 1)
 	for {
 		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
-		if errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EINTR) {
+		switch {
+		case errors.Is(err, unix.EINVAL):
+			return nil
+		case errors.Is(err, unix.ECONNABORTED), errors.Is(err, unix.EINTR):
 			continue
-		}
-		if err != nil {
-			return
+		case err != nil:
+			return fmt.Errorf("accept: %w", err)
 		}
 		if n, err := unix.Read(fd, buf); n == 1 && err == nil {
 			_, _ = unix.Write(fd, buf)

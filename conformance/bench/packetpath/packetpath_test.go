@@ -17,7 +17,7 @@ func TestRun(t *testing.T) {
 			sampled[r.Shape] = map[Metric]bool{}
 		}
 		sampled[r.Shape][r.Metric] = true
-		if r.Median <= 0 || r.Ratio <= 0 || len(r.Samples) != quickRepeats {
+		if r.Median <= 0 || r.Ratio <= 0 || len(r.Samples) != quickRepeats*quickTurns {
 			t.Errorf("%s %s, %s, %s: median %v, ratio %v, samples %v", r.Topology, r.Shape, r.Load, r.Metric, r.Median, r.Ratio, r.Samples)
 		}
 		t.Logf("%-6s %-15s %-20s %12.2f ± %.2f  ratio %.3f  %s", r.Topology, r.Shape, r.Metric, r.Median, r.MAD, r.Ratio, r.Note)

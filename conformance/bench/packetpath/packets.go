@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,49 +22,42 @@ const (
 // packets sends small packets of one flow, which the server has answered
 // before. They count when they arrive in the server's interface: nobody takes
 // them from the socket, so that the path is most of the work.
-func (s *site) packets(d time.Duration) (map[Metric]float64, error) {
+func (s *site) packets() (*traffic, error) {
 	server, err := listen(s.server, unix.SOCK_DGRAM, packetPort)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = unix.Close(server) }()
 	client, err := open(s.client, unix.SOCK_DGRAM, func(fd int) error {
 		return unix.Connect(fd, sockaddr(s.server.Pod.Addrs[0], packetPort))
 	})
 	if err != nil {
+		closeAll([]int{server})
 		return nil, err
 	}
-	defer func() { _ = unix.Close(client) }()
 	if err := errors.Join(greet(client, server), unix.SetsockoptInt(server, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)); err != nil {
+		closeAll([]int{client, server})
 		return nil, fmt.Errorf("packets: %w", err)
 	}
-	out := newBurst(client)
-	var metrics map[Metric]float64
-	err = s.server.Do(func() error {
-		if err := out.until(time.Now().Add(warmUp)); err != nil {
-			return err
+	t := &traffic{
+		count: func() (n int, err error) {
+			err = s.server.Do(func() error { n, err = received(); return err })
+			return n, err
+		},
+		metrics: func(r reading) map[Metric]float64 {
+			return map[Metric]float64{Packets: r.perSecond(), PacketCPU: r.cpuEach()}
+		},
+		unblock: func() {},
+		free:    func() { closeAll([]int{client, server}) },
+	}
+	t.generate(s.processors[0], func() error {
+		for b := newBurst(client); !t.ended.Load(); {
+			if err := b.send(); err != nil {
+				return fmt.Errorf("packets: %w", err)
+			}
 		}
-		first, err := received()
-		if err != nil {
-			return err
-		}
-		before, start := usage(), time.Now()
-		if err := out.until(start.Add(d)); err != nil {
-			return err
-		}
-		took, cpu := time.Since(start), usage()-before
-		last, err := received()
-		if n := float64(last - first); n > 0 {
-			metrics = map[Metric]float64{Packets: n / took.Seconds(), PacketCPU: micros(cpu) / n}
-		} else if err == nil {
-			err = errors.New("none arrived")
-		}
-		return err
+		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("packets: %w", err)
-	}
-	return metrics, nil
+	return t, nil
 }
 
 // greet sends a packet there and one back: a flow that nobody answers is never
@@ -126,14 +117,10 @@ func newBurst(fd int) *burst {
 	return b
 }
 
-func (b *burst) until(end time.Time) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	for time.Now().Before(end) {
-		_, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.messages[0])), batch, 0, 0, 0) //nolint:gosec // as the kernel wants it
-		if errno != 0 && errno != unix.EINTR && errno != unix.EAGAIN {
-			return fmt.Errorf("send: %w", errno)
-		}
+func (b *burst) send() error {
+	_, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.messages[0])), batch, 0, 0, 0) //nolint:gosec // as the kernel wants it
+	if errno != 0 && errno != unix.EINTR && errno != unix.EAGAIN {
+		return fmt.Errorf("send: %w", errno)
 	}
 	return nil
 }

@@ -9,14 +9,17 @@ import (
 )
 
 // Options say how much is measured. The zero value is a full run, of about
-// ten minutes.
+// a quarter of an hour.
 type Options struct {
 	// Repeats is the number of rounds, each of which samples every cell once;
 	// 0: as many as a full run has.
 	Repeats int
-	// Duration is how long one sample of throughput or rate takes; 0: as long
-	// as in a full run.
-	Duration time.Duration
+	// Turns is how many readings a round takes of a cell, and of conntrack-only in
+	// between; 0: as many as in a full run.
+	Turns int
+	// Window is how long one reading of throughput or rate takes; 0: as long as
+	// in a full run.
+	Window time.Duration
 	// Quick shows that the harness works, in seconds: few cells, two rounds,
 	// short samples, nothing to be quoted.
 	Quick bool
@@ -65,7 +68,7 @@ const (
 	// where they arrive in the server.
 	Packets Metric = "packets/s"
 	// Connections are TCP connections a second: connect, a byte there and one
-	// back, close; a few at a time.
+	// back, close; a caller on each processor, at the pace of its median one.
 	Connections Metric = "connections/s"
 	// ConnectionP50 and ConnectionP99 are how long those connections took, from
 	// connect to the answer, in microseconds.
@@ -102,14 +105,14 @@ type Result struct {
 	Shape    Shape
 	Load
 	Metric Metric
-	// Samples are in the order of the rounds.
-	Samples []float64
-	Median  float64
+	// Samples are in the order of the readings, Base conntrack-only's in turns with
+	// them.
+	Samples, Base []float64
+	Median        float64
 	// MAD is the median absolute deviation from the median.
 	MAD float64
-	// Ratio is the median of what each sample is to that of conntrack-only in
-	// the same round and topology; RatioLow and RatioHigh are the quartiles of
-	// these. Above 1 is more than conntrack-only, whether or not that is better.
+	// Ratio is the median of what each sample is to its base; RatioLow and
+	// RatioHigh are the quartiles of these. Above 1 is more than conntrack-only, whether or not that is better.
 	Ratio, RatioLow, RatioHigh float64
 	// Note is what a reader must know of how it came about.
 	Note string `json:",omitempty"`
@@ -135,12 +138,11 @@ type key struct {
 	metric Metric
 }
 
-// summarize makes a result of the samples of a cell and those of its base in
-// the same rounds.
+// summarize makes a result of the samples of a cell and those of its base.
 func summarize(k key, samples, base []float64, note string) Result {
 	r := Result{
 		Topology: k.cell.topology, Shape: k.cell.shape, Load: k.cell.load,
-		Metric: k.metric, Samples: samples, Note: note,
+		Metric: k.metric, Samples: samples, Base: base, Note: note,
 	}
 	r.Median = quantile(samples, 0.5)
 	deviations := make([]float64, len(samples))

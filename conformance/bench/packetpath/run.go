@@ -4,9 +4,9 @@
 // rulesets of policy engines classically have.
 //
 // All of it happens on one machine in turns. In each round every cell, in an
-// order drawn anew, is installed in the same namespaces and sampled with fresh
-// connections, so that what else the machine does falls on all of them alike;
-// ratios are taken round by round.
+// order drawn anew, is installed in the same namespaces beside conntrack-only, and
+// both are sampled with fresh connections, changing over several times: what else
+// the machine does falls on both alike, and ratios are taken within a cell's round.
 package packetpath
 
 import (
@@ -23,18 +23,13 @@ import (
 )
 
 const (
-	// warmUp comes before each sample.
-	warmUp = 40 * time.Millisecond
-	// calm is what the kernel gets to free the last ruleset.
-	calm = 60 * time.Millisecond
-	// baseEvery is after how many cells conntrack-only is sampled again: every
-	// ratio leans on it.
-	baseEvery = 4
+	// settle is what flows get to be judged, and caches to fill, after a change.
+	settle = 5 * time.Millisecond
 
 	// Many short samples rather than few long ones: what else the machine does
-	// comes and goes in seconds.
-	fullRepeats, fullDuration   = 12, 160 * time.Millisecond
-	quickRepeats, quickDuration = 2, 60 * time.Millisecond
+	// comes and goes in tenths of seconds.
+	fullRepeats, fullTurns, fullWindow    = 4, 24, 25 * time.Millisecond
+	quickRepeats, quickTurns, quickWindow = 2, 2, 20 * time.Millisecond
 )
 
 // plan is the cells of a run, and which of them are measured in full: the
@@ -53,7 +48,7 @@ func fullPlan(classic Shape) plan {
 	return plan{
 		loads: map[Shape][]Load{
 			None: {few}, Conntrack: {few}, Hooks: {few},
-			Unguarded: {selecting(1), selecting(1000)},
+			Unguarded: linear,
 			Sluice:    {few, selecting(1), selecting(10), selecting(100), selecting(1000), some, large},
 			NFTLinear: linear, classic: linear,
 		},
@@ -77,19 +72,18 @@ func quickPlan(classic Shape) plan {
 type bench struct {
 	Options
 	plan
-	sites   map[string]*site
-	cells   []cell
-	samples map[key][]float64
-	// bases are conntrack-only's samples in each round so far, by topology.
-	bases map[key][]float64
-	note  map[Shape]string
+	sites map[string]*site
+	cells []cell
+	// samples are the cells', bases conntrack-only's in turns with them.
+	samples, bases map[key][]float64
+	note           map[Shape]string
 }
 
 // Run measures. It needs root, nft and iptables, and both processors of a
 // machine that does nothing else. It fails if a shape does not allow exactly
 // what the policies do.
 func Run(ctx context.Context, o Options) ([]Result, error) {
-	b := &bench{Options: o, sites: map[string]*site{}, samples: map[key][]float64{}, note: map[Shape]string{}}
+	b := &bench{Options: o, sites: map[string]*site{}, samples: map[key][]float64{}, bases: map[key][]float64{}, note: map[Shape]string{}}
 	b.defaults()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4*callers + runtime.NumCPU()))
 	err := b.build(ctx)
@@ -115,15 +109,18 @@ func (b *bench) defaults() {
 		b.note[classic] = "without ipset, each peer a rule: " + err.Error()
 	}
 	b.plan = fullPlan(classic)
-	repeats, duration := fullRepeats, fullDuration
+	repeats, turns, window := fullRepeats, fullTurns, fullWindow
 	if b.Quick {
-		b.plan, repeats, duration = quickPlan(classic), quickRepeats, quickDuration
+		b.plan, repeats, turns, window = quickPlan(classic), quickRepeats, quickTurns, quickWindow
 	}
 	if b.Repeats == 0 {
 		b.Repeats = repeats
 	}
-	if b.Duration == 0 {
-		b.Duration = duration
+	if b.Turns == 0 {
+		b.Turns = turns
+	}
+	if b.Window == 0 {
+		b.Window = window
 	}
 }
 
@@ -146,10 +143,14 @@ func (b *bench) build(ctx context.Context) error {
 				if err := s.prepare(c, w); err != nil {
 					return err
 				}
-				if err := s.install(ctx, c); err != nil {
-					return err
+				t, err := s.install(ctx, c)
+				if err == nil {
+					err = t.cellsTurn(ctx)
 				}
-				if err := s.agree(ctx, c, w); err != nil {
+				if err == nil {
+					err = s.agree(ctx, c, w)
+				}
+				if err != nil {
 					return err
 				}
 				b.cells = append(b.cells, c)
@@ -160,63 +161,55 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
-// round samples each cell once, and conntrack-only in between.
+// round samples each cell once.
 func (b *bench) round(ctx context.Context, n int) error {
 	start := time.Now()
-	b.bases = map[key][]float64{}
 	for topology, s := range b.sites {
-		base := cell{topology, Conntrack, b.loads[Conntrack][0]}
 		var cells []cell
 		for _, c := range b.cells {
-			if c.topology == topology && c != base {
+			if c.topology == topology && c.shape != Conntrack {
 				cells = append(cells, c)
 			}
 		}
 		rand.Shuffle(len(cells), func(i, j int) { cells[i], cells[j] = cells[j], cells[i] })
-		for i, c := range cells {
-			if i%baseEvery == 0 {
-				if err := b.sample(ctx, s, base); err != nil {
-					return err
-				}
-			}
+		for _, c := range cells {
 			if err := b.sample(ctx, s, c); err != nil {
 				return err
 			}
 		}
 	}
-	for k, values := range b.bases {
-		b.samples[k] = append(b.samples[k], quantile(values, 0.5))
-	}
 	fmt.Fprintf(b.Log, "round %d of %d, in %v\n", n+1, b.Repeats, time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
-// sample measures one cell.
+// sample measures one cell and conntrack-only in turns, by each metric that is
+// asked of the cell.
 func (b *bench) sample(ctx context.Context, s *site, c cell) error {
-	if err := s.install(ctx, c); err != nil {
+	t, err := s.install(ctx, c)
+	if err != nil {
 		return err
 	}
-	measurements := []func(time.Duration) (map[Metric]float64, error){s.connections}
+	flows := []func() (*traffic, error){s.connections}
 	if b.inFull(c.shape, c.load) {
-		measurements = append(measurements, s.packets, s.throughput)
+		flows = append(flows, s.packets, s.throughput)
 	}
-	// No collection in the middle of a sample.
-	runtime.GC()
-	time.Sleep(calm)
-	for _, measure := range measurements {
-		if err := ctx.Err(); err != nil {
+	for _, start := range flows {
+		// Traffic starts under conntrack-only, and without a collection in the
+		// middle.
+		runtime.GC()
+		if err := t.baseTurn(ctx); err != nil {
 			return err
 		}
-		values, err := measure(b.Duration)
+		own, base, err := t.watch(ctx, start, b.Turns, b.Window)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c, err)
 		}
-		for metric, value := range values {
-			into := b.samples
-			if c.shape == Conntrack {
-				into = b.bases
+		for i := range own {
+			for metric := range own[i] {
+				k := key{c, metric}
+				b.samples[k] = append(b.samples[k], own[i][metric])
+				b.bases[k] = append(b.bases[k], base[i][metric])
 			}
-			into[key{c, metric}] = append(into[key{c, metric}], value)
 		}
 	}
 	return nil
@@ -227,13 +220,33 @@ func (b *bench) results() []Result {
 	var out []Result
 	for _, metric := range metrics {
 		for _, c := range b.cells {
-			samples := b.samples[key{c, metric}]
-			if len(samples) == 0 {
-				continue
+			samples, base := b.samples[key{c, metric}], b.bases[key{c, metric}]
+			if c.shape == Conntrack {
+				samples = b.ofBase(c.topology, metric)
+				base = samples
 			}
-			base := b.samples[key{cell{c.topology, Conntrack, b.loads[Conntrack][0]}, metric}]
-			out = append(out, summarize(key{c, metric}, samples, base, b.note[c.shape]))
+			if len(samples) > 0 {
+				out = append(out, summarize(key{c, metric}, samples, base, b.note[c.shape]))
+			}
 		}
 	}
 	return slices.Clip(out)
+}
+
+// ofBase is what conntrack-only came to in turns with the cells: at each turn, in
+// the median of all.
+func (b *bench) ofBase(topology string, m Metric) []float64 {
+	var out []float64
+	for turn := range b.Repeats * b.Turns {
+		var all []float64
+		for _, c := range b.cells {
+			if base := b.bases[key{c, m}]; c.topology == topology && turn < len(base) {
+				all = append(all, base[turn])
+			}
+		}
+		if len(all) > 0 {
+			out = append(out, quantile(all, 0.5))
+		}
+	}
+	return out
 }

@@ -34,6 +34,8 @@ type site struct {
 	node           *lab.Namespace
 	client, server *lab.PodNamespace
 	rulesets       map[cell]ruleset
+	// processors are those that send and receive.
+	processors []int
 }
 
 // ruleset is what a cell has in the node's kernel: text for the programs that
@@ -52,6 +54,10 @@ func newSite(ctx context.Context, topology lab.Topology, pods int) (*site, error
 		p := localPod(n)
 		spec.Pods = append(spec.Pods, lab.Pod{Name: podName(p), Node: nodeName, Addrs: []netip.Addr{p.addr}})
 	}
+	cpus, err := processors()
+	if err != nil {
+		return nil, err
+	}
 	l, err := lab.Build(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -59,7 +65,7 @@ func newSite(ctx context.Context, topology lab.Topology, pods int) (*site, error
 	s := &site{
 		Lab: l, topology: topology, node: l.Node(nodeName),
 		client: l.Pod(podName(localPod(0))), server: l.Pod(podName(localPod(1))),
-		rulesets: map[cell]ruleset{},
+		rulesets: map[cell]ruleset{}, processors: cpus,
 	}
 	if err := s.client.Sysctl("ipv4/tcp_syn_retries", synRetries); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -71,13 +77,16 @@ func podName(p pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: p.name}
 }
 
-const floor = `table inet floor {
+// conntrackOnly is a table that does nothing else.
+func conntrackOnly(name string) string {
+	return "table inet " + name + ` {
   chain forward {
     type filter hook forward priority filter
     ct state established,related accept
   }
 }
 `
+}
 
 // emptyHooks are the guards without their rules.
 func (s *site) emptyHooks(w workload) string {
@@ -91,18 +100,16 @@ func (s *site) emptyHooks(w workload) string {
 	if s.topology == lab.Bridge {
 		hook("egress", s.server.Veth)
 	}
-	return "table netdev floor {\n" + b.String() + "}\n"
+	return "table netdev hooks {\n" + b.String() + "}\n"
 }
 
 // prepare makes a cell's ruleset.
 func (s *site) prepare(c cell, w workload) error {
 	var r ruleset
 	switch c.shape {
-	case None:
-	case Conntrack:
-		r.nft = floor
+	case None, Conntrack:
 	case Hooks:
-		r.nft = floor + s.emptyHooks(w)
+		r.nft = conntrackOnly("hooks") + s.emptyHooks(w)
 	case NFTLinear:
 		r.nft = nftLinear(w)
 	case IPTablesIPSet, IPTablesLinear:
@@ -141,15 +148,11 @@ func (s *site) enforce(ctx context.Context, objects []any) error {
 	return errors.Join(err, <-ended)
 }
 
-// install puts a cell's ruleset in place of whatever was there, and forgets all
-// connections.
-func (s *site) install(ctx context.Context, c cell) error {
+// load brings a cell's ruleset into the kernel in place of whatever was there.
+// Conntrack-only has none of its own: it is what all others take turns with.
+func (s *site) load(ctx context.Context, c cell) error {
 	r := s.rulesets[c]
 	if err := s.clear(ctx); err != nil {
-		return err
-	}
-	// Without rules nobody needs bridged packets to leave the bridge.
-	if err := s.bridgeNetfilter(c.shape != None); err != nil {
 		return err
 	}
 	for _, step := range []struct {

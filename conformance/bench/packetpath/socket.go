@@ -45,9 +45,14 @@ func open(in *lab.PodNamespace, kind int, use func(fd int) error) (int, error) {
 	return fd, nil
 }
 
-// listen opens a port of a Pod.
-func listen(in *lab.PodNamespace, kind int, port uint16) (int, error) {
+// listen opens a port of a Pod. The options are set before it is bound.
+func listen(in *lab.PodNamespace, kind int, port uint16, options ...func(fd int) error) (int, error) {
 	return open(in, kind, func(fd int) error {
+		for _, set := range options {
+			if err := set(fd); err != nil {
+				return err
+			}
+		}
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return err
 		}
@@ -64,15 +69,3 @@ func listen(in *lab.PodNamespace, kind int, port uint16) (int, error) {
 func sockaddr(a netip.Addr, port uint16) *unix.SockaddrInet4 {
 	return &unix.SockaddrInet4{Addr: a.As4(), Port: int(port)}
 }
-
-// usage is the processor time of this process. What the kernel does for a packet
-// happens in the name of the thread that sent it: veths have no interrupts.
-func usage() time.Duration {
-	var r unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

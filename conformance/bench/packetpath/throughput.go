@@ -3,8 +3,7 @@ package packetpath
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"time"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,34 +15,35 @@ const chunk = 1 << 20
 // throughput sends through one connection. Nothing is copied: the data comes
 // from memory that is a file, and the receiver throws it away in the kernel. So
 // the path of the packets is most of the work.
-func (s *site) throughput(d time.Duration) (map[Metric]float64, error) {
+func (s *site) throughput() (*traffic, error) {
 	from, to, err := s.connection()
 	if err != nil {
 		return nil, fmt.Errorf("throughput: %w", err)
 	}
-	sent := make(chan error, 1)
-	go func() { sent <- pour(from) }()
-	start := time.Now()
-	if _, err = drain(to, start.Add(warmUp)); err == nil {
-		start = time.Now()
-		var bytes int
-		bytes, err = drain(to, start.Add(d))
-		took := time.Since(start)
-		_ = unix.Shutdown(to, unix.SHUT_RDWR)
-		_ = unix.Shutdown(from, unix.SHUT_RDWR)
-		err = errors.Join(err, <-sent)
-		_ = unix.Close(to)
-		_ = unix.Close(from)
-		if err == nil {
-			return map[Metric]float64{Throughput: float64(bytes) * 8 / 1e9 / took.Seconds()}, nil
-		}
-		return nil, fmt.Errorf("throughput: %w", err)
+	var count atomic.Int64
+	t := &traffic{
+		count: func() (int, error) { return int(count.Load()), nil },
+		metrics: func(r reading) map[Metric]float64 {
+			return map[Metric]float64{Throughput: r.perSecond() * 8 / 1e9}
+		},
+		unblock: func() {
+			_ = unix.Shutdown(to, unix.SHUT_RDWR)
+			_ = unix.Shutdown(from, unix.SHUT_RDWR)
+		},
+		free: func() { closeAll([]int{from, to}) },
 	}
-	_ = unix.Shutdown(from, unix.SHUT_RDWR)
-	_ = unix.Close(to)
-	err = errors.Join(err, <-sent)
-	_ = unix.Close(from)
-	return nil, fmt.Errorf("throughput: %w", err)
+	t.generate(s.processors[0], func() error { return pour(from) })
+	t.generate(s.processors[0], func() error {
+		for !t.ended.Load() {
+			n, err := drain(to)
+			if err != nil && !t.ended.Load() {
+				return fmt.Errorf("throughput: %w", err)
+			}
+			count.Add(int64(n))
+		}
+		return nil
+	})
+	return t, nil
 }
 
 // connection is one between the two Pods.
@@ -69,8 +69,6 @@ func (s *site) connection() (from, to int, err error) {
 
 // pour sends until the connection is shut.
 func pour(fd int) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	memory, err := unix.MemfdCreate("packetpath", unix.MFD_CLOEXEC)
 	if err != nil {
 		return err
@@ -93,22 +91,17 @@ func pour(fd int) error {
 	}
 }
 
-// drain receives until then.
-func drain(fd int, until time.Time) (int, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	total := 0
+// drain receives what is there and throws it away.
+func drain(fd int) (int, error) {
 	var nowhere [1]byte
-	for time.Now().Before(until) {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&nowhere)), chunk, unix.MSG_TRUNC, 0, 0) //nolint:gosec // MSG_TRUNC writes nothing
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return 0, fmt.Errorf("receive: %w", errno)
-		case n == 0:
-			return 0, errors.New("receive: the sender ended")
-		}
-		total += int(n)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&nowhere)), chunk, unix.MSG_TRUNC, 0, 0) //nolint:gosec // MSG_TRUNC writes nothing
+	switch {
+	case errno == unix.EINTR:
+		return 0, nil
+	case errno != 0:
+		return 0, fmt.Errorf("receive: %w", errno)
+	case n == 0:
+		return 0, errors.New("receive: the sender ended")
 	}
-	return total, nil
+	return int(n), nil
 }
