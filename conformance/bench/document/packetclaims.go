@@ -44,8 +44,9 @@ func (r *report) packetClaims() []claim {
 					connections[i].of(r.toConntrack(c, packetpath.Connections), "", c.String())
 				}
 			}
+			// Of throughput all shapes come to the same, within what can be measured.
 			if c.classic() {
-				for _, m := range rates3 {
+				for _, m := range rates3[1:] {
 					ahead[i].of(r.against(ours, c, m), " times", metricName(m)+", "+c.String())
 				}
 			}
@@ -59,7 +60,7 @@ func (r *report) packetClaims() []claim {
 		connections[0].judge(0.97, "connections", "New connections with 1 to 1,000 policies on the Pod, of conntrack only",
 			"Connection rate at least 0.97 of conntrack-only with 1, 100 and 1,000 policies selecting the Pod"),
 		connections[1].judge(0.97, "connections-policies", same, "The same, but for guards"),
-		ahead[0].judge(1, "ahead", "Against the classic shapes of rulesets, which have no guards", "Ahead of both classic shapes everywhere"),
+		ahead[0].judge(1, "ahead", "Against the classic shapes of rulesets, which have no guards", "Ahead of both classic shapes everywhere, in connections and packets a second"),
 		ahead[1].judge(1, "ahead-policies", same, "The same, but for guards, which those do not have either"),
 	}
 }
