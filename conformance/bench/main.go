@@ -106,7 +106,7 @@ func write(dir string, run *figures.Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	// The data first: they took half an hour.
+	// The data first: they took forty minutes.
 	file, err := os.Create(filepath.Join(dir, dataName))
 	if err != nil {
 		return fmt.Errorf("write figures: %w", err)

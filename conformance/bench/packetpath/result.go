@@ -9,7 +9,7 @@ import (
 )
 
 // Options say how much is measured. The zero value is a full run, of about
-// a quarter of an hour.
+// twenty minutes.
 type Options struct {
 	// Repeats is the number of rounds, each of which samples every cell once;
 	// 0: as many as a full run has.
