@@ -165,8 +165,8 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 // first, these are nearly all.
 func (b *chainBuilder) ports(a *allowance) {
 	key := []string{portKey(b.way), ".", "meta l4proto"}
+	exact, wide := byWidth(a.spans)
 	if len(a.classes) == 1 {
-		exact, wide := byWidth(a.spans)
 		if len(wide) > 0 {
 			exact = a.spans
 		}
@@ -176,7 +176,6 @@ func (b *chainBuilder) ports(a *allowance) {
 	// Most rules name single ports, and a hash finds one of thousands at the price
 	// of one of two. A map with ranges reads more the more there are in it, so it
 	// has the wide ones only; they cost a lookup more.
-	exact, wide := byWidth(a.spans)
 	for _, spans := range [][]portSpan{exact, wide} {
 		if len(spans) > 0 {
 			b.rule(append(slices.Clone(key), "vmap", "@"+b.use(b.portMap(a.classes, spans)))...)

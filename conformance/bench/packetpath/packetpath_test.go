@@ -2,6 +2,8 @@ package packetpath
 
 import (
 	"testing"
+
+	"github.com/sluice-net/sluice/conformance/bench/figures"
 )
 
 // TestRun shows that the harness works and that all shapes do the same work:
@@ -17,10 +19,11 @@ func TestRun(t *testing.T) {
 			sampled[r.Shape] = map[Metric]bool{}
 		}
 		sampled[r.Shape][r.Metric] = true
-		if r.Median <= 0 || r.Ratio <= 0 || len(r.Samples) != quickRepeats*quickTurns {
-			t.Errorf("%s %s, %s, %s: median %v, ratio %v, samples %v", r.Topology, r.Shape, r.Load, r.Metric, r.Median, r.Ratio, r.Samples)
+		median, ratio := figures.Median(r.Samples), figures.RatioOf(r.Samples, r.Base).Value
+		if !(median > 0) || !(ratio > 0) || len(r.Samples) != quickRepeats*quickTurns || len(r.Base) != len(r.Samples) {
+			t.Errorf("%s %s, %s, %s: median %v, ratio %v, samples %v to %v", r.Topology, r.Shape, r.Load, r.Metric, median, ratio, r.Samples, r.Base)
 		}
-		t.Logf("%-6s %-15s %-20s %12.2f ± %.2f  ratio %.3f  %s", r.Topology, r.Shape, r.Metric, r.Median, r.MAD, r.Ratio, r.Note)
+		t.Logf("%-6s %-15s %-20s %12.2f ± %.2f  ratio %.3f  %s", r.Topology, r.Shape, r.Metric, median, figures.MAD(r.Samples), ratio, r.Note)
 	}
 	if len(sampled) != 7 {
 		t.Errorf("%d shapes, want 7", len(sampled))

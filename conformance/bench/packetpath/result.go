@@ -3,9 +3,9 @@ package packetpath
 import (
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"time"
+
+	"github.com/sluice-net/sluice/conformance/bench/figures"
 )
 
 // Options say how much is measured. The zero value is a full run, of about
@@ -108,12 +108,6 @@ type Result struct {
 	// Samples are in the order of the readings, Base conntrack-only's in turns with
 	// them.
 	Samples, Base []float64
-	Median        float64
-	// MAD is the median absolute deviation from the median.
-	MAD float64
-	// Ratio is the median of what each sample is to its base; RatioLow and
-	// RatioHigh are the quartiles of these. Above 1 is more than conntrack-only, whether or not that is better.
-	Ratio, RatioLow, RatioHigh float64
 	// Note is what a reader must know of how it came about.
 	Note string `json:",omitempty"`
 }
@@ -138,36 +132,11 @@ type key struct {
 	metric Metric
 }
 
-// summarize makes a result of the samples of a cell and those of its base.
-func summarize(k key, samples, base []float64, note string) Result {
-	r := Result{
-		Topology: k.cell.topology, Shape: k.cell.shape, Load: k.cell.load,
-		Metric: k.metric, Samples: samples, Base: base, Note: note,
-	}
-	r.Median = quantile(samples, 0.5)
-	deviations := make([]float64, len(samples))
-	for i, s := range samples {
-		deviations[i] = math.Abs(s - r.Median)
-	}
-	r.MAD = quantile(deviations, 0.5)
-	var ratios []float64
-	for i := range min(len(samples), len(base)) {
-		if base[i] > 0 {
-			ratios = append(ratios, samples[i]/base[i])
-		}
-	}
-	r.Ratio, r.RatioLow, r.RatioHigh = quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75)
-	return r
-}
-
-// quantile interpolates between the values; of none it is 0.
+// quantile is that of the values, and 0 of none: a processor that was taken away for
+// a whole window made nothing.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(values))
-	at := q * float64(len(sorted)-1)
-	low := int(at)
-	high := min(low+1, len(sorted)-1)
-	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
+	return figures.Quantile(values, q)
 }

@@ -5,8 +5,8 @@
 //
 // All of it happens on one machine in turns. In each round every cell, in an
 // order drawn anew, is installed in the same namespaces beside conntrack-only, and
-// both are sampled with fresh connections, changing over several times: what else
-// the machine does falls on both alike, and ratios are taken within a cell's round.
+// the two change over many times under one and the same traffic: what else the
+// machine does falls on both alike. A ratio is that of two neighbouring readings.
 package packetpath
 
 import (
@@ -226,7 +226,10 @@ func (b *bench) results() []Result {
 				base = samples
 			}
 			if len(samples) > 0 {
-				out = append(out, summarize(key{c, metric}, samples, base, b.note[c.shape]))
+				out = append(out, Result{
+					Topology: c.topology, Shape: c.shape, Load: c.load, Metric: metric,
+					Samples: samples, Base: base, Note: b.note[c.shape],
+				})
 			}
 		}
 	}
