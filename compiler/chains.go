@@ -57,8 +57,10 @@ type chainBuilder struct {
 	family    family
 	direction policy.Direction
 	way       way
-	rules     []string
-	uses      []*object
+	// rest is the chain for what no rule so far lets pass.
+	rest  string
+	rules []string
+	uses  []*object
 }
 
 // use returns the name under which the rules know the object.
@@ -93,14 +95,20 @@ func (b *chainBuilder) object(letter byte, more, text string) *object {
 
 // chain is what the allow set lets pass; all else goes to a deny chain.
 func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way) *object {
-	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w}
+	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, rest: denyChain(set.Direction, w)}
 	if !a.allPorts.any {
-		b.peers(nil, &a.allPorts)
 		if len(a.named) > 0 {
 			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), b.allow())
 		}
+		// Ports come before peers with all ports: to compare a port costs next to
+		// nothing, to look an address up a lot.
+		if len(a.spans) > 0 && !a.allPorts.empty() {
+			b.rest = b.use(b.class(&a.allPorts))
+		} else {
+			b.peers(nil, &a.allPorts)
+		}
 		b.ports(a)
-		b.rule("goto", denyChain(set.Direction, w))
+		b.rule("goto", b.rest)
 	}
 	names, short := policyNames(set.Policies)
 	what := set.Direction.String() + w.suffix() + "-" + f.String()
@@ -131,6 +139,21 @@ func policyNames(list []types.NamespacedName) (full, short string) {
 // cost of a packet stays constant.
 const separateGroups = 4
 
+// rules is how many rules let the peers pass.
+func (p *peers) rules() int {
+	if p.any {
+		return 1
+	}
+	groups, ranges := len(p.groups), len(p.ranges)
+	if groups > separateGroups {
+		groups = 1
+	}
+	if ranges > fewRanges {
+		ranges = 1
+	}
+	return groups + ranges
+}
+
 // peers lets addresses pass, if what stands before matches too.
 func (b *chainBuilder) peers(before []string, p *peers) {
 	key := peerKey(b.family, b.direction, b.way)
@@ -152,40 +175,71 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 			add(memberObject(b.family, terms[i:i+1]))
 		}
 	}
-	if len(p.ranges) > 0 {
+	switch n := len(p.ranges); {
+	case n > fewRanges:
 		add(blocksObject(b.family, p.ranges))
+	default:
+		for _, r := range p.ranges {
+			b.rule(append(slices.Clone(before), key, r.String(), b.allow())...)
+		}
 	}
 }
 
-// ports lets the peers pass that are limited to some ports. A single class
-// needs no map: its ports are a set, the same for both ways and families.
-//
-// The port comes first. The kernel looks ranges up field by field, and carries
-// on with every element that matched so far, one at a time: with the protocol
-// first, these are nearly all.
+// A lookup finds its set, the table of that and the element cold, when it is a
+// connection's first packet that asks: it costs as much as a dozen rules that compare,
+// which stand one after the other in memory. So up to this many are compared.
+const (
+	fewRanges = 4
+	fewSpans  = 8
+)
+
+// ports lets the peers pass that are limited to some ports. Most rules name single
+// ports, and a hash finds one of thousands at the price of one of two. A map with
+// ranges reads more the more there are in it, so it has the wide ones only.
 func (b *chainBuilder) ports(a *allowance) {
-	key := []string{portKey(b.way), ".", "meta l4proto"}
-	exact, wide := byWidth(a.spans)
-	if len(a.classes) == 1 {
-		if len(wide) > 0 {
-			exact = a.spans
-		}
-		b.peers(append(key, "@"+b.use(portsObject(exact))), &a.classes[0])
+	if len(a.spans) <= fewSpans {
+		b.spans(a.classes, a.spans)
 		return
 	}
-	// Most rules name single ports, and a hash finds one of thousands at the price
-	// of one of two. A map with ranges reads more the more there are in it, so it
-	// has the wide ones only; they cost a lookup more.
-	for _, spans := range [][]portSpan{exact, wide} {
-		if len(spans) > 0 {
-			b.rule(append(slices.Clone(key), "vmap", "@"+b.use(b.portMap(a.classes, spans)))...)
+	exact, wide := byWidth(a.spans)
+	b.spans(a.classes, exact)
+	b.spans(a.classes, wide)
+}
+
+// spans are compared if they are few. A single class needs no map: its ports are a
+// set, the same for both ways and families.
+//
+// In sets the port comes first. The kernel looks ranges up field by field, and
+// carries on with every element that matched so far, one at a time: with the protocol
+// first, these are nearly all.
+func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
+	key := []string{portKey(b.way), ".", "meta l4proto"}
+	switch {
+	case len(spans) <= fewSpans:
+		for _, s := range spans {
+			b.span(&classes[s.class], s)
 		}
+	case len(classes) == 1:
+		b.peers(append(key, "@"+b.use(portsObject(spans))), &classes[0])
+	default:
+		b.rule(append(key, "vmap", "@"+b.use(b.portMap(classes, spans)))...)
 	}
+}
+
+// span compares ports and protocol. Where one rule suffices for the peers, it is
+// the same.
+func (b *chainBuilder) span(p *peers, s portSpan) {
+	match := []string{portKey(b.way), s.ports(), "meta l4proto", protocolName(s.protocol)}
+	if p.rules() > 1 {
+		b.rule(append(match, "goto", b.use(b.class(p)))...)
+		return
+	}
+	b.peers(match, p)
 }
 
 // portMap leads each span of ports to the chain of its peers.
 func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
-	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
+	inner := b.inner()
 	verdicts := make([]string, len(classes))
 	s := portsSet(spans)
 	s.Value = "verdict"
@@ -208,11 +262,16 @@ func (b *chainBuilder) verdict(p *peers) string {
 	return "goto " + b.use(b.class(p))
 }
 
+// inner builds what the chain leads to.
+func (b *chainBuilder) inner() *chainBuilder {
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, rest: b.rest}
+}
+
 // class is the chain of the peers of some ports.
 func (b *chainBuilder) class(p *peers) *object {
-	inner := &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way}
+	inner := b.inner()
 	inner.peers(nil, p)
-	inner.rule("goto", denyChain(b.direction, b.way))
+	inner.rule("goto", b.rest)
 	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
 }
 

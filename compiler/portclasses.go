@@ -56,12 +56,14 @@ type portSpan struct {
 	class       int
 }
 
-func (s portSpan) String() string {
+func (s portSpan) String() string { return s.ports() + " . " + protocolName(s.protocol) }
+
+func (s portSpan) ports() string {
 	out := strconv.Itoa(int(s.first))
 	if s.first != s.last {
 		out += "-" + strconv.Itoa(int(s.last))
 	}
-	return out + " . " + protocolName(s.protocol)
+	return out
 }
 
 // text is how names of objects have it.

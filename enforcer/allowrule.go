@@ -1,6 +1,9 @@
 package enforcer
 
 import (
+	"bytes"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,8 +52,8 @@ type ruleBuilder struct {
 func (r *ruleBuilder) add(e ...expr.Any) { r.out = append(r.out, e...) }
 
 // allowRule assembles a rule of a chain that says what policies allow, exactly
-// as the compiler writes these: ports, addresses, or both in this order, then a
-// verdict; or a map of ports.
+// as the compiler writes these: ports, addresses, or both in this order, each in a
+// set or compared, then a verdict; or a map of ports.
 func allowRule(text string, layout func(set string) *layout) ([]expr.Any, error) {
 	r := &ruleBuilder{words: strings.Split(text, " "), layout: layout}
 	if len(r.words) > 0 && r.words[0] == "th" {
@@ -85,8 +88,12 @@ func (r *ruleBuilder) end(ok bool) ([]expr.Any, error) {
 // all of the rule.
 func (r *ruleBuilder) ports() (mapped, ok bool) {
 	port, ok := r.port(0)
-	if !ok || !r.take(".", "meta", "l4proto") {
+	if !ok {
 		return false, false
+	}
+	if !r.take(".", "meta", "l4proto") {
+		r.add(port)
+		return false, r.portRange() && r.protocol()
 	}
 	value := noValue
 	if mapped = r.take("vmap"); mapped {
@@ -112,6 +119,40 @@ func (r *ruleBuilder) port(word int) (expr.Any, bool) {
 		return nil, false
 	}
 	return out, true
+}
+
+// portRange compares what is loaded with a port, or two with a dash.
+func (r *ruleBuilder) portRange() bool {
+	from, to, dashed := strings.Cut(r.one(), "-")
+	if !dashed {
+		to = from
+	}
+	first, err := portPart.append(nil, from)
+	if err != nil {
+		return false
+	}
+	last, err := portPart.append(nil, to)
+	return err == nil && r.between(first, last)
+}
+
+func (r *ruleBuilder) protocol() bool {
+	if !r.take("meta", "l4proto") {
+		return false
+	}
+	number, err := protocolPart.append(nil, r.one())
+	r.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register(0)}, &expr.Cmp{Op: expr.CmpOpEq, Register: register(0), Data: number})
+	return err == nil
+}
+
+// between compares what is loaded with a range.
+func (r *ruleBuilder) between(first, last []byte) bool {
+	order := bytes.Compare(first, last)
+	if order == 0 {
+		r.add(&expr.Cmp{Op: expr.CmpOpEq, Register: register(0), Data: first})
+		return true
+	}
+	r.add(&expr.Cmp{Op: expr.CmpOpGte, Register: register(0), Data: first}, &expr.Cmp{Op: expr.CmpOpLte, Register: register(0), Data: last})
+	return order < 0
 }
 
 // peek is the set that comes next, nil without one.
@@ -157,11 +198,38 @@ func (r *ruleBuilder) address() bool {
 		return false
 	}
 	r.add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register(0)}, &expr.Cmp{Op: expr.CmpOpEq, Register: register(0), Data: []byte{family}}, load)
-	if !r.take(".", "meta", "l4proto", ".") {
+	switch {
+	case r.take(".", "meta", "l4proto", "."):
+	case r.peek() != nil:
 		return r.set([]part{p}, noValue, true)
+	default:
+		return r.addressRange(p, load)
 	}
 	words := int(load.Len) / 4
 	port, ok := r.port(words + 1)
 	r.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register(words)}, port)
 	return ok && r.set([]part{p, protocolPart, portPart}, noValue, false)
+}
+
+// addressRange compares an address with one, a prefix, or two with a dash, as nft
+// does: of a prefix of whole bytes it loads no more than these.
+func (r *ruleBuilder) addressRange(p part, load *expr.Payload) bool {
+	text := r.one()
+	first, last, ok := addressesOf(text)
+	if !ok || first.Is4() != (p == ipv4Part) {
+		return false
+	}
+	prefix, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return r.between(first.AsSlice(), last.AsSlice())
+	case prefix.Addr() != first || prefix.Bits() == 0:
+		return false
+	case prefix.Bits()%8 == 0:
+		load.Len = uint32(prefix.Bits() / 8)
+	default:
+		r.add(&expr.Bitwise{SourceRegister: register(0), DestRegister: register(0), Len: load.Len, Mask: net.CIDRMask(prefix.Bits(), first.BitLen()), Xor: make([]byte, load.Len)})
+	}
+	start := first.AsSlice()[:load.Len]
+	return r.between(start, start)
 }

@@ -325,9 +325,37 @@ var guardMatches = []string{
 	"meta l4proto != icmpv6", "meta protocol ip", "meta protocol { ip, ip6 }", "meta protocol != { arp, ip, ip6 }", "meta pkttype { broadcast, multicast }", "meta pkttype multicast",
 }
 
+// Few ports and ranges are compared: the random clusters have some forms only.
+func TestLaneComparesAsNftDoes(t *testing.T) {
+	w := newTwins(t)
+	w.mustBoth(t, []compiler.Op{
+		{Verb: compiler.Add, Object: &knftables.Table{}}, {Verb: compiler.Add, Object: &knftables.Chain{Name: "c"}}, {Verb: compiler.Add, Object: &knftables.Chain{Name: "k"}},
+		{Verb: compiler.Add, Object: &knftables.Set{Name: "v4", Type: "ipv4_addr"}},
+	})
+	clear(w.transaction)
+	for _, rule := range comparingRules {
+		w.mustBoth(t, []compiler.Op{{Verb: compiler.Add, Object: &knftables.Rule{Chain: "c", Rule: rule}}})
+	}
+	w.compareBytes(t, unix.NFPROTO_INET)
+	if w.transaction[nftLane] != 0 || w.transaction[netlinkLane] != len(comparingRules) {
+		t.Errorf("%v transactions by lane", w.transaction)
+	}
+}
+
+var comparingRules = []string{
+	"th dport 8080 meta l4proto tcp goto k", "th sport 53 meta l4proto udp return", "th dport 1-65535 meta l4proto sctp goto k", "th dport 0-65535 meta l4proto tcp return",
+	"th dport 8080 meta l4proto tcp ip saddr @v4 goto k", "th sport 5200-5209 meta l4proto udp ip daddr 10.0.0.0/8 return",
+	"ip saddr 10.1.2.3 goto k", "ip saddr 10.0.0.0/9 goto k", "ip daddr 10.1.2.0/24 return", "ip daddr 10.1.2.0/23 return", "ip saddr 0.0.0.0/1 goto k",
+	"ip saddr 0.0.0.0-9.255.255.255 goto k", "ip saddr 192.0.3.0-255.255.255.255 goto k",
+	"ip6 saddr fd00::1 goto k", "ip6 saddr fc00::/7 goto k", "ip6 daddr fd00::/8 return", "ip6 daddr fd00::/17 return", "ip6 saddr fd00::/64 goto k", "ip6 saddr fd00::1-fd00::5 goto k",
+}
+
 func FuzzLaneReadsRules(f *testing.F) {
 	for _, match := range guardMatches {
 		f.Add(match + " accept")
+	}
+	for _, rule := range comparingRules {
+		f.Add(rule)
 	}
 	f.Add("th dport . meta l4proto @ports ip saddr @v4 return")
 	f.Add("ip6 daddr . meta l4proto . th sport @named6 goto chain")
