@@ -213,7 +213,9 @@ func (s *subject) facts(yield func(set, key, value string)) {
 		f, key := familyOf(a), a.String()
 		yield(f.set(localSet), key, "")
 		if b := s.binds[i]; b.Interface != "" {
-			yield(f.set(bindSet), quote(b.Interface)+" . "+key, "")
+			place := quote(b.Interface) + " . " + key
+			yield(f.set(bindSet), place, "")
+			yield(f.set(sourceMap), place, s.sends(f))
 		}
 		for _, o := range s.Addrs {
 			if familyOf(o) == f {
@@ -230,10 +232,24 @@ func (s *subject) facts(yield func(set, key, value string)) {
 			yield(deniedMap(d, f), key, s.counters[d].name)
 			p := s.program(d, f)
 			for _, w := range ways {
-				yield(dispatchMap(d, w, f), key, "jump "+p.chains[w].name)
+				if !bySource(d, w) {
+					yield(dispatchMap(d, w, f), key, "jump "+p.chains[w].name)
+				}
 			}
 		}
 	}
+}
+
+// anything is the verdict on what a Pod sends that is not isolated in egress.
+const anything = "return"
+
+// sends is the verdict on what the Pod sends. Its chain returns, if at all, to where
+// [Config.source] would.
+func (s *subject) sends(f family) string {
+	if p := s.program(policy.Egress, f); p != nil {
+		return "goto " + p.chains[forth].name
+	}
+	return anything
 }
 
 // counter counts what is denied to the Pod in one direction.

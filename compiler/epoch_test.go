@@ -10,7 +10,7 @@ func TestEpochRulesAreReadAsTheyAreWritten(t *testing.T) {
 	for _, r := range []EpochRule{
 		{Kind: AcceptJudged, Mask: 0xff003000, Value: 0x01000000},
 		{Kind: AcceptJudged, Mask: 0xffffffff, Value: 0xffffffff},
-		{Kind: GotoUnjudged, Chain: "unjudged-forward"},
+		{Kind: GotoUnjudged, Chain: "judge-forward"},
 		{Kind: MarkJudged, Mask: 0x00ffcfff, Value: 0x01000000},
 		{Kind: MarkJudged, Mask: 0x00ffcfff},
 	} {

@@ -71,7 +71,7 @@ func TestSetEpochRewritesOnlyWhatNamesIt(t *testing.T) {
 		t.Errorf("an epoch costs %d ops", len(ops))
 	}
 	// The end of the grace is midstream alone.
-	if ops := c.SetEpoch(2, false); len(ops) != 7 {
+	if ops := c.SetEpoch(2, false); len(ops) != 8 {
 		t.Errorf("the end of the grace costs %d ops", len(ops))
 	}
 }

@@ -2,16 +2,18 @@ package compiler
 
 import "github.com/sluice-net/sluice/policy"
 
-// narrowing says whether less may pass when an element comes into a set, or
-// goes from it. Sets that follow groups allow: they narrow when something goes.
-func narrowing(set string) (comes, goes bool) {
-	if n, known := fixedNarrowing[set]; known {
-		return n.comes, n.goes
-	}
-	return false, true
-}
+// narrow says whether less may pass when an element comes into a set, goes from it,
+// or changes its value.
+type narrow struct{ comes, goes, changes bool }
 
-type narrow struct{ comes, goes bool }
+// narrowing of sets that follow groups: these allow, so they narrow when something
+// goes.
+func narrowing(set string) narrow {
+	if n, known := fixedNarrowing[set]; known {
+		return n
+	}
+	return narrow{goes: true}
+}
 
 var fixedNarrowing = func() map[string]narrow {
 	out := map[string]narrow{
@@ -30,8 +32,9 @@ var fixedNarrowing = func() map[string]narrow {
 		for _, d := range []policy.Direction{policy.Ingress, policy.Egress} {
 			out[deniedMap(d, f)] = narrow{}
 			for _, w := range ways {
-				// Who is in a dispatch map is isolated.
-				out[dispatchMap(d, w, f)] = narrow{comes: true}
+				// Who is in a dispatch map is isolated. In that by source are all, from
+				// where they belong: whoever is not may send nothing.
+				out[dispatchMap(d, w, f)] = narrow{comes: !bySource(d, w), goes: bySource(d, w), changes: true}
 			}
 		}
 	}

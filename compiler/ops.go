@@ -156,8 +156,14 @@ func (list elementChanges) ofGroups() bool {
 // otherwise now, and denied.
 func (list elementChanges) narrows() bool {
 	return slices.ContainsFunc(list, func(e elementChange) bool {
-		comes, goes := narrowing(e.set.Name)
+		n := narrowing(e.set.Name)
+		switch {
+		case !e.was.there:
+			return n.comes
+		case !e.now.there:
+			return n.goes
+		}
 		// Another value is another judgement, wider or not.
-		return e.now.there && comes || e.was.there && !e.now.there && goes
+		return n.changes && e.now.value != anything
 	})
 }

@@ -5,19 +5,26 @@ package compiler
 //
 // By interface and not by CIDR: it needs no knowledge of the network plug-in's
 // blocks and gateways. A local address without a known place is in local and
-// not in bind, and so is closed.
+// not in bind and source, and so is closed.
 
-// source goes to a chain with what comes from where it belongs. Of a local Pod
+// source returns with what its sender may send, from where it belongs. Of a local Pod
 // that takes one lookup; the others are for packets of others.
-func (c *Config) source(judge string) []line {
-	out := []line{
-		{"iifname . FAMILY saddr @bind-V goto " + judge, "a local Pod's, from its place"},
-		{"FAMILY saddr @local-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"},
-	}
+func (c *Config) source() []line {
+	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere()...)
+}
+
+// place returns with what comes from where it belongs, whatever it is.
+func (c *Config) place() []line {
+	return append([]line{{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}}, c.elsewhere()...)
+}
+
+// elsewhere is for what comes from no place of a local Pod.
+func (c *Config) elsewhere() []line {
+	out := []line{{"FAMILY saddr @local-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
 	if !c.UnknownPods {
 		out = append(out, line{"iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
 	}
-	return append(out, line{"goto " + judge, ""})
+	return out
 }
 
 // destination drops what goes to a Pod's interface and to no known Pod. Isolated

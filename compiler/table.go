@@ -16,26 +16,24 @@ const (
 	podInterfacesSet = "pod-interfaces"
 	localSet         = "local"    // addresses of local Pods
 	bindSet          = "bind"     // interface . address: where a local Pod's packets come from
+	sourceMap        = "source"   // the same, to the chain of what the Pod may send; all local Pods
 	selfSet          = "self"     // address . address: both of the same Pod
 	isolatedSet      = "isolated" // addresses of Pods isolated in any direction
 	nodeDNSSet       = "node-dns" // address . protocol . port of NodeLocal DNSCache
 	reportedSet      = "reported" // flows whose denial was logged a moment ago
 	reportRateSet    = "report-rate"
 
-	forwardChain          = "forward"
-	inputChain            = "input"
-	unjudgedForwardChain  = "unjudged-forward"
-	unjudgedInputChain    = "unjudged-input"
-	untrackedForwardChain = "untracked-forward"
-	untrackedInputChain   = "untracked-input"
-	judgeForwardChain     = "judge-forward"
-	judgeInputChain       = "judge-input"
-	judgeReplyChain       = "judge-reply"
-	judgeUntrackedForward = "judge-untracked-forward"
-	judgeUntrackedInput   = "judge-untracked-input"
-	icmpChain             = "icmp-messages"
-	midstreamChain        = "midstream"
-	judgedChain           = "judged"
+	forwardChain      = "forward"
+	inputChain        = "input"
+	judgeForwardChain = "judge-forward"
+	judgeInputChain   = "judge-input"
+	judgeReplyChain   = "judge-reply"
+	irregularChain    = "irregular"
+	icmpChain         = "icmp-messages"
+	sourceChain       = "source"
+	placeChain        = "place"
+	midstreamChain    = "midstream"
+	judgedChain       = "judged"
 
 	misplacedCounter = "dropped-misplaced"
 	unknownCounter   = "dropped-unknown"
@@ -45,10 +43,16 @@ const (
 )
 
 // dispatchMap is the verdict map from a Pod's address to the chain of what its
-// policies allow.
+// policies allow. What a Pod sends is asked for by interface and address: that is
+// one lookup, for where it comes from and for what it may.
 func dispatchMap(d policy.Direction, w way, f family) string {
+	if bySource(d, w) {
+		return f.set(sourceMap)
+	}
 	return f.set(d.String() + w.suffix())
 }
+
+func bySource(d policy.Direction, w way) bool { return d == policy.Egress && w == forth }
 
 // deniedMap is the map from a Pod's address to the counter of what was denied
 // to it.
@@ -71,31 +75,65 @@ type line struct {
 // that they see only what policies allow; after DNAT and conntrack anyway.
 const hookPriority = "filter - 10"
 
-// The first packet of a connection finds everything cold: each rule, and each
-// lookup four times as much, is memory that no packet before has brought near.
-// So the order is by what most first packets can be spared, and what few need is
-// in a chain of its own.
+// The first packet of a connection finds everything cold: each lookup is memory
+// that no packet before has brought near, and costs as much as a dozen rules that
+// compare. So the order is by what most first packets can be spared, and what few
+// need is in a chain of its own.
 
-// unjudgedForward begins to judge what no earlier judgement under this epoch covers,
-// between Pods and the world. The order matters, line by line.
-func (c *Config) unjudgedForward() []line {
-	return slices.Concat(toICMP, []line{
-		// Untracked packets have no mark to remember a judgement in.
-		{"ct state invalid,untracked goto " + untrackedForwardChain, ""},
-	}, c.source(judgeForwardChain))
+// judgeForward judges packets between Pods and the world that no earlier judgement
+// under this epoch covers. The order matters, line by line. Where a chain allows a
+// packet to its destination, it goes on to [judgedChain] itself.
+func (c *Config) judgeForward() []line {
+	return slices.Concat([]line{
+		toIrregular,
+		// A connection that conntrack does not know would be judged as if its
+		// opener were who talks first: to be cut, not guessed.
+		{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""},
+		{"ct direction reply goto " + judgeReplyChain, ""},
+		{"jump " + sourceChain, ""},
+		{"FAMILY daddr vmap @ingress-V", ""},
+	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
-// unjudgedInput does the same for packets from Pods to their own node.
-func (c *Config) unjudgedInput() []line {
-	return slices.Concat(toICMP, []line{
-		{"ct state invalid,untracked goto " + untrackedInputChain, ""},
+// judgeReply judges replies by the policies of their connection, so that a
+// change cuts both ways at once, and a change back revives both.
+func (c *Config) judgeReply() []line {
+	return slices.Concat([]line{
+		{"jump " + placeChain, ""},
+		{"FAMILY saddr vmap @ingress-reply-V", ""},
+		{"FAMILY daddr vmap @egress-reply-V", ""},
+	}, c.destination(), []line{{"goto " + judgedChain, ""}})
+}
+
+// judgeInput does the same for packets from Pods to their own node.
+func (c *Config) judgeInput() []line {
+	out := []line{
+		toIrregular,
 		{"ct direction reply accept", "opened by the node: probes"},
-	}, c.source(judgeInputChain))
+	}
+	if len(c.NodeDNS) > 0 {
+		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V iifname . FAMILY saddr @bind-V goto " + judgedChain, "NodeLocal DNSCache"})
+	}
+	asked := sourceChain
+	if c.NodeEgress {
+		asked = placeChain
+	}
+	return append(out, line{"jump " + asked, ""}, line{"goto " + judgedChain, ""})
 }
 
-var toICMP = []line{
+// toIrregular is for what conntrack finds no connection for, or another's: all of
+// ICMP that is not judged as what it is is among it.
+var toIrregular = line{"ct state invalid,related,untracked jump " + irregularChain, ""}
+
+// irregular packets that return are judged. Those without an entry of conntrack are
+// so by themselves, each time, for there is no mark to remember it in, and as if they
+// opened what they belong to. Invalid ones have no place near an isolated Pod: they
+// are late, forged, or meant to confuse.
+var irregular = []line{
 	{"meta l4proto icmp jump " + icmpChain, ""},
 	{"meta l4proto icmpv6 jump " + icmpChain, ""},
+	{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
+	{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
 }
 
 // icmpMessages are those that are not judged as what they are. All others return.
@@ -117,66 +155,6 @@ func (c *Config) icmpMessages() []line {
 	}
 }
 
-// judgeForward judges packets between Pods and the world. Where a chain allows
-// a packet to its destination, it goes on to [judgedChain] itself.
-func (c *Config) judgeForward() []line {
-	return slices.Concat([]line{
-		// A connection that conntrack does not know would be judged as if its
-		// opener were who talks first: to be cut, not guessed.
-		{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""},
-		{"ct direction reply goto " + judgeReplyChain, ""},
-		{"FAMILY saddr vmap @egress-V", ""},
-		{"FAMILY daddr vmap @ingress-V", ""},
-	}, c.destination(), []line{{"goto " + judgedChain, ""}})
-}
-
-// judgeReply judges replies by the policies of their connection, so that a
-// change cuts both ways at once, and a change back revives both.
-func (c *Config) judgeReply() []line {
-	return slices.Concat([]line{
-		{"FAMILY saddr vmap @ingress-reply-V", ""},
-		{"FAMILY daddr vmap @egress-reply-V", ""},
-	}, c.destination(), []line{{"goto " + judgedChain, ""}})
-}
-
-// judgeInput judges packets from Pods to their own node.
-func (c *Config) judgeInput() []line {
-	var out []line
-	if len(c.NodeDNS) > 0 {
-		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V goto " + judgedChain, "NodeLocal DNSCache"})
-	}
-	if !c.NodeEgress {
-		out = append(out, line{"FAMILY saddr vmap @egress-V", ""})
-	}
-	return append(out, line{"goto " + judgedChain, ""})
-}
-
-// judgeUntrackedForward judges packets without a conntrack entry by themselves,
-// each time. Invalid ones have no place near an isolated Pod: they are late,
-// forged, or meant to confuse.
-func (c *Config) judgeUntrackedForward() []line {
-	return slices.Concat([]line{
-		{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
-		{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
-		{"FAMILY saddr vmap @egress-V", ""},
-		{"FAMILY daddr vmap @ingress-V", ""},
-	}, c.destination(), []line{{"accept", "nobody isolated, or allowed"}})
-}
-
-func (c *Config) judgeUntrackedInput() []line {
-	out := []line{
-		{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
-	}
-	if len(c.NodeDNS) > 0 {
-		// NodeLocal DNSCache exempts its traffic from conntrack itself.
-		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V accept", "NodeLocal DNSCache"})
-	}
-	if !c.NodeEgress {
-		out = append(out, line{"FAMILY saddr vmap @egress-V", ""})
-	}
-	return append(out, line{"accept", "nobody isolated, or allowed"})
-}
-
 // midstream resets connections that conntrack picked up in the middle, where
 // an isolated Pod is at either end: their clients open new ones, which are
 // judged. In the grace of a first install it does nothing.
@@ -185,6 +163,7 @@ func midstream(grace bool) []line {
 		return nil
 	}
 	return []line{
+		{"jump " + placeChain, ""},
 		{selfLine, selfComment},
 		{"FAMILY saddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
 		{"FAMILY daddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
@@ -197,8 +176,8 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 		return &Hook{Name: name, Priority: hookPriority, Policy: knftables.AcceptPolicy}
 	}
 	return []Chain{
-		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(epoch, unjudgedForwardChain))},
-		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(epoch, unjudgedInputChain))},
+		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(epoch, judgeForwardChain))},
+		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(epoch, judgeInputChain))},
 		{Name: midstreamChain, Rules: rules(midstream(grace))},
 		{Name: judgedChain, Rules: rules(c.judged(epoch))},
 	}
@@ -207,16 +186,13 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 // fixedChains are the chains that policies do not change.
 func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
 	out := append(c.epochChains(epoch, grace), []Chain{
-		{Name: unjudgedForwardChain, Rules: rules(c.unjudgedForward())},
-		{Name: unjudgedInputChain, Rules: rules(c.unjudgedInput())},
-		{Name: icmpChain, Rules: rules(c.icmpMessages())},
-		{Name: untrackedForwardChain, Rules: rules(c.source(judgeUntrackedForward))},
-		{Name: untrackedInputChain, Rules: rules(c.source(judgeUntrackedInput))},
 		{Name: judgeForwardChain, Rules: rules(c.judgeForward())},
-		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
 		{Name: judgeInputChain, Rules: rules(c.judgeInput())},
-		{Name: judgeUntrackedForward, Rules: rules(c.judgeUntrackedForward())},
-		{Name: judgeUntrackedInput, Rules: rules(c.judgeUntrackedInput())},
+		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
+		{Name: irregularChain, Rules: rules(irregular)},
+		{Name: icmpChain, Rules: rules(c.icmpMessages())},
+		{Name: sourceChain, Rules: rules(c.source())},
+		{Name: placeChain, Rules: rules(c.place())},
 	}...)
 	for _, d := range directions {
 		for _, w := range ways {
@@ -248,7 +224,11 @@ func (c *Config) fixedSets() []Set {
 		for _, d := range directions {
 			out = append(out, Set{Name: deniedMap(d, f), Type: addr, Value: "counter"})
 			for _, w := range ways {
-				out = append(out, Set{Name: dispatchMap(d, w, f), Type: addr, Value: "verdict"})
+				key := addr
+				if bySource(d, w) {
+					key = "ifname . " + addr
+				}
+				out = append(out, Set{Name: dispatchMap(d, w, f), Type: key, Value: "verdict"})
 			}
 		}
 	}

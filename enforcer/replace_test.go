@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -13,6 +14,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -35,6 +40,7 @@ func newRepairable(t testing.TB, c scale.Cluster) *repairable {
 	if err := c.Fill(r.index); err != nil {
 		t.Fatal(err)
 	}
+	manyRanges(t, r.index)
 	var err error
 	if r.compiler, err = compiler.New(compiler.Config{Mark: compiler.MarkLayout{Mask: compiler.DefaultMask}, LogGroup: 1}); err != nil {
 		t.Fatal(err)
@@ -47,6 +53,33 @@ func newRepairable(t testing.TB, c scale.Cluster) *repairable {
 	}
 	t.Cleanup(r.syncer.drift.close)
 	return r
+}
+
+// manyRanges adds a Pod that needs a set of ranges and one of ports, and one that
+// needs a map: few are compared, and the cluster's are.
+func manyRanges(t testing.TB, x *policy.Index) {
+	t.Helper()
+	x.SetNamespace("ranges", nil)
+	for i, name := range []string{"set", "map"} {
+		x.SetPod(&policy.Pod{
+			NamespacedName: types.NamespacedName{Namespace: "ranges", Name: name}, UID: types.UID(name), Node: scale.Node,
+			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 255, 0, byte(i)})}, Labels: map[string]string{"has": name},
+		})
+		var rules []networkingv1.NetworkPolicyIngressRule
+		for n := range int32(20) {
+			first, last := intstr.FromInt32(1000+100*n), 1050+100*n
+			rules = append(rules, networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{{Port: &first, EndPort: &last}}})
+			for block := range 5 + i*int(n%2) {
+				rules[n].From = append(rules[n].From, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("203.0.%d.0/24", 2*block)}})
+			}
+		}
+		if err := x.SetPolicy(&networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ranges", Name: name},
+			Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"has": name}}, Ingress: rules},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (r *repairable) repair() (switched bool, err error) {
@@ -132,7 +165,7 @@ func (r *repairable) damages() map[string]string {
 		"strange ports":             lines("add element inet sluice %s { 1-60000 . sctp }", ports),
 		"ports gone":                lines("delete element inet sluice %s { %s }", ports, span),
 		"ports lead astray":         lines("delete element inet sluice %[1]s { %[2]s }\nadd element inet sluice %[1]s { %[2]s : accept }", portMap, mapped),
-		"nobody is isolated":        "flush map inet sluice ingress-v4\nflush map inet sluice egress-v4\nflush set inet sluice isolated-v4",
+		"nobody is isolated":        "flush map inet sluice ingress-v4\nflush map inet sluice source-v4\nflush set inet sluice isolated-v4",
 		"a strange interface":       "add element inet sluice pod-interfaces { \"eth0\" }\ndelete element inet sluice pod-interfaces { \"cni0\" }",
 		"a rule too many":           lines("insert rule inet sluice %s accept", chain),
 		"rules gone":                lines("flush chain inet sluice %s\nflush chain inet sluice judged\nflush chain inet sluice forward", chain),
@@ -251,7 +284,7 @@ func TestRepairCanDieAnywhere(t *testing.T) {
 // inForce is what packets meet first: the base chains, and who is isolated.
 func (r *repairable) inForce() string {
 	var out strings.Builder
-	for _, what := range []string{"chain inet sluice forward", "chain inet sluice judged", "map inet sluice ingress-v4", "map inet sluice egress-v4"} {
+	for _, what := range []string{"chain inet sluice forward", "chain inet sluice judged", "map inet sluice ingress-v4", "map inet sluice source-v4"} {
 		args := append([]string{"netns", "exec", r.ns.name, "nft", "-s", "list"}, strings.Fields(what)...)
 		if list, err := exec.Command("ip", args...).Output(); err == nil {
 			out.WriteString(sortedElements(string(list)))
