@@ -29,7 +29,8 @@ var (
 // shapeNames are for readers.
 var shapeNames = map[string]string{
 	string(packetpath.None): "nothing", conntrack: "conntrack only", sluice: "Sluice",
-	string(packetpath.Hooks): "conntrack only, and guards without rules", unguarded: "Sluice without guards",
+	string(packetpath.Hooks):  "conntrack only, and guards without rules",
+	string(packetpath.Guards): "conntrack only, and guards", unguarded: "Sluice without guards",
 	string(packetpath.NFTLinear): "nft, linear", string(packetpath.IPTablesIPSet): "iptables with ipset",
 	string(packetpath.IPTablesLinear): "iptables, linear",
 }
@@ -123,9 +124,10 @@ server of a connection share one, so that its rate is what its path costs. The l
 shapes are the two classic ones, for the same policies: a jump for each Pod, then a
 chain for each policy. Rules have single ports, ranges, named ports and blocks.
 *Guards* see to it that a Pod uses its own addresses only; none of the other shapes
-has such a thing. Two more rulesets show what that costs: conntrack only with a chain
-without any rule at each hook that a guard needs, below which no guard can come, and
-Sluice with Pods that are let off theirs. Before anything is measured, each ruleset
+has such a thing. Three more rulesets show what that costs: conntrack only with a chain
+without any rule at each hook that a guard needs, below which no guard can come;
+conntrack only with the guards, which is what is left for judging; and Sluice with Pods
+that are let off theirs. Before anything is measured, each ruleset
 must have let through exactly what the policies allow.`)
 	if !r.ran(Packet) {
 		return
@@ -161,8 +163,8 @@ must have let through exactly what the policies allow.`)
 
 // guardFloor is what is left for an engine with guards, whatever its rules.
 func (r *report) guardFloor(topology string) {
-	hooks := packetCell{topology, string(packetpath.Hooks), nil}
-	packets, rate := r.toConntrack(hooks, packetpath.Packets), r.toConntrack(hooks, packetpath.Connections)
+	packets := r.toConntrack(packetCell{topology, string(packetpath.Hooks), nil}, packetpath.Packets)
+	rate := r.toConntrack(packetCell{topology, string(packetpath.Guards), nil}, packetpath.Connections)
 	var cheapest figures.Ratio
 	var what packetCell
 	for _, c := range r.cells() {
@@ -174,9 +176,10 @@ func (r *report) guardFloor(topology string) {
 		return
 	}
 	r.paragraph(fmt.Sprintf(`
-What guards leave, whatever their rules: the hooks alone come to %s of the packet rate
-and %s of the connection rate. The classic shape with the cheapest first packet (%s)
-comes to %s, so hooks and such a judgement together to %s.`,
+What guards leave: their hooks alone, without a rule, come to %s of the packet rate,
+and the guards, with nothing that judges, to %s of the connection rate. The classic
+shape with the cheapest first packet (%s)
+comes to %s, so guards and such a judgement together to %s.`,
 		times(packets), times(rate), what, times(cheapest), digits(rate.Value*cheapest.Value)))
 }
 

@@ -34,6 +34,7 @@ func (l *least) judge(limit float64, anchor, short, target string) claim {
 // their guards, for no other shape has such a thing.
 func (r *report) packetClaims() []claim {
 	var established, connections, ahead [2]least
+	var routed least
 	for _, c := range r.cells() {
 		for i, ours := range []string{sluice, unguarded} {
 			if c.variant == ours {
@@ -42,6 +43,9 @@ func (r *report) packetClaims() []claim {
 				}
 				if p := c.at["policies"]; c.at["elsewhere"] == 0 && (p == 1 || p == 100 || p == 1000) {
 					connections[i].of(r.toConntrack(c, packetpath.Connections), "", c.String())
+					if i == 0 && c.topology == "ptp" {
+						routed.of(r.toConntrack(c, packetpath.Connections), "", c.String())
+					}
 				}
 			}
 			// Of throughput all shapes come to the same, within what can be measured.
@@ -59,6 +63,7 @@ func (r *report) packetClaims() []claim {
 		established[1].judge(0.99, "established-policies", same+": what policies alone cost", "The same, but for guards: of Pods that are let off theirs"),
 		connections[0].judge(0.97, "connections", "New connections with 1 to 1,000 policies on the Pod, of conntrack only",
 			"Connection rate at least 0.97 of conntrack-only with 1, 100 and 1,000 policies selecting the Pod"),
+		routed.judge(0.97, "connections-routed", "The same of Pods without a bridge", "The same without a bridge: Pods with a routed link each"),
 		connections[1].judge(0.97, "connections-policies", same, "The same, but for guards"),
 		ahead[0].judge(1, "ahead", "Against the classic shapes of rulesets, which have no guards", "Ahead of both classic shapes everywhere, in connections and packets a second"),
 		ahead[1].judge(1, "ahead-policies", same, "The same, but for guards, which those do not have either"),

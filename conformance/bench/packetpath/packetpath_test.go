@@ -25,8 +25,8 @@ func TestRun(t *testing.T) {
 		}
 		t.Logf("%-6s %-15s %-20s %12.2f ± %.2f  ratio %.3f  %s", r.Topology, r.Shape, r.Metric, median, figures.MAD(r.Samples), ratio, r.Note)
 	}
-	if len(sampled) != 7 {
-		t.Errorf("%d shapes, want 7", len(sampled))
+	if len(sampled) != 8 {
+		t.Errorf("%d shapes, want 8", len(sampled))
 	}
 	for shape, metrics := range sampled {
 		if len(metrics) != 7 {

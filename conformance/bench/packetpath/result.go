@@ -38,7 +38,9 @@ const (
 	Conntrack Shape = "conntrack"
 	// Hooks is the same with a chain without rules at each hook where Sluice
 	// has a guard: what is left to save of what guards cost.
-	Hooks  Shape = "conntrack-hooks"
+	Hooks Shape = "conntrack-hooks"
+	// Guards is the same with the guards themselves: what is left for judging.
+	Guards Shape = "conntrack-guards"
 	Sluice Shape = "sluice"
 	// Unguarded is Sluice with Pods that are let off their guards: what
 	// everything else of it costs.
@@ -55,7 +57,7 @@ const (
 )
 
 // open reports whether the shape lets everything through, and so knows no load.
-func (s Shape) open() bool { return s == None || s == Conntrack || s == Hooks }
+func (s Shape) open() bool { return s == None || s == Conntrack || s == Hooks || s == Guards }
 
 // Metric is what a sample is of.
 type Metric string

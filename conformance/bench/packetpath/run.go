@@ -47,7 +47,7 @@ func fullPlan(classic Shape) plan {
 	linear := []Load{selecting(1), selecting(100), selecting(1000), some}
 	return plan{
 		loads: map[Shape][]Load{
-			None: {few}, Conntrack: {few}, Hooks: {few},
+			None: {few}, Conntrack: {few}, Hooks: {few}, Guards: {few},
 			Unguarded: linear,
 			Sluice:    {few, selecting(1), selecting(10), selecting(100), selecting(1000), some, large},
 			NFTLinear: linear, classic: linear,
@@ -62,7 +62,7 @@ func fullPlan(classic Shape) plan {
 func quickPlan(classic Shape) plan {
 	load := []Load{{Policies: 20, Elsewhere: 20, LocalPods: 10}}
 	return plan{
-		loads:   map[Shape][]Load{None: load, Conntrack: load, Hooks: load, Sluice: load, Unguarded: load, NFTLinear: load, classic: load},
+		loads:   map[Shape][]Load{None: load, Conntrack: load, Hooks: load, Guards: load, Sluice: load, Unguarded: load, NFTLinear: load, classic: load},
 		inFull:  func(Shape, Load) bool { return true },
 		maximum: load[0].LocalPods,
 	}
@@ -127,7 +127,7 @@ func (b *bench) defaults() {
 // build makes a lab for each topology and all rulesets, and checks that they
 // agree.
 func (b *bench) build(ctx context.Context) error {
-	shapes := []Shape{None, Conntrack, Hooks, Sluice, Unguarded, NFTLinear, IPTablesIPSet, IPTablesLinear}
+	shapes := []Shape{None, Conntrack, Hooks, Guards, Sluice, Unguarded, NFTLinear, IPTablesIPSet, IPTablesLinear}
 	for _, topology := range []lab.Topology{lab.Bridge, lab.PTP} {
 		start := time.Now()
 		s, err := newSite(ctx, topology, b.maximum)

@@ -38,11 +38,11 @@ type site struct {
 	processors []int
 }
 
-// ruleset is what a cell has in the node's kernel: text for the programs that
-// bring it there, or what the engine's agent gets from the API.
+// ruleset is what a cell has in the node's kernel: what the engine's agent makes of
+// objects of the API, then text for the programs that bring it there.
 type ruleset struct {
-	nft, iptables, ipset string
 	objects              []any
+	nft, iptables, ipset string
 }
 
 func newSite(ctx context.Context, topology lab.Topology, pods int) (*site, error) {
@@ -110,6 +110,12 @@ func (s *site) prepare(c cell, w workload) error {
 	case None, Conntrack:
 	case Hooks:
 		r.nft = conntrackOnly("hooks") + s.emptyHooks(w)
+	case Guards:
+		// The server is to have that of an isolated Pod, too.
+		selected := w.load
+		selected.Policies = 1
+		r.objects = newWorkload(selected).objects(true)
+		r.nft = "delete table inet " + compiler.TableName + "\n" + conntrackOnly("guards")
 	case NFTLinear:
 		r.nft = nftLinear(w)
 	case IPTablesIPSet, IPTablesLinear:
@@ -155,6 +161,11 @@ func (s *site) load(ctx context.Context, c cell) error {
 	if err := s.clear(ctx); err != nil {
 		return err
 	}
+	if r.objects != nil {
+		if err := s.enforce(ctx, r.objects); err != nil {
+			return fmt.Errorf("install %s: %w", c, err)
+		}
+	}
 	for _, step := range []struct {
 		text    string
 		command []string
@@ -169,12 +180,6 @@ func (s *site) load(ctx context.Context, c cell) error {
 		if _, err := s.run(ctx, step.text, step.command...); err != nil {
 			return fmt.Errorf("install %s: %w", c, err)
 		}
-	}
-	if r.objects == nil {
-		return nil
-	}
-	if err := s.enforce(ctx, r.objects); err != nil {
-		return fmt.Errorf("install %s: %w", c, err)
 	}
 	return nil
 }
