@@ -175,13 +175,12 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 			add(memberObject(b.family, terms[i:i+1]))
 		}
 	}
-	switch n := len(p.ranges); {
-	case n > fewRanges:
+	if len(p.ranges) > fewRanges {
 		add(blocksObject(b.family, p.ranges))
-	default:
-		for _, r := range p.ranges {
-			b.rule(append(slices.Clone(before), key, r.String(), b.allow())...)
-		}
+		return
+	}
+	for _, r := range p.ranges {
+		b.rule(append(slices.Clone(before), key, r.String(), b.allow())...)
 	}
 }
 
