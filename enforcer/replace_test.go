@@ -46,7 +46,13 @@ func newRepairable(t testing.TB, c scale.Cluster) *repairable {
 		t.Fatal(err)
 	}
 	r.compiler.SetEpoch(1, false)
-	r.compiler.Update(r.index, r.index.Changes(), compiler.Links{PodInterfaces: []string{"cni0"}})
+	links := compiler.Links{PodInterfaces: []string{"cni0"}, Binds: map[netip.Addr]compiler.Bind{}}
+	for s := range r.index.Subjects() {
+		for _, a := range s.Addrs {
+			links.Binds[a] = compiler.Bind{Interface: "cni0"}
+		}
+	}
+	r.compiler.Update(r.index, r.index.Changes(), links)
 	r.syncer = &syncer{ns: r.ns, compiler: r.compiler, tables: NewTransactor(r.ns)}
 	if r.syncer.drift, err = newDrift(r.ns, func() {}); err != nil {
 		t.Fatal(err)
@@ -165,7 +171,7 @@ func (r *repairable) damages() map[string]string {
 		"strange ports":             lines("add element inet sluice %s { 1-60000 . sctp }", ports),
 		"ports gone":                lines("delete element inet sluice %s { %s }", ports, span),
 		"ports lead astray":         lines("delete element inet sluice %[1]s { %[2]s }\nadd element inet sluice %[1]s { %[2]s : accept }", portMap, mapped),
-		"nobody is isolated":        "flush map inet sluice ingress-v4\nflush map inet sluice source-v4\nflush set inet sluice isolated-v4",
+		"nobody is isolated":        "flush map inet sluice ingress-v4\nflush map inet sluice source-v4\nadd element inet sluice source-v4 { \"cni0\" . 10.255.0.0 : accept }\nflush set inet sluice isolated-v4",
 		"a strange interface":       "add element inet sluice pod-interfaces { \"eth0\" }\ndelete element inet sluice pod-interfaces { \"cni0\" }",
 		"a rule too many":           lines("insert rule inet sluice %s accept", chain),
 		"rules gone":                lines("flush chain inet sluice %s\nflush chain inet sluice judged\nflush chain inet sluice forward", chain),
