@@ -46,6 +46,25 @@ func TestCostOfFirstPacketIsConstant(t *testing.T) {
 	}
 }
 
+// TestCostBetweenPodsOfANode: one lookup says where a packet comes from and what its
+// Pod may send.
+func TestCostBetweenPodsOfANode(t *testing.T) {
+	n := compileScript(t, plainConfig(), false, manyPolicies(1)+"pod a/near on node-a at 10.0.0.3 app=client-0\n")
+	c := &rulesim.Connection{
+		There: []rulesim.Hop{{Kernel: n.kernel, Hook: rulesim.Forward, In: n.vethOf(t, "10.0.0.3"), Out: n.vethOf(t, "10.0.0.2")}},
+		Flow:  rulesim.Flow{Src: addr("10.0.0.3"), Dst: addr("10.0.0.2"), Protocol: 6, FromPort: 40000, ToPort: 8000},
+	}
+	res := c.Open()[0]
+	if !res.Passed() {
+		t.Fatal(res.Verdict)
+	}
+	// Its source, its destination, and whether it is a peer.
+	if res.Rules > 10 || res.Lookups > 3 {
+		t.Errorf("a first packet costs %d rules, %d lookups", res.Rules, res.Lookups)
+	}
+	t.Logf("%d rules, %d expressions, %d lookups", res.Rules, res.Expressions, res.Lookups)
+}
+
 // manyPolicies all select one Pod, each with a peer, a port and a range of its own.
 func manyPolicies(n int) string {
 	var b strings.Builder

@@ -105,7 +105,7 @@ func (c *Config) judgeReply() []line {
 	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
-// judgeInput does the same for packets from Pods to their own node.
+// judgeInput judges packets from Pods to their own node, as judgeForward does.
 func (c *Config) judgeInput() []line {
 	out := []line{
 		toIrregular,
