@@ -51,7 +51,5 @@ func (s *syncer) detect(ctx context.Context) {
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")
 	}
-	for _, w := range s.status.setWarnings(found) {
-		logger.Info("Warning: "+w.Message, "what", w.What)
-	}
+	s.status.setConditions(ctx, "detect", found)
 }

@@ -6,26 +6,20 @@ import (
 	"github.com/google/nftables"
 )
 
-// Warning is about something on the node that gets in the way of policies.
-type Warning struct {
-	// What is short and stable; Message explains and says what to do.
-	What, Message string
-}
-
 // detect looks for what other programs set up.
-func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Warning, error) {
-	var out []Warning
+func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Condition, error) {
+	var out []Condition
 	for _, i := range ifaces {
 		switch {
 		case i.name == "nodelocaldns" && !nodeDNS:
-			out = append(out, Warning{"NodeLocalDNS", "interface nodelocaldns exists: NodeLocal DNSCache answers on this node, and Pods whose egress is isolated cannot reach it unless a policy allows its address; name its addresses with --node-dns to open port 53 of them to every Pod"})
+			out = append(out, Condition{What: "NodeLocalDNS", Object: "interface nodelocaldns", Message: "NodeLocal DNSCache answers on this node, and Pods whose egress is isolated cannot reach it unless a policy allows its address", Mend: "name its addresses with --node-dns to open port 53 of them to every Pod"})
 		case i.name == "kube-ipvs0":
-			out = append(out, Warning{"IPVS", "interface kube-ipvs0 exists: kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook; policies may not hold for traffic through Services, use the nftables or iptables mode"})
+			out = append(out, Condition{What: "IPVS", Object: "interface kube-ipvs0", Message: "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook, so policies may not hold for traffic through Services", Mend: "use kube-proxy's nftables or iptables mode"})
 		}
 	}
 	flowtables, err := flowtables(ns)
 	for _, name := range flowtables {
-		out = append(out, Warning{"Flowtable", fmt.Sprintf("flowtable %s exists: connections that it offloads bypass the forward hook, so a change of policy does not cut them", name)})
+		out = append(out, Condition{What: "Flowtable", Object: "flowtable " + name, Message: "connections that it offloads bypass the forward hook, so a change of policy does not cut them", Mend: "switch off the offloading of whatever made it"})
 	}
 	return out, err
 }

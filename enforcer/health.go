@@ -33,19 +33,26 @@ func (a *Agent) listen() (*healthServer, error) {
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.Alive()) })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.Ready()) })
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		s := a.Status()
+		answer(w, s.Ready(), s.Details()...)
+	})
 	if g, ok := a.reg.(prometheus.Gatherer); ok {
 		mux.Handle("/metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
 	}
 	return mux
 }
 
-func answer(w http.ResponseWriter, err error) {
+// answer says ok and what else there is to say, or what is wrong.
+func answer(w http.ResponseWriter, err error, details ...string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	text := "ok\n"
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text = err.Error() + "\n"
+	}
+	for _, d := range details {
+		text += d + "\n"
 	}
 	// A client that hung up needs no answer.
 	_, _ = w.Write([]byte(text))

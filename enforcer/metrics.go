@@ -21,6 +21,7 @@ type metrics struct {
 	conflicts        prometheus.Gauge
 	invalid          *prometheus.GaugeVec
 	ready            prometheus.Gauge
+	conditions       *prometheus.GaugeVec
 }
 
 // syncBuckets reach from an idle node's single change to a cold start.
@@ -56,10 +57,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		conflicts:     gauge("address_conflicts", "Addresses of local Pods that another interface claims."),
 		invalid:       gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
 		ready:         gauge("ready", "1 while the agent is ready."),
+		conditions:    gauges("conditions", "Conditions that stand, by kind; each is named in readyz.", "what"),
 	}
 	for _, c := range []prometheus.Collector{
 		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.objects, m.epoch, m.foreignMarks,
-		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready,
+		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready, m.conditions,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -68,10 +70,17 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) setReady(err error) {
-	if err == nil {
+// setStatus shows whether the agent is ready, and what stands.
+func (m *metrics) setStatus(s Status) {
+	m.ready.Set(0)
+	if s.Ready() == nil {
 		m.ready.Set(1)
-	} else {
-		m.ready.Set(0)
+	}
+	count := map[string]int{}
+	for _, c := range s.Conditions {
+		count[c.What]++
+	}
+	for _, k := range ConditionKinds {
+		m.conditions.WithLabelValues(k.What).Set(float64(count[k.What]))
 	}
 }

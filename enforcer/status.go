@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,8 +38,8 @@ type Status struct {
 	// be, with the reason. Some veths vanish while they are guarded: those are
 	// not among them.
 	Unguarded map[string]error
-	// Warnings are about other programs that get in the way.
-	Warnings []Warning
+	// Conditions are all that stand, sorted.
+	Conditions []Condition
 }
 
 // ErrNotSynced is in what Ready returns before the source has delivered all.
@@ -63,23 +62,43 @@ func (s Status) Ready() error {
 	for _, name := range slices.Sorted(maps.Keys(s.Unguarded)) {
 		errs = append(errs, fmt.Errorf("interface %s is not guarded: %w", name, s.Unguarded[name]))
 	}
+	for _, c := range s.Conditions {
+		if c.NotReady() {
+			errs = append(errs, errors.New(c.String()))
+		}
+	}
 	for _, part := range slices.Sorted(maps.Keys(s.SourceErrors)) {
 		errs = append(errs, fmt.Errorf("%s: %w", part, s.SourceErrors[part]))
 	}
 	return errors.Join(errs...)
 }
 
+// Details are the conditions that leave the node ready, a line each.
+func (s Status) Details() []string {
+	var out []string
+	for _, c := range s.Conditions {
+		if !c.NotReady() {
+			out = append(out, c.String())
+		}
+	}
+	return out
+}
+
 // statusBoard is where the sync loop writes and everybody reads.
 type statusBoard struct {
 	mu     sync.Mutex
 	status Status
+	// conditions are by the part that has them to say.
+	conditions map[string][]Condition
 	// doneSeq is the number of the last batch that is in the kernel.
 	doneSeq uint64
 	// changed is closed, and replaced, when doneSeq grows.
 	changed chan struct{}
 }
 
-func newStatusBoard() *statusBoard { return &statusBoard{changed: make(chan struct{})} }
+func newStatusBoard() *statusBoard {
+	return &statusBoard{conditions: map[string][]Condition{}, changed: make(chan struct{})}
+}
 
 func (b *statusBoard) write(f func(*Status)) {
 	b.mu.Lock()
@@ -90,7 +109,9 @@ func (b *statusBoard) write(f func(*Status)) {
 func (b *statusBoard) read() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.status
+	out := b.status
+	out.Conditions = b.allConditions()
+	return out
 }
 
 func (b *statusBoard) setSynced() { b.write(func(s *Status) { s.Synced = true }) }
@@ -112,23 +133,6 @@ func (b *statusBoard) setLinks(l *links) int {
 	unresolved, conflicts := l.Unresolved(), maps.Clone(l.conflicts)
 	b.write(func(s *Status) { s.Unresolved, s.Conflicts = unresolved, conflicts })
 	return len(unresolved)
-}
-
-// setWarnings returns those that are new.
-func (b *statusBoard) setWarnings(ws []Warning) []Warning {
-	slices.SortFunc(ws, func(x, y Warning) int {
-		return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Message, y.Message))
-	})
-	var fresh []Warning
-	b.write(func(s *Status) {
-		for _, w := range ws {
-			if !slices.Contains(s.Warnings, w) {
-				fresh = append(fresh, w)
-			}
-		}
-		s.Warnings = ws
-	})
-	return fresh
 }
 
 func (b *statusBoard) done(seq uint64) {

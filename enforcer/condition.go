@@ -1,0 +1,107 @@
+package enforcer
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"k8s.io/klog/v2"
+)
+
+// Condition is something about the node that stands in the way of policies, or
+// may. It is logged once when it comes and once when it goes.
+type Condition struct {
+	// What is one of [ConditionKinds].
+	What string
+	// Object is whom it concerns, such as "Pod shop/db", "interface veth1" or
+	// "bridge cni0"; empty: the node as a whole.
+	Object string
+	// Message says what is the matter, Mend what to do about it.
+	Message, Mend string
+}
+
+// ConditionKind is a kind of [Condition], and what follows from it.
+type ConditionKind struct {
+	What string
+	// NotReady: while a condition of the kind stands, the node is not ready,
+	// for some policy may not hold. All others are told in the details of readyz.
+	NotReady bool
+	// Help is what the kind means, for people.
+	Help string
+}
+
+// ConditionKinds are all there are, sorted by name. The table in the README is
+// held to it by a test.
+var ConditionKinds = []ConditionKind{
+	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
+	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
+	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},
+}
+
+// kindOf finds a kind. One that nobody declared counts as grave.
+func kindOf(what string) ConditionKind {
+	for _, k := range ConditionKinds {
+		if k.What == what {
+			return k
+		}
+	}
+	return ConditionKind{What: what, NotReady: true}
+}
+
+// NotReady reports whether the node is not ready while the condition stands.
+func (c Condition) NotReady() bool { return kindOf(c.What).NotReady }
+
+// String is the condition in one line.
+func (c Condition) String() string {
+	var b strings.Builder
+	b.WriteString(c.What)
+	if c.Object != "" {
+		b.WriteString(" (" + c.Object + ")")
+	}
+	b.WriteString(": " + c.Message)
+	if c.Mend != "" {
+		b.WriteString("; " + c.Mend)
+	}
+	return b.String()
+}
+
+func compareConditions(a, b Condition) int {
+	return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
+}
+
+// setConditions replaces what one part of the agent has to say, and logs what
+// came and what went. A part is any name that no other part uses.
+func (b *statusBoard) setConditions(ctx context.Context, part string, now []Condition) {
+	now = slices.Clone(now)
+	slices.SortFunc(now, compareConditions)
+	b.mu.Lock()
+	was := b.conditions[part]
+	b.conditions[part] = now
+	b.mu.Unlock()
+	logger := klog.FromContext(ctx)
+	for _, c := range now {
+		if !slices.ContainsFunc(was, c.sameAs) {
+			logger.Info("Condition: "+c.String(), "what", c.What, "object", c.Object, "notReady", c.NotReady())
+		}
+	}
+	for _, c := range was {
+		if !slices.ContainsFunc(now, c.sameAs) {
+			logger.Info("Condition is over: "+c.What, "what", c.What, "object", c.Object)
+		}
+	}
+}
+
+// sameAs leaves the message out: one with a number in it would be logged anew
+// each time.
+func (c Condition) sameAs(o Condition) bool { return c.What == o.What && c.Object == o.Object }
+
+// allConditions are those of all parts, sorted. The caller holds the lock.
+func (b *statusBoard) allConditions() []Condition {
+	var out []Condition
+	for _, list := range b.conditions {
+		out = append(out, list...)
+	}
+	slices.SortFunc(out, compareConditions)
+	return out
+}
