@@ -20,23 +20,19 @@ type Compiler struct {
 	epoch uint32
 	grace bool
 
-	// fixed are the sets with names of their own, objects all others.
+	// fixed are the sets of table inet sluice with names of their own, ports all of
+	// table bridge sluice, objects all others.
 	fixed   map[string]*fixedSet
+	ports   map[string]*fixedSet
 	objects map[string]*object
 	// users are the sets that follow a group.
 	users    map[policy.GroupKey]map[*object]struct{}
 	programs map[programKey]*program
 	subjects map[types.NamespacedName]*subject
 
-	// onVeth are the subjects behind a veth, guards what guards it.
+	// onVeth are the subjects behind a routed veth, guards what guards it.
 	onVeth map[string]map[*subject]struct{}
 	guards map[string]guard
-}
-
-// fixedSet is a set with a name of its own and its elements by key.
-type fixedSet struct {
-	Set
-	values map[string]string
 }
 
 // New returns a compiler of a ruleset without Pods and without an epoch.
@@ -46,21 +42,14 @@ func New(cfg Config) (*Compiler, error) {
 	}
 	c := &Compiler{
 		cfg:      cfg,
-		fixed:    map[string]*fixedSet{},
+		fixed:    newFixedSets(cfg.fixedSets()),
+		ports:    newFixedSets(cfg.portTable().Sets),
 		objects:  map[string]*object{},
 		users:    map[policy.GroupKey]map[*object]struct{}{},
 		programs: map[programKey]*program{},
 		subjects: map[types.NamespacedName]*subject{},
 		onVeth:   map[string]map[*subject]struct{}{},
 		guards:   map[string]guard{},
-	}
-	for _, s := range cfg.fixedSets() {
-		values := make(map[string]string, len(s.Elements))
-		for _, e := range s.Elements {
-			values[e.Key] = e.Value
-		}
-		s.Elements = nil
-		c.fixed[s.Name] = &fixedSet{s, values}
 	}
 	return c, nil
 }
@@ -188,7 +177,7 @@ func (s *subject) moved(links *Links) bool {
 }
 
 func (b Bind) equal(o Bind) bool {
-	return b.Interface == o.Interface && b.Veth == o.Veth && b.MAC == o.MAC && slices.Equal(b.LinkLocal, o.LinkLocal)
+	return b.Interface == o.Interface && b.Veth == o.Veth && b.Port == o.Port && b.MAC == o.MAC && slices.Equal(b.LinkLocal, o.LinkLocal)
 }
 
 // sets are the Pod's allow sets by direction, nil where it is not isolated.
@@ -216,6 +205,8 @@ func (s *subject) facts(yield func(set, key, value string)) {
 			place := quote(b.Interface) + " . " + key
 			yield(f.set(bindSet), place, "")
 			yield(f.set(sourceMap), place, s.sends(f))
+		} else if s.Egress == nil {
+			yield(f.set(unplacedSet), key, "")
 		}
 		for _, o := range s.Addrs {
 			if familyOf(o) == f {

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 )
 
-// TableName is the name of our table in the inet family and of the guards'
-// table in the netdev family.
+// TableName is the name of our tables: that of the inet family, which judges, and
+// those of the guards, in the bridge family and in the netdev family.
 const TableName = "sluice"
 
 // Config is what the operator decides about the ruleset.
@@ -36,9 +36,16 @@ type Config struct {
 type Links struct {
 	// Binds says for each local Pod address where its packets come from.
 	Binds map[netip.Addr]Bind
-	// PodInterfaces are all interfaces that carry Pods, as the forward hook
-	// sees them: a bridge, not its ports.
+	// PodInterfaces are the bridges that carry Pods and nobody else, as the forward
+	// hook sees them. Veths that are no ports carry Pods unless they are said to
+	// be other.
 	PodInterfaces []string
+	// OtherInterfaces are veths that carry no Pods, or more than Pods.
+	OtherInterfaces []string
+	// Uplinks are veths that are ports of a bridge and lead out of the node, and
+	// OpenPorts those of bridges without Pods, by number. Ports that are no veths
+	// are uplinks.
+	Uplinks, OpenPorts []int
 }
 
 // Bind ties an address to its place.
@@ -47,10 +54,12 @@ type Bind struct {
 	// Pod, the bridge of a bridged one.
 	Interface string
 	// Veth is the node's end of the Pod's veth, empty where there is none or
-	// it is unknown. The guard sits there.
+	// it is unknown.
 	Veth string
-	// MAC is the hardware address of the Pod's end, empty if unknown; no guard
-	// is made then.
+	// Port is the number of the veth as a port of a bridge, 0 for a routed Pod.
+	Port int
+	// MAC is the hardware address of the Pod's end, empty if unknown: then a port
+	// passes nothing, and no guard is made of a routed veth.
 	MAC string
 	// LinkLocal are the IPv6 link-local addresses of the Pod's end.
 	LinkLocal []netip.Addr

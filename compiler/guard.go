@@ -10,23 +10,18 @@ import (
 	"sigs.k8s.io/knftables"
 )
 
-// guard is the chains of a veth in table netdev sluice, without their names.
-// The ingress hook there runs before the bridge, so it sees all that address
-// rules cannot: tagged frames, ARP, foreign link-local addresses.
-type guard struct {
-	// out is what leaves the Pod, in what reaches it, a rule a line; in is empty
-	// where the Pod is not isolated in ingress, or behind no bridge.
-	out, in string
-}
+// guard is the rules of a routed veth's chain in table netdev sluice, a rule a line:
+// what may leave the Pod. Its hook sees all that address rules cannot: tagged
+// frames, ARP, foreign link-local addresses. What reaches the Pod needs none, for
+// nothing does but what the node itself sends or routes. Ports of bridges have
+// guards of another kind, see portguard.go.
+type guard string
 
 // guardSpec is what a guard is made of. Everything is sorted, each once.
 type guardSpec struct {
 	macs      []string
 	addrs     []netip.Addr
 	linkLocal []netip.Addr
-	// isolated in ingress, and bridged: without a bridge nothing reaches the Pod
-	// but what the node itself sends or routes, and that the forward hook sees.
-	isolated, bridged bool
 }
 
 // guardPriority is before other programs' chains on the veth.
@@ -35,17 +30,14 @@ const guardPriority = "-10"
 // guardAnew brings the guard of a veth up to date.
 func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
 	was := c.guards[veth]
-	var now guard
+	now := guard("")
 	if spec, guarded := c.guardSpec(veth); guarded {
-		now = guard{out: strings.Join(spec.outOfPod(), "\n")}
-		if spec.isolated && spec.bridged {
-			now.in = strings.Join(append(spec.usualIntoPod(), intoPod...), "\n")
-		}
+		now = guard(strings.Join(spec.outOfPod(), "\n"))
 	}
 	if len(c.onVeth[veth]) == 0 {
 		delete(c.onVeth, veth)
 	}
-	if now == (guard{}) {
+	if now == "" {
 		delete(c.guards, veth)
 	} else {
 		c.guards[veth] = now
@@ -67,19 +59,12 @@ func (c *Compiler) guardSpec(veth string) (guardSpec, bool) {
 		}
 		for i, b := range s.binds {
 			mac, err := parseMAC(b.MAC)
-			if b.Veth != veth || err != nil {
+			if b.Veth != veth || b.Port != 0 || err != nil {
 				continue
 			}
 			out.macs = append(out.macs, strings.ToLower(b.MAC))
 			out.addrs = append(out.addrs, s.Addrs[i])
-			out.linkLocal = append(out.linkLocal, derivedLinkLocal(mac))
-			for _, a := range b.LinkLocal {
-				if a = a.WithZone(""); a.Is6() && a.IsLinkLocalUnicast() {
-					out.linkLocal = append(out.linkLocal, a)
-				}
-			}
-			out.isolated = out.isolated || s.Ingress != nil
-			out.bridged = out.bridged || b.Interface != b.Veth
+			out.linkLocal = append(out.linkLocal, linkLocalOf(mac, b.LinkLocal)...)
 		}
 	}
 	slices.Sort(out.macs)
@@ -117,6 +102,28 @@ func derivedLinkLocal(mac [6]byte) netip.Addr {
 		0: 0xfe, 1: 0x80,
 		8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
 	})
+}
+
+// maxLinkLocal is how many link-local addresses a Pod may speak from. It has one,
+// and may have made itself any number.
+const maxLinkLocal = 8
+
+// linkLocalOf is what a Pod's end may be called on its link: what follows from its
+// hardware address, and of those that it was seen with the first few.
+func linkLocalOf(mac [6]byte, seen []netip.Addr) []netip.Addr {
+	out := []netip.Addr{derivedLinkLocal(mac)}
+	list := make([]netip.Addr, 0, len(seen))
+	for _, a := range seen {
+		if a = a.WithZone(""); a.Is6() && a.IsLinkLocalUnicast() {
+			list = append(list, a)
+		}
+	}
+	for _, a := range sortedOnce(list) {
+		if len(out) < maxLinkLocal && a != out[0] {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // otherwise is where what no rule lets out of a Pod ends.
@@ -164,36 +171,25 @@ func (s *guardSpec) outOfPod() []string {
 	)
 }
 
-// The usual packet of each family has a rule of its own at the top: from or to the
-// first address of the Pod, untagged, and nothing that the rules below look
-// closer at. They would accept it, too, but at four times the cost, and on every
-// packet. So these are written by offset: for a field with a name nft adds that the
-// device must be an Ethernet or the packet of a protocol, which costs as much again
-// as the comparison, and here it is known. Behind a bridge the source's hardware
-// address and the type that follows it are one comparison, which no tagged frame
-// stands. Without a bridge neither matters: nobody learns hardware addresses from
+// usualOutOfPod has a rule for the usual packet of each family at the top: from the
+// first address of the Pod, and nothing that the rules below look closer at. They
+// would accept it, too, but at four times the cost, and on every packet. Hardware
+// address and tag do not matter: nobody learns hardware addresses from routed
 // packets, and a tagged frame is dropped by the node, or stripped of its tag before
-// it is routed and judged.
-
-// usualOutOfPod are the rules for the first address of each family, where they can
-// be that simple.
+// it is routed and judged. The destination's first ten bits are compared by offset,
+// for a field with a name costs as much again.
 func (s *guardSpec) usualOutOfPod() []string {
 	var out []string
 	if len(s.macs) != 1 {
 		return nil
 	}
-	mac := strings.ReplaceAll(s.macs[0], ":", "")
 	for _, f := range families {
 		own := sameFamily(s.addrs, f)
 		if len(own) == 0 {
 			continue
 		}
 		from := f.header() + " saddr " + own[0].String()
-		if s.bridged {
-			from = fmt.Sprintf("@ll,48,64 0x%s%s %s", mac, f.etherType(), f.rawSource(own[0]))
-		}
 		if f == ipv6 {
-			// The second is the destination's first ten bits.
 			from += " meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80"
 		}
 		out = append(out, from+" accept"+noted+"usual: "+f.header()+" from its own address")
@@ -201,43 +197,8 @@ func (s *guardSpec) usualOutOfPod() []string {
 	return out
 }
 
-// usualIntoPod are the same for what reaches the Pod.
-func (s *guardSpec) usualIntoPod() []string {
-	var out []string
-	for _, f := range families {
-		if own := sameFamily(s.addrs, f); len(own) > 0 {
-			out = append(out, fmt.Sprintf("@ll,96,16 0x%s %s accept%susual: %s to its own address", f.etherType(), f.rawDestination(own[0]), noted, f.header()))
-		}
-	}
-	return out
-}
-
-// etherType is the type of a frame with such a packet.
-func (f family) etherType() string { return [...]string{"0800", "86dd"}[f] }
-
-// rawSource and rawDestination compare an address by where the header has it, in
-// bits (RFC 791, 3.1, and RFC 8200, 3).
-func (f family) rawSource(a netip.Addr) string {
-	return fmt.Sprintf("@nh,%s 0x%x", [...]string{"96,32", "64,128"}[f], a.AsSlice())
-}
-
-func (f family) rawDestination(a netip.Addr) string {
-	return fmt.Sprintf("@nh,%s 0x%x", [...]string{"128,32", "192,128"}[f], a.AsSlice())
-}
-
 // noted separates a rule of a guard from its comment.
 const noted = " # "
-
-// intoPod is what must not reach an isolated Pod, whoever sends it: the chain's
-// policy is accept, for the forward hook judges the rest.
-var intoPod = []string{
-	"ether type { vlan, 8021ad } counter drop",
-	"meta protocol != { arp, ip, ip6 } counter drop",
-	"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept",
-	"meta pkttype { broadcast, multicast } meta protocol { ip, ip6 } counter drop",
-	"ip daddr { 224.0.0.0/4, 255.255.255.255 } counter drop",
-	"ip6 daddr ff00::/8 counter drop",
-}
 
 func texts(list []netip.Addr) []string {
 	out := make([]string, len(list))
@@ -252,7 +213,7 @@ func texts(list []netip.Addr) []string {
 func targetsOf(list []netip.Addr) []string {
 	out := make([]string, len(list))
 	for i, a := range sortedOnce(list) {
-		out[i] = fmt.Sprintf("0x%x", a.As16())
+		out[i] = targetText(a)
 	}
 	return out
 }
@@ -261,31 +222,22 @@ func targetsOf(list []netip.Addr) []string {
 func set(list []string) string { return "{ " + strings.Join(list, ", ") + " }" }
 
 // plan makes the guard what it is to be. Adding a chain that is there changes
-// nothing, so what is to be empty or gone is added first.
+// nothing, so what is to be gone is added first.
 func (g guard) plan(veth string) GuardPlan {
+	name := contentName(guardLetter, string(knftables.IngressHook)+" "+veth, string(knftables.IngressHook)+"-"+veth)
+	c := Chain{Name: name}
 	out := GuardPlan{Veth: veth, Ops: []Op{{Add, &knftables.Table{}}}}
-	for _, side := range []struct {
-		hook   knftables.BaseChainHook
-		policy knftables.BaseChainPolicy
-		rules  string
-	}{
-		{knftables.IngressHook, knftables.DropPolicy, g.out},
-		{knftables.EgressHook, knftables.AcceptPolicy, g.in},
-	} {
-		name := contentName(guardLetter, string(side.hook)+" "+veth, string(side.hook)+"-"+veth)
-		c := Chain{Name: name}
-		if side.rules == "" {
-			out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Delete, c.object()})
-			continue
-		}
-		c.Hook = &Hook{Name: side.hook, Priority: guardPriority, Policy: side.policy, Device: veth}
-		for text := range strings.SplitSeq(side.rules, "\n") {
-			rule, comment, _ := strings.Cut(text, noted)
-			c.Rules = append(c.Rules, Rule{Text: rule, Comment: comment})
-		}
-		out.Chains = append(out.Chains, name)
-		out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: name}})
-		out.Ops = append(out.Ops, c.addRules()...)
+	if g == "" {
+		out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Delete, c.object()})
+		return out
 	}
+	c.Hook = &Hook{Name: knftables.IngressHook, Priority: guardPriority, Policy: knftables.DropPolicy, Device: veth}
+	for text := range strings.SplitSeq(string(g), "\n") {
+		rule, comment, _ := strings.Cut(text, noted)
+		c.Rules = append(c.Rules, Rule{Text: rule, Comment: comment})
+	}
+	out.Chains = []string{name}
+	out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: name}})
+	out.Ops = append(out.Ops, c.addRules()...)
 	return out
 }

@@ -18,13 +18,15 @@ func narrowing(set string) narrow {
 var fixedNarrowing = func() map[string]narrow {
 	out := map[string]narrow{
 		// What comes from and goes to it is now held to known addresses.
-		podInterfacesSet: {comes: true},
+		podInterfacesSet:   {comes: true},
+		otherInterfacesSet: {goes: true},
 	}
 	for _, f := range families {
 		// A new address must come from its place; what is sent to one that is no
 		// Pod's any more goes nowhere.
 		out[f.set(localSet)] = narrow{comes: true, goes: true}
 		out[f.set(bindSet)] = narrow{goes: true}
+		out[f.set(unplacedSet)] = narrow{goes: true}
 		out[f.set(selfSet)] = narrow{goes: true}
 		out[f.set(nodeDNSSet)] = narrow{goes: true}
 		// Concerns packets that no mark lets pass.

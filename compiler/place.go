@@ -20,9 +20,13 @@ func (c *Config) place() []line {
 
 // elsewhere is for what comes from no place of a local Pod.
 func (c *Config) elsewhere() []line {
-	out := []line{{"FAMILY saddr @local-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
+	// A local Pod whose place is not known may still send what no policy asks
+	// about, by whatever is no unknown Pod's.
+	out := []line{{"FAMILY saddr @local-V FAMILY saddr != @unplaced-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
 	if !c.UnknownPods {
-		out = append(out, line{"iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
+		out = append(out,
+			line{"meta iifkind \"veth\" iifname != @" + otherInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"},
+			line{"iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
 	}
 	return out
 }
@@ -33,7 +37,14 @@ func (c *Config) destination() []line {
 	if c.UnknownPods {
 		return nil
 	}
-	return []line{{"FAMILY daddr != @local-V oifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "to an unknown Pod, multicast, broadcast, link-local"}}
+	return []line{{"FAMILY daddr != @local-V jump " + strangerToChain, "to no known Pod"}}
+}
+
+// toStranger is what goes to no known Pod: to an unknown one, multicast, broadcast or
+// link-local if the interface carries Pods.
+var toStranger = []line{
+	{"meta oifkind \"veth\" oifname != @" + otherInterfacesSet + " counter name " + unknownCounter + " drop", ""},
+	{"oifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", ""},
 }
 
 // selfLine lets a Pod reach itself, directly or through a Service. It is asked

@@ -13,7 +13,8 @@ const (
 
 // Op is one operation on an object of a table, in the terms of knftables.
 // Objects leave out family and table: those of a [GuardPlan] are of table
-// netdev sluice, all others of table inet sluice.
+// netdev sluice, those of Plan.Ports of table bridge sluice, all others of table
+// inet sluice.
 type Op struct {
 	Verb   Verb
 	Object knftables.Object
@@ -45,7 +46,11 @@ type Plan struct {
 	// part of Commit, and such kernels need it cut before the first deletion of
 	// a chain.
 	Cleanup []Op
-	// Guards are the changes of guards, each a transaction of its own in table
+	// Ports is what changes of the guards of bridge ports: elements, one transaction
+	// in table bridge sluice. It goes first: an address must be held to its port
+	// before the main table trusts it.
+	Ports []Op
+	// Guards are the changes of the guards of routed veths, each a transaction of its own in table
 	// netdev sluice, in any order. They do not depend on the other parts.
 	Guards []GuardPlan
 	// Narrows: something that was allowed may be denied now, so connections
@@ -76,7 +81,7 @@ func (p Plan) Divide() (join, leave, rest []Op) {
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0 && len(p.Guards) == 0
+	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0 && len(p.Ports) == 0 && len(p.Guards) == 0
 }
 
 // GuardPlan makes the guard of one veth what it should be, whatever it was: it

@@ -3,13 +3,20 @@ package compiler
 import (
 	"fmt"
 	"strings"
+
+	"sigs.k8s.io/knftables"
 )
 
 // String is the ruleset as input for "nft -f", which puts it in the place of
 // what is there, in one transaction.
-func (r *Ruleset) String() string {
+func (r *Ruleset) String() string { return r.text(knftables.InetFamily) }
+
+// PortText is the same for a ruleset of table bridge sluice.
+func (r *Ruleset) PortText() string { return r.text(knftables.BridgeFamily) }
+
+func (r *Ruleset) text(family knftables.Family) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "table inet %[1]s {\n}\ndelete table inet %[1]s\ntable inet %[1]s {\n", TableName)
+	fmt.Fprintf(&b, "table %[1]s %[2]s {\n}\ndelete table %[1]s %[2]s\ntable %[1]s %[2]s {\n", family, TableName)
 	for _, name := range r.Counters {
 		fmt.Fprintf(&b, "\tcounter %s {\n\t}\n", name)
 	}
@@ -24,9 +31,12 @@ func (r *Ruleset) String() string {
 }
 
 func (s *Set) write(b *strings.Builder) {
-	if s.Value == "" {
+	switch {
+	case s.TypeOf != "":
+		fmt.Fprintf(b, "\tset %s {\n\t\ttypeof %s\n", s.Name, s.TypeOf)
+	case s.Value == "":
 		fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", s.Name, s.Type)
-	} else {
+	default:
 		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : %s\n", s.Name, s.Type, s.Value)
 	}
 	switch {

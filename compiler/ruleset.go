@@ -21,6 +21,9 @@ type Set struct {
 	Name string
 	// Type is the key's type as nft writes it, e.g. "ipv4_addr . inet_service".
 	Type string
+	// TypeOf is the key as rules write it, where a part of it has no name; empty
+	// for all others.
+	TypeOf string
 	// Value is "verdict" or "counter" for a map, empty for a set.
 	Value string
 	// Interval: elements may be ranges. Such a set never changes.
@@ -80,6 +83,9 @@ func (s *Set) object() knftables.Object {
 		return &knftables.Map{Name: s.Name, Type: s.Type + " : " + s.Value, Flags: s.flags()}
 	}
 	out := &knftables.Set{Name: s.Name, Type: s.Type, Flags: s.flags()}
+	if s.TypeOf != "" {
+		out.Type, out.TypeOf = "", s.TypeOf
+	}
 	if s.Dynamic() {
 		timeout, size := s.Timeout, s.Size
 		out.Timeout, out.Size = &timeout, &size

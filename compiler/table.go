@@ -14,14 +14,19 @@ import (
 // Fixed names of table inet sluice. Those without a family get -v4 or -v6.
 const (
 	podInterfacesSet = "pod-interfaces"
-	localSet         = "local"    // addresses of local Pods
-	bindSet          = "bind"     // interface . address: where a local Pod's packets come from
-	sourceMap        = "source"   // the same, to the chain of what the Pod may send; all local Pods
-	selfSet          = "self"     // address . address: both of the same Pod
-	isolatedSet      = "isolated" // addresses of Pods isolated in any direction
-	nodeDNSSet       = "node-dns" // address . protocol . port of NodeLocal DNSCache
-	reportedSet      = "reported" // flows whose denial was logged a moment ago
-	reportRateSet    = "report-rate"
+	// otherInterfacesSet are veths that carry no Pods.
+	otherInterfacesSet = "other-interfaces"
+	// unplacedSet is addresses of local Pods that no policy isolates in egress and
+	// whose place is not known.
+	unplacedSet   = "unplaced"
+	localSet      = "local"    // addresses of local Pods
+	bindSet       = "bind"     // interface . address: where a local Pod's packets come from
+	sourceMap     = "source"   // the same, to the chain of what the Pod may send; all local Pods
+	selfSet       = "self"     // address . address: both of the same Pod
+	isolatedSet   = "isolated" // addresses of Pods isolated in any direction
+	nodeDNSSet    = "node-dns" // address . protocol . port of NodeLocal DNSCache
+	reportedSet   = "reported" // flows whose denial was logged a moment ago
+	reportRateSet = "report-rate"
 
 	forwardChain      = "forward"
 	inputChain        = "input"
@@ -32,6 +37,7 @@ const (
 	icmpChain         = "icmp-messages"
 	sourceChain       = "source"
 	placeChain        = "place"
+	strangerToChain   = "to-stranger"
 	midstreamChain    = "midstream"
 	judgedChain       = "judged"
 
@@ -193,6 +199,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
 		{Name: sourceChain, Rules: rules(c.source())},
 		{Name: placeChain, Rules: rules(c.place())},
+		{Name: strangerToChain, Rules: rules(toStranger)},
 	}...)
 	for _, d := range directions {
 		for _, w := range ways {
@@ -207,11 +214,12 @@ var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, r
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
-	out := []Set{{Name: podInterfacesSet, Type: "ifname"}}
+	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}}
 	for _, f := range families {
 		addr := f.addrType()
 		out = append(out,
 			Set{Name: f.set(localSet), Type: addr},
+			Set{Name: f.set(unplacedSet), Type: addr},
 			Set{Name: f.set(bindSet), Type: "ifname . " + addr},
 			Set{Name: f.set(selfSet), Type: addr + " . " + addr},
 			Set{Name: f.set(isolatedSet), Type: addr},

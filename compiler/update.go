@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -17,18 +18,14 @@ type update struct {
 	x *policy.Index
 
 	born, died map[string]*object
-	// fixed and members are what the elements of sets were that were touched.
-	fixed   map[string]map[string]former
+	// fixed is of the sets of table inet sluice, ports of those of table bridge
+	// sluice.
+	fixed, ports journal
+	// members are what the elements of groups' sets were that were touched.
 	members map[*object]map[member]bool
 	veths   map[string]struct{}
 	// narrows: set where it cannot be told from the elements.
 	narrows bool
-}
-
-// former is what an element was before.
-type former struct {
-	there bool
-	value string
 }
 
 // Update takes the changes of an index over and returns what to do about them.
@@ -54,7 +51,7 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 	u := &update{
 		c: c, x: x,
 		born: map[string]*object{}, died: map[string]*object{},
-		fixed:   map[string]map[string]former{},
+		fixed: newJournal(c.fixed), ports: newJournal(c.ports),
 		members: map[*object]map[member]bool{},
 		veths:   map[string]struct{}{},
 	}
@@ -64,51 +61,30 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 	return u
 }
 
-// interfaces brings the set of Pod interfaces up to date.
+// interfaces brings the sets of interfaces and ports up to date.
 func (u *update) interfaces(links Links) {
-	want := map[string]bool{}
-	for _, name := range links.PodInterfaces {
+	u.fixed.only(podInterfacesSet, names(links.PodInterfaces))
+	u.fixed.only(otherInterfacesSet, names(links.OtherInterfaces))
+	u.ports.only(uplinksSet, numbers(links.Uplinks))
+	u.ports.only(openPortsSet, numbers(links.OpenPorts))
+}
+
+func names(interfaces []string) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range interfaces {
 		if validInterface(name) {
-			want[quote(name)] = true
+			out[quote(name)] = true
 		}
 	}
-	for key := range u.c.fixed[podInterfacesSet].values {
-		if !want[key] {
-			u.unset(podInterfacesSet, key)
-		}
-	}
-	for key := range want {
-		u.set(podInterfacesSet, key, "")
-	}
+	return out
 }
 
-func (u *update) set(name, key, value string) {
-	s := u.c.fixed[name]
-	was, there := s.values[key]
-	if there && was == value {
-		return
+func numbers(ports []int) map[string]bool {
+	out := map[string]bool{}
+	for _, port := range ports {
+		out[strconv.Itoa(port)] = true
 	}
-	u.note(name, key, former{there, was})
-	s.values[key] = value
-}
-
-func (u *update) unset(name, key string) {
-	s := u.c.fixed[name]
-	if was, there := s.values[key]; there {
-		u.note(name, key, former{true, was})
-		delete(s.values, key)
-	}
-}
-
-func (u *update) note(name, key string, was former) {
-	touched := u.fixed[name]
-	if touched == nil {
-		touched = map[string]former{}
-		u.fixed[name] = touched
-	}
-	if _, known := touched[key]; !known {
-		touched[key] = was
-	}
+	return out
 }
 
 // subjects compiles the Pods that changed, or whose addresses are elsewhere.
@@ -180,7 +156,8 @@ func (u *update) release(s *subject) {
 
 func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 	delete(u.c.subjects, s.Pod)
-	s.facts(func(set, key, _ string) { u.unset(set, key) })
+	s.facts(func(set, key, _ string) { u.fixed.unset(set, key) })
+	s.guarded(u.c.cfg.GuardOptOut, u.ports.unset)
 	for _, a := range s.Addrs {
 		owners[a] = s.UID
 	}
@@ -194,7 +171,8 @@ func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 
 func (u *update) enter(name types.NamespacedName, s *subject, owners map[netip.Addr]types.UID) {
 	u.c.subjects[name] = s
-	s.facts(u.set)
+	s.facts(u.fixed.set)
+	s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
 	for _, a := range s.Addrs {
 		// What was judged for the former owner says nothing of the new one.
 		if uid, owned := owners[a]; owned && uid != s.UID {
@@ -250,6 +228,10 @@ func (u *update) plan() Plan {
 	out.Narrows = out.Narrows || changes.narrows()
 	out.Divisible = changes.ofGroups()
 	out.Cleanup = remove(&left)
+	var ports elementChanges
+	u.ports.changes(&ports)
+	ports.sort()
+	out.Ports = ports.ops()
 	for _, veth := range slices.Sorted(maps.Keys(u.veths)) {
 		if p, changed := u.c.guardAnew(veth); changed {
 			out.Guards = append(out.Guards, p)
@@ -273,13 +255,7 @@ func (r *Ruleset) addName(o *object) {
 // elements is the net change of the elements of sets that stay.
 func (u *update) elements() elementChanges {
 	var out elementChanges
-	for name, touched := range u.fixed {
-		s := u.c.fixed[name]
-		for key, was := range touched {
-			value, there := s.values[key]
-			out.add(&s.Set, key, was, former{there, value})
-		}
-	}
+	u.fixed.changes(&out)
 	for o, touched := range u.members {
 		if u.died[o.name] != nil {
 			continue

@@ -170,7 +170,7 @@ func (w *world) bind(pod *corev1.Pod) compiler.Bind {
 		LinkLocal: []netip.Addr{netip.MustParseAddr(fmt.Sprintf("fe80::ff:fe%02x:%04x", byte(h>>16), uint16(h)))},
 	}
 	if w.bridged {
-		b.Interface = bridge
+		b.Interface, b.Port = bridge, int(h>>1)
 	}
 	return b
 }

@@ -125,7 +125,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		s.tables, s.ownTables = own, own
 	}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
-	s.guards = newGuards(s)
+	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)
 	if err := s.open(a); err != nil {
 		s.close()
@@ -158,8 +158,11 @@ func (s *syncer) open(a *Agent) error {
 	if err != nil {
 		return err
 	}
-	s.links = newLinks(socket, a.cfg.PodInterfaces)
+	s.links = newLinks(socket, a.ns, roles{pods: a.cfg.PodInterfaces, uplinks: a.cfg.Uplinks, others: a.cfg.OtherInterfaces})
 	if err := socket.strict(); err != nil {
+		return err
+	}
+	if s.links.inherited, err = inheritPorts(a.ns); err != nil {
 		return err
 	}
 	if s.watch, err = newLinkWatch(a.ns, a.rouse); err != nil {
@@ -174,7 +177,7 @@ func (s *syncer) close() {
 		_ = s.ownTables.Close()
 	}
 	if s.links != nil {
-		s.links.socket.close()
+		s.links.close()
 	}
 	if s.watch != nil {
 		s.watch.socket.Close()

@@ -254,7 +254,7 @@ func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 }
 
 func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
-	c := newCluster(t, "bridge")
+	c := newCluster(t, "ptp")
 	f := &failing{Transactor: NewTransactor(c.node), family: knftables.NetDevFamily}
 	f.fail.Store(1 << 30)
 	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = f })
@@ -264,6 +264,21 @@ func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 		t.Error("failures were not counted")
 	}
 	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "is not guarded") {
+		t.Errorf("ready without guards: %v", err)
+	}
+	f.fail.Store(0)
+	eventually(t, "guards in the end", func() bool { return strings.Contains(c.node.ruleset(), c.web.mac) })
+	eventually(t, "readiness", func() bool { return a.Ready() == nil })
+}
+
+func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
+	c := newCluster(t, "bridge")
+	f := &failing{Transactor: NewTransactor(c.node), family: knftables.BridgeFamily}
+	f.fail.Store(1 << 30)
+	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = f })
+	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
+	c.bad.expect(c.web, 80, false)
+	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "PortGuardsFailed") {
 		t.Errorf("ready without guards: %v", err)
 	}
 	f.fail.Store(0)
@@ -298,7 +313,7 @@ func TestAgentReplacesRulesItCannotRead(t *testing.T) {
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	c.front.expect(c.web, 80, true)
-	if strings.Contains(c.node.ruleset(), "strange") {
+	if left := c.node.ruleset(); strings.Contains(left, "chain strange") {
 		t.Error("parts of the old rules are left")
 	}
 	if err := a.Ready(); err != nil {

@@ -44,9 +44,6 @@ func (s *syncer) repair(ctx context.Context) {
 // detect looks for other programs that get in the way.
 func (s *syncer) detect(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	if err := s.links.Update(s.watch.Take()); err != nil {
-		logger.Error(err, "Failed to list interfaces")
-	}
 	found, err := detect(s.ns, s.links.ifaces, len(s.cfg.Compiler.NodeDNS) > 0)
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")

@@ -92,8 +92,8 @@ func (s *batchSocket) execute(data []byte, last uint32) error {
 
 // describe asks for the layout of a set. There is none, and no error, if it is
 // of no use to the lane or not there.
-func (s *batchSocket) describe(set string) (*layout, error) {
-	q := &nlBatch{family: unix.NFPROTO_INET}
+func (s *batchSocket) describe(family byte, set string) (*layout, error) {
+	q := &nlBatch{family: family}
 	q.begin(unix.NFT_MSG_GETSET, 0, set, 0)
 	q.text(unix.NFTA_SET_NAME, set)
 	q.close()

@@ -3,7 +3,6 @@ package enforcer
 import (
 	"cmp"
 	"net/netip"
-	"path"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -51,25 +50,19 @@ func (p *podLinks) complete() bool {
 // Result is what the compiler wants to know.
 func (l *links) Result() compiler.Links {
 	out := compiler.Links{Binds: map[netip.Addr]compiler.Bind{}}
-	carriers := map[string]bool{}
 	for name, p := range l.pods {
 		for a, b := range p.binds {
 			if l.byAddr[a] != name || l.nameOf(b.iface) == "" {
 				continue
 			}
-			out.Binds[a] = compiler.Bind{Interface: l.nameOf(b.iface), Veth: l.nameOf(b.veth), MAC: b.end.mac, LinkLocal: b.end.linkLocal}
-			carriers[l.nameOf(b.iface)] = true
+			bind := compiler.Bind{Interface: l.nameOf(b.iface), Veth: l.nameOf(b.veth), MAC: b.end.mac, LinkLocal: b.end.linkLocal}
+			if bind.Veth != "" && b.veth != b.iface {
+				bind.Port = b.veth
+			}
+			out.Binds[a] = bind
 		}
 	}
-	for index, i := range l.ifaces {
-		if l.routed[index] || slices.ContainsFunc(l.patterns, func(p string) bool { ok, _ := path.Match(p, i.name); return ok }) {
-			carriers[i.name] = true
-		}
-	}
-	for name := range carriers {
-		out.PodInterfaces = append(out.PodInterfaces, name)
-	}
-	slices.Sort(out.PodInterfaces)
+	l.setRoles(&out, l.known())
 	return out
 }
 
@@ -94,16 +87,12 @@ func (l *links) Waiting() bool {
 	return false
 }
 
-// Bridges are the bridges that carry Pods.
+// Bridges are the bridges that carry Pods, or may.
 func (l *links) Bridges() []*iface {
-	seen := map[int]bool{}
 	var out []*iface
-	for _, p := range l.pods {
-		for _, b := range p.binds {
-			if i := l.ifaces[b.iface]; i != nil && i.kind == "bridge" && !seen[i.index] {
-				seen[i.index] = true
-				out = append(out, i)
-			}
+	for index, role := range l.podBridges(l.known()) {
+		if role.pods {
+			out = append(out, l.ifaces[index])
 		}
 	}
 	slices.SortFunc(out, func(a, b *iface) int { return cmp.Compare(a.index, b.index) })

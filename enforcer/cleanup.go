@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// Cleanup removes all that agents left in a namespace: both tables and our bits
+// Cleanup removes all that agents left in a namespace: our tables and our bits
 // of the conntrack marks. From then on nothing is enforced. It may be called
 // again, also where nothing is left. A bridge's nf_call_iptables stays as it is: it
 // cannot be known who else relies on it by now.
@@ -20,11 +20,14 @@ func Cleanup(ctx context.Context, ns Netns) error {
 	if err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
-	if !left.table && !left.guardTable {
+	if !left.table && !left.guardTable && !left.portTable {
 		return nil
 	}
 	tables := NewTransactor(ns)
-	for _, family := range []knftables.Family{knftables.NetDevFamily, knftables.InetFamily} {
+	for _, family := range []knftables.Family{knftables.NetDevFamily, knftables.BridgeFamily, knftables.InetFamily} {
+		if family == knftables.BridgeFamily && !left.portTable {
+			continue // the kernel may have no such family
+		}
 		// Add first: deleting what is not there would fail.
 		ops := []compiler.Op{{Verb: compiler.Add, Object: &knftables.Table{}}, {Verb: compiler.Delete, Object: &knftables.Table{}}}
 		if err := tables.Transact(ctx, family, ops); err != nil {

@@ -37,6 +37,7 @@ var ConditionKinds = []ConditionKind{
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},
+	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

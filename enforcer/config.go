@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -22,6 +23,11 @@ type Config struct {
 	// PodInterfaces are patterns (as of path.Match) of interfaces that carry
 	// Pods, besides those that are found.
 	PodInterfaces []string
+	// Uplinks are patterns of ports of bridges that lead out of the node, and
+	// OtherInterfaces of bridges and veths that carry no Pods. All other veths do,
+	// and ports that are no veths lead out. Nil: [DefaultUplinks] and
+	// [DefaultOtherInterfaces].
+	Uplinks, OtherInterfaces []string
 	// MinInterval is the least time from one sync to the next. A change after
 	// a quiet time is never held back. Negative: none.
 	MinInterval time.Duration
@@ -50,6 +56,12 @@ func (c *Config) Defaults() {
 	if c.Compiler.Mark.Mask == 0 {
 		c.Compiler.Mark.Mask = compiler.DefaultMask
 	}
+	if c.Uplinks == nil {
+		c.Uplinks = DefaultUplinks
+	}
+	if c.OtherInterfaces == nil {
+		c.OtherInterfaces = DefaultOtherInterfaces
+	}
 	orDefault(&c.MinInterval, 50*time.Millisecond)
 	orDefault(&c.Grace, time.Minute)
 	orDefault(&c.RetryMin, 100*time.Millisecond)
@@ -73,9 +85,9 @@ func (c *Config) Validate() error {
 	if err := c.Compiler.Mark.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	for _, p := range c.PodInterfaces {
+	for _, p := range slices.Concat(c.PodInterfaces, c.Uplinks, c.OtherInterfaces) {
 		if _, err := path.Match(p, ""); err != nil {
-			errs = append(errs, fmt.Errorf("pod interface pattern %q: %w", p, err))
+			errs = append(errs, fmt.Errorf("interface pattern %q: %w", p, err))
 		}
 	}
 	if c.RetryMin <= 0 || c.RetryMax < c.RetryMin {

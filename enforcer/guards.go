@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
@@ -13,49 +15,111 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// guards brings the guards of Pod interfaces into the kernel. An interface may
-// vanish at any time, and a failure on one must hold up nothing else.
+// guards brings the guards of routed Pods' interfaces into the kernel. An interface
+// may vanish at any time, and a failure on one must hold up nothing else.
 type guards struct {
 	transact func(ctx context.Context, ops []compiler.Op) error
 	metrics  *metrics
+	now      func() time.Time
 	// all returns the guards of all interfaces as they should be.
 	all func() []compiler.GuardPlan
 	// inKernel lists the chains of the guards' table.
 	inKernel func() ([]string, error)
-	// failed are interfaces whose guard is not what it should be, and why.
-	failed map[string]error
+	// there reports whether the interface exists.
+	there func(name string) bool
+	// failed are interfaces whose guard is not what it should be.
+	failed map[string]*guardFailure
 	// stale: the table may hold guards that nobody needs, such as an earlier
-	// agent's, and they could not be removed.
-	stale bool
+	// agent's, and they could not be removed; nil if it does not.
+	stale *backoff
+}
+
+// guardFailure is why a guard is not what it should be.
+type guardFailure struct {
+	err error
+	backoff
 }
 
 func newGuards(s *syncer) *guards {
 	return &guards{
-		metrics: s.metrics, failed: map[string]error{},
+		metrics: s.metrics, failed: map[string]*guardFailure{}, now: s.cfg.Clock.Now,
 		all:      func() []compiler.GuardPlan { return s.compiler.Guards() },
 		inKernel: func() ([]string, error) { return guardChains(s.ns) },
+		there:    func(name string) bool { return interfaceThere(s.ns, name) },
 		transact: func(ctx context.Context, ops []compiler.Op) error {
 			return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.NetDevFamily, ops) })
 		},
 	}
 }
 
-// Waiting reports whether something is to be tried again.
-func (g *guards) Waiting() bool { return g.stale || len(g.failed) > 0 }
+// Wait is how long until something is to be tried again; negative: nothing is.
+func (g *guards) Wait() time.Duration {
+	out := time.Duration(-1)
+	sooner := func(b backoff) {
+		if d := max(0, b.next.Sub(g.now())); out < 0 || d < out {
+			out = d
+		}
+	}
+	for _, f := range g.failed {
+		sooner(f.backoff)
+	}
+	if g.stale != nil {
+		sooner(*g.stale)
+	}
+	return out
+}
+
+// Errors are the failures by interface.
+func (g *guards) Errors() map[string]error {
+	out := map[string]error{}
+	for veth, f := range g.failed {
+		out[veth] = f.err
+	}
+	return out
+}
 
 // Run changes the guards of some interfaces: all in one transaction if that
-// succeeds, each on its own if not. What failed earlier is tried again.
+// succeeds, each on its own if not. Those that failed earlier are tried again when
+// it is time, each by itself: they cost the others nothing.
 func (g *guards) Run(ctx context.Context, plans []compiler.GuardPlan) {
-	if g.Waiting() {
-		// The change of a guard that is not there makes no sense.
-		g.Replace(ctx)
+	if len(plans) < 2 || g.transact(ctx, opsOf(plans)) != nil {
+		for _, p := range plans {
+			g.one(ctx, p)
+		}
+	}
+	g.retry(ctx)
+}
+
+// retry tries again what failed. What still cannot be changed, such as a chain that
+// somebody hung elsewhere, only goes with the whole table.
+func (g *guards) retry(ctx context.Context) {
+	now := g.now()
+	if g.stale != nil && g.stale.due(now) {
+		g.tidy(ctx, g.all())
+	}
+	again := map[string]bool{}
+	for veth, f := range g.failed {
+		again[veth] = f.due(now)
+	}
+	if len(again) == 0 {
 		return
 	}
-	if len(plans) > 1 && g.transact(ctx, opsOf(plans)) == nil {
-		return
-	}
+	plans, bad := g.all(), false
+	known := map[string]bool{}
 	for _, p := range plans {
-		g.one(ctx, p)
+		known[p.Veth] = true
+		if again[p.Veth] {
+			g.one(ctx, p)
+			bad = bad || g.failed[p.Veth] != nil
+		}
+	}
+	for veth := range g.failed {
+		if !known[veth] {
+			delete(g.failed, veth)
+		}
+	}
+	if bad && g.whole(ctx, plans) == nil {
+		clear(g.failed)
 	}
 }
 
@@ -69,7 +133,7 @@ const guardsAtOnce = 16
 // somebody hung elsewhere, only goes with the whole table.
 func (g *guards) Replace(ctx context.Context) {
 	clear(g.failed)
-	g.stale = false
+	g.stale = nil
 	plans := g.all()
 	if len(plans) == 0 && g.whole(ctx, nil) == nil {
 		return
@@ -88,10 +152,20 @@ func (g *guards) Replace(ctx context.Context) {
 		clear(g.failed)
 		return
 	}
-	if err := g.removeLeftovers(ctx, plans); err != nil {
-		g.stale = true
-		klog.FromContext(ctx).Error(err, "Failed to remove guards that are not needed")
+	g.tidy(ctx, plans)
+}
+
+func (g *guards) tidy(ctx context.Context, plans []compiler.GuardPlan) {
+	err := g.removeLeftovers(ctx, plans)
+	if err == nil {
+		g.stale = nil
+		return
 	}
+	if g.stale == nil {
+		g.stale = &backoff{}
+	}
+	g.stale.failed(g.now())
+	klog.FromContext(ctx).Error(err, "Failed to remove guards that are not needed")
 }
 
 // whole puts a table with these guards in the place of whatever there is.
@@ -142,18 +216,35 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 	switch {
 	case err == nil:
 		delete(g.failed, p.Veth)
-	case isNotFound(err):
-		// The interface is gone and took its guard along.
+	case isNotFound(err) && !g.there(p.Veth):
+		// The interface took its guard along. That the kernel did not find something
+		// does not say what: only the interface itself does.
 		delete(g.failed, p.Veth)
 		klog.FromContext(ctx).V(4).Info("Interface to guard is gone", "interface", p.Veth)
 	default:
 		g.metrics.guardFailures.Inc()
-		g.failed[p.Veth] = err
-		klog.FromContext(ctx).Error(err, "Failed to guard a Pod's interface", "interface", p.Veth)
+		f := g.failed[p.Veth]
+		if f == nil {
+			f = &guardFailure{}
+			g.failed[p.Veth] = f
+			klog.FromContext(ctx).Error(err, "Failed to guard a Pod's interface", "interface", p.Veth)
+		}
+		f.err = err
+		f.backoff.failed(g.now())
 	}
 }
 
 // isNotFound: in nft's words or in the kernel's.
 func isNotFound(err error) bool {
 	return knftables.IsNotFound(err) || errors.Is(err, unix.ENOENT)
+}
+
+// interfaceThere looks for an interface by its name. In doubt it is there.
+func interfaceThere(ns Netns, name string) bool {
+	err := ns.Do(func() error {
+		_, err := net.InterfaceByName(name)
+		return err
+	})
+	var missing *net.OpError
+	return !errors.As(err, &missing)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -122,86 +121,4 @@ func dumpWhole(dump func() error) error {
 		}
 	}
 	return err
-}
-
-// podEnd is the other end of a veth, as seen in its own namespace.
-type podEnd struct {
-	mac       string
-	addrs     []netip.Addr
-	linkLocal []netip.Addr
-}
-
-// askPeer looks at the other end of a veth through the namespace id that our
-// namespace knows it by. It needs no traffic and believes nothing that comes
-// over the wire.
-func askPeer(s *nlSocket, veth *iface) (podEnd, error) {
-	var end podEnd
-	req := s.request(unix.RTM_GETLINK, 0)
-	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	info.Index = int32(veth.peer)
-	req.AddData(info)
-	req.AddData(nl.NewRtAttr(iflaTargetNetnsid, nl.Uint32Attr(uint32(veth.nsid))))
-	err := s.each(req, func(msg []byte) {
-		if i, ok := ifaceOf(msg); ok && len(i.mac) == 6 {
-			end.mac = i.mac.String()
-		}
-	})
-	if err != nil {
-		return podEnd{}, fmt.Errorf("look at the Pod's end of %s: %w", veth.name, err)
-	}
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if err := end.readAddrs(s, veth, family); err != nil {
-			return podEnd{}, fmt.Errorf("look at the addresses at the Pod's end of %s: %w", veth.name, err)
-		}
-	}
-	return end, nil
-}
-
-// ifAddrmsg is struct ifaddrmsg.
-type ifAddrmsg struct{ unix.IfAddrmsg }
-
-func (m *ifAddrmsg) Len() int { return unix.SizeofIfAddrmsg }
-
-func (m *ifAddrmsg) Serialize() []byte {
-	b := make([]byte, unix.SizeofIfAddrmsg)
-	b[0] = m.Family
-	binary.NativeEndian.PutUint32(b[4:], m.Index)
-	return b
-}
-
-func (e *podEnd) readAddrs(s *nlSocket, veth *iface, family uint8) error {
-	addrs, linkLocal := e.addrs, e.linkLocal
-	return dumpWhole(func() error {
-		e.addrs, e.linkLocal = addrs, linkLocal
-		req := s.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-		req.AddData(&ifAddrmsg{unix.IfAddrmsg{Family: family, Index: uint32(veth.peer)}})
-		req.AddData(nl.NewRtAttr(ifaTargetNetnsid, nl.Uint32Attr(uint32(veth.nsid))))
-		return s.each(req, func(msg []byte) {
-			addr, ok := addrOf(msg, veth.peer)
-			switch {
-			case !ok:
-			case addr.Is6() && addr.IsLinkLocalUnicast():
-				e.linkLocal = append(e.linkLocal, addr)
-			default:
-				e.addrs = append(e.addrs, addr)
-			}
-		})
-	})
-}
-
-// addrOf reads an address message about an interface.
-func addrOf(msg []byte, index int) (netip.Addr, bool) {
-	if len(msg) < unix.SizeofIfAddrmsg || int(binary.NativeEndian.Uint32(msg[4:])) != index {
-		return netip.Addr{}, false
-	}
-	var addr netip.Addr
-	for a := range attrs(msg[unix.SizeofIfAddrmsg:]) {
-		// IFA_LOCAL is the own address where the other is the far end's.
-		if a.kind == unix.IFA_LOCAL || a.kind == unix.IFA_ADDRESS && !addr.IsValid() {
-			if v, ok := netip.AddrFromSlice(a.value); ok {
-				addr = v.Unmap()
-			}
-		}
-	}
-	return addr, addr.IsValid()
 }

@@ -17,8 +17,8 @@ type leftover struct {
 	// mask and epoch are what its rules write to conntrack marks, 0 if they
 	// cannot be read.
 	mask, epoch uint32
-	// guardTable: the guards' table exists.
-	guardTable bool
+	// guardTable and portTable: the guards' tables exist.
+	guardTable, portTable bool
 }
 
 // judgedChain is where the compiler's one rule stands that marks connections.
@@ -46,6 +46,8 @@ func readLeftover(ns Netns, layout compiler.MarkLayout) (leftover, error) {
 				out.readMark(conn, t, layout)
 			case nftables.TableFamilyNetdev:
 				out.guardTable = true
+			case nftables.TableFamilyBridge:
+				out.portTable = true
 			}
 		}
 		return nil

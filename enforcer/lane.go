@@ -19,15 +19,18 @@ import (
 // tables. It takes a transaction whole or not at all, and what it does not know
 // for sure it leaves to nft.
 type lane struct {
-	ns Netns
+	ns     Netns
+	family byte
 	// socket is opened when it is first needed, and again after an error.
 	socket *batchSocket
-	// sets are those of table inet sluice that were met so far, nil where only
+	// sets are those of our table of the family that were met so far, nil where only
 	// nft may change the elements.
 	sets map[string]*layout
 }
 
-func newLane(ns Netns) *lane { return &lane{ns: ns, sets: map[string]*layout{}} }
+func newLane(ns Netns, family byte) *lane {
+	return &lane{ns: ns, family: family, sets: map[string]*layout{}}
+}
 
 // maxLaneOps is where nft's start and its reading of the tables no longer
 // matter beside the work itself.
@@ -35,20 +38,17 @@ const maxLaneOps = 20_000
 
 // encode returns the transaction as a batch, or an error if it is not for the
 // lane.
-func (l *lane) encode(family byte, ops []compiler.Op) (*nlBatch, error) {
-	if family == unix.NFPROTO_UNSPEC {
-		return nil, errNotForLane
-	}
+func (l *lane) encode(ops []compiler.Op) (*nlBatch, error) {
 	if len(ops) > maxLaneOps {
 		return nil, errBatchTooLarge
 	}
 	// Nearly all that is not for the lane can be told from the objects alone.
 	for _, op := range ops {
-		if !forLane(family, op) {
+		if !forLane(l.family, op) {
 			return nil, errNotForLane
 		}
 	}
-	b := newBatch(family)
+	b := newBatch(l.family)
 	for i, op := range ops {
 		var err error
 		switch o := op.Object.(type) {
@@ -69,9 +69,12 @@ func (l *lane) encode(family byte, ops []compiler.Op) (*nlBatch, error) {
 // forLane is strict about what the compiler does not do: nobody knows what nft
 // makes of it.
 func forLane(family byte, op compiler.Op) bool {
+	if _, element := op.Object.(*knftables.Element); family == unix.NFPROTO_BRIDGE && !element {
+		return false // all else in that table never changes
+	}
 	switch o := op.Object.(type) {
 	case *knftables.Element:
-		return op.Verb != compiler.Flush && family == unix.NFPROTO_INET && o.Comment == nil
+		return op.Verb != compiler.Flush && family != unix.NFPROTO_NETDEV && o.Comment == nil
 	case *knftables.Rule:
 		return op.Verb == compiler.Add && o.Index == nil && o.Handle == nil && (o.Comment == nil || len(*o.Comment) <= maxComment)
 	case *knftables.Chain:
@@ -260,7 +263,7 @@ func (l *lane) layout(b *nlBatch, set string) *layout {
 	if l.open() != nil {
 		return nil
 	}
-	known, err := l.socket.describe(set)
+	known, err := l.socket.describe(l.family, set)
 	if err != nil {
 		l.close()
 		return nil

@@ -37,20 +37,25 @@ const (
 	protocolPart
 	portPart
 	interfacePart
+	indexPart
+	etherPart
+	// targetPart is an address of IPv6 where nft has no name for the field.
+	targetPart
 )
 
 // partTypes are the types, and the numbers that nft gives them, which the
 // kernel keeps for it.
 var partTypes = map[string]part{
 	"ipv4_addr": ipv4Part, "ipv6_addr": ipv6Part, "inet_proto": protocolPart,
-	"inet_service": portPart, "ifname": interfacePart,
+	"inet_service": portPart, "ifname": interfacePart, "iface_index": indexPart, "ether_addr": etherPart,
+	"integer": targetPart,
 }
 
-var partNumbers = map[uint32]part{7: ipv4Part, 8: ipv6Part, 12: protocolPart, 13: portPart, 41: interfacePart}
+var partNumbers = map[uint32]part{7: ipv4Part, 8: ipv6Part, 12: protocolPart, 13: portPart, 41: interfacePart, 20: indexPart, 9: etherPart, 4: targetPart}
 
 // number is the inverse of partNumbers.
 func (p part) number() uint32 {
-	return [...]uint32{ipv4Part: 7, ipv6Part: 8, protocolPart: 12, portPart: 13, interfacePart: 41}[p]
+	return [...]uint32{ipv4Part: 7, ipv6Part: 8, protocolPart: 12, portPart: 13, interfacePart: 41, indexPart: 20, etherPart: 9, targetPart: 4}[p]
 }
 
 // partBits is how many bits of a concatenation's number each part has.
@@ -105,6 +110,9 @@ func describedLayout(description []byte) *layout {
 		out.parts = append(out.parts, p)
 	}
 	slices.Reverse(out.parts)
+	if out.keySize() != number(a[unix.NFTA_SET_KEY_LEN]) {
+		return nil
+	}
 	switch {
 	case len(out.parts) == 0:
 		return nil
@@ -114,6 +122,18 @@ func describedLayout(description []byte) *layout {
 		out.value = verdictValue
 	case flags&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0:
 		return nil
+	}
+	return out
+}
+
+// keySize is how long a key is. Each part of several fills whole registers.
+func (l *layout) keySize() uint32 {
+	if len(l.parts) == 1 {
+		return uint32(l.parts[0].size())
+	}
+	var out uint32
+	for _, p := range l.parts {
+		out += (uint32(p.size()) + 3) &^ 3
 	}
 	return out
 }
@@ -159,6 +179,24 @@ func (p part) append(out []byte, text string) ([]byte, error) {
 			return out, errNotForLane
 		}
 		return binary.BigEndian.AppendUint16(out, uint16(n)), nil
+	case indexPart:
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return out, errNotForLane
+		}
+		return binary.NativeEndian.AppendUint32(out, uint32(n)), nil
+	case etherPart:
+		mac, ok := readMAC(text)
+		if !ok {
+			return out, errNotForLane
+		}
+		return append(out, mac...), nil
+	case targetPart:
+		target, ok := readHex(16)(text)
+		if !ok {
+			return out, errNotForLane
+		}
+		return append(out, target...), nil
 	case interfacePart:
 		name, ok := unquote(text)
 		if !ok {

@@ -21,31 +21,45 @@ import (
 // neighbour's address. So a bridged address, once bound to a veth, stays there
 // as long as that veth exists, and a veth carries one Pod only.
 type links struct {
-	socket   *nlSocket
-	patterns []string
+	socket *nlSocket
+	peers  peers
+	roles  roles
 
 	ifaces map[int]*iface
 	pods   map[types.NamespacedName]*podLinks
 	// byAddr finds what a route or a neighbour touches.
 	byAddr map[netip.Addr]types.NamespacedName
-	// owner is the Pod that each port of a bridge carries.
+	// owner is the Pod that each veth carries.
 	owner map[int]types.NamespacedName
 	// ends are the far ends of veths, by index.
-	ends     map[int]podEnd
-	podCIDRs []netip.Prefix
-	// routed are interfaces with a host route into podCIDRs.
-	routed map[int]bool
-	// conflicts are addresses that a second veth claims.
+	ends map[int]podEnd
+	// inherited is what an earlier agent's guards hold each address to: ports know
+	// their Pods for as long as they exist.
+	inherited map[netip.Addr]heldTo
+	// conflicts are addresses that a second veth claims, or whose hardware address
+	// it has.
 	conflicts map[netip.Addr]string
 }
 
-func newLinks(socket *nlSocket, patterns []string) *links {
+// heldTo is the port that an address was held to, and how its Pod was called there.
+type heldTo struct {
+	port      int
+	mac       string
+	linkLocal []netip.Addr
+}
+
+func newLinks(socket *nlSocket, ns Netns, r roles) *links {
 	return &links{
-		socket: socket, patterns: patterns,
+		socket: socket, peers: peers{ns: ns}, roles: r,
 		ifaces: map[int]*iface{}, pods: map[types.NamespacedName]*podLinks{},
 		byAddr: map[netip.Addr]types.NamespacedName{}, owner: map[int]types.NamespacedName{},
-		ends: map[int]podEnd{}, routed: map[int]bool{}, conflicts: map[netip.Addr]string{},
+		ends: map[int]podEnd{}, conflicts: map[netip.Addr]string{},
 	}
+}
+
+func (l *links) close() {
+	l.socket.close()
+	l.peers.close()
 }
 
 // SetPod says that a Pod is local, with its addresses. It is looked for by the
@@ -122,8 +136,8 @@ func (l *links) Update(t touched) error {
 		delete(l.ends, index)
 	}
 	l.dropStale(t)
-	if (t.all || t.routes || len(t.ifaces) > 0) && len(l.podCIDRs) > 0 {
-		return l.findRouted()
+	if (t.all || t.routes || len(t.ifaces) > 0) && l.strangers() {
+		return l.readNets()
 	}
 	return nil
 }
@@ -169,30 +183,6 @@ func (l *links) leftBridge(b binding) bool {
 	return veth == nil || veth.master != b.iface
 }
 
-// SetPodCIDRs says from which ranges the node's Pods have their addresses.
-func (l *links) SetPodCIDRs(prefixes []netip.Prefix) error {
-	l.podCIDRs = prefixes
-	return l.findRouted()
-}
-
-func (l *links) findRouted() error {
-	routed := map[int]bool{}
-	err := hostRoutes(l.socket, func(addr netip.Addr, oif int) {
-		i := l.ifaces[oif]
-		if i == nil || !i.leadsOut() {
-			return
-		}
-		if slices.ContainsFunc(l.podCIDRs, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-			routed[oif] = true
-		}
-	})
-	if err != nil {
-		return err
-	}
-	l.routed = routed
-	return nil
-}
-
 // Resolve looks for the Pods that are not bound yet. Of the others nothing is
 // asked unless recheck is set, which looks for conflicts.
 func (l *links) Resolve(ctx context.Context, recheck bool) error {
@@ -216,6 +206,8 @@ func (l *links) Resolve(ctx context.Context, recheck bool) error {
 			return err
 		}
 	}
+	// What was not taken up now is nobody's any more.
+	l.inherited = nil
 	if recheck {
 		return l.findConflicts(ctx, ports)
 	}
@@ -287,7 +279,7 @@ func (l *links) complement(p *podLinks, addr netip.Addr, b binding) {
 	if veth == nil || !veth.leadsOut() {
 		return
 	}
-	end, err := askPeer(l.socket, veth)
+	end, err := l.peers.ask(veth)
 	if err != nil {
 		return
 	}
@@ -307,26 +299,47 @@ func (l *links) locate(name types.NamespacedName, addr netip.Addr, ports *portCl
 	if err != nil {
 		return binding{}, "", err
 	}
+	why := l.noPlace(r, ok)
+	if ok && !r.unicast {
+		return binding{}, why, nil // the node's own, whatever other tables say
+	}
+	if why != "" {
+		other, found, err := l.byOtherTable(addr)
+		if err != nil {
+			return binding{}, "", err
+		}
+		if !found {
+			return binding{}, why, nil
+		}
+		r = other
+	}
+	i := l.ifaces[r.oif]
+	if i.leadsOut() {
+		return l.locateRouted(addr, r, i)
+	}
+	return l.locateBridged(name, addr, i, ports)
+}
+
+// noPlace says why a route leads to no place of a Pod, empty if it does.
+func (l *links) noPlace(r routePath, found bool) string {
 	i := l.ifaces[r.oif]
 	switch {
-	case !ok:
-		return binding{}, "there is no route to it", nil
+	case !found:
+		return "there is no route to it"
 	case !r.unicast:
-		return binding{}, "the node routes it to itself or nowhere", nil
+		return "the node routes it to itself or nowhere"
 	case i == nil:
-		return binding{}, "its route leads out of an interface that is gone", nil
+		return "its route leads out of an interface that is gone"
 	case r.gateway:
-		return binding{}, fmt.Sprintf("its route %s leads through a gateway on %s", r.prefix, i.name), nil
-	case i.leadsOut():
-		return l.locateRouted(addr, r, i)
-	case i.kind == "bridge":
-		return l.locateBridged(name, addr, i, ports)
+		return fmt.Sprintf("its route %s leads through a gateway on %s", r.prefix, i.name)
+	case i.leadsOut(), i.kind == "bridge":
+		return ""
 	}
-	return binding{}, fmt.Sprintf("its route leads out of %s, which is neither a Pod's veth nor a bridge (kind %q): Pods without a veth cannot be enforced", i.name, i.kind), nil
+	return fmt.Sprintf("its route leads out of %s, which is neither a Pod's veth nor a bridge (kind %q): Pods without a veth cannot be enforced", i.name, i.kind)
 }
 
 func (l *links) locateRouted(addr netip.Addr, r routePath, veth *iface) (binding, string, error) {
-	end, err := askPeer(l.socket, veth)
+	end, err := l.peers.ask(veth)
 	claims := err == nil && slices.Contains(end.addrs, addr)
 	if !claims && !r.prefix.IsSingleIP() {
 		return binding{}, fmt.Sprintf("it is routed to %s, whose far end does not have it", veth.name), nil

@@ -18,17 +18,18 @@ import (
 
 var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
-func testLinks(t *testing.T, node testNS, patterns ...string) *links {
+func testLinks(t *testing.T, node testNS, pods ...string) *links {
 	t.Helper()
 	socket, err := openSocket(node, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(socket.close)
 	if err := socket.strict(); err != nil {
 		t.Fatal(err)
 	}
-	return newLinks(socket, patterns)
+	l := newLinks(socket, node, roles{pods: pods, uplinks: DefaultUplinks, others: DefaultOtherInterfaces})
+	t.Cleanup(l.close)
+	return l
 }
 
 func subjectOf(t *testing.T, p testPod) *policy.Subject {
@@ -66,7 +67,7 @@ func wantBinds(iface string, pods ...testPod) map[netip.Addr]compiler.Bind {
 	return out
 }
 
-var ignoreLinkLocal = cmpopts.IgnoreFields(compiler.Bind{}, "LinkLocal")
+var ignoreLinkLocal = cmpopts.IgnoreFields(compiler.Bind{}, "LinkLocal", "Port")
 
 func TestLinksFindRoutedPods(t *testing.T) {
 	node := newPTPNode(t)
@@ -78,9 +79,6 @@ func TestLinksFindRoutedPods(t *testing.T) {
 	got := l.must(t, false)
 	if diff := cmp.Diff(wantBinds("", a, b), got.Binds, compareAddr, ignoreLinkLocal); diff != "" {
 		t.Errorf("binds (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"va", "vb"}, got.PodInterfaces); diff != "" {
-		t.Errorf("interfaces (-want +got):\n%s", diff)
 	}
 	linkLocal := got.Binds[a.addr(1)].LinkLocal
 	if len(linkLocal) != 1 || !linkLocal[0].IsLinkLocalUnicast() {
@@ -185,19 +183,38 @@ func TestLinksSayWhyAPodIsNotFound(t *testing.T) {
 	}
 }
 
-func TestLinksPodInterfacesOfUnknownPods(t *testing.T) {
+// A veth is a Pod's until something proves otherwise, and so is a port of a bridge.
+func TestLinksKnowWhatAnInterfaceIs(t *testing.T) {
 	node := newPTPNode(t)
-	ptpPod(node, "a", "10.1.0.2")
-	ptpPod(node, "b", "10.2.0.2")
-	ptpPod(node, "other", "10.3.0.2")
-	l := testLinks(t, node, "vo*")
-	if err := l.Update(touched{all: true}); err != nil {
-		t.Fatal(err)
+	pod := ptpPod(node, "a", "10.1.0.2")
+	ptpPod(node, "unknown", "10.2.0.2")
+	ptpPod(node, "net", "10.3.0.2")
+	node.ip("route add 10.30.0.0/24 dev vnet")
+	ptpPod(node, "gateway", "10.4.0.2")
+	node.ip("route add 10.40.0.2/32 via 10.4.0.2")
+	node.ip("link add docker0 type bridge\nlink set docker0 up\nlink add cni0 type bridge\nlink set cni0 up")
+	for i, name := range []string{"container", "bridged", "eth7"} {
+		p := newNS(t)
+		node.ip("link add v%d type veth peer name eth0 netns %s\nlink set v%d name %s master %s up", i, p.name, i, name, map[bool]string{true: "docker0", false: "cni0"}[i == 0])
 	}
-	if err := l.SetPodCIDRs([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}); err != nil {
-		t.Fatal(err)
+	// A second interface of a Pod that is known.
+	node.ip("link add v2nd type veth peer name net1 netns %s\nlink set v2nd up", pod.name)
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, pod))
+	got := l.must(t, false)
+	if diff := cmp.Diff([]string{"v2nd", "vgateway", "vnet"}, got.OtherInterfaces); diff != "" {
+		t.Errorf("other interfaces (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"va", "vother"}, l.must(t, false).PodInterfaces); diff != "" {
+	if len(got.PodInterfaces) != 0 {
+		t.Errorf("an uplink is behind the bridge, yet it is taken for Pods' alone: %v", got.PodInterfaces)
+	}
+	for name, list := range map[string][]int{"container": got.OpenPorts, "eth7": got.Uplinks} {
+		if diff := cmp.Diff([]int{l.byName(name).index}, list); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	node.ip("link del eth7")
+	if diff := cmp.Diff([]string{"cni0"}, l.must(t, false).PodInterfaces); diff != "" {
 		t.Errorf("interfaces (-want +got):\n%s", diff)
 	}
 }
@@ -254,29 +271,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 	t.Fatalf("never: %s", what)
-}
-
-// Where the far ends cannot be asked, for want of a capability in their
-// namespaces, traffic tells.
-func TestLinksFindABridgedPodByItsTraffic(t *testing.T) {
-	node := newBridgeNode(t)
-	pod := bridgePod(node, "a", "10.1.0.2")
-	other := bridgePod(node, "b", "10.1.0.3")
-	l := testLinks(t, node)
-	l.must(t, false)
-	bridge, silent := l.byName("cni0"), l.byName("va").index
-	ports := &portClaims{links: l, read: true, silent: map[int]bool{silent: true, l.byName("vb").index: true}}
-	_, why, err := l.locateBridged(pod.nn(), pod.addr(0), bridge, ports)
-	if err != nil || !strings.Contains(why, "no traffic") {
-		t.Errorf("before any traffic: %q, %v", why, err)
-	}
-	// Refused, but it takes a word with the bridge to learn that.
-	pod.reaches(netip.MustParseAddr("10.1.0.1"), 9, true)
-	other.reaches(netip.MustParseAddr("10.1.0.1"), 9, true)
-	b, why, err := l.locateBridged(pod.nn(), pod.addr(0), bridge, ports)
-	if err != nil || why != "" || b.veth != silent || b.end.mac != pod.mac {
-		t.Errorf("got %+v, %q, %v; want port %d and %s", b, why, err, silent, pod.mac)
-	}
 }
 
 func (l *links) byName(name string) *iface {

@@ -31,7 +31,8 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 // rhythm decides when the next round is.
 type rhythm struct {
 	cfg      *Config
-	last     time.Time // when the last round ended that had something to do
+	last     time.Time // when the last round ended that was asked for or had something to do
+	woken    bool      // the round was asked for, not due by the clock
 	retry    time.Duration
 	looks    int
 	audited  time.Time
@@ -47,11 +48,13 @@ func (r *rhythm) sleep(ctx context.Context, wake <-chan struct{}, s *syncer) boo
 		// While the kernel refuses, events do not make it try sooner.
 		wake = nil
 	}
+	r.woken = false
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C():
 	case <-wake:
+		r.woken = true
 	}
 	return holdBack(ctx, r.cfg.Clock, r.cfg.MinInterval-r.cfg.Clock.Now().Sub(r.last))
 }
@@ -83,8 +86,13 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 		d = min(d, repairPause)
 	}
 	d = s.leftovers.within(d, r.cfg.Clock.Now())
-	if s.synced && (s.watch.curious.Load() || s.guards.Waiting()) {
+	if s.synced && s.watch.curious.Load() {
 		d = min(d, look<<min(r.looks, 6))
+	}
+	for _, w := range []time.Duration{s.guards.Wait(), s.ports.Wait()} {
+		if s.synced && w >= 0 {
+			d = min(d, w)
+		}
 	}
 	return d
 }
@@ -92,11 +100,13 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 // round syncs once.
 func (r *rhythm) round(ctx context.Context, s *syncer) {
 	r.looks++
-	if !s.watch.curious.Load() && !s.guards.Waiting() {
+	if !s.watch.curious.Load() {
 		r.looks = 0
 	}
 	err := s.sync(ctx)
-	if s.worked {
+	// Whatever woke a round counts, also if nothing came of it: a Pod that toggles
+	// its interface must not set the pace.
+	if s.worked || r.woken {
 		r.last = r.cfg.Clock.Now()
 	}
 	if err == nil {

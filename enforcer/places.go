@@ -16,21 +16,22 @@ const lookAnyway = 2 * time.Second
 func (s *syncer) resolve(ctx context.Context, b batch) error {
 	t := s.watch.Take()
 	recheck := b.settle || s.recheck
-	if recheck {
+	if recheck || s.unseen {
 		t = touched{all: true}
-		s.recheck = false
 	}
 	if !s.lookDue(t, len(b.events) > 0) {
 		return nil
 	}
-	// Until a look has succeeded the next one is due.
-	s.stale = true
+	// Until a look has succeeded the next one is due, and must be at everything: what
+	// the kernel told of is told once.
+	s.stale, s.unseen = true, true
 	err := s.links.Update(t)
 	if err == nil {
 		err = s.links.Resolve(ctx, recheck)
 	}
 	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
-	s.stale = err != nil
+	s.stale, s.unseen = err != nil, err != nil
+	s.recheck = s.recheck && err != nil
 	s.bridgesAt = time.Time{}
 	s.watch.curious.Store(s.links.Waiting())
 	unresolved := s.status.setLinks(s.links)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 )
@@ -21,8 +20,8 @@ type portClaims struct {
 	read  bool
 	// byAddr are the claiming ports, sorted by index.
 	byAddr map[netip.Addr][]int
-	// silent are ports that cannot be asked.
-	silent map[int]bool
+	// silent are ports that could not be asked, and why.
+	silent map[int]error
 }
 
 func (c *portClaims) of(addr netip.Addr) []int {
@@ -34,7 +33,7 @@ func (c *portClaims) of(addr netip.Addr) []int {
 
 func (c *portClaims) readAll() {
 	c.read = true
-	c.byAddr, c.silent = map[netip.Addr][]int{}, map[int]bool{}
+	c.byAddr, c.silent = map[netip.Addr][]int{}, map[int]error{}
 	l := c.links
 	for index, i := range l.ifaces {
 		if i.master == 0 || !i.leadsOut() {
@@ -43,8 +42,8 @@ func (c *portClaims) readAll() {
 		end, known := l.ends[index]
 		if _, owned := l.owner[index]; !known || !owned || c.fresh {
 			var err error
-			if end, err = askPeer(l.socket, i); err != nil {
-				c.silent[index] = true
+			if end, err = l.peers.ask(i); err != nil {
+				c.silent[index] = err
 				delete(l.ends, index)
 				continue
 			}
@@ -65,47 +64,91 @@ func (l *links) locateBridged(name types.NamespacedName, addr netip.Addr, bridge
 	claiming := slices.DeleteFunc(slices.Clone(ports.of(addr)), func(index int) bool {
 		return l.ifaces[index].master != bridge.index
 	})
+	if b, ok := l.takeUp(name, addr, bridge, claiming); ok {
+		return b, "", nil
+	}
 	free := slices.DeleteFunc(slices.Clone(claiming), func(index int) bool { return l.takenFrom(name, index) })
 	switch {
 	case len(free) == 1:
-		return binding{iface: bridge.index, veth: free[0], end: l.ends[free[0]]}, "", nil
+		end := l.ends[free[0]]
+		if other := l.hardwareOf(end.mac, free[0], bridge); other != "" {
+			l.conflicts[addr] = other
+			return unknown, fmt.Sprintf("%s has the hardware address %s, which is that of %s", l.nameOf(free[0]), end.mac, other), nil
+		}
+		return binding{iface: bridge.index, veth: free[0], end: end}, "", nil
 	case len(free) > 1:
 		// Whoever is second is the thief, but nothing tells who that is.
 		l.conflicts[addr] = l.describe(free)
 		return unknown, fmt.Sprintf("%s all claim it", l.describe(free)), nil
 	case len(claiming) > 0:
 		return unknown, fmt.Sprintf("only %s claims it, which is another Pod's", l.describe(claiming)), nil
-	case len(ports.silent) == 0:
-		return unknown, fmt.Sprintf("no port of %s has it at its far end", bridge.name), nil
 	}
-	return l.locateByTraffic(name, addr, bridge, ports)
+	why := fmt.Sprintf("no port of %s has it at its far end", bridge.name)
+	return unknown, why + l.notSeen(bridge, ports), nil
+}
+
+// notSeen says of which ports of a bridge it is not known what they claim.
+func (l *links) notSeen(bridge *iface, ports *portClaims) string {
+	var out []string
+	for _, i := range l.ifaces {
+		switch {
+		case i.master != bridge.index:
+		case ports.silent[i.index] != nil:
+			out = append(out, fmt.Sprintf("; %v", ports.silent[i.index]))
+		case l.ends[i.index].cut:
+			out = append(out, fmt.Sprintf("; of %s only the first %d addresses are looked at", i.name, maxPeerAddrs))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out[:min(len(out), 3)], "")
+}
+
+// takeUp goes on with what an earlier agent knew: the port is the same as long as it
+// exists. Whoever is behind it may have taken the address off, and only then another
+// port's claim says more.
+func (l *links) takeUp(name types.NamespacedName, addr netip.Addr, bridge *iface, claiming []int) (binding, bool) {
+	held, ok := l.inherited[addr]
+	port := l.ifaces[held.port]
+	if !ok || port == nil || !port.leadsOut() || port.master != bridge.index || l.takenFrom(name, held.port) {
+		return binding{}, false
+	}
+	if len(claiming) > 0 && !slices.Contains(claiming, held.port) {
+		return binding{}, false
+	}
+	return binding{iface: bridge.index, veth: held.port, end: podEnd{mac: held.mac, linkLocal: held.linkLocal}}, true
+}
+
+// hardwareOf says who else has a hardware address near a bridge: the node, another
+// Pod's port, or an older port that claims a Pod's address, too.
+func (l *links) hardwareOf(mac string, port int, bridge *iface) string {
+	for _, i := range l.ifaces {
+		if i.mac.String() == mac {
+			return i.name
+		}
+	}
+	for _, p := range l.pods {
+		for _, b := range p.binds {
+			if b.iface == bridge.index && b.veth != 0 && b.veth != port && b.end.mac == mac {
+				return l.nameOf(b.veth)
+			}
+		}
+	}
+	for index, end := range l.ends {
+		i := l.ifaces[index]
+		if index >= port || i == nil || i.master != bridge.index || end.mac != mac {
+			continue
+		}
+		if slices.ContainsFunc(end.addrs, func(a netip.Addr) bool { _, ok := l.byAddr[a]; return ok }) {
+			return i.name
+		}
+	}
+	return ""
 }
 
 // takenFrom reports whether a port carries another Pod than this one.
 func (l *links) takenFrom(name types.NamespacedName, index int) bool {
 	owner, ok := l.owner[index]
 	return ok && owner != name
-}
-
-// locateByTraffic is for ports that cannot be asked: the neighbour table has
-// the address's MAC, and the forwarding database the MAC's port. A Pod can
-// forge both, so this never contradicts a port that could be asked.
-func (l *links) locateByTraffic(name types.NamespacedName, addr netip.Addr, bridge *iface, ports *portClaims) (binding, string, error) {
-	unknown := binding{iface: bridge.index}
-	mac := l.neighbourMAC(addr, bridge.index)
-	if mac == "" {
-		return unknown, fmt.Sprintf("no traffic has shown yet which port of %s it is behind", bridge.name), nil
-	}
-	entries, err := neighbours(l.socket, unix.AF_BRIDGE)
-	if err != nil {
-		return binding{}, "", err
-	}
-	for _, n := range entries {
-		if n.mac == mac && ports.silent[n.iface] && l.ifaces[n.iface].master == bridge.index && !l.takenFrom(name, n.iface) {
-			return binding{iface: bridge.index, veth: n.iface, end: podEnd{mac: mac}}, "", nil
-		}
-	}
-	return unknown, fmt.Sprintf("%s does not know the port of %s", bridge.name, mac), nil
 }
 
 func (l *links) describe(ports []int) string {
@@ -116,8 +159,19 @@ func (l *links) describe(ports []int) string {
 	return strings.Join(names, ", ")
 }
 
+// sameHardware are the ports whose far end has the hardware address of a binding.
+func (l *links) sameHardware(b binding) []int {
+	var out []int
+	for index, end := range l.ends {
+		if b.end.mac != "" && end.mac == b.end.mac && l.ifaces[index] != nil {
+			out = append(out, index)
+		}
+	}
+	return out
+}
+
 // findConflicts looks for ports that claim an address which is bound to another
-// port. The binding stays as it is.
+// port, or have its hardware address. The binding stays as it is.
 func (l *links) findConflicts(ctx context.Context, ports *portClaims) error {
 	found := map[netip.Addr]string{}
 	for _, p := range l.pods {
@@ -125,9 +179,11 @@ func (l *links) findConflicts(ctx context.Context, ports *portClaims) error {
 			if b.veth == b.iface {
 				continue
 			}
-			others := slices.DeleteFunc(slices.Clone(ports.of(addr)), func(index int) bool {
+			others := slices.DeleteFunc(append(slices.Clone(ports.of(addr)), l.sameHardware(b)...), func(index int) bool {
 				return index == b.veth || l.ifaces[index].master != b.iface
 			})
+			slices.Sort(others)
+			others = slices.Compact(others)
 			if b.veth != 0 && len(others) == 0 || b.veth == 0 && len(others) < 2 {
 				continue
 			}

@@ -16,9 +16,10 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// readback reads what our main table holds. It is no part of a normal sync.
+// readback reads what our table of one family holds. It is no part of a normal sync.
 type readback struct {
 	socket *nlSocket
+	family byte
 }
 
 // read lists the table, whose elements can then be asked for as long as the
@@ -71,7 +72,7 @@ func (r readback) dump(kind int, set string, reset func(), each func(map[uint16]
 	var err error
 	for range dumpTries {
 		req := r.socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
-		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_INET, Version: nl.NFNETLINK_V0})
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: r.family, Version: nl.NFNETLINK_V0})
 		if set != "" || kind == unix.NFT_MSG_GETSET {
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_TABLE, nl.ZeroTerminated(compiler.TableName)))
 		}
@@ -81,7 +82,7 @@ func (r readback) dump(kind int, set string, reset func(), each func(map[uint16]
 		reset()
 		var bad error
 		err = r.socket.each(req, func(msg []byte) {
-			if bad == nil && namesOurs(msg) && msg[0] == unix.NFPROTO_INET {
+			if bad == nil && namesOurs(msg) && msg[0] == r.family {
 				bad = each(attrMap(msg[nl.SizeofNfgenmsg:]))
 			}
 		})
@@ -282,7 +283,7 @@ func (l *layout) text(key, keyEnd []byte) (string, error) {
 }
 
 func (p part) size() int {
-	return [...]int{ipv4Part: 4, ipv6Part: 16, protocolPart: 1, portPart: 2, interfacePart: unix.IFNAMSIZ}[p]
+	return [...]int{ipv4Part: 4, ipv6Part: 16, protocolPart: 1, portPart: 2, interfacePart: unix.IFNAMSIZ, indexPart: 4, etherPart: 6, targetPart: 16}[p]
 }
 
 func (p part) text(b []byte) string {
@@ -298,6 +299,13 @@ func (p part) text(b []byte) string {
 		return strconv.Itoa(int(binary.BigEndian.Uint16(b)))
 	case interfacePart:
 		return `"` + zeroEnded(b) + `"`
+	case indexPart:
+		// A number of the host.
+		return strconv.FormatUint(uint64(binary.NativeEndian.Uint32(b)), 10)
+	case etherPart:
+		return macString(b)
+	case targetPart:
+		return fmt.Sprintf("0x%x", b)
 	}
 	addr, _ := netip.AddrFromSlice(b)
 	return addr.String()

@@ -74,7 +74,7 @@ func (s *syncer) repairTable(ctx context.Context, switched func()) (bare bool, e
 		return false, err
 	}
 	defer socket.close()
-	found, err := readback{socket}.read()
+	found, err := readback{socket, unix.NFPROTO_INET}.read()
 	if err != nil {
 		return false, err
 	}

@@ -78,22 +78,25 @@ func pathFrom(b []byte) (routePath, bool) {
 	return out, out.prefix.IsValid()
 }
 
-// hostRoutes calls f with each route for one address alone that leads straight
-// out of an interface.
-func hostRoutes(s *nlSocket, f func(addr netip.Addr, oif int)) error {
+// eachRoute calls f with each route of all tables.
+func eachRoute(s *nlSocket, f func(routePath)) error {
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		var found []routePath
 		err := dumpWhole(func() error {
+			found = found[:0]
 			req := s.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
 			req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family}})
 			return s.each(req, func(b []byte) {
-				p, ok := pathFrom(b)
-				if ok && p.unicast && !p.gateway && p.prefix.IsSingleIP() && p.oif != 0 {
-					f(p.prefix.Addr(), p.oif)
+				if p, ok := pathFrom(b); ok && p.oif != 0 {
+					found = append(found, p)
 				}
 			})
 		})
 		if err != nil {
 			return fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range found {
+			f(r)
 		}
 	}
 	return nil

@@ -130,7 +130,7 @@ const verdictType = 0xffffff00
 func (b *nlBatch) addSet(op int, name, kind string, flags []knftables.SetFlag) error {
 	l := layoutOf(kind, nil)
 	interval := slices.Equal(flags, []knftables.SetFlag{knftables.IntervalFlag})
-	if l == nil || l.value == counterValue || len(flags) > 0 && !interval || slices.Contains(l.parts, interfacePart) {
+	if l == nil || l.value == counterValue || len(flags) > 0 && !interval || slices.ContainsFunc(l.parts, func(p part) bool { return p >= interfacePart }) {
 		return fmt.Errorf("set %s: %w", name, errNotForLane)
 	}
 	if len(l.parts) == 1 && (l.value != noValue || l.parts[0] != ipv4Part && l.parts[0] != ipv6Part) {
@@ -138,7 +138,7 @@ func (b *nlBatch) addSet(op int, name, kind string, flags []knftables.SetFlag) e
 	}
 	l.interval, l.open = interval, true
 	b.named(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, name, op)
-	var bits, number, size uint32
+	var bits, number uint32
 	if interval {
 		bits |= unix.NFT_SET_INTERVAL
 		if len(l.parts) > 1 {
@@ -150,11 +150,10 @@ func (b *nlBatch) addSet(op int, name, kind string, flags []knftables.SetFlag) e
 	}
 	for _, p := range l.parts {
 		number = number<<partBits | p.number()
-		size += (uint32(p.size()) + 3) &^ 3
 	}
 	b.uint32(unix.NFTA_SET_FLAGS, bits)
 	b.uint32(unix.NFTA_SET_KEY_TYPE, number)
-	b.uint32(unix.NFTA_SET_KEY_LEN, size)
+	b.uint32(unix.NFTA_SET_KEY_LEN, l.keySize())
 	if l.value == verdictValue {
 		b.uint32(unix.NFTA_SET_DATA_TYPE, verdictType)
 		b.uint32(unix.NFTA_SET_DATA_LEN, 0)

@@ -2,9 +2,7 @@ package enforcer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +31,7 @@ type syncer struct {
 	drift     *drift
 	bridges   bridgeNetfilter
 	guards    *guards
+	ports     *portGuards
 	ns        Netns
 
 	// replace: the kernel's state is not known to be the compiler's, so the
@@ -45,8 +44,10 @@ type syncer struct {
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
 	// places is where the Pods are, as of the last look; stale if a look is due.
-	places   compiler.Links
-	stale    bool
+	places compiler.Links
+	stale  bool
+	// unseen: a look failed, so what it was told of is not known.
+	unseen   bool
 	lookedAt time.Time
 	// bridgesAt is when the switches of bridges were last checked.
 	bridgesAt time.Time
@@ -134,12 +135,14 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 // enforce executes a plan, or replaces everything.
 func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
 	s.ensureBridges(ctx)
+	// The guards first: an address must be held to its port before the main table
+	// trusts it. One that fails is retried on its own.
+	s.ports.wanting = s.ports.wanting || s.replace
+	s.ports.Run(ctx, plan.Ports)
 	if s.replace {
 		s.leftovers.forget()
 		return s.replaceAll(ctx)
 	}
-	// The guards first: an address must be held to its veth before the main
-	// table trusts it. One that fails is retried on its own.
 	s.guards.Run(ctx, plan.Guards)
 	if err := s.prepare(ctx, plan.Prepare); err != nil {
 		return fmt.Errorf("prepare: %w", err)
@@ -218,7 +221,8 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.epoch, now)
-	s.status.setUnguarded(maps.Clone(s.guards.failed))
+	s.status.setUnguarded(s.guards.Errors())
+	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
 		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.epoch)
 }
@@ -274,8 +278,7 @@ func (s *syncer) applyOne(e Event) error {
 		return s.index.SetPolicy(e.Policy)
 	case NodeEvent:
 		if e.Name.Name == s.cfg.Node {
-			s.stale = true
-			return errors.Join(e.Invalid, s.links.SetPodCIDRs(e.PodCIDRs))
+			return e.Invalid
 		}
 		return nil
 	}

@@ -43,13 +43,17 @@ type tables struct {
 	// count is told which lane each transaction took.
 	count func(lane string)
 
-	mu   sync.Mutex
-	lane *lane
+	mu    sync.Mutex
+	lanes map[knftables.Family]*lane
 }
 
 func newTables(ns Netns, count func(lane string)) *tables {
 	ns = orOwn(ns)
-	return &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lane: newLane(ns)}
+	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lanes: map[knftables.Family]*lane{}}
+	for family, number := range familyNumbers {
+		t.lanes[family] = newLane(ns, number)
+	}
+	return t
 }
 
 func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
@@ -58,9 +62,13 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b, err := t.lane.encode(familyNumbers[family], ops)
+	lane := t.lanes[family]
+	if lane == nil {
+		return fmt.Errorf("change nftables: there is no table of family %s", family)
+	}
+	b, err := lane.encode(ops)
 	if err == nil {
-		if err = t.lane.send(b, ops); !errors.Is(err, errNotSent) {
+		if err = lane.send(b, ops); !errors.Is(err, errNotSent) {
 			t.count(netlinkLane)
 			logBatch(ctx, ops, err)
 			return err
@@ -68,14 +76,12 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	}
 	klog.FromContext(ctx).V(4).Info("A transaction goes by nft", "ops", len(ops), "reason", err)
 	t.count(nftLane)
-	if family == knftables.InetFamily {
-		t.lane.forget(ops)
-	}
+	lane.forget(ops)
 	return t.nft.Transact(ctx, family, ops)
 }
 
 // familyNumbers are those of the families that have a table of ours.
-var familyNumbers = map[knftables.Family]byte{knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV}
+var familyNumbers = map[knftables.Family]byte{knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE}
 
 func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 	logger := klog.FromContext(ctx)
@@ -94,7 +100,9 @@ func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 func (t *tables) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lane.close()
+	for _, l := range t.lanes {
+		l.close()
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package rulesim
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // load is an expression that reads a value of the packet. It says ok=false
@@ -47,6 +48,8 @@ var loads = []*load{
 	{name: "icmpv6 type", typ: typeICMP6, proto: 58, read: transport(0, 1)},
 	{name: "iifname", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, p.In), true }},
 	{name: "oifname", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, p.Out), true }},
+	{name: "meta iifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.In)), p.In != "" }},
+	{name: "meta oifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.Out)), p.Out != "" }},
 	{name: "ct state", typ: typeState, read: func(p *Packet, b []byte) ([]byte, bool) {
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true
 	}},
@@ -79,6 +82,15 @@ func transport(at, n int) func(*Packet, []byte) ([]byte, bool) {
 		}
 		return append(b, p.Transport[at:at+n]...), true
 	}
+}
+
+// kind is an interface's. This model knows interfaces by their names alone, so those
+// that begin with a v are veths.
+func kind(name string) string {
+	if strings.HasPrefix(name, "v") {
+		return "veth"
+	}
+	return ""
 }
 
 // appendName pads a name with zeros. No interface is the empty name.

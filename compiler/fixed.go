@@ -1,0 +1,90 @@
+package compiler
+
+// fixedSet is a set with a name of its own and its elements by key.
+type fixedSet struct {
+	Set
+	values map[string]string
+}
+
+// newFixedSets makes the sets of a table that policies do not make or delete.
+func newFixedSets(declared []Set) map[string]*fixedSet {
+	out := make(map[string]*fixedSet, len(declared))
+	for _, s := range declared {
+		values := make(map[string]string, len(s.Elements))
+		for _, e := range s.Elements {
+			values[e.Key] = e.Value
+		}
+		s.Elements = nil
+		out[s.Name] = &fixedSet{s, values}
+	}
+	return out
+}
+
+// former is what an element was before.
+type former struct {
+	there bool
+	value string
+}
+
+// journal changes fixed sets and notes what was there before, so that the plan is
+// the net difference.
+type journal struct {
+	sets    map[string]*fixedSet
+	touched map[string]map[string]former
+}
+
+func newJournal(sets map[string]*fixedSet) journal {
+	return journal{sets, map[string]map[string]former{}}
+}
+
+func (j *journal) set(name, key, value string) {
+	s := j.sets[name]
+	was, there := s.values[key]
+	if there && was == value {
+		return
+	}
+	j.note(name, key, former{there, was})
+	s.values[key] = value
+}
+
+func (j *journal) unset(name, key string) {
+	s := j.sets[name]
+	if was, there := s.values[key]; there {
+		j.note(name, key, former{true, was})
+		delete(s.values, key)
+	}
+}
+
+func (j *journal) note(name, key string, was former) {
+	touched := j.touched[name]
+	if touched == nil {
+		touched = map[string]former{}
+		j.touched[name] = touched
+	}
+	if _, known := touched[key]; !known {
+		touched[key] = was
+	}
+}
+
+// only makes a set hold these keys and no other.
+func (j *journal) only(name string, keys map[string]bool) {
+	for key := range j.sets[name].values {
+		if !keys[key] {
+			j.unset(name, key)
+		}
+	}
+	for key := range keys {
+		j.set(name, key, "")
+	}
+}
+
+// changes adds the net change of the elements.
+func (j *journal) changes(to *elementChanges) {
+	for name, touched := range j.touched {
+		s := j.sets[name]
+		for key, was := range touched {
+			value, there := s.values[key]
+			to.add(&s.Set, key, was, former{there, value})
+		}
+	}
+}

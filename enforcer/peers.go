@@ -1,0 +1,196 @@
+package enforcer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// podEnd is the other end of a veth, as seen in its own namespace. Whoever is there
+// may have made it up, and any amount of it.
+type podEnd struct {
+	mac       string
+	addrs     []netip.Addr
+	linkLocal []netip.Addr
+	// cut: there were more addresses than are read.
+	cut bool
+}
+
+// maxPeerAddrs is how many addresses of a family are read of a Pod's end. A Pod that
+// gives itself more must not make others wait: what comes after these is not seen.
+// The kernel lists those first that were there first, and in IPv6 those before
+// link-local ones, so a Pod's own are among them unless it took care that they are
+// not; then the Pod stays closed.
+const maxPeerAddrs = 256
+
+// peers asks for the other ends of veths. Its socket is its own, for a dump that is
+// cut short takes the socket with it.
+type peers struct {
+	ns     Netns
+	socket *nlSocket
+}
+
+func (p *peers) open() error {
+	if p.socket != nil {
+		return nil
+	}
+	socket, err := openSocket(p.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	if err := socket.strict(); err != nil {
+		socket.close()
+		return err
+	}
+	p.socket = socket
+	return nil
+}
+
+func (p *peers) close() {
+	if p.socket != nil {
+		p.socket.close()
+		p.socket = nil
+	}
+}
+
+// ask looks at the other end of a veth through the namespace id that our namespace
+// knows it by. It needs no traffic and believes nothing that comes over the wire.
+func (p *peers) ask(veth *iface) (podEnd, error) {
+	if err := p.open(); err != nil {
+		return podEnd{}, err
+	}
+	end := podEnd{}
+	req := p.socket.request(unix.RTM_GETLINK, 0)
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index = int32(veth.peer)
+	req.AddData(info)
+	req.AddData(nl.NewRtAttr(iflaTargetNetnsid, nl.Uint32Attr(uint32(veth.nsid))))
+	err := p.socket.each(req, func(msg []byte) {
+		if i, ok := ifaceOf(msg); ok && len(i.mac) == 6 {
+			end.mac = i.mac.String()
+		}
+	})
+	if err != nil {
+		return podEnd{}, fmt.Errorf("look at the Pod's end of %s: %w", veth.name, err)
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if err := p.addrs(veth, family, &end); err != nil {
+			return podEnd{}, fmt.Errorf("look at the addresses at the Pod's end of %s: %w", veth.name, err)
+		}
+	}
+	return end, nil
+}
+
+func (p *peers) addrs(veth *iface, family uint8, end *podEnd) error {
+	addrs, linkLocal := end.addrs, end.linkLocal
+	return dumpWhole(func() error {
+		end.addrs, end.linkLocal = addrs, linkLocal
+		if err := p.open(); err != nil {
+			return err
+		}
+		seen := 0
+		req := p.socket.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req.AddData(&ifAddrmsg{unix.IfAddrmsg{Family: family, Index: uint32(veth.peer)}})
+		req.AddData(nl.NewRtAttr(ifaTargetNetnsid, nl.Uint32Attr(uint32(veth.nsid))))
+		return p.dump(req, func(msg []byte) bool {
+			addr, ok := addrOf(msg, veth.peer)
+			switch {
+			case !ok:
+			case addr.Is6() && addr.IsLinkLocalUnicast():
+				end.linkLocal = append(end.linkLocal, addr)
+			default:
+				end.addrs = append(end.addrs, addr)
+			}
+			seen++
+			end.cut = end.cut || seen > maxPeerAddrs
+			return seen <= maxPeerAddrs
+		})
+	})
+}
+
+// dump runs a request until its end, or until enough was seen. Then what the kernel
+// still has to say goes with the socket.
+func (p *peers) dump(req *nl.NetlinkRequest, more func(msg []byte) bool) error {
+	handle := p.socket.sockets[p.socket.proto]
+	req.Seq++ // one that no earlier request on this socket had
+	if err := handle.Socket.Send(req); err != nil {
+		p.close()
+		return err
+	}
+	interrupted := false
+	for {
+		msgs, from, err := handle.Socket.Receive()
+		if err != nil {
+			p.close()
+			return err
+		}
+		if from.Pid != nl.PidKernel {
+			continue
+		}
+		for _, m := range msgs {
+			if m.Header.Seq != req.Seq {
+				continue
+			}
+			interrupted = interrupted || m.Header.Flags&unix.NLM_F_DUMP_INTR != 0
+			if m.Header.Type == unix.NLMSG_DONE || m.Header.Type == unix.NLMSG_ERROR {
+				return endOf(m.Data, interrupted)
+			}
+			if !more(m.Data) {
+				p.close()
+				return nil
+			}
+		}
+	}
+}
+
+// endOf reads the last message of a dump.
+func endOf(data []byte, interrupted bool) error {
+	if len(data) >= 4 {
+		if errno := int32(binary.NativeEndian.Uint32(data)); errno != 0 {
+			return unix.Errno(-errno)
+		}
+	}
+	if interrupted {
+		return netlink.ErrDumpInterrupted
+	}
+	return nil
+}
+
+// isGone reports whether the far end, or the veth itself, is not there any more.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)
+}
+
+// ifAddrmsg is struct ifaddrmsg.
+type ifAddrmsg struct{ unix.IfAddrmsg }
+
+func (m *ifAddrmsg) Len() int { return unix.SizeofIfAddrmsg }
+
+func (m *ifAddrmsg) Serialize() []byte {
+	b := make([]byte, unix.SizeofIfAddrmsg)
+	b[0] = m.Family
+	binary.NativeEndian.PutUint32(b[4:], m.Index)
+	return b
+}
+
+// addrOf reads an address message about an interface.
+func addrOf(msg []byte, index int) (netip.Addr, bool) {
+	if len(msg) < unix.SizeofIfAddrmsg || int(binary.NativeEndian.Uint32(msg[4:])) != index {
+		return netip.Addr{}, false
+	}
+	var addr netip.Addr
+	for a := range attrs(msg[unix.SizeofIfAddrmsg:]) {
+		// IFA_LOCAL is the own address where the other is the far end's.
+		if a.kind == unix.IFA_LOCAL || a.kind == unix.IFA_ADDRESS && !addr.IsValid() {
+			if v, ok := netip.AddrFromSlice(a.value); ok {
+				addr = v.Unmap()
+			}
+		}
+	}
+	return addr, addr.IsValid()
+}

@@ -1,0 +1,185 @@
+package enforcer
+
+import (
+	"net/netip"
+	"path"
+	"slices"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// What an interface is. A veth whose far end is in another network namespace
+// carries a Pod until something proves otherwise: that the operator says so, that
+// the node routes more through it than single addresses, or that the same Pod is
+// known by another interface.
+
+// DefaultUplinks are names that ports of a bridge have which lead out of the node:
+// those of network cards. A network plug-in calls no Pod's veth like that, and a Pod
+// cannot rename the node's end of its own.
+var DefaultUplinks = []string{"eth[0-9]*", "en[opsx]*", "bond[0-9]*", "team[0-9]*"}
+
+// DefaultOtherInterfaces are bridges of programs that are no network plug-in of
+// Kubernetes.
+var DefaultOtherInterfaces = []string{"docker[0-9]*", "br-????????????", "podman[0-9]*", "virbr[0-9]*", "lxcbr[0-9]*", "lxdbr[0-9]*", "incusbr[0-9]*"}
+
+// patterns are names of interfaces as of path.Match.
+type patterns []string
+
+func (p patterns) match(name string) bool {
+	return slices.ContainsFunc(p, func(one string) bool { ok, _ := path.Match(one, name); return ok })
+}
+
+// roles are what is known of interfaces besides the Pods' places.
+type roles struct {
+	pods, uplinks, others patterns
+	// nets are veths through which the node routes more than single addresses.
+	nets map[int]bool
+}
+
+// setRoles fills in what the compiler wants to know of interfaces that are bound to
+// no Pod. known are those that are.
+func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
+	bridges, sandboxes := l.podBridges(known), l.sandboxes(known)
+	for _, i := range l.ifaces {
+		bridge, isPort := bridges[i.master]
+		switch {
+		case i.kind == "bridge":
+			if b := bridges[i.index]; b.pods && !b.uplink {
+				out.PodInterfaces = append(out.PodInterfaces, i.name)
+			}
+		case l.roles.pods.match(i.name):
+			out.PodInterfaces = append(out.PodInterfaces, i.name)
+		case i.kind != "veth" || known[i.index]:
+		case !isPort:
+			if i.master != 0 || l.isOther(i) || sandboxes[i.nsid] {
+				out.OtherInterfaces = append(out.OtherInterfaces, i.name)
+			}
+		case !bridge.pods:
+			out.OpenPorts = append(out.OpenPorts, i.index)
+		case l.isUplink(i):
+			out.Uplinks = append(out.Uplinks, i.index)
+		}
+	}
+	slices.Sort(out.PodInterfaces)
+	slices.Sort(out.OtherInterfaces)
+	slices.Sort(out.Uplinks)
+	slices.Sort(out.OpenPorts)
+}
+
+// sandboxes are the network namespaces of Pods that are known by some interface.
+// Another one that leads there is a second interface of the same Pod.
+func (l *links) sandboxes(known map[int]bool) map[int]bool {
+	out := map[int]bool{}
+	for index := range known {
+		if i := l.ifaces[index]; i != nil && i.leadsOut() {
+			out[i.nsid] = true
+		}
+	}
+	return out
+}
+
+// bridgeRole is what a bridge is: pods, if it has a known one or a port that may be
+// one; uplink, if others are behind it, too. What these send cannot be told from a
+// Pod's by the bridge's name, but by the guards of the ports.
+type bridgeRole struct{ pods, uplink bool }
+
+// podBridges are the roles of all bridges.
+func (l *links) podBridges(known map[int]bool) map[int]bridgeRole {
+	out := map[int]bridgeRole{}
+	for _, i := range l.ifaces {
+		if i.kind == "bridge" {
+			out[i.index] = bridgeRole{pods: l.roles.pods.match(i.name)}
+		}
+	}
+	sandboxes := l.sandboxes(known)
+	for _, i := range l.ifaces {
+		role, isPort := out[i.master]
+		if !isPort {
+			continue
+		}
+		switch {
+		case known[i.index]:
+			role.pods = true
+		case l.isUplink(i):
+			role.uplink = true
+		case !sandboxes[i.nsid] && !l.roles.others.match(l.nameOf(i.master)):
+			role.pods = true
+		}
+		out[i.master] = role
+	}
+	return out
+}
+
+// isUplink reports whether a port leads out of the node, or to another part of it.
+func (l *links) isUplink(i *iface) bool { return !i.leadsOut() || l.roles.uplinks.match(i.name) }
+
+// isOther reports whether a veth that is no port is none of a Pod.
+func (l *links) isOther(i *iface) bool {
+	return !i.leadsOut() || l.roles.nets[i.index] || l.roles.others.match(i.name) || l.roles.uplinks.match(i.name)
+}
+
+// readNets finds through which veths the node routes more than single addresses: a
+// Pod's has none of these. It is asked only where some veth is nobody's.
+func (l *links) readNets() error {
+	nets := map[int]bool{}
+	err := eachRoute(l.socket, func(r routePath) {
+		i := l.ifaces[r.oif]
+		if i == nil || i.kind != "veth" || !r.unicast {
+			return
+		}
+		narrow := r.prefix.IsSingleIP() || r.prefix.Addr().IsLinkLocalUnicast() || r.prefix.Addr().IsMulticast()
+		if r.gateway || !narrow {
+			nets[r.oif] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
+	l.roles.nets = nets
+	return nil
+}
+
+// strangers reports whether some veth that is no port is bound to no Pod.
+func (l *links) strangers() bool {
+	known := l.known()
+	for _, i := range l.ifaces {
+		if i.master == 0 && i.leadsOut() && !known[i.index] {
+			return true
+		}
+	}
+	return false
+}
+
+// known are the veths that are bound to a Pod.
+func (l *links) known() map[int]bool {
+	out := map[int]bool{}
+	for _, p := range l.pods {
+		for _, b := range p.binds {
+			if b.veth != 0 {
+				out[b.veth] = true
+			}
+		}
+	}
+	return out
+}
+
+// byOtherTable finds the way to an address in tables that rules choose by where a
+// packet comes from: the node's own question is answered by the main one. The
+// longest prefix counts, and it must be the only one.
+func (l *links) byOtherTable(addr netip.Addr) (routePath, bool, error) {
+	var best routePath
+	several := false
+	err := eachRoute(l.socket, func(r routePath) {
+		i := l.ifaces[r.oif]
+		if i == nil || !r.unicast || r.gateway || !r.prefix.Contains(addr) || r.prefix.Bits() == 0 || !i.leadsOut() && i.kind != "bridge" {
+			return
+		}
+		switch {
+		case best.oif == 0 || r.prefix.Bits() > best.prefix.Bits():
+			best, several = r, false
+		case r.prefix.Bits() == best.prefix.Bits() && r.oif != best.oif:
+			several = true
+		}
+	})
+	return best, best.oif != 0 && !several, err
+}
