@@ -60,12 +60,9 @@ var portCounters = []string{unknownPortFrom, unknownPortTo, foreignHardware, for
 // portPriority is before everything else in the bridge family, br_netfilter too.
 const portPriority = "-310"
 
-// exactARP is an ARP packet for IPv4 over Ethernet, nothing behind it: 28 bytes (RFC
-// 826). Frames from a wire are padded to 46.
-const (
-	exactARP  = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } meta length 28"
-	paddedARP = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 meta length <= 46"
-)
+// shortARP is an ARP packet for IPv4 over Ethernet: 28 bytes (RFC 826), and no more
+// behind it than the 18 to which Ethernet pads the shortest frame.
+const shortARP = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } meta length <= 46"
 
 // The messages of neighbour discovery (RFC 4861), without extension headers and no
 // longer than with the one or two options that hosts add: their own hardware
@@ -73,8 +70,8 @@ const (
 // anybody in them.
 const (
 	solicitation  = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 40 icmpv6 type nd-neighbor-solicit"
-	advertisement = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 32 icmpv6 type nd-neighbor-advert"
-	routerQuery   = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 16 ip6 daddr ff02::2 icmpv6 type nd-router-solicit"
+	advertisement = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 40 icmpv6 type nd-neighbor-advert"
+	routerQuery   = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 24 ip6 daddr ff02::2 icmpv6 type nd-router-solicit"
 	linkMessages  = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }"
 )
 
@@ -128,10 +125,10 @@ func (c *Config) fromPort() []line {
 // fromPod is what else a Pod may send: everything but this is dropped.
 var fromPod = []line{
 	{"iif . ether saddr != @" + hardwareSet + " counter name " + foreignHardware + " drop", ""},
-	{exactARP + " iif . arp saddr ether . arp saddr ip @guarded-v4 accept", ""},
+	{shortARP + " iif . arp saddr ether . arp saddr ip @guarded-v4 accept", ""},
 	// A probe for an address that is not used yet (RFC 5227): asking for another
 	// Pod's would be a way to keep it from its address.
-	{exactARP + " arp saddr ip 0.0.0.0 iif . arp saddr ether . arp daddr ip @guarded-v4 accept", "a probe for its own address"},
+	{shortARP + " arp saddr ip 0.0.0.0 iif . arp saddr ether . arp daddr ip @guarded-v4 accept", "a probe for its own address"},
 	{"ether type arp counter name " + linkMessage + " drop", ""},
 	// A header behind the fragment header could hide what the message is from us
 	// (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
@@ -173,8 +170,9 @@ func (c *Config) toPort() []line {
 // toPod is what else reaches a Pod from another port.
 func (c *Config) toPod() []line {
 	out := []line{
-		{paddedARP + " accept", ""},
+		{shortARP + " accept", ""},
 		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit oif . @th,64,128 @" + linkTargetsSet + " accept", "asked for the Pod's address"},
+		{solicitation + " ip6 saddr :: accept", "detection of duplicates"},
 		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-router-advert } accept", ""},
 		{"ip6 hoplimit 1 icmpv6 type mld-listener-query accept", ""},
 		{linkMessages + " counter name " + misdelivered + " drop", ""},

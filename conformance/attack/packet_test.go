@@ -231,12 +231,10 @@ func ndOption(kind uint8, mac net.HardwareAddr) []byte {
 	return append([]byte{kind, 1}, mac...)
 }
 
-// tokenOption is an option that nobody knows.
+// tokenOption is a nonce (RFC 3971, 5.3.2), the one option that can hold a token and
+// that hosts do send.
 func (p packet) tokenOption() []byte {
-	o := make([]byte, 24)
-	o[0], o[1] = 253, 3
-	copy(o[2:], p.token)
-	return o
+	return append([]byte{14, 1}, p.token[:6]...)
 }
 
 // nd is a message of neighbour discovery about a target.

@@ -219,5 +219,5 @@ func newToken() []byte {
 	tokens.Lock()
 	defer tokens.Unlock()
 	tokens.last++
-	return fmt.Appendf(nil, "atk-%08d", tokens.last)
+	return fmt.Appendf(nil, "~%05d", tokens.last)
 }
