@@ -21,10 +21,8 @@ type guardField struct {
 	read  func(text string) ([]byte, bool)
 }
 
-// guardLoad is where a packet has the field: at an offset behind a header, or
-// with the packet's own data.
+// guardLoad is where a packet has the field: at an offset behind a header.
 type guardLoad struct {
-	meta        expr.MetaKey
 	base        expr.PayloadBase
 	offset, len uint32
 }
@@ -32,14 +30,11 @@ type guardLoad struct {
 // What nft says of an expression in a set's notes.
 const (
 	payloadOf     = 7
-	metaOf        = 9
 	protocolOf    = 0
 	fieldOf       = 1
 	rawBase       = 2
 	rawOffset     = 3
 	rawLength     = 4
-	orderHost     = 1
-	noteMerged    = 2
 	ethernetOf    = 17
 	arpOf         = 15
 	ipv4Of        = 12
@@ -49,15 +44,10 @@ const (
 	etherTypeType = 10
 	integerType   = 4
 	icmpv6Type    = 29
-	pktType       = 31
 )
 
 func fieldNotes(protocol, field uint32) []byte {
 	return slices.Concat(note(noteKeyOrder, orderNetwork), notes(noteKeyOf, note(expressionOf, payloadOf), notes(expressionData, note(protocolOf, protocol), note(fieldOf, field))))
-}
-
-func metaNotes(order uint32, key expr.MetaKey) []byte {
-	return slices.Concat(note(noteKeyOrder, order), notes(noteKeyOf, note(expressionOf, metaOf), notes(expressionData, note(protocolOf, uint32(key)))))
 }
 
 func rawNotes(base expr.PayloadBase, offset, length uint32) []byte {
@@ -72,22 +62,17 @@ const (
 )
 
 var (
-	etherSource      = guardField{guardLoad{base: linkHeader, offset: 6, len: 6}, etherAddrType, fieldNotes(ethernetOf, 2), readMAC}
-	etherDestination = guardField{guardLoad{base: linkHeader, offset: 0, len: 6}, etherAddrType, fieldNotes(ethernetOf, 1), readMAC}
-	etherType        = guardField{guardLoad{base: linkHeader, offset: 12, len: 2}, etherTypeType, fieldNotes(ethernetOf, 3), readEtherType}
-	arpHardware      = guardField{load: guardLoad{base: networkHeader, offset: 0, len: 2}, read: readNumber(2)}
-	arpLength        = guardField{load: guardLoad{base: networkHeader, offset: 5, len: 1}, read: readNumber(1)}
-	arpEther         = guardField{guardLoad{base: networkHeader, offset: 8, len: 6}, etherAddrType, fieldNotes(arpOf, 6), readMAC}
-	arpIP            = guardField{guardLoad{base: networkHeader, offset: 14, len: 4}, 7, fieldNotes(arpOf, 7), readAddr(4)}
-	ipSource         = guardField{guardLoad{base: networkHeader, offset: 12, len: 4}, 7, fieldNotes(ipv4Of, 11), readAddr(4)}
-	ipDestination    = guardField{guardLoad{base: networkHeader, offset: 16, len: 4}, 7, fieldNotes(ipv4Of, 12), readAddr(4)}
-	ip6Source        = guardField{guardLoad{base: networkHeader, offset: 8, len: 16}, 8, fieldNotes(ipv6Of, 8), readAddr(16)}
-	ip6Destination   = guardField{guardLoad{base: networkHeader, offset: 24, len: 16}, 8, fieldNotes(ipv6Of, 9), readAddr(16)}
-	ip6HopLimit      = guardField{load: guardLoad{base: networkHeader, offset: 7, len: 1}, read: readNumber(1)}
-	icmpv6Kind       = guardField{guardLoad{base: transport, offset: 0, len: 1}, icmpv6Type, fieldNotes(icmpv6Of, 1), readICMPv6}
-	target           = guardField{guardLoad{base: transport, offset: 8, len: 16}, integerType, rawNotes(transport, 64, 128), readHex(16)}
-	protocol         = guardField{guardLoad{meta: expr.MetaKeyPROTOCOL, len: 2}, etherTypeType, metaNotes(orderNetwork, expr.MetaKeyPROTOCOL), readEtherType}
-	packetKind       = guardField{guardLoad{meta: expr.MetaKeyPKTTYPE, len: 1}, pktType, metaNotes(orderHost, expr.MetaKeyPKTTYPE), readPacketKind}
+	etherSource = guardField{guardLoad{base: linkHeader, offset: 6, len: 6}, etherAddrType, fieldNotes(ethernetOf, 2), readMAC}
+	etherType   = guardField{guardLoad{base: linkHeader, offset: 12, len: 2}, etherTypeType, fieldNotes(ethernetOf, 3), readEtherType}
+	arpHardware = guardField{load: guardLoad{base: networkHeader, offset: 0, len: 2}, read: readNumber(2)}
+	arpLength   = guardField{load: guardLoad{base: networkHeader, offset: 5, len: 1}, read: readNumber(1)}
+	arpEther    = guardField{guardLoad{base: networkHeader, offset: 8, len: 6}, etherAddrType, fieldNotes(arpOf, 6), readMAC}
+	arpIP       = guardField{guardLoad{base: networkHeader, offset: 14, len: 4}, 7, fieldNotes(arpOf, 7), readAddr(4)}
+	ipSource    = guardField{guardLoad{base: networkHeader, offset: 12, len: 4}, 7, fieldNotes(ipv4Of, 11), readAddr(4)}
+	ip6Source   = guardField{guardLoad{base: networkHeader, offset: 8, len: 16}, 8, fieldNotes(ipv6Of, 8), readAddr(16)}
+	ip6HopLimit = guardField{load: guardLoad{base: networkHeader, offset: 7, len: 1}, read: readNumber(1)}
+	icmpv6Kind  = guardField{guardLoad{base: transport, offset: 0, len: 1}, icmpv6Type, fieldNotes(icmpv6Of, 1), readICMPv6}
+	target      = guardField{guardLoad{base: transport, offset: 8, len: 16}, integerType, rawNotes(transport, 64, 128), readHex(16)}
 )
 
 func readMAC(text string) ([]byte, bool) {
@@ -155,5 +140,4 @@ var (
 		"mld-listener-query": {130}, "mld-listener-report": {131}, "mld-listener-done": {132}, "mld2-listener-report": {143},
 		"nd-router-solicit": {133}, "nd-router-advert": {134}, "nd-neighbor-solicit": {135}, "nd-neighbor-advert": {136}, "nd-redirect": {137},
 	})
-	readPacketKind = readWord(map[string][]byte{"broadcast": {1}, "multicast": {2}})
 )

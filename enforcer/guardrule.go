@@ -73,8 +73,6 @@ func (g *guardBuilder) match() bool {
 	switch {
 	case g.take("ether", "saddr"):
 		return g.needEther() && g.compare(&etherSource)
-	case g.take("ether", "daddr"):
-		return g.needEther() && g.compare(&etherDestination)
 	case g.take("ether", "type"):
 		return g.needEther() && g.etherType()
 	case g.take("arp", "htype"):
@@ -87,12 +85,10 @@ func (g *guardBuilder) match() bool {
 		return g.needNetwork(arpProtocol) && g.compare(&arpIP)
 	case g.take("ip", "saddr"):
 		return g.needNetwork(ip4Protocol) && g.compare(&ipSource)
-	case g.take("ip", "daddr"):
-		return g.needNetwork(ip4Protocol) && (g.ipMulticast() || g.compare(&ipDestination))
 	case g.take("ip6", "saddr"):
 		return g.needNetwork(ip6Protocol) && g.compare(&ip6Source)
 	case g.take("ip6", "daddr"):
-		return g.needNetwork(ip6Protocol) && (g.prefix() || g.compare(&ip6Destination))
+		return g.needNetwork(ip6Protocol) && g.prefix()
 	case g.take("ip6", "hoplimit"):
 		return g.needNetwork(ip6Protocol) && g.compare(&ip6HopLimit)
 	case g.take("icmpv6", "type"):
@@ -102,25 +98,11 @@ func (g *guardBuilder) match() bool {
 	case len(g.words) > 0 && strings.HasPrefix(g.words[0], "@"):
 		return g.rawMatch()
 	}
-	return g.metaMatch()
-}
-
-func (g *guardBuilder) metaMatch() bool {
-	switch {
-	case g.take("meta", "l4proto", "!=", "icmpv6"):
-		if g.icmpv6 {
-			return false
-		}
-		g.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register(0)}, &expr.Cmp{Op: expr.CmpOpNeq, Register: register(0), Data: []byte{unix.IPPROTO_ICMPV6}})
-		return true
-	case g.take("meta", "protocol"):
-		known := g.network != unknownProtocol
-		g.network = testedProtocol
-		return !known && g.compare(&protocol)
-	case g.take("meta", "pkttype"):
-		return g.compare(&packetKind)
+	if g.icmpv6 || !g.take("meta", "l4proto", "!=", "icmpv6") {
+		return false
 	}
-	return false
+	g.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register(0)}, &expr.Cmp{Op: expr.CmpOpNeq, Register: register(0), Data: []byte{unix.IPPROTO_ICMPV6}})
+	return true
 }
 
 // rawMatch compares what stands at an offset. It presupposes nothing.
@@ -193,9 +175,6 @@ func (g *guardBuilder) needICMPv6() bool {
 }
 
 func (f *guardField) expression() expr.Any {
-	if f.load.meta != 0 {
-		return &expr.Meta{Key: f.load.meta, Register: register(0)}
-	}
 	return &expr.Payload{DestRegister: register(0), Base: f.load.base, Offset: f.load.offset, Len: f.load.len}
 }
 
@@ -221,7 +200,7 @@ func (g *guardBuilder) compare(f *guardField) bool {
 // touches reports whether nft makes one comparison of two fields, wherever they
 // are in the rule: one after the other in the packet, as far as a register goes.
 func (l guardLoad) touches(o guardLoad) bool {
-	return l.meta == 0 && o.meta == 0 && l.base == o.base && l.len+o.len <= 16 &&
+	return l.base == o.base && l.len+o.len <= 16 &&
 		(l.offset+l.len == o.offset || o.offset+o.len == l.offset)
 }
 
@@ -259,33 +238,19 @@ func (g *guardBuilder) values(f *guardField) ([][]byte, bool) {
 	return out, g.take("}")
 }
 
-// prefix compares a destination with one of the two prefixes that guards know:
-// the first bytes alone where that says all.
+// prefix compares a destination with the one prefix that guards know.
 func (g *guardBuilder) prefix() bool {
-	load := &expr.Payload{DestRegister: register(0), Base: networkHeader, Offset: 24, Len: 16}
+	op := expr.CmpOpEq
+	if g.take("!=") {
+		op = expr.CmpOpNeq
+	}
+	if !g.take("fe80::/10") {
+		return false
+	}
 	first := func(bytes ...byte) []byte { return append(bytes, make([]byte, 16-len(bytes))...) }
-	masked := &expr.Bitwise{SourceRegister: register(0), DestRegister: register(0), Len: 16, Mask: first(0xff, 0xc0), Xor: first()}
-	switch {
-	case g.take("fe80::/10"):
-		g.add(load, masked, &expr.Cmp{Op: expr.CmpOpEq, Register: register(0), Data: first(0xfe, 0x80)})
-	case g.take("!=", "fe80::/10"):
-		g.add(load, masked, &expr.Cmp{Op: expr.CmpOpNeq, Register: register(0), Data: first(0xfe, 0x80)})
-	case g.take("ff00::/8"):
-		load.Len = 1
-		g.add(load, &expr.Cmp{Op: expr.CmpOpEq, Register: register(0), Data: []byte{0xff}})
-	default:
-		return false
-	}
-	return true
-}
-
-// ipMulticast is the one set with a range.
-func (g *guardBuilder) ipMulticast() bool {
-	if !g.take("{", "224.0.0.0/4,", "255.255.255.255", "}") {
-		return false
-	}
-	id := g.b.multicastSet(g.op)
-	g.add(ipDestination.expression(), &expr.Lookup{SourceRegister: register(0), SetName: ownSetName, SetID: id})
+	g.add(&expr.Payload{DestRegister: register(0), Base: networkHeader, Offset: 24, Len: 16},
+		&expr.Bitwise{SourceRegister: register(0), DestRegister: register(0), Len: 16, Mask: first(0xff, 0xc0), Xor: first()},
+		&expr.Cmp{Op: op, Register: register(0), Data: first(0xfe, 0x80)})
 	return true
 }
 
@@ -300,17 +265,6 @@ func (b *nlBatch) ownSet(op int, f *guardField, values [][]byte) uint32 {
 		b.rawKey(value)
 		b.endAttr(element)
 	}
-	return id
-}
-
-func (b *nlBatch) multicastSet(op int) uint32 {
-	order := note(noteKeyOrder, orderNetwork)
-	described := slices.Concat(order, note(noteMerged, 1), ipDestination.notes[len(order):])
-	id := b.declareOwn(op, unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT|unix.NFT_SET_INTERVAL, &ipDestination, 5, described)
-	b.bound([]byte{0, 0, 0, 0}, true, false)
-	b.bound([]byte{224, 0, 0, 0}, false, false)
-	b.bound([]byte{240, 0, 0, 0}, true, false)
-	b.bound([]byte{255, 255, 255, 255}, false, true)
 	return id
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -280,4 +281,80 @@ func (l *links) byName(name string) *iface {
 		}
 	}
 	return nil
+}
+
+// A Pod's route may be in a table that rules choose by where a packet comes from, as
+// the AWS VPC CNI does for Pods with security groups of their own.
+func TestLinksFindAPodByAnotherTable(t *testing.T) {
+	node := newPTPNode(t)
+	a, b := ptpPod(node, "a", "10.1.0.2", "fd01::2"), ptpPod(node, "b", "10.1.0.3", "fd01::3")
+	for i := range 2 {
+		node.ip("route del %s dev va\nroute add %s dev va table 101", a.addr(i), a.addr(i))
+	}
+	node.ip("link add up0 type veth peer name up1\nlink set up0 up\nlink set up1 up\naddr add 198.51.100.1/24 dev up0\nroute add default via 198.51.100.254")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, a))
+	l.SetPod(subjectOf(t, b))
+	if diff := cmp.Diff(wantBinds("", a, b), l.must(t, false).Binds, compareAddr, ignoreLinkLocal); diff != "" {
+		t.Errorf("binds (-want +got):\n%s", diff)
+	}
+}
+
+// What the kernel tells of is told once: a look that fails must not lose it.
+func TestLostNoticesAreLookedForAgain(t *testing.T) {
+	c := newCluster(t, "ptp")
+	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard()}
+	s.cfg.Defaults()
+	s.links = testLinks(t, c.node)
+	w, err := newLinkWatch(c.node, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.socket.Close()
+	s.watch = w
+	s.links.SetPod(subjectOf(t, c.web))
+	look := func() error { return s.resolve(context.Background(), batch{}) }
+	if err := look(); err != nil {
+		t.Fatal(err)
+	}
+	c.node.ip("link del vweb")
+	w.overrun()
+	good := s.links.socket
+	if s.links.socket, err = openSocket(c.node, unix.NETLINK_ROUTE); err != nil {
+		t.Fatal(err)
+	}
+	s.links.socket.close()
+	if err := look(); err == nil {
+		t.Fatal("it did not fail")
+	}
+	s.links.socket = good
+	if err := look(); err != nil {
+		t.Fatal(err)
+	}
+	if b := s.places.Binds[c.web.addr(0)]; b.Veth != "" {
+		t.Errorf("still bound to %q, which is gone", b.Veth)
+	}
+}
+
+// A Pod that toggles its own interface does not set the pace of the loop.
+func TestAPodDoesNotSetThePace(t *testing.T) {
+	node := newBridgeNode(t)
+	pod := bridgePod(node, "a", "10.1.0.2")
+	const interval = 50 * time.Millisecond
+	agent := startAgent(t, node, &MemorySource{}, func(c *Config) { c.MinInterval = interval })
+	agent.set(shop(), pod.object)
+	time.Sleep(10 * interval)
+	rounds := func() uint64 {
+		var m dto.Metric
+		if err := agent.metrics.syncDuration.Write(&m); err != nil {
+			t.Fatal(err)
+		}
+		return m.GetHistogram().GetSampleCount()
+	}
+	before, started := rounds(), time.Now()
+	pod.ip("%s", strings.Repeat("link set eth0 down\nlink set eth0 up\n", 1000))
+	n := rounds() - before
+	if most := uint64(time.Since(started)/interval) + 2; n > most {
+		t.Errorf("%d rounds, %d are allowed", n, most)
+	}
 }

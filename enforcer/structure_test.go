@@ -314,15 +314,15 @@ func randomGuardRule(r *rand.Rand) string {
 
 var guardMatches = []string{
 	"ether saddr 0a:00:00:00:00:01", "ether saddr != 0a:00:00:00:00:01", "ether saddr { 0a:00:00:00:00:01, 0a:00:00:00:00:02 }",
-	"ether daddr 0a:00:00:00:00:01", "ether type ip", "ether type ip6", "ether type { vlan, 8021ad }", "ether type arp",
+	"ether type ip", "ether type ip6", "ether type { vlan, 8021ad }", "ether type arp",
 	"arp htype 1", "arp plen 4", "arp saddr ether 0a:00:00:00:00:01", "arp saddr ip { 0.0.0.0, 10.0.0.1 }", "arp saddr ip 10.0.0.1",
-	"ip saddr 10.0.0.1", "ip saddr != 10.0.0.1", "ip saddr { 10.0.0.1, 10.0.0.2 }", "ip daddr 10.0.0.1", "ip daddr { 224.0.0.0/4, 255.255.255.255 }",
-	"ip6 saddr fd00::1", "ip6 saddr { fd00::1, fd00::2 }", "ip6 saddr != { fd00::1, fd00::2 }", "ip6 daddr fd00::1", "ip6 daddr != fe80::/10",
-	"ip6 daddr fe80::/10", "ip6 daddr ff00::/8", "ip6 hoplimit 255", "ip6 hoplimit != 1", "icmpv6 type nd-redirect", "icmpv6 type { nd-redirect, nd-router-advert }",
+	"ip saddr 10.0.0.1", "ip saddr != 10.0.0.1", "ip saddr { 10.0.0.1, 10.0.0.2 }",
+	"ip6 saddr fd00::1", "ip6 saddr { fd00::1, fd00::2 }", "ip6 saddr != { fd00::1, fd00::2 }", "ip6 daddr != fe80::/10",
+	"ip6 daddr fe80::/10", "ip6 hoplimit 255", "ip6 hoplimit != 1", "icmpv6 type nd-redirect", "icmpv6 type { nd-redirect, nd-router-advert }",
 	"icmpv6 type != nd-router-solicit", "@th,64,128 0xfd000000000000000000000000000001", "@th,64,128 { 0x1, 0xfd000000000000000000000000000001 }",
 	"@ll,48,64 0x0a000000000186dd", "@ll,96,16 0x0800", "@nh,96,32 0x0a000001", "@nh,96,32 != 0x0a000001", "@nh,64,128 0xfd000000000000000000000000000001",
 	"@nh,192,16 & 0xffc0 != 0xfe80", "@nh,192,128 0x1",
-	"meta l4proto != icmpv6", "meta protocol ip", "meta protocol { ip, ip6 }", "meta protocol != { arp, ip, ip6 }", "meta pkttype { broadcast, multicast }", "meta pkttype multicast",
+	"meta l4proto != icmpv6",
 }
 
 // Few ports and ranges are compared: the random clusters have some forms only.
