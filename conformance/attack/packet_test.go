@@ -234,7 +234,7 @@ func ndOption(kind uint8, mac net.HardwareAddr) []byte {
 // tokenOption is a nonce (RFC 3971, 5.3.2), the one option that can hold a token and
 // that hosts do send.
 func (p packet) tokenOption() []byte {
-	return append([]byte{14, 1}, p.token[:6]...)
+	return append([]byte{14, 1, '~'}, p.token[7:12]...)
 }
 
 // nd is a message of neighbour discovery about a target.

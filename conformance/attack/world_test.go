@@ -7,7 +7,6 @@
 package attack_test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -157,6 +156,9 @@ type recorder struct {
 // tokenPattern is that of tokens, which look like nothing else.
 var tokenPattern = regexp.MustCompile(`atk-[0-9]{8}`)
 
+// shortPattern is a token as the nonce of a message between neighbours.
+var shortPattern = regexp.MustCompile(`\x0e\x01~([0-9]{5})`)
+
 func newRecorder(t testing.TB, ns *lab.Namespace) *recorder {
 	t.Helper()
 	r := &recorder{seen: map[string]int{}, last: map[string][]byte{}}
@@ -172,12 +174,16 @@ func newRecorder(t testing.TB, ns *lab.Namespace) *recorder {
 }
 
 func (r *recorder) note(frame []byte) {
-	if !bytes.Contains(frame, []byte("atk-")) {
+	tokens := tokenPattern.FindAll(frame, -1)
+	for _, short := range shortPattern.FindAllSubmatch(frame, -1) {
+		tokens = append(tokens, append([]byte("atk-000"), short[1]...))
+	}
+	if len(tokens) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, token := range tokenPattern.FindAll(frame, -1) {
+	for _, token := range tokens {
 		r.seen[string(token)]++
 		r.last[string(token)] = frame
 	}
@@ -219,5 +225,5 @@ func newToken() []byte {
 	tokens.Lock()
 	defer tokens.Unlock()
 	tokens.last++
-	return fmt.Appendf(nil, "~%05d", tokens.last)
+	return fmt.Appendf(nil, "atk-%08d", tokens.last)
 }
