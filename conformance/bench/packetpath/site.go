@@ -88,17 +88,17 @@ func conntrackOnly(name string) string {
 `
 }
 
-// emptyHooks are the guards without their rules.
+// emptyHooks are the hooks of guards without their rules.
 func (s *site) emptyHooks(w workload) string {
 	var b strings.Builder
-	hook := func(hook, veth string) {
-		fmt.Fprintf(&b, "  chain %s-%s {\n    type filter hook %[1]s device %[2]s priority -10\n  }\n", hook, veth)
+	if s.topology == lab.Bridge {
+		for _, hook := range []string{"prerouting", "forward", "output"} {
+			fmt.Fprintf(&b, "  chain at-%s {\n    type filter hook %[1]s priority -310\n  }\n", hook)
+		}
+		return "table bridge hooks {\n" + b.String() + "}\n"
 	}
 	for _, p := range w.local {
-		hook("ingress", s.Pod(podName(p)).Veth)
-	}
-	if s.topology == lab.Bridge {
-		hook("egress", s.server.Veth)
+		fmt.Fprintf(&b, "  chain at-%s {\n    type filter hook ingress device %[1]s priority -10\n  }\n", s.Pod(podName(p)).Veth)
 	}
 	return "table netdev hooks {\n" + b.String() + "}\n"
 }
@@ -111,7 +111,6 @@ func (s *site) prepare(c cell, w workload) error {
 	case Hooks:
 		r.nft = conntrackOnly("hooks") + s.emptyHooks(w)
 	case Guards:
-		// The server is to have that of an isolated Pod, too.
 		selected := w.load
 		selected.Policies = 1
 		r.objects = newWorkload(selected).objects(true)
@@ -126,6 +125,11 @@ func (s *site) prepare(c cell, w workload) error {
 		}
 	case Sluice, Unguarded:
 		r.objects = w.objects(c.shape == Sluice)
+		if c.shape == Unguarded && s.topology == lab.Bridge {
+			// The hooks of a bridge are for all its ports: a Pod that is let off still
+			// passes them.
+			r.nft = "delete table bridge " + compiler.TableName
+		}
 	default:
 		return fmt.Errorf("prepare %s: no such shape", c)
 	}
