@@ -11,6 +11,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -222,7 +223,9 @@ func (r *parser) port(path string, in *networkingv1.NetworkPolicyPort) port {
 	case in.Port == nil:
 		out.First, out.Last = 0, 65535
 		return out
-	case in.Port.StrVal != "":
+	case in.Port.Type != intstr.Int:
+		// The type decides which value counts, as in Validate: protobuf can carry
+		// both.
 		out.name = in.Port.StrVal
 		return out
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Service is a ClusterIP or NodePort Service. [ServiceFromObject] makes one.
@@ -123,10 +124,10 @@ func backends(p *corev1.Pod, port corev1.ServicePort) []Backend {
 // Pod does not have the port of that name.
 func targetPort(p *corev1.Pod, port corev1.ServicePort) uint16 {
 	name := port.TargetPort.StrVal
-	if name == "" {
-		if n := port.TargetPort.IntVal; n > 0 && n <= 65535 {
-			return uint16(n)
-		}
+	switch n := port.TargetPort.IntVal; {
+	case port.TargetPort.Type == intstr.Int && n > 0 && n <= 65535:
+		return uint16(n)
+	case port.TargetPort.Type == intstr.Int || name == "":
 		return uint16(port.Port)
 	}
 	for _, c := range servingContainers(p) {

@@ -79,7 +79,7 @@ func (l *Loader) addService(at place, text []byte) {
 		if port.Protocol == "" {
 			port.Protocol = corev1.ProtocolTCP
 		}
-		if port.TargetPort == (intstr.IntOrString{}) {
+		if port.TargetPort == intstr.FromInt32(0) || port.TargetPort == intstr.FromString("") {
 			port.TargetPort = intstr.FromInt32(port.Port)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Backend is an address and port behind a Service.
@@ -184,13 +185,13 @@ func unique(list []string) []string {
 }
 
 // targetPort is the number that a Service's port leads to on a Pod, 0 if the
-// Pod has no port of that name.
+// Pod has no port of that name. The type says which of the two values counts.
 func targetPort(p *corev1.Pod, port *corev1.ServicePort) uint16 {
 	name := port.TargetPort.StrVal
-	if name == "" {
-		if n := port.TargetPort.IntVal; n > 0 {
-			return uint16(n)
-		}
+	switch n := port.TargetPort.IntVal; {
+	case port.TargetPort.Type == intstr.Int && n > 0:
+		return uint16(n)
+	case port.TargetPort.Type == intstr.Int || name == "":
 		return uint16(port.Port)
 	}
 	sidecars := slices.DeleteFunc(slices.Clone(p.Spec.InitContainers), func(c corev1.Container) bool {

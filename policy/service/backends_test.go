@@ -204,3 +204,20 @@ func TestPort(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 }
+
+// Protobuf can carry both values of a targetPort: the type says which counts.
+func TestTypeOfTargetPortDecides(t *testing.T) {
+	for name, c := range map[string]struct {
+		target intstr.IntOrString
+		want   uint16
+	}{
+		"a number with a name beside it":  {intstr.IntOrString{Type: intstr.Int, IntVal: 9090, StrVal: "http"}, 9090},
+		"a name with a number beside it":  {intstr.IntOrString{Type: intstr.String, IntVal: 9090, StrVal: "http"}, 8080},
+		"no number with a name beside it": {intstr.IntOrString{Type: intstr.Int, StrVal: "http"}, 80},
+		"no name with a number beside it": {intstr.IntOrString{Type: intstr.String, IntVal: 9090}, 80},
+	} {
+		if got := targetPort(pod("a", "10.0.0.1"), &corev1.ServicePort{Port: 80, TargetPort: c.target}); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
