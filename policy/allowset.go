@@ -50,14 +50,12 @@ type AllowRule struct {
 	// Ports are numeric, with the named ports of an ingress rule resolved on
 	// the subject.
 	Ports []PortRange
-	// NamedPorts are those of an egress rule: each destination Pod in Groups
-	// resolves them with its own numbers ([Member.Ports]), blocks never match.
-	// A rule with AllPeers matches them on every Pod of the cluster; such a
-	// rule then lists the group of all Pods in NamedGroups.
+	// NamedPorts are those of an egress rule: each destination Pod resolves them
+	// with its own numbers ([Member.Ports]), and what is no Pod never matches.
 	NamedPorts []NamedPortRef
 	// NamedGroups are the groups on whose members NamedPorts are looked up:
-	// those of Groups, or the group of all Pods where AllPeers is set. Empty
-	// when there are no NamedPorts.
+	// those of Groups, and for each of Blocks the Pods in it; or the group of
+	// all Pods where AllPeers is set. Empty when there are no NamedPorts.
 	NamedGroups []GroupKey
 }
 

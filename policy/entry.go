@@ -256,6 +256,8 @@ func (x *Index) release(a netip.Addr, e *entry) {
 
 func (x *Index) own(a netip.Addr, e *entry) {
 	x.owners.set(a, e)
+	x.blocks.addrs = nil
+	x.blocks.around(a, func(g *group) { x.touch(g, a, membership{}) })
 	for _, g := range e.class.groups {
 		x.touch(g, a, membership{})
 	}
@@ -263,7 +265,9 @@ func (x *Index) own(a netip.Addr, e *entry) {
 }
 
 func (x *Index) disown(a netip.Addr, e *entry) {
+	x.blocks.around(a, func(g *group) { x.touch(g, a, x.membership(g, a)) })
 	x.owners.remove(a)
+	x.blocks.addrs = nil
 	for _, g := range e.class.groups {
 		x.touch(g, a, membership{in: true, ports: e.pod.Ports})
 	}

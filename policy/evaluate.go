@@ -119,44 +119,37 @@ func (x *Index) ownNode(f *facts) bool {
 }
 
 // allows reports whether some peer and some port of the rule match. A named
-// port of an egress rule matches Pods only, and those only under a peer given
-// by selectors.
+// port is the destination Pod's, whatever kind of peer the Pod is matched by.
 func (f *facts) allows(r *rule, t *RuleTrace) bool {
-	byNumber, byName := f.ports(r, t)
-	if !byNumber && !byName && t == nil {
+	port := f.ports(r, t)
+	if !port && t == nil {
 		return false
 	}
-	anyPeer, asPod := f.peers(r, t)
+	peer := f.peers(r, t)
 	if t != nil {
-		t.PeerMatched = anyPeer
-		t.PortMatched = byNumber || byName && (asPod || !anyPeer)
-		if byName && anyPeer && !asPod {
-			t.dismissNames(r)
-		}
+		t.PeerMatched, t.PortMatched = peer, port
 	}
-	return anyPeer && byNumber || asPod && byName
+	return peer && port
 }
 
-// peers reports whether any peer matches, and whether one does that is not a
-// block.
-func (f *facts) peers(r *rule, t *RuleTrace) (matched, asPod bool) {
+// peers reports whether any peer matches.
+func (f *facts) peers(r *rule, t *RuleTrace) bool {
 	if r.allPeers {
-		return true, f.peer != nil
+		return true
 	}
+	matched := false
 	for i := range r.peers {
 		p := &r.peers[i]
 		ok := f.matchesPeer(p)
 		if t != nil {
 			t.Peers[i] = f.tracePeer(p, i, ok)
 		}
-		if ok {
-			matched, asPod = true, asPod || p.group != nil
-			if t == nil && asPod {
-				return
-			}
+		matched = matched || ok
+		if matched && t == nil {
+			break
 		}
 	}
-	return
+	return matched
 }
 
 func (f *facts) matchesPeer(p *peer) bool {
@@ -169,31 +162,24 @@ func (f *facts) matchesPeer(p *peer) bool {
 	return p.block.Contains(f.addr)
 }
 
-// ports reports whether a port matches by number, which an ingress rule's
-// names are on the subject, and by a name on the destination Pod.
-func (f *facts) ports(r *rule, t *RuleTrace) (byNumber, byName bool) {
+// ports reports whether any port matches.
+func (f *facts) ports(r *rule, t *RuleTrace) bool {
 	if r.allPorts {
-		return true, false
+		return true
 	}
+	matched := false
 	for i := range r.ports {
 		p := &r.ports[i]
 		ok := f.matchesPort(p)
 		if t != nil {
 			t.Ports[i] = f.tracePort(p, i, ok)
 		}
-		if !ok {
-			continue
-		}
-		if p.name != "" && f.dir == Egress {
-			byName = true
-		} else {
-			byNumber = true
-			if t == nil {
-				return
-			}
+		matched = matched || ok
+		if matched && t == nil {
+			break
 		}
 	}
-	return
+	return matched
 }
 
 func (f *facts) matchesPort(p *port) bool {

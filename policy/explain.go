@@ -37,17 +37,6 @@ func (r *rule) invalid() string {
 	return ""
 }
 
-// dismissNames takes back the named ports of an egress rule whose only
-// matching peers are blocks.
-func (t *RuleTrace) dismissNames(r *rule) {
-	for i := range t.Ports {
-		if r.ports[i].name != "" && t.Ports[i].Matched {
-			t.Ports[i].Matched = false
-			t.Ports[i].Why = "a port name is looked up on Pods that a selector matches, never for an ipBlock"
-		}
-	}
-}
-
 func (f *facts) tracePort(p *port, index int, matched bool) PartTrace {
 	t := PartTrace{Index: index, Matched: matched, What: p.String(), Why: p.invalid}
 	if p.invalid != "" {

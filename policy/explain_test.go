@@ -153,14 +153,23 @@ func TestExplainWords(t *testing.T) {
 	}
 }
 
-// A port name of an egress rule matches Pods that a selector matches, and is
-// taken back where only an ipBlock does.
-func TestExplainNamedPortNeverForBlocks(t *testing.T) {
+// A port name of an egress rule matches a Pod with such a port in an ipBlock,
+// and what is no Pod never, which the explanation says.
+func TestExplainNamedPortInBlock(t *testing.T) {
 	x := shopIndex(t, "p", `{policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: http}]}]}`)
-	v := x.Explain(Flow{Src: end(t, x, "shop/web"), Dst: end(t, x, "shop/api"), Protocol: TCP, Port: 80}).Egress
-	r := v.Policies[0].Rules[0]
-	if v.Allowed || !r.PeerMatched || r.PortMatched || r.Ports[0].Matched || !strings.Contains(r.Ports[0].Why, "never for an ipBlock") {
-		t.Errorf("%+v", v)
+	for _, c := range []struct {
+		dst     string
+		allowed bool
+		why     string
+	}{
+		{"shop/api", true, "port http/TCP of destination Pod shop/api is 80"},
+		{"10.9.9.9", false, "destination 10.9.9.9 is no Pod"},
+	} {
+		v := x.Explain(Flow{Src: end(t, x, "shop/web"), Dst: end(t, x, c.dst), Protocol: TCP, Port: 80}).Egress
+		r := v.Policies[0].Rules[0]
+		if v.Allowed != c.allowed || !r.PeerMatched || r.PortMatched != c.allowed || !strings.Contains(r.Ports[0].Why, c.why) {
+			t.Errorf("%s: %+v", c.dst, v)
+		}
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// groupSpec is a peer given by selectors: Pods of some namespaces.
+// groupSpec is a peer given by selectors: Pods of some namespaces. One with a
+// block is the Pods in there, and has nothing else.
 type groupSpec struct {
-	key  GroupKey
-	in   scopeSpec
-	pods *selector
+	key   GroupKey
+	in    scopeSpec
+	pods  *selector
+	block *IPBlock
 }
 
 // scopeSpec says which namespaces: one, those that a selector matches, or,
@@ -24,10 +26,10 @@ type scopeSpec struct {
 }
 
 // fixedGroup is a peer with a podSelector alone. A valid namespace name has
-// no slash, brace or star; quotes keep the key of any other unambiguous.
+// no slash, brace, bracket or star; quotes keep the key of any other unambiguous.
 func fixedGroup(namespace string, pods *selector) *groupSpec {
 	text := namespace
-	if strings.ContainsAny(text, "/{}*\"") {
+	if strings.ContainsAny(text, "/{}[*\"") {
 		text = strconv.Quote(text)
 	}
 	return newGroupSpec(scopeSpec{text: text, fixed: true, name: namespace}, pods)
@@ -75,8 +77,8 @@ type scope struct {
 // are tracked. Members are the addresses that Pods of its classes own.
 type group struct {
 	*groupSpec
-	scope   *scope
-	anchor  int // in scope.by
+	scope   *scope // nil for the Pods in a block, as are classes
+	anchor  int    // in scope.by
 	classes map[*class]struct{}
 	uses    int
 	// fresh: not reported yet, so that no differences need be kept.
@@ -110,14 +112,14 @@ func (x *Index) disuse(g *group) {
 }
 
 func (x *Index) activate(spec *groupSpec) *group {
-	g := &group{
-		groupSpec: spec,
-		scope:     x.scope(&spec.in),
-		classes:   map[*class]struct{}{},
-		fresh:     true,
-	}
+	g := &group{groupSpec: spec, fresh: true}
 	x.groups[spec.key] = g
 	x.fresh = append(x.fresh, g)
+	if spec.block != nil {
+		x.blocks.add(g)
+		return g
+	}
+	g.scope, g.classes = x.scope(&spec.in), map[*class]struct{}{}
 	g.anchor = g.scope.by.add(spec.pods, g)
 	g.scope.groups[g] = struct{}{}
 	x.classesOf(g.scope, spec.pods, func(c *class) { x.enlist(g, c) })
@@ -125,6 +127,11 @@ func (x *Index) activate(spec *groupSpec) *group {
 }
 
 func (x *Index) deactivate(g *group) {
+	if g.block != nil {
+		x.blocks.remove(g)
+		delete(x.groups, g.key)
+		return
+	}
 	for c := range g.classes {
 		c.groups = without(c.groups, g)
 	}
@@ -234,6 +241,9 @@ func (x *Index) membership(g *group, a netip.Addr) membership {
 	if e == nil {
 		return membership{}
 	}
+	if g.block != nil {
+		return membership{in: len(e.pod.Ports) > 0 && g.block.Contains(a), ports: e.pod.Ports}
+	}
 	if _, in := g.classes[e.class]; !in {
 		return membership{}
 	}
@@ -248,6 +258,14 @@ func (x *Index) Members(key GroupKey) iter.Seq[Member] {
 	return func(yield func(Member) bool) {
 		g := x.groups[key]
 		if g == nil || g.uses == 0 {
+			return
+		}
+		if g.block != nil {
+			for _, a := range x.ownedIn(g.block.CIDR) {
+				if m := x.membership(g, a); m.in && !yield(Member{Addr: a, Ports: m.ports}) {
+					return
+				}
+			}
 			return
 		}
 		for c := range g.classes {

@@ -50,6 +50,7 @@ type Index struct {
 	scopes   map[string]*scope
 	scopesBy anchored[*scope]
 	groups   map[GroupKey]*group
+	blocks   blockGroups
 	sets     map[string]*heldSet
 	subjects map[types.NamespacedName]*heldSubject
 

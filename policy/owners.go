@@ -40,4 +40,16 @@ func (o *owners) remove(a netip.Addr) {
 	}
 }
 
+// addrs are all that have an owner, in any order.
+func (o *owners) addrs() []netip.Addr {
+	out := make([]netip.Addr, 0, o.len())
+	for a := range o.v4 {
+		out = append(out, netip.AddrFrom4(a))
+	}
+	for a := range o.v6 {
+		out = append(out, netip.AddrFrom16(a))
+	}
+	return out
+}
+
 func (o *owners) len() int { return len(o.v4) + len(o.v6) }

@@ -49,6 +49,8 @@ type peer struct {
 	// group is nil for a block.
 	group *groupSpec
 	block IPBlock
+	// named is the Pods in the block, of a rule that gives egress to named ports.
+	named *groupSpec
 }
 
 // port is one entry of ports: a range, or a name, or invalid. The protocol is
@@ -158,6 +160,14 @@ func (r *parser) rule(d Direction, index int, peers []networkingv1.NetworkPolicy
 	}
 	for i := range ports {
 		out.ports = append(out.ports, r.port(path+"ports["+strconv.Itoa(i)+"]", &ports[i]))
+	}
+	if !out.looksUpNames() {
+		return out
+	}
+	for i := range out.peers {
+		if p := &out.peers[i]; p.invalid == "" && p.group == nil {
+			p.named = blockGroup(p.block)
+		}
 	}
 	return out
 }

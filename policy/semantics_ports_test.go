@@ -81,29 +81,42 @@ func TestNamedPortOfEgressToAnybody(t *testing.T) {
 	})
 }
 
-// Point 5: a name never means anything in a block, even around Pods; the
-// other peers of the rule still know it.
-func TestNamedPortOfEgressNeverMatchesBlocks(t *testing.T) {
+// Point 5: a port name beside a block is that of the Pods in it. A Pod without
+// the name, one in an exception and what is no Pod never match.
+func TestNamedPortOfEgressMatchesPodsInBlocks(t *testing.T) {
 	w := newWorld(t, namespace("shop"),
 		pod("shop/client", "10.0.0.1", "app=client"),
-		withPorts(pod("shop/server", "10.0.0.2", "app=server"), "http=80"),
-		withPorts(pod("shop/other", "10.0.0.3"), "http=80"),
+		withPorts(pod("shop/server", "10.0.0.2,fd00::2", "app=server"), "http=80"),
+		withPorts(pod("shop/other", "10.0.0.3,fd00::3"), "http=8080", "dns=53/UDP"),
+		withPorts(pod("shop/udp", "10.0.0.4"), "http=80/UDP"),
+		withPorts(pod("shop/excepted", "10.0.9.1"), "http=80"),
+		pod("shop/none", "10.0.0.5"),
+		hostNetwork(onNode(withPorts(pod("shop/node", ""), "http=80"), 2)),
 		netpol(t, "shop/client", `
 podSelector: {matchLabels: {app: client}}
 policyTypes: [Egress]
 egress:
 - to:
-  - ipBlock: {cidr: 10.0.0.0/8}
+  - ipBlock: {cidr: 10.0.0.0/8, except: [10.0.9.0/24]}
+  - ipBlock: {cidr: 172.18.0.0/16}
   - podSelector: {matchLabels: {app: server}}
   ports: [{port: http}, {port: 443}]
 `))
 	w.check(verdicts{
-		"shop/client > shop/server TCP 80":  allowed,
-		"shop/client > shop/other TCP 80":   egressDenied,
-		"shop/client > shop/other TCP 443":  allowed,
-		"shop/client > shop/server TCP 443": allowed,
-		"shop/client > 10.9.9.9 TCP 443":    allowed,
-		"shop/client > 10.9.9.9 TCP 80":     egressDenied,
+		"shop/client > shop/server TCP 80":     allowed,
+		"shop/client > shop/other TCP 8080":    allowed,
+		"shop/client > shop/other TCP 80":      egressDenied,
+		"shop/client > shop/other UDP 53":      egressDenied,
+		"shop/client > fd00::3 TCP 8080":       egressDenied,
+		"shop/client > shop/udp UDP 80":        egressDenied,
+		"shop/client > shop/excepted TCP 80":   egressDenied,
+		"shop/client > shop/none TCP 80":       egressDenied,
+		"shop/client > 172.18.0.2 TCP 80":      egressDenied,
+		"shop/client > shop/other TCP 443":     allowed,
+		"shop/client > shop/server TCP 443":    allowed,
+		"shop/client > 10.9.9.9 TCP 443":       allowed,
+		"shop/client > 10.9.9.9 TCP 80":        egressDenied,
+		"shop/client > shop/excepted TCP 8080": egressDenied,
 	})
 }
 

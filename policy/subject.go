@@ -258,11 +258,13 @@ func groupsOf(policies []*parsed, d Direction) []*groupSpec {
 		for i := range p.rules[d] {
 			r := &p.rules[d][i]
 			for j := range r.peers {
-				if r.peers[j].group != nil {
-					add(r.peers[j].group)
+				for _, s := range []*groupSpec{r.peers[j].group, r.peers[j].named} {
+					if s != nil {
+						add(s)
+					}
 				}
 			}
-			if r.looksUpAllPods() {
+			if r.allPeers && r.looksUpNames() {
 				add(allPods)
 			}
 		}
@@ -270,10 +272,9 @@ func groupsOf(policies []*parsed, d Direction) []*groupSpec {
 	return out
 }
 
-// looksUpAllPods reports whether the rule gives egress to named ports and
-// leaves the peers out.
-func (r *rule) looksUpAllPods() bool {
-	return r.ref.Direction == Egress && r.allPeers &&
+// looksUpNames reports whether the rule gives egress to named ports.
+func (r *rule) looksUpNames() bool {
+	return r.ref.Direction == Egress &&
 		slices.ContainsFunc(r.ports, func(p port) bool { return p.name != "" })
 }
 
@@ -317,13 +318,17 @@ func (r *rule) allow(ports []NamedPort) AllowRule {
 	if r.allPeers {
 		out.NamedGroups = []GroupKey{allPods.key}
 	}
-	for _, g := range out.Groups {
-		if !slices.Contains(out.NamedGroups, g.Group) {
-			out.NamedGroups = append(out.NamedGroups, g.Group)
+	seen := map[GroupKey]bool{}
+	for i := range r.peers {
+		for _, s := range []*groupSpec{r.peers[i].group, r.peers[i].named} {
+			if s != nil && !seen[s.key] {
+				seen[s.key] = true
+				out.NamedGroups = append(out.NamedGroups, s.key)
+			}
 		}
 	}
 	if len(out.NamedGroups) == 0 {
-		out.NamedPorts = nil // blocks have no names for ports
+		out.NamedPorts = nil // no peer is valid
 	}
 	return out
 }

@@ -57,8 +57,8 @@ func TestAllowSet(t *testing.T) {
 		{RuleRef: ref(Egress, 0), AllPeers: true, Ports: []PortRange{{UDP, 53, 53}}, NamedPorts: http, NamedGroups: []GroupKey{"*/*"}},
 		{RuleRef: ref(Egress, 1),
 			Groups: []GroupPeer{{0, "shop/*"}, {2, "shop/*"}}, Blocks: []BlockPeer{{1, block("10.0.0.0/8")}},
-			NamedPorts: http, NamedGroups: []GroupKey{"shop/*"}},
-		{RuleRef: ref(Egress, 2), Blocks: []BlockPeer{{0, block("10.0.0.0/8")}}},
+			NamedPorts: http, NamedGroups: []GroupKey{"shop/*", "[10.0.0.0/8]"}},
+		{RuleRef: ref(Egress, 2), Blocks: []BlockPeer{{0, block("10.0.0.0/8")}}, NamedPorts: http, NamedGroups: []GroupKey{"[10.0.0.0/8]"}},
 	}}
 	for d, set := range []*AllowSet{s.Ingress, s.Egress} {
 		if diff := cmp.Diff(want[d], set.Rules, equateAddrs); diff != "" {

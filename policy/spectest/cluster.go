@@ -51,7 +51,7 @@ func (c *Cluster) allowedOut(f Flow, src, dst *corev1.Pod) bool {
 			continue
 		}
 		for _, rule := range np.Spec.Egress {
-			if c.ruleMatches(np, rule.To, rule.Ports, f.Dst, dst, f, dst, false) {
+			if c.ruleMatches(np, rule.To, rule.Ports, f.Dst, dst, f, dst) {
 				return true
 			}
 		}
@@ -71,7 +71,7 @@ func (c *Cluster) allowedIn(f Flow, src, dst *corev1.Pod) bool {
 			continue
 		}
 		for _, rule := range np.Spec.Ingress {
-			if c.ruleMatches(np, rule.From, rule.Ports, f.Src, src, f, dst, true) {
+			if c.ruleMatches(np, rule.From, rule.Ports, f.Src, src, f, dst) {
 				return true
 			}
 		}
@@ -122,20 +122,13 @@ func directions(np *networkingv1.NetworkPolicy) []networkingv1.PolicyType {
 // flow arrives, where port names are looked up.
 func (c *Cluster) ruleMatches(np *networkingv1.NetworkPolicy,
 	peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
-	addr netip.Addr, peer *corev1.Pod, f Flow, target *corev1.Pod, ingress bool,
+	addr netip.Addr, peer *corev1.Pod, f Flow, target *corev1.Pod,
 ) bool {
 	if len(peers) == 0 {
 		return portsMatch(ports, f, target)
 	}
 	for _, p := range peers {
 		if !c.peerMatches(np, p, addr, peer) {
-			continue
-		}
-		if p.IPBlock != nil && !ingress {
-			// A block is addresses, not Pods: names mean nothing there.
-			if portsMatch(ports, f, nil) {
-				return true
-			}
 			continue
 		}
 		if portsMatch(ports, f, target) {
