@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,8 +75,14 @@ func (w *world) disagreement(r *rand.Rand, f spectest.Flow) string {
 		return fmt.Sprintf("twin says egress=%t ingress=%t, the index %+v", egress, ingress, v)
 	}
 	for _, l := range w.legs(f) {
+		if w.misplaced(f.Src, l.node()) || w.misplaced(f.Dst, l.node()) {
+			continue // the node takes it for a Pod of its own, which has no place
+		}
 		l.deny = ""
 		switch {
+		case l.dst == nil && w.config.NodeEgress && w.cluster.OnOwnNode(l.src, f.Dst), len(l.there) == 0:
+			// Whoever else claims the address: here it is the Pod's own node, and
+			// what that sends passes no hook.
 		case l.src != nil && !egress:
 			l.deny = "egress-" + l.src.Namespace + "." + l.src.Name
 		case l.dst != nil && !ingress:
@@ -144,9 +152,9 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 	if len(l.there) == 0 {
 		return ""
 	}
-	want, isolated := l.deny == "", w.isolated(l.src) || w.isolated(l.dst)
+	want, isolated := l.deny == "", l.src != nil && w.isolated(c.Flow.Src) || l.dst != nil && w.isolated(c.Flow.Dst)
 	onNode := l.there[0].Hook == rulesim.Input
-	self := l.src != nil && l.src == l.dst
+	self := w.cluster.Self(spectest.Flow{Src: c.Flow.Src, Dst: c.Flow.Dst})
 	icmp := c.Flow.Protocol == 1 || c.Flow.Protocol == 58
 	for _, stray := range []struct {
 		name  string
@@ -181,8 +189,19 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 	return ""
 }
 
-func (w *world) isolated(pod *corev1.Pod) bool {
-	return pod != nil && (w.cluster.Isolated(pod, networkingv1.PolicyTypeIngress) || w.cluster.Isolated(pod, networkingv1.PolicyTypeEgress))
+// isolated reports whether any Pod that claims the address is.
+func (w *world) isolated(a netip.Addr) bool {
+	return slices.ContainsFunc(w.cluster.Claimants(a), func(pod *corev1.Pod) bool {
+		return w.cluster.Isolated(pod, networkingv1.PolicyTypeIngress) || w.cluster.Isolated(pod, networkingv1.PolicyTypeEgress)
+	})
+}
+
+// node is where the leg is.
+func (l *leg) node() string {
+	if l.src != nil {
+		return l.src.Spec.NodeName
+	}
+	return l.dst.Spec.NodeName
 }
 
 // denialCounters are those of Pods among the counters that counted a packet.

@@ -31,9 +31,17 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 	p := u.c.programs[key]
 	if p == nil {
 		p = &program{programKey: key}
-		a := allow(set.Rules, f)
+		parts := set.Parts()
+		allowances := make([]allowance, len(parts))
+		for i := range parts {
+			allowances[i] = allow(parts[i].Rules, f)
+		}
 		for _, w := range ways {
-			p.chains[w] = u.chain(set, &a, f, w)
+			if len(parts) == 1 {
+				p.chains[w] = u.take(u.chain(set, &allowances[0], f, w, false))
+			} else {
+				p.chains[w] = u.take(u.allOf(set, allowances, f, w))
+			}
 		}
 		u.c.programs[key] = p
 	}
@@ -57,6 +65,8 @@ type chainBuilder struct {
 	family    family
 	direction policy.Direction
 	way       way
+	// returns: another set is to be asked after this one.
+	returns bool
 	// rest is the chain for what no rule so far lets pass.
 	rest  string
 	rules []string
@@ -73,7 +83,7 @@ func (b *chainBuilder) use(made *object) string {
 // allow is what becomes of a packet that is allowed. The Pod that it comes from is
 // asked first, and then the one that it goes to, which is the last.
 func (b *chainBuilder) allow() string {
-	if (b.direction == policy.Ingress) == (b.way == forth) {
+	if !b.returns && (b.direction == policy.Ingress) == (b.way == forth) {
 		return "goto " + judgedChain
 	}
 	return "return"
@@ -93,9 +103,20 @@ func (b *chainBuilder) object(letter byte, more, text string) *object {
 	return &object{name: name, chain: c, uses: b.uses}
 }
 
+// allOf is what all parts of an allow set let pass, one asked after the other.
+// There are few: an address is shared by two Pods, if at all.
+func (u *update) allOf(set *policy.AllowSet, parts []allowance, f family, w way) *object {
+	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w}
+	for i := range parts {
+		b.rule("jump", b.use(u.chain(set.All[i], &parts[i], f, w, true)))
+	}
+	b.rule(b.allow())
+	return b.named(set.Policies)
+}
+
 // chain is what the allow set lets pass; all else goes to a deny chain.
-func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way) *object {
-	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, rest: denyChain(set.Direction, w)}
+func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, returns bool) *object {
+	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, returns: returns, rest: denyChain(set.Direction, w)}
 	if !a.allPorts.any {
 		if len(a.named) > 0 {
 			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), b.allow())
@@ -110,9 +131,14 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way) *obj
 		b.ports(a)
 		b.rule("goto", b.rest)
 	}
-	names, short := policyNames(set.Policies)
-	what := set.Direction.String() + w.suffix() + "-" + f.String()
-	return u.take(b.object(chainLetter, what+"\n"+names, what+"-"+short))
+	return b.named(set.Policies)
+}
+
+// named is the chain of the policies.
+func (b *chainBuilder) named(policies []types.NamespacedName) *object {
+	names, short := policyNames(policies)
+	what := b.direction.String() + b.way.suffix() + "-" + b.family.String()
+	return b.object(chainLetter, what+"\n"+names, what+"-"+short)
 }
 
 // policyNames is the policies of a chain in full, and in short. They are in
@@ -263,7 +289,7 @@ func (b *chainBuilder) verdict(p *peers) string {
 
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
-	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, rest: b.rest}
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest}
 }
 
 // class is the chain of the peers of some ports.

@@ -180,40 +180,47 @@ func (b Bind) equal(o Bind) bool {
 	return b.Interface == o.Interface && b.Veth == o.Veth && b.Port == o.Port && b.MAC == o.MAC && slices.Equal(b.LinkLocal, o.LinkLocal)
 }
 
-// sets are the Pod's allow sets by direction, nil where it is not isolated.
-func (s *subject) sets() [2]*policy.AllowSet {
-	return [...]*policy.AllowSet{policy.Ingress: s.Ingress, policy.Egress: s.Egress}
+// sets are the allow sets of one of the Pod's addresses by direction, nil where
+// it is not isolated.
+func (s *subject) sets(a netip.Addr) [2]*policy.AllowSet {
+	ingress, egress := s.Sets(a)
+	return [...]*policy.AllowSet{policy.Ingress: ingress, policy.Egress: egress}
 }
 
-// program finds the chains of the Pod's allow set.
-func (s *subject) program(d policy.Direction, f family) *program {
+// program finds the chains of an allow set of the Pod's.
+func (s *subject) program(set *policy.AllowSet, f family) *program {
 	for _, p := range s.programs {
-		if p.direction == d && p.family == f {
+		if p.programKey == (programKey{set.Key, set.Direction, f}) {
 			return p
 		}
 	}
 	return nil
 }
 
+// itself reports whether from one address to the other the Pod reaches itself,
+// whoever has those that it shares.
+func (s *subject) itself(from, to netip.Addr) bool {
+	return from == to || familyOf(from) == familyOf(to) && !s.Shares(from) && !s.Shares(to)
+}
+
 // facts yields what the Pod puts into the fixed sets.
 func (s *subject) facts(yield func(set, key, value string)) {
-	sets := s.sets()
 	for i, a := range s.Addrs {
-		f, key := familyOf(a), a.String()
+		f, key, sets := familyOf(a), a.String(), s.sets(a)
 		yield(f.set(localSet), key, "")
 		if b := s.binds[i]; b.Interface != "" {
 			place := quote(b.Interface) + " . " + key
 			yield(f.set(bindSet), place, "")
-			yield(f.set(sourceMap), place, s.sends(f))
-		} else if s.Egress == nil {
+			yield(f.set(sourceMap), place, s.sends(sets[policy.Egress], f))
+		} else if sets[policy.Egress] == nil {
 			yield(f.set(unplacedSet), key, "")
 		}
 		for _, o := range s.Addrs {
-			if familyOf(o) == f {
+			if s.itself(a, o) {
 				yield(f.set(selfSet), key+" . "+o.String(), "")
 			}
 		}
-		if s.Ingress != nil || s.Egress != nil {
+		if sets[policy.Ingress] != nil || sets[policy.Egress] != nil {
 			yield(f.set(isolatedSet), key, "")
 		}
 		for _, d := range directions {
@@ -221,7 +228,7 @@ func (s *subject) facts(yield func(set, key, value string)) {
 				continue
 			}
 			yield(deniedMap(d, f), key, s.counters[d].name)
-			p := s.program(d, f)
+			p := s.program(sets[d], f)
 			for _, w := range ways {
 				if !bySource(d, w) {
 					yield(dispatchMap(d, w, f), key, "jump "+p.chains[w].name)
@@ -236,11 +243,11 @@ const anything = "return"
 
 // sends is the verdict on what the Pod sends. Its chain returns, if at all, to where
 // [Config.source] would.
-func (s *subject) sends(f family) string {
-	if p := s.program(policy.Egress, f); p != nil {
-		return "goto " + p.chains[forth].name
+func (s *subject) sends(egress *policy.AllowSet, f family) string {
+	if egress == nil {
+		return anything
 	}
-	return anything
+	return "goto " + s.program(egress, f).chains[forth].name
 }
 
 // counter counts what is denied to the Pod in one direction.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 // Guards of bridge ports are data: one table of family bridge, a chain for each
@@ -294,7 +296,7 @@ func (s *subject) guarded(optOut bool, yield func(set, key string)) {
 		yield(podHardware, hardware)
 		yield(f.set(guardedSet), at+" . "+a.String())
 		yield(f.set(podAddrsSet), a.String())
-		if s.Ingress != nil {
+		if s.sets(a)[policy.Ingress] != nil {
 			yield(isolatedPorts, port)
 		}
 		if f == ipv4 {

@@ -64,23 +64,30 @@ func (n *follower) deliver(e spectest.Event) {
 func (n *follower) find(r *rand.Rand) {
 	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}}
 	i := 0
+	var last compiler.Bind
 	for s := range n.index.Subjects() {
 		i++
-		b := compiler.Bind{Interface: "cni0", Veth: fmt.Sprintf("veth%d", i), MAC: fmt.Sprintf("0a:00:00:00:00:%02x", i)}
+		b := compiler.Bind{Interface: "cni0", Veth: fmt.Sprintf("veth%d", i), Port: i, MAC: fmt.Sprintf("0a:00:00:00:00:%02x", i)}
 		switch r.IntN(12) {
 		case 0:
 			b.MAC = ""
 		case 1:
 			continue
 		case 2:
-			b.Interface = b.Veth
+			b.Interface, b.Port = b.Veth, 0
 			n.links.PodInterfaces = append(n.links.PodInterfaces, b.Veth)
 		case 3:
 			b.LinkLocal = []netip.Addr{netip.MustParseAddr("fe80::1")}
+		case 4, 5: // behind the port of another, as where two share an address
+			b = last
 		}
 		for _, a := range s.Addrs {
 			n.links.Binds[a] = b
+			if r.IntN(8) == 0 {
+				delete(n.links.Binds, a)
+			}
 		}
+		last = b
 	}
 }
 
@@ -155,6 +162,9 @@ func (n *follower) settled(events []spectest.Event, o policy.Options, cfg compil
 	}
 	if diff := cmp.Diff(replaced.Dump(), n.kernel.Dump()); diff != "" {
 		n.t.Fatalf("plans led elsewhere than Replace (-Replace +plans):\n%s", diff)
+	}
+	if diff := cmp.Diff(fresh.compiler.PortGuards().PortText(), n.compiler.PortGuards().PortText()); diff != "" {
+		n.t.Fatalf("incremental guards of ports differ from fresh ones (-fresh +incremental):\n%s", diff)
 	}
 	want := map[string]compiler.GuardPlan{}
 	for _, g := range fresh.compiler.Guards() {

@@ -123,21 +123,42 @@ func (u *update) subjects(ch policy.Changes, links Links) {
 			u.enter(name, s, owners)
 		}
 	}
+	u.stay(next, gone)
 	for _, old := range gone {
 		u.release(old)
 	}
 }
 
-// compile takes what the Pod needs.
-func (u *update) compile(s *subject) {
-	for d, set := range s.sets() {
-		if set == nil {
+// stay puts back what Pods that did not change have in the sets of a port that
+// another one left: two may be behind one port, where one of them is known by an
+// address that both claim.
+func (u *update) stay(next map[types.NamespacedName]*subject, gone []*subject) {
+	left := map[int]bool{}
+	for _, old := range gone {
+		for _, b := range old.binds {
+			left[b.Port] = b.Port > 0
+		}
+	}
+	for name, s := range u.c.subjects {
+		if _, changed := next[name]; changed || !slices.ContainsFunc(s.binds, func(b Bind) bool { return left[b.Port] }) {
 			continue
 		}
-		s.counters[d] = u.take(counter(s.Pod, policy.Direction(d)))
-		for _, f := range families {
-			if slices.ContainsFunc(s.Addrs, func(a netip.Addr) bool { return familyOf(a) == f }) {
-				s.programs = append(s.programs, u.takeProgram(set, f))
+		s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
+	}
+}
+
+// compile takes what the Pod needs.
+func (u *update) compile(s *subject) {
+	for _, a := range s.Addrs {
+		for d, set := range s.sets(a) {
+			if set == nil {
+				continue
+			}
+			if s.counters[d] == nil {
+				s.counters[d] = u.take(counter(s.Pod, policy.Direction(d)))
+			}
+			if s.program(set, familyOf(a)) == nil {
+				s.programs = append(s.programs, u.takeProgram(set, familyOf(a)))
 			}
 		}
 	}

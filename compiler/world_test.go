@@ -147,7 +147,7 @@ func (w *world) links(c *spectest.Cluster, nodeName string) compiler.Links {
 		}
 		p, _ := policy.PodFromAPI(pod)
 		for _, a := range p.Addrs {
-			if c.Owner(a) == pod {
+			if scheduled(c, a) == pod {
 				l.Binds[a] = w.bind(pod)
 				l.PodInterfaces = append(l.PodInterfaces, w.bind(pod).Interface)
 			}
@@ -214,13 +214,19 @@ func (w *world) legs(f spectest.Flow) []leg {
 	return out
 }
 
-// scheduled is the Pod that owns an address, if it is on a node: only a node
-// can enforce anything.
-func (w *world) scheduled(a netip.Addr) *corev1.Pod {
-	if pod := w.cluster.Owner(a); pod != nil && pod.Spec.NodeName != "" {
-		return pod
-	}
-	return nil
+// scheduled is the newest Pod that claims an address and is on a node: only a
+// node can enforce anything. It is the one that has the address in this world.
+func scheduled(c *spectest.Cluster, a netip.Addr) *corev1.Pod {
+	return spectest.Newest(slices.DeleteFunc(c.Claimants(a), func(p *corev1.Pod) bool { return p.Spec.NodeName == "" }))
+}
+
+func (w *world) scheduled(a netip.Addr) *corev1.Pod { return scheduled(w.cluster, a) }
+
+// misplaced reports whether a node takes an address for that of a Pod of its
+// own, though another node has it: then what comes from there is dropped.
+func (w *world) misplaced(a netip.Addr, node string) bool {
+	at := w.scheduled(a)
+	return at != nil && at.Spec.NodeName != node && slices.ContainsFunc(w.cluster.Claimants(a), func(p *corev1.Pod) bool { return p.Spec.NodeName == node })
 }
 
 func (w *world) epoch(pod *corev1.Pod) uint32 { return w.nodes[pod.Spec.NodeName].epoch }

@@ -264,15 +264,14 @@ func disagreement(c *spectest.Cluster, x *policy.Index, m *mirror, f spectest.Fl
 	if m == nil {
 		return ""
 	}
-	src, dst := c.Owner(f.Src), c.Owner(f.Dst)
-	if src != nil && src == dst {
+	if c.Self(f) {
 		return ""
 	}
 	out, in := m.allows(f)
-	if src != nil && c.NodeEgress && c.OnOwnNode(src, f.Dst) {
+	if c.NodeEgress && c.OnNodeOfAll(c.Claimants(f.Src), f.Dst) {
 		out = true
 	}
-	if dst != nil && c.OnOwnNode(dst, f.Src) {
+	if c.OnNodeOfAll(c.Claimants(f.Dst), f.Src) {
 		in = true
 	}
 	if out != egress || in != ingress {
@@ -297,13 +296,28 @@ func unexplained(v, e policy.Verdict) string {
 	plain := e
 	for _, d := range []*policy.DirectionVerdict{&plain.Egress, &plain.Ingress} {
 		d.Policies, d.Nearest = nil, nil
+		d.Claims = slices.Clone(d.Claims)
+		for i := range d.Claims {
+			d.Claims[i].Policies, d.Claims[i].Nearest = nil, nil
+		}
 	}
 	if !reflect.DeepEqual(v, plain) {
 		return "Explain differs from Evaluate: " + cmp.Diff(v, plain, cmpopts.EquateComparable(netip.Addr{}))
 	}
 	for _, d := range []policy.DirectionVerdict{e.Egress, e.Ingress} {
-		if diff := wrongTrace(d); diff != "" {
-			return fmt.Sprintf("%s: %s: %s", d.Direction, diff, explained(d))
+		each := []policy.DirectionVerdict{d}
+		allowed := true
+		for _, c := range d.Claims {
+			each = append(each, c.DirectionVerdict)
+			allowed = allowed && c.Allowed
+		}
+		for _, one := range each {
+			if diff := wrongTrace(one); diff != "" {
+				return fmt.Sprintf("%s: %s: %s", d.Direction, diff, explained(one))
+			}
+		}
+		if len(d.Claims) > 0 && allowed != d.Allowed {
+			return fmt.Sprintf("%s: allowed %v, by the Pods that claim the address %+v", d.Direction, d.Allowed, d.Claims)
 		}
 	}
 	return ""

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -16,7 +17,34 @@ type Subject struct {
 	// Ingress and Egress are nil where the Pod is not isolated. Pods with the
 	// same policies and the same resolution of named ports share them.
 	Ingress, Egress *AllowSet
-	Unguarded       bool
+	// Shared are those of Addrs that other Pods claim, too, sorted. Of the local
+	// ones among these, only this Pod has the address in Addrs.
+	Shared []SharedAddr
+	// Unguarded: the Pod asks for no guard, and so do all that share an address
+	// with it.
+	Unguarded bool
+}
+
+// SharedAddr is an address that several live Pods claim. Its sets are what the
+// policies of each allow, whoever has it; nil where none of them is isolated.
+type SharedAddr struct {
+	Addr            netip.Addr
+	Ingress, Egress *AllowSet
+}
+
+// Sets are what holds for one of the Pod's addresses.
+func (s *Subject) Sets(a netip.Addr) (ingress, egress *AllowSet) {
+	for i := range s.Shared {
+		if s.Shared[i].Addr == a {
+			return s.Shared[i].Ingress, s.Shared[i].Egress
+		}
+	}
+	return s.Ingress, s.Egress
+}
+
+// Shares reports whether other Pods claim the address, too.
+func (s *Subject) Shares(a netip.Addr) bool {
+	return slices.ContainsFunc(s.Shared, func(o SharedAddr) bool { return o.Addr == a })
 }
 
 // AllowSet is all that the policies of a Pod allow together in one direction.
@@ -28,10 +56,22 @@ type AllowSet struct {
 	Direction Direction
 	// Policies that isolate the Pod in this direction, sorted.
 	Policies []types.NamespacedName
+	// All, where there are any, are sets of which each must allow what this one
+	// allows: those of the Pods that share an address. Rules is empty then. They
+	// have no All themselves.
+	All []*AllowSet
 	// Rules are sorted by policy, then in the order of the manifest. A rule
 	// that allows nothing (because it is invalid, or its named ports resolve
 	// to none) has no peers or no ports and AllPeers, AllPorts unset.
 	Rules []AllowRule
+}
+
+// Parts are the sets that must all allow: All, or the set itself.
+func (s *AllowSet) Parts() []*AllowSet {
+	if len(s.All) > 0 {
+		return s.All
+	}
+	return []*AllowSet{s}
 }
 
 // AllowRule allows its peers on its ports.

@@ -14,8 +14,8 @@
 //   - A policy never disappears. What cannot be understood of it allows
 //     nothing, and the Pods it selects stay isolated in the directions it
 //     names; [Index.SetPolicy] reports why.
-//   - An address belongs to at most one Pod: the newest that runs and claims
-//     it. Only the owner is a subject or a peer under that address.
+//   - An address that several live Pods claim is judged by the policies of each
+//     and allowed what each allows. As a peer it is what all of them are.
 //   - hostNetwork Pods and finished Pods (Succeeded, Failed) are neither
 //     subjects nor peers.
 //   - A namespace that is not known yet matches no namespaceSelector, not even

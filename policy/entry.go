@@ -81,10 +81,12 @@ func (x *Index) SetPod(p *Pod) {
 		x.counts.Pods++
 		x.attach(ns, e)
 	case e.belongs(p):
+		x.soilRivals(e)
 		x.unshare(ns, e)
 		p.Labels, p.Ports = e.pod.Labels, e.pod.Ports
 		e.pod = p
 		x.share(ns, e)
+		x.soilRivals(e)
 	default:
 		x.detach(ns, e)
 		e.pod = p
@@ -220,40 +222,6 @@ func (x *Index) unshare(ns *namespace, e *entry) {
 	}
 }
 
-// claim makes e the owner of the address if it is the newest claimant.
-func (x *Index) claim(a netip.Addr, e *entry) {
-	owner := x.owners.of(a)
-	switch {
-	case owner == nil:
-		x.own(a, e)
-	case e.pod.newer(owner.pod):
-		x.disown(a, owner)
-		x.rivals[a] = append(x.rivals[a], owner)
-		x.own(a, e)
-	default:
-		x.rivals[a] = append(x.rivals[a], e)
-	}
-}
-
-// release gives the address to the newest of the other claimants.
-func (x *Index) release(a netip.Addr, e *entry) {
-	if x.owners.of(a) != e {
-		removeFrom(x.rivals, a, e)
-		return
-	}
-	x.disown(a, e)
-	var heir *entry
-	for _, r := range x.rivals[a] {
-		if heir == nil || r.pod.newer(heir.pod) {
-			heir = r
-		}
-	}
-	if heir != nil {
-		removeFrom(x.rivals, a, heir)
-		x.own(a, heir)
-	}
-}
-
 func (x *Index) own(a netip.Addr, e *entry) {
 	x.owners.set(a, e)
 	x.blocks.addrs = nil
@@ -272,44 +240,4 @@ func (x *Index) disown(a netip.Addr, e *entry) {
 		x.touch(g, a, membership{in: true, ports: e.pod.Ports})
 	}
 	x.soil(e)
-}
-
-// EndOfAddr is the end of a flow that has this address.
-func (x *Index) EndOfAddr(a netip.Addr) End {
-	end, _ := x.end(a)
-	return end
-}
-
-// EndOfPod is the end of a flow under one of p's addresses. Its Pod is another
-// one if p does not own the address, and nil if p is on the host network or
-// finished: then it is the bare address that counts.
-func (x *Index) EndOfPod(p *Pod, a netip.Addr) End {
-	if !a.IsValid() && p != nil && len(p.Addrs) > 0 {
-		a = p.Addrs[0]
-	}
-	return x.EndOfAddr(a)
-}
-
-// EndsOfPods picks the addresses by which src reaches dst: the first of dst's
-// for which src has one of the same family. It is false if there is none.
-func (x *Index) EndsOfPods(src, dst *Pod) (from, to End, ok bool) {
-	if src == nil || dst == nil {
-		return End{}, End{}, false
-	}
-	for _, d := range dst.Addrs {
-		for _, s := range src.Addrs {
-			if s.Is4() == d.Is4() {
-				return x.EndOfAddr(s), x.EndOfAddr(d), true
-			}
-		}
-	}
-	return End{}, End{}, false
-}
-
-func (x *Index) end(a netip.Addr) (End, *entry) {
-	a = plainAddr(a)
-	if e := x.owners.of(a); e != nil {
-		return End{Addr: a, Pod: e.pod}, e
-	}
-	return End{Addr: a}, nil
 }

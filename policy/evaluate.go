@@ -15,56 +15,91 @@ func (x *Index) Evaluate(f Flow) Verdict { return x.judge(f, false) }
 func (x *Index) Explain(f Flow) Verdict { return x.judge(f, true) }
 
 func (x *Index) judge(f Flow, explain bool) Verdict {
-	var src, dst *entry
-	f.Src, src = x.end(f.Src.address())
-	f.Dst, dst = x.end(f.Dst.address())
+	var src, dst claims
+	f.Src, src = x.end(f.Src)
+	f.Dst, dst = x.end(f.Dst)
 	v := Verdict{Flow: f}
 	v.Egress = x.judgeEnd(facts{
-		dir: Egress, subject: src, peer: dst, addr: f.Dst.Addr, proto: f.Protocol, port: f.Port,
-	}, explain)
+		dir: Egress, peer: dst, addr: f.Dst.Addr, proto: f.Protocol, port: f.Port, self: f.self(src, dst),
+	}, src, explain)
 	v.Ingress = x.judgeEnd(facts{
-		dir: Ingress, subject: dst, peer: src, addr: f.Src.Addr, proto: f.Protocol, port: f.Port,
-	}, explain)
+		dir: Ingress, peer: src, addr: f.Src.Addr, proto: f.Protocol, port: f.Port, self: f.self(src, dst),
+	}, dst, explain)
 	v.Allowed = v.Egress.Allowed && v.Ingress.Allowed
 	return v
 }
 
-// address is that of the end, or the Pod's first where only the Pod is given.
-func (e End) address() netip.Addr {
-	if !e.Addr.IsValid() && e.Pod != nil && len(e.Pod.Addrs) > 0 {
-		return e.Pod.Addrs[0]
+// self reports whether both ends are one Pod, whoever has the addresses. Two
+// Pods that share an address are two, if the flow names them.
+func (f *Flow) self(src, dst claims) bool {
+	if f.Src.Addr == f.Dst.Addr {
+		return f.Src.Pod == f.Dst.Pod
 	}
-	return e.Addr
+	return src.first == dst.first && !src.shared() && !dst.shared()
 }
 
 // facts are a flow as one of its ends sees it.
 type facts struct {
 	dir Direction
-	// subject and peer are nil where the end is no Pod.
-	subject, peer *entry
+	// subject is the Pod whose policies are asked, peer who claims the address
+	// of the other end: nobody where that is no Pod.
+	subject *entry
+	peer    claims
 	// addr is the peer's.
 	addr  netip.Addr
 	proto Protocol
 	port  uint16
+	// self: the peer is the subject itself. ownNode: it is the subject's node.
+	self, ownNode bool
 }
 
-func (x *Index) judgeEnd(f facts, explain bool) DirectionVerdict {
-	out := DirectionVerdict{Direction: f.dir, Allowed: true}
-	if f.subject == nil {
-		out.Reason = ReasonNoPod
-		return out
+// judgeEnd judges one end: by the policies of each Pod that claims its address.
+func (x *Index) judgeEnd(f facts, subjects claims, explain bool) DirectionVerdict {
+	if subjects.none() {
+		return DirectionVerdict{Direction: f.dir, Allowed: true, Reason: ReasonNoPod}
 	}
+	f.ownNode = true
+	for e := range subjects.all {
+		f.ownNode = f.ownNode && x.ownNode(&f, e.pod)
+	}
+	if !subjects.shared() {
+		f.subject = subjects.first
+		return x.judgePod(f, explain)
+	}
+	var each []ClaimVerdict
+	for e := range subjects.all {
+		f.subject = e
+		each = append(each, ClaimVerdict{Pod: e.pod.NamespacedName, DirectionVerdict: x.judgePod(f, explain)})
+	}
+	out := slices.MinFunc(each, func(a, b ClaimVerdict) int { return a.weight() - b.weight() }).DirectionVerdict
+	out.Claims = each
+	return out
+}
+
+// weight is less the more a verdict of one of several Pods says about all.
+func (v *ClaimVerdict) weight() int {
+	switch {
+	case !v.Allowed:
+		return 0
+	case v.Reason == ReasonRule:
+		return 1
+	}
+	return 2
+}
+
+func (x *Index) judgePod(f facts, explain bool) DirectionVerdict {
+	out := DirectionVerdict{Direction: f.dir, Allowed: true, Subject: f.subject.pod.NamespacedName}
 	policies := x.chosen(f.subject.class).policies[f.dir]
 	if explain {
 		out.Policies = tracePolicies(policies, f.dir)
 	}
 	ref := f.rules(policies, out.Policies)
 	switch {
-	case f.subject == f.peer:
+	case f.self:
 		out.Reason = ReasonSelf
 	case len(policies) == 0:
 		out.Reason = ReasonNotIsolated
-	case x.ownNode(&f):
+	case f.ownNode:
 		out.Reason = ReasonOwnNode
 	case ref != nil:
 		out.Reason, out.AllowedBy = ReasonRule, ref
@@ -98,16 +133,15 @@ func (f *facts) rules(policies []*parsed, traces []PolicyTrace) *RuleRef {
 	return first
 }
 
-// ownNode reports whether the peer is the subject's node, and that settles it.
-func (x *Index) ownNode(f *facts) bool {
+// ownNode reports whether the peer is the node of p, and that settles it.
+func (x *Index) ownNode(f *facts, p *Pod) bool {
 	if f.dir == Egress && !x.opts.NodeEgress {
 		return false
 	}
-	p := f.subject.pod
 	if slices.Contains(p.NodeAddrs, f.addr) {
 		return true
 	}
-	if f.peer != nil || p.Node == "" {
+	if !f.peer.none() || p.Node == "" {
 		return false
 	}
 	for _, e := range x.hosts[f.addr] {
@@ -157,9 +191,20 @@ func (f *facts) matchesPeer(p *peer) bool {
 	case p.invalid != "":
 		return false
 	case p.group != nil:
-		return f.peer != nil && p.group.matches(f.peer.class)
+		return !f.peer.none() && f.outsider(p.group) == nil
 	}
 	return p.block.Contains(f.addr)
+}
+
+// outsider is a Pod that claims the peer's address and is not in the group, nil
+// if there is none.
+func (f *facts) outsider(s *groupSpec) *entry {
+	for e := range f.peer.all {
+		if !s.matches(e.class) {
+			return e
+		}
+	}
+	return nil
 }
 
 // ports reports whether any port matches.
@@ -189,7 +234,7 @@ func (f *facts) matchesPort(p *port) bool {
 	if p.name == "" {
 		return p.First <= f.port && f.port <= p.Last
 	}
-	for _, n := range f.named() {
+	for _, n := range f.named().ports() {
 		if n.Number == f.port && n.Protocol == p.Protocol && n.Name == p.name {
 			return true
 		}
@@ -197,14 +242,11 @@ func (f *facts) matchesPort(p *port) bool {
 	return false
 }
 
-// named are the named ports of the destination, none if it is no Pod.
-func (f *facts) named() []NamedPort {
-	e := f.subject
+// named is whose named ports count: the destination's, nobody's if it is no Pod.
+// Of several Pods that claim the peer's address, each must have the port.
+func (f *facts) named() claims {
 	if f.dir == Egress {
-		e = f.peer
+		return f.peer
 	}
-	if e == nil {
-		return nil
-	}
-	return e.pod.Ports
+	return claims{first: f.subject}
 }

@@ -63,17 +63,19 @@ func (f *facts) tracePort(p *port, index int, matched bool) PartTrace {
 }
 
 func (f *facts) whyName(p *port, matched bool) string {
-	who := "destination Pod"
-	e := f.peer
-	if f.dir == Ingress {
-		e = f.subject
-	}
-	if e == nil {
+	owners := f.named()
+	if owners.none() {
 		return fmt.Sprintf("destination %s is no Pod, so it has no port named %s/%s", f.addr, p.name, p.Protocol)
 	}
-	who += " " + e.pod.NamespacedName.String()
-	found := resolvePort(e.pod.Ports, p.name, p.Protocol)
+	who := "destination Pod " + owners.first.pod.NamespacedName.String()
+	if owners.shared() {
+		who = fmt.Sprintf("all Pods that claim %s", f.addr)
+	}
+	found := resolvePort(owners.ports(), p.name, p.Protocol)
 	if len(found) == 0 {
+		if owners.shared() {
+			return fmt.Sprintf("the Pods that claim %s do not all have the same port named %s/%s", f.addr, p.name, p.Protocol)
+		}
 		return fmt.Sprintf("%s has no port named %s/%s", who, p.name, p.Protocol)
 	}
 	list := make([]string, len(found))
@@ -138,10 +140,20 @@ func (s *groupSpec) what() string {
 }
 
 func (f *facts) whyGroup(s *groupSpec) string {
-	if f.peer == nil {
+	if f.peer.none() {
 		return fmt.Sprintf("%s is no Pod", f.addr)
 	}
-	c := f.peer.class
+	if !f.peer.shared() {
+		return s.why(f.peer.first.class)
+	}
+	if e := f.outsider(s); e != nil {
+		return fmt.Sprintf("Pod %s, which claims %s too, is not among them: %s", e.pod.NamespacedName, f.addr, s.why(e.class))
+	}
+	return fmt.Sprintf("all Pods that claim %s are among them", f.addr)
+}
+
+// why says what of a Pod's class meets the selectors or does not.
+func (s *groupSpec) why(c *class) string {
 	switch {
 	case s.in.fixed && c.ns.name != s.in.name:
 		return fmt.Sprintf("Pod is in namespace %s, not %s", c.ns.name, s.in.name)

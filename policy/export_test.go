@@ -6,7 +6,7 @@ import "fmt"
 func (x *Index) Leftovers() string {
 	counts := map[string]int{
 		"namespaces": len(x.namespaces), "spaces": len(x.spaces), "labels": len(x.labels),
-		"nodes": len(x.nodes), "owners": x.owners.len(), "rivals": len(x.rivals), "hosts": len(x.hosts),
+		"nodes": len(x.nodes), "owners": x.owners.len(), "contests": len(x.contests), "hosts": len(x.hosts),
 		"scopes": len(x.scopes), "scopesBy": len(x.scopesBy.byLabel) + len(x.scopesBy.byKey) + len(x.scopesBy.rest),
 		"groups": len(x.groups), "sets": len(x.sets), "subjects": len(x.subjects), "dirty": len(x.dirty),
 		"was": len(x.was), "pods": x.counts.Pods, "known": x.counts.Namespaces, "policies": x.counts.Policies, "touched": len(x.touched), "fresh": len(x.fresh), "idle": len(x.idle), "blocks": len(x.blocks.byCIDR), "sorted": len(x.blocks.addrs),

@@ -74,7 +74,8 @@ type scope struct {
 }
 
 // group is a groupSpec while an allow set of a subject uses it: its members
-// are tracked. Members are the addresses that Pods of its classes own.
+// are tracked. Members are the addresses that Pods of its classes claim, and no
+// other Pods.
 type group struct {
 	*groupSpec
 	scope   *scope // nil for the Pods in a block, as are classes
@@ -201,24 +202,28 @@ func (x *Index) enlist(g *group, c *class) {
 		return
 	}
 	for _, e := range c.pods {
+		if !e.pod.claims() {
+			continue
+		}
 		for _, a := range e.pod.Addrs {
-			if x.owners.of(a) == e {
-				x.touch(g, a, membership{})
-			}
+			x.touch(g, a, membership{})
 		}
 	}
 }
 
 func (x *Index) discharge(g *group, c *class) {
-	delete(g.classes, c)
-	c.groups = without(c.groups, g)
 	for _, e := range c.pods {
+		if !e.pod.claims() {
+			continue
+		}
 		for _, a := range e.pod.Addrs {
-			if x.owners.of(a) == e {
-				x.touch(g, a, membership{in: true, ports: e.pod.Ports})
+			if m := x.membership(g, a); m.in {
+				x.touch(g, a, m)
 			}
 		}
 	}
+	delete(g.classes, c)
+	c.groups = without(c.groups, g)
 }
 
 // touch notes what the address was to the group before it changes.
@@ -235,19 +240,23 @@ func (x *Index) touch(g *group, a netip.Addr, before membership) {
 	}
 }
 
-// membership is what the address is to the group now.
+// membership is what the address is to the group now: a member with the ports
+// that it has whoever has the address.
 func (x *Index) membership(g *group, a netip.Addr) membership {
-	e := x.owners.of(a)
-	if e == nil {
+	c := x.claims(a)
+	if c.none() {
 		return membership{}
 	}
 	if g.block != nil {
-		return membership{in: len(e.pod.Ports) > 0 && g.block.Contains(a), ports: e.pod.Ports}
+		ports := c.ports()
+		return membership{in: len(ports) > 0 && g.block.Contains(a), ports: ports}
 	}
-	if _, in := g.classes[e.class]; !in {
-		return membership{}
+	for e := range c.all {
+		if _, in := g.classes[e.class]; !in {
+			return membership{}
+		}
 	}
-	return membership{in: true, ports: e.pod.Ports}
+	return membership{in: true, ports: c.ports()}
 }
 
 // Members yields the members of a group that an allow set of a subject uses,
@@ -271,7 +280,10 @@ func (x *Index) Members(key GroupKey) iter.Seq[Member] {
 		for c := range g.classes {
 			for _, e := range c.pods {
 				for _, a := range e.pod.Addrs {
-					if x.owners.of(a) == e && !yield(Member{Addr: a, Ports: e.pod.Ports}) {
+					if x.owners.of(a) != e {
+						continue
+					}
+					if m := x.membership(g, a); m.in && !yield(Member{Addr: a, Ports: m.ports}) {
 						return
 					}
 				}

@@ -52,15 +52,21 @@ func newPicture() *picture {
 
 func groupsIn(s *policy.Subject) []policy.GroupKey {
 	var out []policy.GroupKey
-	for _, set := range []*policy.AllowSet{s.Ingress, s.Egress} {
+	sets := []*policy.AllowSet{s.Ingress, s.Egress}
+	for _, a := range s.Shared {
+		sets = append(sets, a.Ingress, a.Egress)
+	}
+	for _, set := range sets {
 		if set == nil {
 			continue
 		}
-		for _, r := range set.Rules {
-			for _, g := range r.Groups {
-				out = append(out, g.Group)
+		for _, part := range set.Parts() {
+			for _, r := range part.Rules {
+				for _, g := range r.Groups {
+					out = append(out, g.Group)
+				}
+				out = append(out, r.NamedGroups...)
 			}
-			out = append(out, r.NamedGroups...)
 		}
 	}
 	return out

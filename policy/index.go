@@ -40,11 +40,13 @@ type Index struct {
 	// before: neighbours in a list often have the same.
 	ports []NamedPort
 
-	// owners are the Pods that own an address. rivals are the other claimants,
-	// hosts the running hostNetwork Pods on an address.
-	owners owners
-	rivals map[netip.Addr][]*entry
-	hosts  map[netip.Addr][]*entry
+	// owners are the Pods that own an address: the newest that claim it.
+	// contests are the addresses that several claim, conflicts counts their
+	// changes. hosts are the running hostNetwork Pods on an address.
+	owners    owners
+	contests  map[netip.Addr]*contest
+	conflicts uint64
+	hosts     map[netip.Addr][]*entry
 
 	// In use by allow sets of subjects.
 	scopes   map[string]*scope
@@ -79,7 +81,7 @@ func NewIndex(o Options) *Index {
 		labels:     map[string]*labelKey{},
 		nodes:      map[string]*node{},
 		owners:     newOwners(),
-		rivals:     map[netip.Addr][]*entry{},
+		contests:   map[netip.Addr]*contest{},
 		hosts:      map[netip.Addr][]*entry{},
 		scopes:     map[string]*scope{},
 		groups:     map[GroupKey]*group{},
@@ -165,6 +167,11 @@ func (x *Index) reselect(ns *namespace, s *selector) {
 	for e := range ns.locals {
 		if e.class.chosen == nil {
 			x.soil(e)
+		}
+	}
+	for e := range ns.contenders {
+		if e.class.chosen == nil {
+			x.soilRivals(e)
 		}
 	}
 }

@@ -109,18 +109,8 @@ func (m *mirror) change(g policy.GroupChange) error {
 func (m *mirror) groupsInUse() map[policy.GroupKey]bool {
 	used := map[policy.GroupKey]bool{}
 	for _, s := range m.subjects {
-		for _, set := range []*policy.AllowSet{s.Ingress, s.Egress} {
-			if set == nil {
-				continue
-			}
-			for _, r := range set.Rules {
-				for _, g := range r.Groups {
-					used[g.Group] = true
-				}
-				for _, g := range r.NamedGroups {
-					used[g] = true
-				}
-			}
+		for _, g := range groupsIn(s) {
+			used[g] = true
 		}
 	}
 	return used
@@ -160,13 +150,26 @@ func (m *mirror) owner(a netip.Addr) *policy.Subject {
 // the own node is not theirs to judge.
 func (m *mirror) allows(f spectest.Flow) (egress, ingress bool) {
 	egress, ingress = true, true
-	if s := m.owner(f.Src); s != nil && s.Egress != nil {
-		egress = m.setAllows(s.Egress, f.Dst, f)
+	if s := m.owner(f.Src); s != nil {
+		if _, set := s.Sets(f.Src); set != nil {
+			egress = m.allAllow(set, f.Dst, f)
+		}
 	}
-	if s := m.owner(f.Dst); s != nil && s.Ingress != nil {
-		ingress = m.setAllows(s.Ingress, f.Src, f)
+	if s := m.owner(f.Dst); s != nil {
+		if set, _ := s.Sets(f.Dst); set != nil {
+			ingress = m.allAllow(set, f.Src, f)
+		}
 	}
 	return egress, ingress
+}
+
+func (m *mirror) allAllow(set *policy.AllowSet, peer netip.Addr, f spectest.Flow) bool {
+	for _, part := range set.Parts() {
+		if !m.setAllows(part, peer, f) {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *mirror) setAllows(set *policy.AllowSet, peer netip.Addr, f spectest.Flow) bool {

@@ -18,6 +18,8 @@ type namespace struct {
 	pods []*entry
 	// locals are the Pods of this node, whatever their state.
 	locals map[*entry]struct{}
+	// contenders are the Pods that share an address, local or not.
+	contenders map[*entry]struct{}
 	// classes by the hash of their labels; size counts them.
 	classes map[uint64]*class
 	size    int

@@ -75,16 +75,21 @@ func (f *facts) count(p *peer) (met, missed int) {
 		add(f.matchesPeer(p))
 		return met, missed
 	}
-	add(f.peer != nil)
+	// Of several Pods that claim the address, one that does not match counts.
+	e := f.peer.first
+	if o := f.outsider(p.group); o != nil {
+		e = o
+	}
+	add(e != nil)
 	if s := p.group.in.sel; s == nil {
-		add(f.peer != nil && p.group.in.matches(f.peer.class.ns))
+		add(e != nil && p.group.in.matches(e.class.ns))
 	} else {
 		for i := range s.reqs {
-			add(f.peer != nil && f.peer.class.ns.known && s.reqs[i].matches(f.peer.class.ns.labels))
+			add(e != nil && e.class.ns.known && s.reqs[i].matches(e.class.ns.labels))
 		}
 	}
 	for i := range p.group.pods.reqs {
-		add(f.peer != nil && p.group.pods.reqs[i].matches(f.peer.class))
+		add(e != nil && p.group.pods.reqs[i].matches(e.class))
 	}
 	return met, missed
 }

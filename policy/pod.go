@@ -159,7 +159,7 @@ func plainAddrs(list []netip.Addr) []netip.Addr {
 // given them up, a hostNetwork Pod uses its node's.
 func (p *Pod) claims() bool { return !p.Finished && !p.HostNetwork }
 
-// newer decides whose a contested address is. It is a total order, so that
+// newer decides whose name a contested address bears. It is a total order, so that
 // the order of events never matters.
 func (p *Pod) newer(q *Pod) bool {
 	return cmp.Or(

@@ -80,10 +80,10 @@ func (b *reachBuilder) ingress(subjects []*Subject) {
 	var open []int
 	for _, s := range subjects {
 		for _, a := range s.Addrs {
-			if s.Ingress == nil {
+			if set, _ := s.Sets(a); set == nil {
 				open = append(open, b.at[a])
 			} else {
-				guarded[s.Ingress] = append(guarded[s.Ingress], b.at[a])
+				guarded[set] = append(guarded[set], b.at[a])
 			}
 		}
 	}
@@ -100,26 +100,29 @@ func (b *reachBuilder) ingress(subjects []*Subject) {
 func (b *reachBuilder) egress(subjects []*Subject) {
 	allowed := map[*AllowSet]bitset{}
 	for _, s := range subjects {
-		if s.Egress == nil {
-			continue
-		}
-		peers := allowed[s.Egress]
-		if peers == nil {
-			peers = b.peers(s.Egress)
-			allowed[s.Egress] = peers
-		}
-		if b.index.opts.NodeEgress {
-			peers = slices.Clone(peers)
-			b.eachNodeAddr(s, peers.set)
-		}
 		for _, a := range s.Addrs {
+			_, set := s.Sets(a)
+			if set == nil {
+				continue
+			}
+			peers := allowed[set]
+			if peers == nil {
+				peers = b.peers(set)
+				allowed[set] = peers
+			}
+			if b.index.opts.NodeEgress {
+				peers = slices.Clone(peers)
+				b.eachNodeAddr(a, peers.set)
+			}
 			b.out.rows[b.at[a]].and(peers)
 		}
 	}
 	for _, s := range subjects { // a Pod reaches itself
 		for _, from := range s.Addrs {
 			for _, to := range s.Addrs {
-				b.out.rows[b.at[from]].set(b.at[to])
+				if from == to || !s.Shares(from) && !s.Shares(to) {
+					b.out.rows[b.at[from]].set(b.at[to])
+				}
 			}
 		}
 	}
@@ -129,21 +132,25 @@ func (b *reachBuilder) egress(subjects []*Subject) {
 // such an address only where the API says strange things.
 func (b *reachBuilder) ownNode(subjects []*Subject) {
 	for _, s := range subjects {
-		b.eachNodeAddr(s, func(src int) {
-			for _, a := range s.Addrs {
-				b.out.rows[src].set(b.at[a])
-			}
-		})
+		for _, a := range s.Addrs {
+			b.eachNodeAddr(a, func(src int) { b.out.rows[src].set(b.at[a]) })
+		}
 	}
 }
 
-func (b *reachBuilder) eachNodeAddr(s *Subject, f func(int)) {
-	pod, ok := b.index.Pod(s.Pod)
-	if !ok {
+// eachNodeAddr visits the addresses of the node that is every Pod's that claims
+// the address.
+func (b *reachBuilder) eachNodeAddr(a netip.Addr, f func(int)) {
+	c := b.index.claims(a)
+	if c.none() {
 		return
 	}
-	for _, a := range pod.NodeAddrs {
-		if i, ours := b.at[a]; ours {
+	for _, n := range c.first.pod.NodeAddrs {
+		i, ours := b.at[n]
+		for e := range c.all {
+			ours = ours && slices.Contains(e.pod.NodeAddrs, n)
+		}
+		if ours {
 			f(i)
 		}
 	}
@@ -151,6 +158,15 @@ func (b *reachBuilder) eachNodeAddr(s *Subject, f func(int)) {
 
 // peers are the addresses that an allow set lets through at the port.
 func (b *reachBuilder) peers(set *AllowSet) bitset {
+	parts := set.Parts()
+	out := b.peersOf(parts[0])
+	for _, p := range parts[1:] {
+		out.and(b.peersOf(p))
+	}
+	return out
+}
+
+func (b *reachBuilder) peersOf(set *AllowSet) bitset {
 	out := newBitset(len(b.out.Addrs))
 	for i := range set.Rules {
 		r := &set.Rules[i]

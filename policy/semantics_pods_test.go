@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -165,41 +164,6 @@ func TestTerminatingAndFinishedPods(t *testing.T) {
 		w.set(inPhase(web, phase)).check(verdicts{"10.0.0.1 > shop/db TCP 80": ingressDenied})
 		w.set(inPhase(db, phase)).check(verdicts{"bank/web > 10.0.0.2 TCP 80": allowed})
 	}
-}
-
-// Point 12: an address that is used again belongs to the newest running Pod,
-// whatever the order in which the two are seen.
-func TestReusedAddressIsTheNewestPods(t *testing.T) {
-	older := pod("shop/db", "10.0.0.7", "app=db")
-	newer := minutesLater(pod("bank/web", "10.0.0.7", "app=web"), 5)
-	client := pod("shop/web", "10.0.0.1", "app=web")
-	policies := []any{namespace("shop"), namespace("bank"), client, netpol(t, "shop/db", denyIn),
-		netpol(t, "bank/web", `{podSelector: {}, ingress: [{ports: [{port: 80}]}]}`)}
-	newest := verdicts{
-		"shop/web > 10.0.0.7 TCP 80": allowed,
-		"shop/web > 10.0.0.7 TCP 81": ingressDenied,
-	}
-	for _, order := range [][]any{{older, newer}, {newer, older}, {older, newer, older}} {
-		w := newWorld(t, policies...).set(order...)
-		w.check(newest)
-		w.set(inPhase(older.DeepCopy(), corev1.PodSucceeded)).check(newest)
-		w.set(older, inPhase(newer.DeepCopy(), corev1.PodFailed)).check(verdicts{"shop/web > 10.0.0.7 TCP 80": ingressDenied})
-		w.set(newer).check(newest)
-		w.delete(newer).check(verdicts{"shop/web > 10.0.0.7 TCP 80": ingressDenied})
-		w.delete(older).check(verdicts{"shop/web > 10.0.0.7 TCP 81": allowed})
-	}
-	// Of those that are left, again the newest inherits it.
-	oldest := minutesLater(pod("void/web", "10.0.0.7"), -5)
-	for _, order := range [][]any{{oldest, older, newer}, {older, oldest, newer}, {newer, oldest, older}} {
-		w := newWorld(t, policies...).set(order...)
-		w.check(newest)
-		w.delete(newer).check(verdicts{"shop/web > 10.0.0.7 TCP 80": ingressDenied})
-		w.delete(older).check(verdicts{"shop/web > 10.0.0.7 TCP 81": allowed})
-	}
-	// Of two that are as old as each other the UID decides, for want of better.
-	a, b := pod("shop/a", "10.0.0.7", "app=db"), pod("bank/b", "10.0.0.7")
-	a.UID, b.UID = types.UID("1"), types.UID("2")
-	newWorld(t, policies...).set(b, a).check(newest)
 }
 
 // Point 12: status.podIPs counts, in both families and in any order, and

@@ -25,17 +25,18 @@ type selection struct {
 	key [2]string
 }
 
-// heldSubject is a subject with what it keeps in use.
+// heldSubject is a subject with the sets that it keeps in use.
 type heldSubject struct {
 	*Subject
-	sets [2]*heldSet
+	sets []*heldSet
 }
 
-// heldSet is an allow set with what it keeps in use. users counts the
-// subjects that have it.
+// heldSet is an allow set with what it keeps in use: groups, or the sets that
+// it is made of. users counts the subjects and the sets that have it.
 type heldSet struct {
 	set    *AllowSet
 	groups []*group
+	parts  []*heldSet
 	users  int
 }
 
@@ -170,12 +171,12 @@ func (x *Index) subject(name types.NamespacedName) *heldSubject {
 		return nil
 	}
 	e.soiled = false
-	if !x.local(e.pod) {
+	if !x.local(e.pod) || !e.pod.claims() {
 		return nil
 	}
 	var addrs []netip.Addr
 	for _, a := range e.pod.Addrs {
-		if x.owners.of(a) == e {
+		if x.speaker(x.claims(a)) == e {
 			addrs = append(addrs, a)
 		}
 	}
@@ -186,19 +187,32 @@ func (x *Index) subject(name types.NamespacedName) *heldSubject {
 	s := &heldSubject{Subject: &Subject{
 		Pod: name, UID: e.pod.UID, Addrs: addrs, Unguarded: e.pod.Unguarded,
 	}}
-	if s.sets[Ingress] = x.hold(e, Ingress); s.sets[Ingress] != nil {
-		s.Ingress = s.sets[Ingress].set
-	}
-	if s.sets[Egress] = x.hold(e, Egress); s.sets[Egress] != nil {
-		s.Egress = s.sets[Egress].set
+	s.Ingress = s.keep(x.hold(e, Ingress))
+	s.Egress = s.keep(x.hold(e, Egress))
+	for _, a := range addrs {
+		if c := x.claims(a); c.shared() {
+			x.shareAddr(s, a, c)
+		}
 	}
 	return s
+}
+
+// keep has the subject hold the set, nil if it is not isolated.
+func (s *heldSubject) keep(h *heldSet) *AllowSet {
+	if h == nil {
+		return nil
+	}
+	s.sets = append(s.sets, h)
+	return h.set
 }
 
 // same reports whether the compiler can treat them alike.
 func (s *Subject) same(o *Subject) bool {
 	return s.UID == o.UID && s.Unguarded == o.Unguarded && slices.Equal(s.Addrs, o.Addrs) &&
-		s.Ingress.key() == o.Ingress.key() && s.Egress.key() == o.Egress.key()
+		s.Ingress.key() == o.Ingress.key() && s.Egress.key() == o.Egress.key() &&
+		slices.EqualFunc(s.Shared, o.Shared, func(a, b SharedAddr) bool {
+			return a.Addr == b.Addr && a.Ingress.key() == b.Ingress.key() && a.Egress.key() == b.Egress.key()
+		})
 }
 
 func (s *AllowSet) key() string {
@@ -231,15 +245,21 @@ func (x *Index) hold(e *entry, d Direction) *heldSet {
 // drop lets go of the sets of a subject.
 func (x *Index) drop(s *heldSubject) {
 	for _, h := range s.sets {
-		if h == nil {
-			continue
-		}
-		if h.users--; h.users == 0 {
-			delete(x.sets, h.set.Key)
-			for _, g := range h.groups {
-				x.disuse(g)
-			}
-		}
+		x.letGo(h)
+	}
+}
+
+// letGo counts one user of the set less.
+func (x *Index) letGo(h *heldSet) {
+	if h.users--; h.users > 0 {
+		return
+	}
+	delete(x.sets, h.set.Key)
+	for _, g := range h.groups {
+		x.disuse(g)
+	}
+	for _, p := range h.parts {
+		x.letGo(p)
 	}
 }
 

@@ -77,8 +77,9 @@ type Pod struct {
 	// Ports are the named ports of containers and of sidecars (init containers
 	// with restartPolicy Always), in the order of the manifest.
 	Ports []NamedPort
-	// Created decides whose a reused address is: the newest Pod's. It is in
-	// Unix seconds, which is as precise as the API.
+	// Created decides under whose name an address is shown that several Pods
+	// claim: the newest one's. It is in Unix seconds, which is as precise as the
+	// API.
 	Created     int64
 	HostNetwork bool
 	// Finished: status.phase is Succeeded or Failed.

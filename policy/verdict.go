@@ -18,8 +18,8 @@ type Flow struct {
 // End is one end of a flow. [Index.EndOfAddr] and [Index.EndOfPod] make one.
 type End struct {
 	Addr netip.Addr
-	// Pod is the Pod that owns Addr, nil for any other address. hostNetwork
-	// Pods own no address: they are their node.
+	// Pod is the Pod that owns Addr, or one of those that claim it; nil for any
+	// other address. hostNetwork Pods own no address: they are their node.
 	Pod *Pod
 }
 
@@ -56,6 +56,12 @@ type DirectionVerdict struct {
 	Direction Direction
 	Allowed   bool
 	Reason    Reason
+	// Subject is the Pod whose policies decide, empty where the end is no Pod.
+	Subject types.NamespacedName
+	// Claims, where several Pods claim the end's address, is what the policies of
+	// each say, the newest Pod first. All must allow; the other fields are those
+	// of the one that decides.
+	Claims []ClaimVerdict
 	// Policies that isolate the Pod in this direction, sorted, each with all
 	// of its rules. Filled by [Index.Explain] only.
 	Policies []PolicyTrace
@@ -64,6 +70,13 @@ type DirectionVerdict struct {
 	// Nearest is the rule that came closest, with ReasonNoRule, if there is
 	// any rule. Filled by [Index.Explain] only.
 	Nearest *RuleRef
+}
+
+// ClaimVerdict is the verdict at one end by the policies of one of the Pods that
+// claim its address.
+type ClaimVerdict struct {
+	Pod types.NamespacedName
+	DirectionVerdict
 }
 
 // PolicyTrace walks one policy.

@@ -9,19 +9,30 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Owner is the Pod that an address belongs to, or nil: of the Pods that claim
-// it, have not finished and are not on the host network, the newest.
-func (c *Cluster) Owner(addr netip.Addr) *corev1.Pod {
-	var owner *corev1.Pod
+// Claimants are the Pods that an address may belong to: all whose objects claim
+// it, have not finished and are not on the host network.
+func (c *Cluster) Claimants(addr netip.Addr) []*corev1.Pod {
+	var out []*corev1.Pod
 	for _, pod := range c.Pods {
-		if finished(pod) || pod.Spec.HostNetwork || !has(podAddrs(pod), addr) {
-			continue
-		}
-		if owner == nil || newer(pod, owner) {
-			owner = pod
+		if !finished(pod) && !pod.Spec.HostNetwork && has(podAddrs(pod), addr) {
+			out = append(out, pod)
 		}
 	}
-	return owner
+	return out
+}
+
+// Owner is the newest of the claimants, or nil.
+func (c *Cluster) Owner(addr netip.Addr) *corev1.Pod { return Newest(c.Claimants(addr)) }
+
+// Newest is the newest of some Pods, nil if there are none.
+func Newest(pods []*corev1.Pod) *corev1.Pod {
+	var out *corev1.Pod
+	for _, pod := range pods {
+		if out == nil || newer(pod, out) {
+			out = pod
+		}
+	}
+	return out
 }
 
 func finished(pod *corev1.Pod) bool {
@@ -40,6 +51,16 @@ func newer(a, b *corev1.Pod) bool {
 		return a.Name > b.Name
 	}
 	return a.Namespace > b.Namespace
+}
+
+// OnNodeOfAll reports whether addr is the own node of each of the Pods.
+func (c *Cluster) OnNodeOfAll(pods []*corev1.Pod, addr netip.Addr) bool {
+	for _, pod := range pods {
+		if !c.OnOwnNode(pod, addr) {
+			return false
+		}
+	}
+	return len(pods) > 0
 }
 
 // OnOwnNode reports whether addr is the Pod's own node: one of the node's

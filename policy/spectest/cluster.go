@@ -31,19 +31,41 @@ type Flow struct {
 
 // Allowed reports whether the source's side lets the flow out and the
 // destination's side lets it in. The flow passes if both do.
+//
+// An address that several Pods claim may be that of any of them, so what is
+// allowed must be allowed whichever it is: the policies of each count, and a
+// peer or a port's name matches only if it does for each.
 func (c *Cluster) Allowed(f Flow) (egress, ingress bool) {
-	src, dst := c.Owner(f.Src), c.Owner(f.Dst)
-	if src != nil && src == dst {
-		return true, true // a Pod reaches itself
+	if c.Self(f) {
+		return true, true
 	}
-	return c.allowedOut(f, src, dst), c.allowedIn(f, src, dst)
+	src, dst := c.Claimants(f.Src), c.Claimants(f.Dst)
+	egress = c.NodeEgress && c.OnNodeOfAll(src, f.Dst) || all(src, func(pod *corev1.Pod) bool { return c.allowedOut(f, pod, dst) })
+	ingress = c.OnNodeOfAll(dst, f.Src) || all(dst, func(pod *corev1.Pod) bool { return c.allowedIn(f, src, pod) })
+	return egress, ingress
 }
 
-func (c *Cluster) allowedOut(f Flow, src, dst *corev1.Pod) bool {
-	if src == nil || !c.Isolated(src, networkingv1.PolicyTypeEgress) {
-		return true
+// Self reports whether the flow is from a Pod to itself, whoever has the
+// addresses.
+func (c *Cluster) Self(f Flow) bool {
+	src, dst := c.Claimants(f.Src), c.Claimants(f.Dst)
+	if f.Src == f.Dst {
+		return len(src) > 0
 	}
-	if c.NodeEgress && c.OnOwnNode(src, f.Dst) {
+	return len(src) == 1 && len(dst) == 1 && src[0] == dst[0]
+}
+
+func all(pods []*corev1.Pod, ok func(*corev1.Pod) bool) bool {
+	for _, pod := range pods {
+		if !ok(pod) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Cluster) allowedOut(f Flow, src *corev1.Pod, dst []*corev1.Pod) bool {
+	if !c.Isolated(src, networkingv1.PolicyTypeEgress) {
 		return true
 	}
 	for _, np := range c.Policies {
@@ -59,11 +81,8 @@ func (c *Cluster) allowedOut(f Flow, src, dst *corev1.Pod) bool {
 	return false
 }
 
-func (c *Cluster) allowedIn(f Flow, src, dst *corev1.Pod) bool {
-	if dst == nil || !c.Isolated(dst, networkingv1.PolicyTypeIngress) {
-		return true
-	}
-	if c.OnOwnNode(dst, f.Src) {
+func (c *Cluster) allowedIn(f Flow, src []*corev1.Pod, dst *corev1.Pod) bool {
+	if !c.Isolated(dst, networkingv1.PolicyTypeIngress) {
 		return true
 	}
 	for _, np := range c.Policies {
@@ -71,7 +90,7 @@ func (c *Cluster) allowedIn(f Flow, src, dst *corev1.Pod) bool {
 			continue
 		}
 		for _, rule := range np.Spec.Ingress {
-			if c.ruleMatches(np, rule.From, rule.Ports, f.Src, src, f, dst) {
+			if c.ruleMatches(np, rule.From, rule.Ports, f.Src, src, f, []*corev1.Pod{dst}) {
 				return true
 			}
 		}
@@ -118,11 +137,11 @@ func directions(np *networkingv1.NetworkPolicy) []networkingv1.PolicyType {
 }
 
 // ruleMatches reports whether some peer and some port of a rule match. The
-// peer's address is looked for in the peers; target is the Pod on which the
-// flow arrives, where port names are looked up.
+// peer's address is looked for in the peers; target are the Pods on which the
+// flow may arrive, where port names are looked up.
 func (c *Cluster) ruleMatches(np *networkingv1.NetworkPolicy,
 	peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
-	addr netip.Addr, peer *corev1.Pod, f Flow, target *corev1.Pod,
+	addr netip.Addr, peer []*corev1.Pod, f Flow, target []*corev1.Pod,
 ) bool {
 	if len(peers) == 0 {
 		return portsMatch(ports, f, target)
@@ -138,16 +157,17 @@ func (c *Cluster) ruleMatches(np *networkingv1.NetworkPolicy,
 	return false
 }
 
-func (c *Cluster) peerMatches(np *networkingv1.NetworkPolicy, p networkingv1.NetworkPolicyPeer, addr netip.Addr, pod *corev1.Pod) bool {
+func (c *Cluster) peerMatches(np *networkingv1.NetworkPolicy, p networkingv1.NetworkPolicyPeer, addr netip.Addr, pods []*corev1.Pod) bool {
 	if p.IPBlock != nil {
 		return p.PodSelector == nil && p.NamespaceSelector == nil && blockContains(*p.IPBlock, addr)
 	}
 	if p.PodSelector == nil && p.NamespaceSelector == nil {
 		return false // the API refuses a peer that says nothing
 	}
-	if pod == nil {
-		return false
-	}
+	return len(pods) > 0 && all(pods, func(pod *corev1.Pod) bool { return c.podMatches(np, p, pod) })
+}
+
+func (c *Cluster) podMatches(np *networkingv1.NetworkPolicy, p networkingv1.NetworkPolicyPeer, pod *corev1.Pod) bool {
 	if p.NamespaceSelector == nil {
 		if pod.Namespace != np.Namespace {
 			return false

@@ -57,7 +57,7 @@ func (c *Cluster) aimedFlow(d dice) (Flow, bool) {
 			continue
 		}
 		for _, a := range parsed(podAddrs(pod)) {
-			if c.Owner(a) == pod {
+			if slices.Contains(c.Claimants(a), pod) {
 				subjects = append(subjects, a)
 			}
 		}
@@ -113,7 +113,7 @@ func (c *Cluster) nearPeer(d dice, np *networkingv1.NetworkPolicy, p networkingv
 	}
 	for _, pod := range c.Pods {
 		for _, a := range parsed(podAddrs(pod)) {
-			if c.peerMatches(np, p, a, c.Owner(a)) {
+			if c.peerMatches(np, p, a, c.Claimants(a)) {
 				near = append(near, a)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 
 // portsMatch reports whether a rule's ports let the flow through: no ports at
 // all means all traffic, of protocols without ports too. Names are looked up
-// on target, which is nil where there is no Pod to ask.
-func portsMatch(ports []networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) bool {
+// on each target; there is none where the flow goes to no Pod.
+func portsMatch(ports []networkingv1.NetworkPolicyPort, f Flow, target []*corev1.Pod) bool {
 	if len(ports) == 0 {
 		return true
 	}
@@ -24,7 +24,7 @@ func portsMatch(ports []networkingv1.NetworkPolicyPort, f Flow, target *corev1.P
 	return false
 }
 
-func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) bool {
+func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target []*corev1.Pod) bool {
 	protocol := corev1.ProtocolTCP
 	if p.Protocol != nil {
 		protocol = *p.Protocol
@@ -36,7 +36,8 @@ func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) b
 		return p.EndPort == nil // endPort without port is refused
 	}
 	if p.Port.Type == intstr.String {
-		return p.EndPort == nil && namedPortMatches(p.Port.StrVal, protocol, f.Port, target)
+		return p.EndPort == nil && portNameValid(p.Port.StrVal) && len(target) > 0 &&
+			all(target, func(pod *corev1.Pod) bool { return namedPortMatches(p.Port.StrVal, protocol, f.Port, pod) })
 	}
 	first, last := p.Port.IntVal, p.Port.IntVal
 	if p.EndPort != nil {
@@ -52,9 +53,6 @@ func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target *corev1.Pod) b
 // protocol and number, in a container that runs beside the others: a plain
 // init container is gone when they start.
 func namedPortMatches(name string, protocol corev1.Protocol, number uint16, target *corev1.Pod) bool {
-	if target == nil || !portNameValid(name) {
-		return false
-	}
 	containers := append([]corev1.Container{}, target.Spec.Containers...)
 	for _, c := range target.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
