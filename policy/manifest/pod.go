@@ -213,7 +213,7 @@ func (l *Loader) sharedAddresses() {
 			addr = addr.Unmap()
 			if other := first[addr]; other != nil && other != p {
 				id := identity{"Pod", p.Namespace, p.Name}
-				l.notice(l.seen[id], id.String(), "status.podIPs", fmt.Sprintf("%s is also the address of Pod %s/%s: it belongs to the newer of the two", addr, other.Namespace, other.Name))
+				l.notice(l.seen[id], id.String(), "status.podIPs", fmt.Sprintf("%s is also the address of Pod %s/%s: the policies of each count", addr, other.Namespace, other.Name))
 				continue
 			}
 			first[addr] = p

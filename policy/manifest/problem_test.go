@@ -95,7 +95,7 @@ func TestProblems(t *testing.T) {
 			`f.yaml:5: Pod shop/b: status.podIPs[1].ip: Invalid value: "fe80::1%eth0": must be an IP address, e.g. 10.9.8.7 or 2001:db8::7`,
 			`f.yaml:7: Pod shop/c: status.podIP: Invalid value: "10.0.0.2": must be the first of podIPs, which is "10.0.0.3"`}},
 		{name: "a shared address", in: podA + "---\n" + strings.Replace(podA, "name: a", "name: b", 1), want: []string{"Pod shop/a", "Pod shop/b"}, problems: []string{
-			"f.yaml:5: Pod shop/b: status.podIPs: notice: 10.0.0.1 is also the address of Pod shop/a: it belongs to the newer of the two"}},
+			"f.yaml:5: Pod shop/b: status.podIPs: notice: 10.0.0.1 is also the address of Pod shop/a: the policies of each count"}},
 		{name: "labels", in: "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop, labels: {'a b': c, d: '-'}}, status: {podIP: 10.0.0.1}}\n", want: []string{"Pod shop/a"}, problems: []string{
 			`f.yaml:3: Pod shop/a: metadata.labels: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
 			`f.yaml:3: Pod shop/a: metadata.labels: Invalid value: "-": of key "d": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`}},

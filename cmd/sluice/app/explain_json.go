@@ -43,6 +43,14 @@ type directionDocument struct {
 	AllowedBy *ruleRef         `json:"allowedBy,omitempty"`
 	Nearest   *ruleRef         `json:"nearest,omitempty"`
 	Policies  []policyDocument `json:"policies,omitempty"`
+	// Claims, where several Pods claim the end's address, is what the policies of
+	// each say. All must allow; the rest is that of the one that decides.
+	Claims []claimDocument `json:"claims,omitempty"`
+}
+
+type claimDocument struct {
+	Pod string `json:"pod"`
+	directionDocument
 }
 
 type ruleRef struct {
@@ -111,6 +119,9 @@ func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocum
 			})
 		}
 		doc.Policies = append(doc.Policies, p)
+	}
+	for _, c := range d.Claims {
+		doc.Claims = append(doc.Claims, claimDocument{c.Pod.String(), e.directionDocument(c.DirectionVerdict)})
 	}
 	return doc
 }

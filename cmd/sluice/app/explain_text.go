@@ -77,6 +77,17 @@ func (e explanation) direction(b *bytes.Buffer, p palette, d policy.DirectionVer
 		title = "Ingress to " + endName(e.flow.Dst)
 	}
 	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), reason(e.flow, d))
+	if len(d.Claims) == 0 {
+		e.policies(b, p, d)
+		return
+	}
+	for _, c := range d.Claims {
+		fmt.Fprintf(b, "\n  by the policies of Pod %s: %s\n", p.bold(c.Pod.String()), p.verdict(c.Allowed))
+		e.policies(b, p, c.DirectionVerdict)
+	}
+}
+
+func (e explanation) policies(b *bytes.Buffer, p palette, d policy.DirectionVerdict) {
 	for _, trace := range d.Policies {
 		e.policy(b, p, d, trace)
 	}

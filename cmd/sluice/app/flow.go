@@ -56,15 +56,19 @@ func (c *cluster) resolve(f flowRef) (flow policy.Flow, notices []string, err er
 	if err != nil {
 		return flow, nil, fmt.Errorf("dst: %w", err)
 	}
-	src, dst, ok := sameFamily(srcs, dsts)
+	src, dst, ok := sameFamily(srcs, dsts, f.src.isPod() && f.dst.isPod() && f.src.pod != f.dst.pod)
 	if !ok {
 		return flow, nil, fmt.Errorf("src and dst have no address of the same family: %v and %v", srcs, dsts)
 	}
-	flow = policy.Flow{Src: c.index.EndOfAddr(src), Dst: c.index.EndOfAddr(dst), Protocol: f.proto}
+	flow = c.flowBetween(f.src.pod, src, f.dst.pod, dst)
+	flow.Protocol = f.proto
+	if err := twoOfOne(f, &flow); err != nil {
+		return flow, nil, err
+	}
 	if flow.Port, err = c.port(f, flow.Dst); err != nil {
 		return flow, nil, fmt.Errorf("port: %w", err)
 	}
-	for _, n := range []string{srcNotice, dstNotice, ownerNotice(f.src, flow.Src), ownerNotice(f.dst, flow.Dst)} {
+	for _, n := range append([]string{srcNotice, dstNotice, ownerNotice(f.src, flow.Src), ownerNotice(f.dst, flow.Dst)}, c.sharedNotices(&flow)...) {
 		if n != "" && !slices.Contains(notices, n) {
 			notices = append(notices, n)
 		}
@@ -106,12 +110,14 @@ func ownerNotice(named endRef, end policy.End) string {
 }
 
 // sameFamily picks the first of dsts for which there is a source of the same
-// family.
-func sameFamily(srcs, dsts []netip.Addr) (src, dst netip.Addr, ok bool) {
-	for _, d := range dsts {
-		for _, s := range srcs {
-			if s.Is4() == d.Is4() {
-				return s, d, true
+// family. Of two Pods that share an address it prefers others, if there are any.
+func sameFamily(srcs, dsts []netip.Addr, two bool) (src, dst netip.Addr, ok bool) {
+	for _, apart := range []bool{two, false} {
+		for _, d := range dsts {
+			for _, s := range srcs {
+				if s.Is4() == d.Is4() && !(apart && s == d) {
+					return s, d, true
+				}
 			}
 		}
 	}

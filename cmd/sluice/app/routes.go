@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/service"
 )
@@ -208,7 +210,7 @@ func (c *cluster) knockFrom(ctx context.Context, r *routes, k *knock, behind ser
 	r.note(nodeNotices...)
 	r.note(routeNotices(k, client, door, paths)...)
 	for _, p := range paths {
-		r.paths = append(r.paths, c.pathOf(p, proto))
+		r.paths = append(r.paths, c.pathOf(p, src.pod, proto))
 	}
 	return nil
 }
@@ -309,19 +311,20 @@ func routeNotices(k *knock, client service.Client, door service.Door, paths []se
 	return notices
 }
 
-func (c *cluster) pathOf(p service.Path, proto policy.Protocol) path {
+func (c *cluster) pathOf(p service.Path, client types.NamespacedName, proto policy.Protocol) path {
 	flow := func(l service.Leg) policy.Flow {
-		return policy.Flow{
-			Src: c.index.EndOfAddr(l.Src), Dst: c.index.EndOfAddr(l.Dst.Addr()), Protocol: proto, Port: l.Dst.Port(),
-		}
+		f := c.flowBetween(client, l.Src, p.Backend.Pod, l.Dst.Addr())
+		f.Protocol, f.Port = proto, l.Dst.Port()
+		return f
 	}
 	out := path{egress: flow(p.Egress), ingress: flow(p.Ingress), hidden: p.Hidden, entry: p.Entry}
+	out.notices = c.sharedNotices(&policy.Flow{Src: out.egress.Src, Dst: out.ingress.Dst})
 	switch {
 	case p.Hidden:
 		out.notices = append(out.notices, fmt.Sprintf("node %s hides the client: the Pod sees %s", p.Entry, p.Ingress.Src))
 	case p.Entry != "" && p.Entry == p.Backend.Node && p.Egress == p.Ingress && out.egress.Src.Pod == nil:
 		out.notices = append(out.notices, fmt.Sprintf("it comes in at node %s, the Pod's own, which judges the client itself", p.Entry))
-	case p.Hairpin:
+	case p.Hairpin && out.egress.Src.Pod == out.egress.Dst.Pod:
 		out.notices = append(out.notices, "the Service leads the Pod back to itself")
 	}
 	return out

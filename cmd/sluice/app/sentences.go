@@ -17,7 +17,7 @@ func reason(f policy.Flow, d policy.DirectionVerdict) string {
 	if d.Direction == policy.Egress {
 		end = f.Src
 	}
-	name := endName(end)
+	name := decider(end, d)
 	switch d.Reason {
 	case policy.ReasonNoPod:
 		return name + " is no Pod, so no policy selects it"
