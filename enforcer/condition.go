@@ -34,6 +34,7 @@ type ConditionKind struct {
 // ConditionKinds are all there are, sorted by name. The table in the README is
 // held to it by a test.
 var ConditionKinds = []ConditionKind{
+	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},

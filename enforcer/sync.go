@@ -65,6 +65,8 @@ type syncer struct {
 	bare    bool
 	invalid map[eventKey]bool
 	synced  bool
+	// conflictsTold is the version of the index's conflicts that was told last.
+	conflictsTold uint64
 }
 
 // sync brings all that is known into the kernel. After a failure the kernel
@@ -117,6 +119,7 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 		}
 		s.stale = true
 	}
+	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
 	err := s.resolve(ctx, b)
