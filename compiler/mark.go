@@ -3,6 +3,8 @@ package compiler
 import (
 	"fmt"
 	"math/bits"
+	"strconv"
+	"strings"
 )
 
 // DefaultMask is bits 24 to 31 and 12 to 13 of the conntrack mark. They keep
@@ -17,12 +19,38 @@ type MarkLayout struct {
 	Mask uint32
 }
 
-// Validate fails if the field has no room for the denied bit and three epochs.
+// MinMarkBits and MaxMarkBits bound the size of the field.
+//
+// An epoch that was retired may still be written by packets in flight and is not
+// issued anew for 5 seconds. An agent that changes something without a pause
+// retires one every 50 ms, so 100 wait at a time; one more is in force, and 16
+// are the reserve at which it looks in the background which others are free.
+// 7 bits hold 127 of them, and the denied bit is the eighth. With fewer an agent
+// would run out under load, and changes would wait for dumps of all connections.
+// Each dump lists the free values: beyond 16 bits that list only costs memory.
+const (
+	MinMarkBits = 8
+	MaxMarkBits = 16
+)
+
+// Validate fails if the field has no room for the denied bit and enough epochs,
+// or more than is of use.
 func (m MarkLayout) Validate() error {
-	if n := bits.OnesCount32(m.Mask); n < 3 {
-		return fmt.Errorf("conntrack mark mask %#x has %d bits: at least 3 are needed", m.Mask, n)
+	if n := bits.OnesCount32(m.Mask); n < MinMarkBits || n > MaxMarkBits {
+		return fmt.Errorf("conntrack mark mask %#x has %d bits: want %d to %d, such as %#x", m.Mask, n, MinMarkBits, MaxMarkBits, DefaultMask)
 	}
 	return nil
+}
+
+// ParseMask reads a field as users write it, and validates it.
+func ParseMask(s string) (MarkLayout, error) {
+	digits, ok := strings.CutPrefix(strings.ToLower(s), "0x")
+	mask, err := strconv.ParseUint(digits, 16, 32)
+	if !ok || err != nil {
+		return MarkLayout{}, fmt.Errorf("%q is no mask of the conntrack mark: want one hexadecimal number of 32 bits, %d to %d of them set, such as %#x", s, MinMarkBits, MaxMarkBits, DefaultMask)
+	}
+	m := MarkLayout{Mask: uint32(mask)}
+	return m, m.Validate()
 }
 
 // Denied is the bit that marks a connection whose last judgement was a denial.

@@ -36,9 +36,30 @@ func TestMarkLayout(t *testing.T) {
 	}
 }
 
-func TestMarkLayoutNeedsThreeBits(t *testing.T) {
-	if _, err := New(Config{Mark: MarkLayout{Mask: 0x3}}); err == nil {
-		t.Error("a mask of two bits is taken")
+func TestMarkLayoutNeedsRoomForEpochs(t *testing.T) {
+	for mask, want := range map[uint32]bool{0: false, 0x3: false, 0x7: false, 0x7f: false, 0xff: true, 0x80808080: false, 0xff003000: true, 0xffff0000: true, 0x1ffff: false, 0xffffffff: false} {
+		if _, err := New(Config{Mark: MarkLayout{Mask: mask}}); (err == nil) != want {
+			t.Errorf("%#x: %v, want it taken: %v", mask, err, want)
+		}
+	}
+}
+
+func TestParseMask(t *testing.T) {
+	for text, want := range map[string]uint32{
+		"0xff003000": 0xff003000, "0XFF003000": 0xff003000, "0x000000ff": 0xff, "0xffff": 0xffff,
+		"": 0, "0x": 0, "0x0": 0, "ff003000": 0, "4278202368": 0, "0b11111111": 0, "0o7777": 0, "0xff00,0x3000": 0, "0xff000000zz": 0,
+		"0xff00 3000": 0, " 0xff00": 0, "0xff00 ": 0, "0xff00\n": 0, "+0xff00": 0, "-0xff00": 0, "0x+ff00": 0, "0x-ff00": 0, "0xff_00": 0, "0x0xff00": 0,
+		"0x1ff003000": 0, "0xff003000/0xff003000": 0, "0x7f": 0, "0xffffffff": 0, "none": 0,
+	} {
+		m, err := ParseMask(text)
+		switch {
+		case want != 0 && (err != nil || m.Mask != want):
+			t.Errorf("%q: %#x, %v", text, m.Mask, err)
+		case want == 0 && err == nil:
+			t.Errorf("%q is taken for %#x", text, m.Mask)
+		case want == 0 && !strings.Contains(err.Error(), "such as 0xff003000"):
+			t.Errorf("%q: %v does not say what is right", text, err)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ type host struct {
 }
 
 func worldConfig(r *rand.Rand) compiler.Config {
-	masks := []uint32{compiler.DefaultMask, 0x1fff0000, 0x80000003}
+	masks := []uint32{compiler.DefaultMask, 0x1fff0000, 0x8000007f}
 	return compiler.Config{
 		Mark:        compiler.MarkLayout{Mask: masks[r.IntN(len(masks))]},
 		UnknownPods: r.IntN(4) == 0,

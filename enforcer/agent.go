@@ -67,14 +67,9 @@ func (a *Agent) rouse() {
 // the kernel when it returns: only [Cleanup] removes them.
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s, err := a.newSyncer(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel(nil)
 	start := func(what string, f func() error) {
 		running.Go(func() {
 			if err := f(); err != nil && ctx.Err() == nil {
@@ -82,13 +77,31 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		})
 	}
-	if a.cfg.HealthAddress != "" {
+	held, err := a.takePlace(ctx, func() error {
+		if a.cfg.HealthAddress == "" {
+			return nil
+		}
 		server, err := a.listen()
 		if err != nil {
 			return err
 		}
 		start("serve health", func() error { return server.serve(ctx) })
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		held.release()
+		return causeOf(ctx)
+	case err != nil:
+		return err
 	}
+	defer held.release()
+	s, err := a.newSyncer(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+
 	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.source.Run(ctx, a.box) })
@@ -96,6 +109,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
 	running.Wait()
 	klog.FromContext(ctx).Info("Stopped; the rules stay in force")
+	return causeOf(ctx)
+}
+
+// causeOf is nil where a context ended as it should, or else why it ended.
+func causeOf(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}

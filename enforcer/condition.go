@@ -37,8 +37,10 @@ var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
+	{"NoLock", false, "The lock that keeps a second agent out cannot be had."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
+	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/google/nftables"
@@ -55,22 +56,41 @@ func readLeftover(ns Netns, layout compiler.MarkLayout) (leftover, error) {
 	return out, err
 }
 
-// readMark finds "ct mark set ct mark & ~MASK | EPOCH". A table that someone
-// damaged may lack it; then mask and epoch stay 0.
+// readMark leaves mask and epoch 0 where they cannot be read.
 func (o *leftover) readMark(conn *nftables.Conn, table *nftables.Table, layout compiler.MarkLayout) {
+	if mask, value, err := markWritten(conn, table); err == nil {
+		o.mask, o.epoch = mask, layout.Decode(value)
+	}
+}
+
+// errNoMarkRule: somebody damaged the table.
+var errNoMarkRule = errors.New("no rule of chain " + judgedChain + " sets the conntrack mark")
+
+// markWritten finds "ct mark set ct mark & ~MASK | VALUE".
+func markWritten(conn *nftables.Conn, table *nftables.Table) (mask, value uint32, err error) {
 	rules, err := conn.GetRules(table, &nftables.Chain{Name: judgedChain, Table: table})
 	if err != nil {
-		return
+		return 0, 0, fmt.Errorf("read chain %s: %w", judgedChain, err)
 	}
 	for _, r := range rules {
-		for _, e := range r.Exprs {
-			if b, ok := e.(*expr.Bitwise); ok && len(b.Mask) == 4 && len(b.Xor) == 4 {
-				o.mask = ^binary.NativeEndian.Uint32(b.Mask)
-				o.epoch = layout.Decode(binary.NativeEndian.Uint32(b.Xor))
-				return
+		for i := 0; i+2 < len(r.Exprs); i++ {
+			b, ok := r.Exprs[i+1].(*expr.Bitwise)
+			if ok && len(b.Mask) == 4 && len(b.Xor) == 4 && isMark(r.Exprs[i]) && isMark(r.Exprs[i+2]) {
+				mask, value = ^binary.NativeEndian.Uint32(b.Mask), binary.NativeEndian.Uint32(b.Xor)
+				if mask != 0 {
+					return mask, value, nil
+				}
 			}
 		}
 	}
+	return 0, 0, errNoMarkRule
+}
+
+// isMark reports whether an expression reads the conntrack mark or sets it, which
+// the library does not tell apart when it reads.
+func isMark(e expr.Any) bool {
+	ct, ok := e.(*expr.Ct)
+	return ok && ct.Key == expr.CtKeyMARK
 }
 
 // tablePresent reports whether our main table exists.

@@ -94,11 +94,11 @@ func addLogFlags(cmd *cobra.Command) {
 
 // Complete reads what the flags give as text and what the environment says.
 func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
-	var mask uint32
-	if _, err := fmt.Sscanf(o.markMask, "0x%x", &mask); err != nil {
-		return fmt.Errorf("--ct-mark-mask: %q is no number such as %#x", o.markMask, compiler.DefaultMask)
+	layout, err := compiler.ParseMask(o.markMask)
+	if err != nil {
+		return fmt.Errorf("--ct-mark-mask: %w", err)
 	}
-	o.config.Compiler.Mark.Mask = mask
+	o.config.Compiler.Mark = layout
 	o.config.Compiler.UnknownPods = o.unknownPods == "pass"
 	for _, s := range o.nodeDNS {
 		addr, err := netip.ParseAddr(s)
@@ -111,9 +111,6 @@ func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	o.config.Defaults()
-	if o.config.Compiler.Mark.Mask != mask {
-		return fmt.Errorf("--ct-mark-mask: %q leaves no bits", o.markMask)
-	}
 	return nil
 }
 

@@ -150,7 +150,7 @@ func (n *node) reset(ctx context.Context) error {
 			return err
 		}
 	}
-	return enforcer.Cleanup(ctx, n.here)
+	return enforcer.Cleanup(ctx, n.here, enforcer.CleanupOptions{})
 }
 
 // change delivers an event and waits for what it leads to. It returns when
