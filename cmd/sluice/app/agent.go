@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime/debug"
 
@@ -31,6 +30,7 @@ type AgentOptions struct {
 	markMask    string
 	unknownPods string
 	nodeDNS     []string
+	verbosity   string
 
 	config enforcer.Config
 }
@@ -60,14 +60,15 @@ Exit codes:
 
   # without a cluster: a directory that is watched
   sudo sluice agent --manifests /etc/sluice/manifests`,
-		Args: cobra.NoArgs,
-		RunE: run(o),
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.manifests, "manifests", "", "directory of manifests to enforce instead of a cluster's objects; it is watched")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "file to reach the cluster with (default: the Pod's service account)")
 	flags.StringVar(&o.kubeContext, "context", "", "context of the kubeconfig")
-	flags.StringVar(&o.config.Node, "node-name", "", "this node's name in the cluster (default: $NODE_NAME, then the host name; with --manifests $NODE_NAME, then all Pods)")
+	flags.StringVar(&o.config.Node, "node-name", "", "this node's name in the cluster (default: $NODE_NAME; one of them is needed, but with --manifests, where none means all Pods)")
 	flags.StringSliceVar(&o.config.PodInterfaces, "pod-interfaces", nil, "patterns of interfaces that carry Pods, besides those that are found (such as cali*)")
 	flags.StringSliceVar(&o.config.Uplinks, "uplinks", enforcer.DefaultUplinks, "patterns of bridge ports that lead out of the node; ports that are no veths do in any case")
 	flags.StringSliceVar(&o.config.OtherInterfaces, "other-interfaces", enforcer.DefaultOtherInterfaces, "patterns of bridges and veths that carry no Pods: all others do, and are closed until their Pod is known")
@@ -79,6 +80,7 @@ Exit codes:
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
 	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
 	flags.StringVar(&o.config.HealthAddress, "metrics-address", ":9470", `address for health and metrics; "" serves none`)
+	allowEmpty(flags.Lookup("metrics-address"))
 	addLogFlags(cmd)
 	return cmd
 }
@@ -100,50 +102,30 @@ func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
 	}
 	o.config.Compiler.Mark = layout
 	o.config.Compiler.UnknownPods = o.unknownPods == "pass"
-	for _, s := range o.nodeDNS {
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			return fmt.Errorf("--node-dns: %w", err)
-		}
-		o.config.Compiler.NodeDNS = append(o.config.Compiler.NodeDNS, addr)
-	}
-	if err := o.completeNode(); err != nil {
+	if o.config.Compiler.NodeDNS, err = parseNodeDNS(o.nodeDNS); err != nil {
 		return err
+	}
+	if o.config.Node == "" {
+		o.config.Node = os.Getenv("NODE_NAME")
+	}
+	if cmd != nil {
+		o.verbosity = cmd.Flags().Lookup("v").Value.String()
 	}
 	o.config.Defaults()
 	return nil
 }
 
-func (o *AgentOptions) completeNode() error {
-	if o.config.Node == "" {
-		o.config.Node = os.Getenv("NODE_NAME")
-	}
-	if o.config.Node != "" || o.manifests != "" {
-		return nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("find the node's name: %w; give --node-name", err)
-	}
-	o.config.Node = name
-	return nil
-}
-
 // Validate names everything that is wrong with the flags.
 func (o *AgentOptions) Validate() error {
-	var errs []error
-	if o.manifests != "" && (o.kubeconfig != "" || o.kubeContext != "") {
-		errs = append(errs, errors.New("--manifests is instead of a cluster: leave out --kubeconfig and --context"))
-	}
-	if o.manifests != "" {
-		if info, err := os.Stat(o.manifests); err != nil {
-			errs = append(errs, fmt.Errorf("--manifests: %w", err))
-		} else if !info.IsDir() {
-			errs = append(errs, fmt.Errorf("--manifests: %s is no directory", o.manifests))
-		}
-	}
-	errs = append(errs, oneOf("unknown-pods", o.unknownPods, "drop", "pass"), o.config.Validate())
-	return errors.Join(errs...)
+	return errors.Join(
+		o.validateSource(),
+		o.validateNode(),
+		oneOf("unknown-pods", o.unknownPods, "drop", "pass"),
+		validatePodInterfaces(o.config.PodInterfaces),
+		validateListen(o.config.HealthAddress),
+		validateVerbosity(o.verbosity),
+		o.config.Validate(),
+	)
 }
 
 // Run enforces until ctx ends.

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // IOStreams is where a command reads and writes: results go to Out,
@@ -39,6 +41,8 @@ const exitCodesHelp = `Exit codes:
 type exitError struct {
 	code int
 	err  error
+	// usage: the command line is at fault, so an example helps.
+	usage bool
 }
 
 func (e *exitError) Error() string {
@@ -67,7 +71,7 @@ func Main(ctx context.Context, args []string, streams IOStreams) int {
 	cmd := newRootCommand(streams)
 	asPlugin(cmd, os.Args[0])
 	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(ctx)
+	used, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -75,12 +79,28 @@ func Main(ctx context.Context, args []string, streams IOStreams) int {
 	if !errors.As(err, &exit) {
 		// Errors that no command gave a code are cobra's: unknown commands,
 		// flags and arguments.
-		exit = &exitError{code: exitUnusable, err: err}
+		exit = &exitError{code: exitUnusable, err: err, usage: true}
 	}
 	if exit.err != nil {
 		fmt.Fprintf(streams.ErrOut, "error: %v\n", exit.err)
 	}
+	if exit.usage {
+		fmt.Fprint(streams.ErrOut, usageHint(used))
+	}
 	return exit.code
+}
+
+// usageHint shows how a command is used: its first example, and where there is
+// more.
+func usageHint(cmd *cobra.Command) string {
+	hint := ""
+	for line := range strings.Lines(cmd.Example) {
+		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "#") {
+			hint = "for example:  " + text + "\n"
+			break
+		}
+	}
+	return hint + fmt.Sprintf("see also:     %s --help\n", cmd.CommandPath())
 }
 
 func newRootCommand(streams IOStreams) *cobra.Command {
@@ -118,16 +138,36 @@ type runner interface {
 	Run(ctx context.Context) error
 }
 
-// run makes a runner cobra's. What Complete and Validate refuse is unusable
-// input; what Run returns without an exit code of its own is a failure.
-func run(r runner) func(*cobra.Command, []string) error {
+// misused marks an error as the command line's, unless it says itself what it is.
+func misused(err error) error {
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return &exitError{code: exit.code, err: err}
+	}
+	return &exitError{code: exitUnusable, err: err, usage: true}
+}
+
+// check completes and validates a runner, before it is run: what it refuses is
+// unusable input.
+func check(r runner) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := notEmpty(cmd.Flags()); err != nil {
+			return misused(err)
+		}
 		if err := r.Complete(cmd, args); err != nil {
-			return unusable(err)
+			return misused(err)
 		}
 		if err := r.Validate(); err != nil {
-			return unusable(err)
+			return misused(err)
 		}
+		return nil
+	}
+}
+
+// run runs what was checked. What it returns without an exit code of its own is a
+// failure.
+func run(r runner) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
 		err := r.Run(cmd.Context())
 		var exit *exitError
 		if err != nil && !errors.As(err, &exit) {
@@ -146,3 +186,26 @@ func oneOf(flag, value string, known ...string) error {
 	}
 	return fmt.Errorf("--%s: %q is none of %v", flag, value, known)
 }
+
+// mayBeEmpty annotates flags to which an empty value means something, or the same
+// as to kubectl.
+const mayBeEmpty = "sluice-may-be-empty"
+
+// notEmpty refuses empty values, as an unset variable of a script leaves behind:
+// such a flag would count as absent, and the command do something else.
+func notEmpty(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.Visit(func(f *pflag.Flag) {
+		value := f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = strings.Join(list.GetSlice(), "")
+		}
+		if strings.TrimSpace(value) == "" && len(f.Annotations[mayBeEmpty]) == 0 {
+			errs = append(errs, fmt.Errorf("--%s: the value is empty: give one, or leave out the flag", f.Name))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// allowEmpty lets a flag be empty.
+func allowEmpty(f *pflag.Flag) { f.Annotations = map[string][]string{mayBeEmpty: {"true"}} }

@@ -38,8 +38,9 @@ Exit codes:
 
   # the rules are damaged and do not tell which bits are Sluice's
   sudo sluice cleanup --ct-mark-mask 0xff003000`,
-		Args: cobra.NoArgs,
-		RunE: run(o),
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.wait, "wait", false, "when all is removed, wait to be told to stop, as a DaemonSet's Pods must")

@@ -46,8 +46,9 @@ Exit codes:
   2  root or nft is missing`,
 		Example: `  sudo sluice demo
   sudo sluice demo --keep`,
-		Args: cobra.NoArgs,
-		RunE: run(o),
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
 	}
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "keep the cluster up to play in, until Ctrl-C")
 	return cmd

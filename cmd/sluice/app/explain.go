@@ -53,8 +53,9 @@ Exit codes:
   sluice explain shop/frontend shop/db:5432 -f manifests/
   sluice explain -n shop frontend api:http -f manifests/
   sluice explain 10.9.8.7 '[2001:db8::5]:53/UDP' -f manifests/ -o json`,
-		Args: cobra.ExactArgs(2),
-		RunE: run(o),
+		Args:    cobra.ExactArgs(2),
+		PreRunE: check(o),
+		RunE:    run(o),
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)

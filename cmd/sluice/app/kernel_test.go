@@ -258,6 +258,13 @@ func TestAgentAndCleanup(t *testing.T) {
 	if err := node.Do(nft.Run); err != nil || strings.Count(guards.String(), "hook ingress") != 1 {
 		t.Errorf("%v, and guards other than the one of b:\n%s", err, &guards)
 	}
+	early, said := onNode("cleanup")
+	if err := early.Wait(); early.ProcessState.ExitCode() != exitFailed || !strings.Contains(said.String(), fmt.Sprintf("process %d (uid 0)", agent.Process.Pid)) {
+		t.Errorf("cleanup beside a running agent: %v\n%s", err, said)
+	}
+	if reaches() {
+		t.Error("the rules of a running agent went")
+	}
 	if err := agent.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,20 @@ func (k *kubeFlags) add(flags *pflag.FlagSet) {
 			f.Hidden = true
 		}
 	}
+	k.flags.VisitAll(allowEmpty)
 	flags.AddFlagSet(k.flags)
+}
+
+// validate refuses a timeout that no request could meet.
+func (k *kubeFlags) validate() error {
+	if k.overrides.Timeout == "" {
+		return nil
+	}
+	timeout, err := clientcmd.ParseTimeout(k.overrides.Timeout)
+	if err != nil || timeout < 0 {
+		return fmt.Errorf("--request-timeout: %q is no time: want one such as 10s, or 0 for as long as it takes", k.overrides.Timeout)
+	}
+	return nil
 }
 
 // changed names a flag that was given, empty if none was.
@@ -81,6 +94,9 @@ func (k *kubeFlags) namespace() (string, error) {
 
 // client makes a client, without asking the cluster anything yet.
 func (k *kubeFlags) client() (client kubernetes.Interface, server string, err error) {
+	if err := k.validate(); err != nil {
+		return nil, "", err
+	}
 	config, err := k.loader().ClientConfig()
 	if err != nil {
 		return nil, "", k.sayWhy(err)

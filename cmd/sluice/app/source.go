@@ -1,10 +1,12 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // sourceFlags say where the objects are that a question is about: in manifests,
@@ -27,6 +29,7 @@ func (s *sourceFlags) add(flags *pflag.FlagSet) {
 	s.manifests.add(flags)
 	s.kube.add(flags)
 	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends that name none (default: the context's; with -f \"default\")")
+	allowEmpty(flags.Lookup("namespace"))
 }
 
 // completeNamespace fills in the namespace that no flag gives.
@@ -47,7 +50,18 @@ func (s *sourceFlags) validate() error {
 	if flag := s.kube.changed(); flag != "" && s.fromFiles() {
 		return fmt.Errorf("-f is instead of a cluster: leave out --%s", flag)
 	}
-	return s.manifests.validate()
+	if s.manifests.recursive && !s.fromFiles() {
+		return errors.New("-R reads the directories of -f: give -f DIRECTORY")
+	}
+	return errors.Join(validateNamespace(s.namespace), s.manifests.validate())
+}
+
+// validateNamespace refuses what no namespace is called.
+func validateNamespace(name string) error {
+	if why := validation.IsDNS1123Label(name); name != "" && len(why) > 0 {
+		return fmt.Errorf("--namespace: %q is no name of a namespace: %s", name, why[0])
+	}
+	return nil
 }
 
 // reader chooses where to read. The namespaces are those that the question

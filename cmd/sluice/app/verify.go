@@ -23,6 +23,8 @@ type VerifyOptions struct {
 	output   string
 	inKernel bool
 	topology string
+	// topologyGiven: it was not left to the default.
+	topologyGiven bool
 
 	clusters clusterReader
 }
@@ -85,8 +87,9 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 
   # the same with real packets
   sudo sluice verify -f manifests/ --flows flows.jsonl --in-kernel`,
-		Args: cobra.NoArgs,
-		RunE: run(o),
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
@@ -98,7 +101,8 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 }
 
 // Complete chooses the reader.
-func (o *VerifyOptions) Complete(*cobra.Command, []string) error {
+func (o *VerifyOptions) Complete(cmd *cobra.Command, _ []string) error {
+	o.topologyGiven = cmd.Flags().Changed("topology")
 	err := o.completeNamespace()
 	if err != nil {
 		return err
@@ -128,10 +132,13 @@ func (o *VerifyOptions) Validate() error {
 }
 
 func (o *VerifyOptions) validateKernel() error {
-	if !o.inKernel {
-		return nil
+	switch {
+	case o.inKernel:
+		return needKernel()
+	case o.topologyGiven:
+		return errors.New("--topology says how packets are sent: give --in-kernel, too")
 	}
-	return needKernel()
+	return nil
 }
 
 // Run answers all flows in their order.

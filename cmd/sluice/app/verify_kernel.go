@@ -38,7 +38,7 @@ func needKernel() error {
 	if _, err := exec.LookPath("nft"); err != nil {
 		errs = append(errs, errors.New("the nft command is missing (on Debian: apt-get install nftables)"))
 	}
-	return errors.Join(errs...)
+	return unusable(errors.Join(errs...))
 }
 
 // probe sends a packet for each flow that can exist in a kernel.

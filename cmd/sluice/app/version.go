@@ -24,6 +24,7 @@ func newVersionCommand(streams IOStreams) *cobra.Command {
 		Short:   "Print the version",
 		Example: "  sluice version",
 		Args:    cobra.NoArgs,
+		PreRunE: check(o),
 		RunE:    run(o),
 	}
 }

@@ -1,0 +1,155 @@
+package app
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+// What a flag cannot mean is refused with the flag, the value and what is right;
+// nothing is taken in part.
+func TestFlagsAreChecked(t *testing.T) {
+	t.Setenv("NODE_NAME", "")
+	t.Setenv("KUBECONFIG", "")
+	dir := t.TempDir()
+	file := write(t, "pods.yaml", twoPods)
+	kubeconfig := write(t, "kubeconfig", "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n")
+	agent := []string{"agent", "--manifests", dir}
+	explain := []string{"explain", "a", "b:8080", "-f", file}
+	verify := []string{"verify", "-f", file}
+	live := []string{"explain", "a", "b:8080", "--kubeconfig", kubeconfig}
+	tests := []struct {
+		base []string
+		flag string
+		// bad values are refused, with want in the message; good ones are not.
+		bad, good []string
+		want      string
+	}{
+		{agent, "ct-mark-mask", []string{"", " ", "0xff00,0x3000", "0xff000000zz", "0xff00 3000", "ff003000", "4278202368", "-0xff00", "0x", "0x0", "0x1", "0x7", "0x7f", "0xffffffff", "0x1ff003000"}, []string{"0xff003000", "0xff"}, "--ct-mark-mask: "},
+		{agent, "unknown-pods", []string{"", "ignore", "Drop", "drop,pass", "true"}, []string{"drop", "pass"}, "--unknown-pods: "},
+		{agent, "node-dns", []string{"", "169.254.20.10,", ",169.254.20.10", "169.254.20.10/32", "169.254.20.256", "node-local-dns", "fe80::1%eth0", "0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.251", "255.255.255.255", "169.254.20.10 10.96.0.10", "169.254.20.10:53"}, []string{"169.254.20.10", "169.254.20.10,10.96.0.10,fd00::10", "::ffff:169.254.20.10"}, "--node-dns: "},
+		{agent, "pod-interfaces", []string{"", "cali*,", "[", "*", "l?", "lo", "*o", "eth0/1", "my interface", "an-interface-of-20-c"}, []string{"cali*", "cali*,veth[0-9]*", "eth0"}, "interface"},
+		{agent, "metrics-address", []string{" ", "9470", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.256:9470", "127.0.0:9470", "::1:9470", "http://127.0.0.1:9470", "a b:9470"}, []string{"", ":9470", "127.0.0.1:9470", "[::1]:9470", "localhost:9470"}, "--metrics-address: "},
+		{agent, "log-group", []string{"", "-1", "65536", "1,2", "x"}, []string{"0", "65535"}, "log-group"},
+		{agent, "v", []string{"", "-1", "x", "1.5"}, []string{"9", "0"}, "v"},
+		{agent, "node-egress", []string{"", "maybe"}, []string{"true", "false"}, "node-egress"},
+		{agent, "reject", []string{"", "maybe"}, []string{"true"}, "reject"},
+		{agent, "guard-opt-out", []string{"", "maybe"}, []string{"true"}, "guard-opt-out"},
+		{[]string{"agent"}, "manifests", []string{"", " ", "/nonexistent", file}, []string{dir}, "--manifests: "},
+		{[]string{"agent", "--kubeconfig", kubeconfig}, "node-name", []string{"", " ", "Worker-1", "worker_1", "worker 1", "worker-1,worker-2", "-worker"}, []string{"worker-1", "ip-10-0-0-1.eu-west-1.compute.internal"}, "--node-name: "},
+		{[]string{"agent", "--node-name", "a"}, "kubeconfig", []string{"", "/nonexistent", dir}, []string{kubeconfig}, "--kubeconfig: "},
+		{[]string{"agent", "--node-name", "a", "--kubeconfig", kubeconfig}, "context", []string{""}, []string{"c"}, "--context: "},
+		{[]string{"cleanup"}, "ct-mark-mask", []string{"", "0xff00,0x3000", "0x1"}, []string{"0xff003000"}, "--ct-mark-mask: "},
+		{[]string{"cleanup"}, "wait", []string{"maybe"}, []string{"true"}, "wait"},
+		{[]string{"demo"}, "keep", []string{"", "maybe"}, []string{"true"}, "keep"},
+		{explain, "output", []string{"", "yaml", "JSON", "text,json"}, []string{"text", "json"}, "--output: "},
+		{explain, "namespace", []string{"a/b", "A", "a b"}, []string{"default", ""}, "--namespace: "},
+		{explain, "recursive", []string{"maybe"}, []string{"true"}, "recursive"},
+		{[]string{"explain", "a", "b:8080"}, "filename", []string{"", " "}, []string{file}, "--filename: "},
+		{live, "request-timeout", []string{"-5s", "-1", "soon", "5 s"}, []string{"0", "", "10s", "10"}, "--request-timeout: "},
+		{live, "context", []string{"other"}, []string{"c", ""}, "--context: "},
+		{[]string{"explain", "a", "b:8080"}, "kubeconfig", []string{"/nonexistent"}, []string{kubeconfig}, "kubeconfig"},
+		{append(verify, "--flows", file), "output", []string{"", "yaml"}, []string{"text", "json"}, "--output: "},
+		{verify, "flows", []string{""}, []string{file}, "--flows: "},
+		{append(verify, "--flows", file), "topology", []string{"", "ring", "ptp"}, nil, "--topology"},
+		{append(verify, "--flows", file), "in-kernel", []string{"", "maybe"}, []string{"false"}, "in-kernel"},
+		{[]string{"verify", "--kubeconfig", kubeconfig, "--flows", file}, "recursive", []string{"true"}, []string{"false"}, "-R"},
+	}
+	tried := map[string]bool{}
+	for _, tt := range tests {
+		tried[tt.base[0]+" "+tt.flag] = true
+		for _, value := range tt.bad {
+			args := append(tt.base[:len(tt.base):len(tt.base)], "--"+tt.flag+"="+value)
+			err := checked(t, args)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%q: %v, want %q in it", args, err, tt.want)
+			}
+		}
+		for _, value := range tt.good {
+			args := append(tt.base[:len(tt.base):len(tt.base)], "--"+tt.flag+"="+value)
+			if err := checked(t, args); err != nil {
+				t.Errorf("%q: %v", args, err)
+			}
+		}
+	}
+	everyFlagWasTried(t, tried)
+}
+
+// checked completes and validates a command line, and runs nothing.
+func checked(t *testing.T, args []string) error {
+	t.Helper()
+	cmd, rest, err := newRootCommand(IOStreams{In: strings.NewReader("")}).Find(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.PreRunE(cmd, cmd.Flags().Args())
+}
+
+// free are flags of which any value means something, or that are kubectl's own
+// and checked where the kubeconfig is read.
+var free = map[string]bool{"help": true, "vmodule": true, "as": true, "as-group": true, "as-user-extra": true, "cluster": true, "user": true}
+
+// A flag that is added is checked, too, or named as free; those of verify that
+// explain has are the same.
+func everyFlagWasTried(t *testing.T, tried map[string]bool) {
+	t.Helper()
+	for _, cmd := range newRootCommand(IOStreams{}).Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			shared := cmd.Name() == "verify" && tried["explain "+f.Name]
+			if !f.Hidden && !free[f.Name] && !tried[cmd.Name()+" "+f.Name] && !shared {
+				t.Errorf("%s --%s is not in the table", cmd.Name(), f.Name)
+			}
+		})
+	}
+}
+
+// Without a name an agent of a cluster would enforce nothing, and be ready.
+func TestAgentOfAClusterNeedsItsNodesName(t *testing.T) {
+	t.Setenv("KUBECONFIG", "")
+	kubeconfig := write(t, "kubeconfig", "apiVersion: v1\nkind: Config\n")
+	for _, args := range [][]string{{"agent"}, {"agent", "--kubeconfig", kubeconfig}, {"agent", "--context", "c"}} {
+		t.Setenv("NODE_NAME", "")
+		err := checked(t, args)
+		for _, want := range []string{"--node-name", "NODE_NAME", "spec.nodeName"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q in it", args, err, want)
+			}
+		}
+		t.Setenv("NODE_NAME", "worker-1")
+		if err := checked(t, args); err != nil {
+			t.Errorf("%q with the variable: %v", args, err)
+		}
+	}
+	t.Setenv("NODE_NAME", "")
+	if err := checked(t, []string{"agent", "--manifests", t.TempDir()}); err != nil {
+		t.Errorf("manifests: %v", err)
+	}
+}
+
+// Whoever gets a command line wrong is shown a right one; what is wrong with the
+// machine or the manifests has nothing to do with it.
+func TestUsageErrorsShowAnExample(t *testing.T) {
+	file := write(t, "pods.yaml", twoPods)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"agent", "--ct-mark-mask", "0x7", "--manifests", t.TempDir()}, "sluice agent"},
+		{[]string{"explain", "a"}, "sluice explain shop/frontend shop/db:5432"},
+		{[]string{"explain", "a", "b:80/", "-f", file}, "sluice explain shop/frontend shop/db:5432"},
+		{[]string{"verify", "-f", file, "-o", "xml"}, "sluice verify -f manifests/ --flows flows.jsonl"},
+		{[]string{"cleanup", "--bogus"}, "sudo sluice cleanup"},
+		{[]string{"enforce"}, "sluice --help"},
+		{[]string{"explain", "a", "c:80", "-f", file}, ""},
+		{[]string{"verify", "-f", "/nonexistent", "--flows", file}, ""},
+	} {
+		got := sluice(t, "", tt.args...)
+		if got.code != exitUnusable || !strings.Contains(got.err, tt.want) || strings.Contains(got.err, "--help") != (tt.want != "") {
+			t.Errorf("%q: exit code %d, want %q in\n%s", tt.args, got.code, tt.want, got.err)
+		}
+	}
+}
