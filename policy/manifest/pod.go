@@ -38,7 +38,8 @@ func (l *Loader) addPod(at place, text []byte) {
 // Essence is what network policy, those who act out a Pod and those who look
 // for it need of it: metadata without managed fields, the controller among the
 // owners, node, host network, the containers' names and ports, phase,
-// addresses and readiness. The rest is most of a large cluster.
+// addresses and readiness, and of those on the host network the command lines,
+// for some answer in others' place. The rest is most of a large cluster.
 func Essence(p *corev1.Pod) *corev1.Pod {
 	return &corev1.Pod{
 		TypeMeta: p.TypeMeta,
@@ -50,7 +51,7 @@ func Essence(p *corev1.Pod) *corev1.Pod {
 		},
 		Spec: corev1.PodSpec{
 			NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork,
-			InitContainers: portsOnly(p.Spec.InitContainers), Containers: portsOnly(p.Spec.Containers),
+			InitContainers: portsOnly(p.Spec.InitContainers, false), Containers: portsOnly(p.Spec.Containers, p.Spec.HostNetwork),
 		},
 		Status: corev1.PodStatus{
 			Phase:  p.Status.Phase,
@@ -71,13 +72,16 @@ func readiness(conditions []corev1.PodCondition) []corev1.PodCondition {
 	return nil
 }
 
-func portsOnly(containers []corev1.Container) []corev1.Container {
+func portsOnly(containers []corev1.Container, commands bool) []corev1.Container {
 	if containers == nil {
 		return nil
 	}
 	kept := make([]corev1.Container, len(containers))
 	for i, c := range containers {
 		kept[i] = corev1.Container{Name: c.Name, Ports: c.Ports, RestartPolicy: c.RestartPolicy}
+		if commands {
+			kept[i].Command, kept[i].Args = c.Command, c.Args
+		}
 	}
 	return kept
 }

@@ -75,9 +75,7 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 	case "Node":
 		n := &corev1.Node{}
 		if l.decodeRelated(at, text, kind, n, &n.ObjectMeta) {
-			l.set.Nodes = append(l.set.Nodes, &corev1.Node{
-				ObjectMeta: metav1.ObjectMeta{Name: n.Name}, Status: corev1.NodeStatus{Addresses: n.Status.Addresses},
-			})
+			l.set.Nodes = append(l.set.Nodes, NodeEssence(n))
 		}
 	case "ReplicationController":
 		c := &corev1.ReplicationController{}
@@ -103,6 +101,17 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 			w.Spec.Selector = &metav1.LabelSelector{MatchLabels: w.Spec.Template.Labels}
 		}
 		l.set.Workloads = append(l.set.Workloads, NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector))
+	}
+}
+
+// NodeEssence is what it takes to tell whose a Node's addresses are, and by which
+// of them the Pods of other nodes see it: name, annotations, the Pods' ranges and
+// the addresses.
+func NodeEssence(n *corev1.Node) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Annotations: n.Annotations},
+		Spec:       corev1.NodeSpec{PodCIDR: n.Spec.PodCIDR, PodCIDRs: n.Spec.PodCIDRs},
+		Status:     corev1.NodeStatus{Addresses: n.Status.Addresses},
 	}
 }
 

@@ -32,6 +32,22 @@ const (
 type Node struct {
 	Name string
 	Addr netip.Addr
+	// Tunnels are the node's addresses of that family on overlay networks: by
+	// one of them the Pods of other nodes see it.
+	Tunnels []netip.Addr
+	// Link, if valid, is the subnet in which nodes may do without their tunnels.
+	Link netip.Prefix
+}
+
+// seenFrom lists the addresses by which the Pods of another node may see this
+// one, where own is the one that it uses without a tunnel. The other node may be
+// unknown, and this one itself.
+func (n Node) seenFrom(other Node, own netip.Addr) []netip.Addr {
+	seen := slices.Clone(n.Tunnels)
+	if len(seen) == 0 || other.Name == "" || n.Link.IsValid() && n.Link.Contains(other.Addr) {
+		seen = append(seen, own)
+	}
+	return seen
 }
 
 // Door is where a client knocks.
@@ -76,6 +92,8 @@ type Path struct {
 	// Hidden: the backend sees the address of Entry, or of the client's own
 	// node, instead of the client's.
 	Hidden bool
+	// Tunnel: that address is one of the node's on an overlay network.
+	Tunnel bool
 	// Hairpin: the client is the backend.
 	Hairpin bool
 }
@@ -137,7 +155,7 @@ func (r *router) dialled() {
 		if r.door.At.Port() != 0 {
 			b.AddrPort = netip.AddrPortFrom(b.Addr(), r.door.At.Port())
 		}
-		r.add(b, Path{})
+		r.fromHere(b, Path{})
 	}
 }
 
@@ -145,7 +163,7 @@ func (r *router) dialled() {
 func (r *router) inside() {
 	for _, b := range r.backends {
 		if !r.local || b.Node == r.client.Node {
-			r.add(b, Path{})
+			r.fromHere(b, Path{})
 		}
 	}
 }
@@ -157,9 +175,10 @@ func (r *router) ownNode() {
 	for _, b := range r.backends {
 		p := Path{Entry: r.client.Node}
 		if !r.local && b.Node != r.client.Node {
-			p.Ingress, p.Hidden = r.behind(r.client.Node, b)
+			r.behind(r.client.Node, b, p)
+			continue
 		}
-		r.add(b, p)
+		r.fromHere(b, p)
 	}
 }
 
@@ -169,10 +188,10 @@ func (r *router) otherNode() {
 	for _, b := range r.backends {
 		p := Path{Entry: r.door.Node, Egress: Leg{r.client.Addr, r.door.At}}
 		if b.Node != r.door.Node {
-			if r.local {
-				continue
+			if !r.local {
+				r.behind(r.door.Node, b, p)
 			}
-			p.Ingress, p.Hidden = r.behind(r.door.Node, b)
+			continue
 		}
 		r.add(b, p)
 	}
@@ -190,26 +209,55 @@ func (r *router) fromOutside() {
 			continue
 		}
 		for _, n := range r.nodes {
-			if n.Name == b.Node || r.door.Node != "" && r.door.Node != n.Name {
+			if n.Name == b.Node || r.door.Node != "" && r.door.Node != n.Name || n.Addr.Is4() != r.client.Addr.Is4() {
 				continue
 			}
-			p := Path{Entry: n.Name}
-			if p.Ingress, p.Hidden = r.behind(n.Name, b); p.Hidden {
-				r.add(b, p)
-			}
+			r.behind(n.Name, b, Path{Entry: n.Name})
 		}
 	}
 }
 
-// behind is the leg from a node that hides the client. It is the client's own
-// leg where the node's address is not known.
-func (r *router) behind(node string, b Backend) (Leg, bool) {
-	at := slices.IndexFunc(r.nodes, func(n Node) bool {
-		return n.Name == node && n.Addr.Is4() == b.Addr().Is4()
-	})
-	if at < 0 {
-		return Leg{}, false
+// fromHere: the client connects itself. Where that is a node, the Pods of others
+// see it by the address of its tunnel, if it has one.
+func (r *router) fromHere(b Backend, p Path) {
+	node, known := r.node(r.client.Node)
+	if r.client.Kind != Host || b.Node == r.client.Node || !known {
+		r.add(b, p)
+		return
 	}
-	// A node that connects itself has nothing to hide.
-	return Leg{r.nodes[at].Addr, b.AddrPort}, r.nodes[at].Addr != r.client.Addr
+	r.seen(node, r.client.Addr, b, p)
+}
+
+// behind: a node hands the connection on and hides the client. It is the client's
+// own where the node's address is not known.
+func (r *router) behind(name string, b Backend, p Path) {
+	node, known := r.node(name)
+	if !known {
+		r.add(b, p)
+		return
+	}
+	r.seen(node, node.Addr, b, p)
+}
+
+// seen adds a path for each address by which a backend may see a node.
+func (r *router) seen(node Node, own netip.Addr, b Backend, p Path) {
+	other, _ := r.node(b.Node)
+	other.Name = b.Node
+	for _, a := range node.seenFrom(other, own) {
+		p := p
+		// A node that connects itself has nothing to hide.
+		if p.Tunnel, p.Hidden = slices.Contains(node.Tunnels, a), a != r.client.Addr; p.Hidden {
+			p.Ingress, p.Entry = Leg{a, b.AddrPort}, node.Name
+		}
+		r.add(b, p)
+	}
+}
+
+// node finds a node by its name, in the family of the client.
+func (r *router) node(name string) (Node, bool) {
+	at := slices.IndexFunc(r.nodes, func(n Node) bool { return name != "" && n.Name == name && n.Addr.Is4() == r.client.Addr.Is4() })
+	if at < 0 {
+		return Node{}, false
+	}
+	return r.nodes[at], true
 }

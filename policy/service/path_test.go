@@ -26,6 +26,9 @@ func pathLine(p Path) string {
 	if p.Hidden {
 		s += " hidden"
 	}
+	if p.Tunnel {
+		s += " tunnel"
+	}
 	if p.Hairpin {
 		s += " hairpin"
 	}
@@ -41,7 +44,7 @@ func TestPaths(t *testing.T) {
 		{netip.MustParseAddrPort("10.0.2.1:8080"), "b", nameOf("on-b")},
 		{netip.MustParseAddrPort("[fd00::1]:8080"), "a", nameOf("on-a")},
 	}
-	nodes := []Node{{"a", addr("192.168.0.1")}, {"b", addr("192.168.0.2")}, {"c", addr("192.168.0.3")}}
+	nodes := []Node{{Name: "a", Addr: addr("192.168.0.1")}, {Name: "b", Addr: addr("192.168.0.2")}, {Name: "c", Addr: addr("192.168.0.3")}}
 	pod := Client{addr("10.0.1.9"), "a", Pod}
 	host := Client{addr("192.168.0.1"), "a", Host}
 	outside := Client{addr("203.0.113.7"), "", Outside}
@@ -101,6 +104,66 @@ func TestPaths(t *testing.T) {
 			}
 			var got []string
 			for _, p := range Paths(svc, tt.client, tt.door, backends, nodes) {
+				got = append(got, pathLine(p))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nodes of an overlay network are seen by the Pods of other nodes by the addresses
+// of their tunnels, whoever opened the connection; by those of their own by what
+// they are. Where nothing tells which it is, all of them are given.
+func TestPathsThroughTunnels(t *testing.T) {
+	addr := netip.MustParseAddr
+	on := func(node, at string) []Backend { return []Backend{{netip.MustParseAddrPort(at), node, nameOf("web")}} }
+	tunnels := []Node{
+		{Name: "a", Addr: addr("192.168.0.1"), Tunnels: []netip.Addr{addr("10.0.1.0")}},
+		{Name: "b", Addr: addr("192.168.0.2"), Tunnels: []netip.Addr{addr("10.0.2.0")}},
+		{Name: "c", Addr: addr("192.168.0.3")},
+	}
+	link := []Node{
+		{Name: "a", Addr: addr("192.168.0.1"), Tunnels: []netip.Addr{addr("10.0.1.7")}, Link: netip.MustParsePrefix("192.168.0.0/24")},
+		{Name: "b", Addr: addr("192.168.0.2")}, {Name: "far", Addr: addr("192.168.9.2")},
+	}
+	host := Client{addr("192.168.0.1"), "a", Host}
+	nodePort := Door{Kind: AtNode, Node: "a", At: netip.MustParseAddrPort("192.168.0.1:30080")}
+	tests := map[string]struct {
+		client   Client
+		door     Door
+		local    bool
+		nodes    []Node
+		backends []Backend
+		want     []string
+	}{
+		"ClusterIP, other node": {client: host, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"192.168.0.1>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"ClusterIP, own node":   {client: host, nodes: tunnels, backends: on("a", "10.0.1.1:80"), want: []string{"192.168.0.1>10.0.1.1:80"}},
+		"headless, other node":  {client: host, door: Door{Kind: AtPod}, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"192.168.0.1>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"by the tunnel's own address": {client: Client{addr("10.0.1.0"), "a", Host}, nodes: tunnels, backends: on("b", "10.0.2.1:80"),
+			want: []string{"10.0.1.0>10.0.2.1:80 tunnel"}},
+		"a node that is not known": {client: host, nodes: tunnels, backends: on("", "10.0.2.1:80"), want: []string{
+			"192.168.0.1>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel", "192.168.0.1>10.0.2.1:80"}},
+		"a node without a tunnel":     {client: Client{addr("192.168.0.3"), "c", Host}, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"192.168.0.3>10.0.2.1:80"}},
+		"another address of the node": {client: Client{addr("203.0.113.3"), "c", Host}, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"203.0.113.3>10.0.2.1:80"}},
+		"a Pod":                       {client: Client{addr("10.0.1.9"), "a", Pod}, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"10.0.1.9>10.0.2.1:80"}},
+		"NodePort of the own node":    {client: Client{addr("10.0.1.9"), "a", Pod}, door: nodePort, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"10.0.1.9>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"NodePort from outside":       {client: Client{addr("203.0.113.7"), "", Outside}, door: nodePort, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"203.0.113.7>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"NodePort from another node":  {client: Client{addr("192.168.0.3"), "c", Host}, door: nodePort, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"192.168.0.3>192.168.0.1:30080 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"NodePort, Local":             {client: host, door: nodePort, local: true, nodes: tunnels, backends: on("b", "10.0.2.1:80"), want: []string{"192.168.0.1>10.0.2.1:80 then 10.0.1.0>10.0.2.1:80 at a hidden tunnel"}},
+		"within the link": {client: host, nodes: link, backends: on("b", "10.0.2.1:80"), want: []string{
+			"192.168.0.1>10.0.2.1:80 then 10.0.1.7>10.0.2.1:80 at a hidden tunnel", "192.168.0.1>10.0.2.1:80"}},
+		"beyond the link": {client: host, nodes: link, backends: on("far", "10.0.9.1:80"), want: []string{"192.168.0.1>10.0.9.1:80 then 10.0.1.7>10.0.9.1:80 at a hidden tunnel"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := web()
+			if tt.local {
+				svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+			}
+			var got []string
+			for _, p := range Paths(svc, tt.client, tt.door, tt.backends, tt.nodes) {
 				got = append(got, pathLine(p))
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -32,6 +32,9 @@ type cluster struct {
 	nodes        *nodeTable
 	serviceAddrs map[netip.Addr]addressed
 	addrNotice   string
+	// dns is what nodeDNSCaches found, once dnsRead.
+	dns     []nodeDNS
+	dnsRead bool
 	// problems are what is wrong with the objects, in the order found.
 	problems []manifest.Problem
 }

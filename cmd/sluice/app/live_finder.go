@@ -81,10 +81,7 @@ func (f *liveFinder) nodes(ctx context.Context) ([]*corev1.Node, error) {
 	return once(f, "nodes", func() (all []*corev1.Node, err error) {
 		err = list(ctx, "list Nodes", f.client.CoreV1().Nodes().List, func(l *corev1.NodeList) {
 			for i := range l.Items {
-				n := &l.Items[i]
-				all = append(all, &corev1.Node{
-					ObjectMeta: metav1.ObjectMeta{Name: n.Name}, Status: corev1.NodeStatus{Addresses: n.Status.Addresses},
-				})
+				all = append(all, manifest.NodeEssence(&l.Items[i]))
 			}
 		})
 		return all, err

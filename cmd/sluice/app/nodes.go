@@ -17,7 +17,9 @@ import (
 type nodeTable struct {
 	addrs  map[string][]netip.Addr
 	byAddr map[netip.Addr]string
-	notice string
+	// overlays is what Node objects tell of the network.
+	overlays map[string]overlay
+	notice   string
 }
 
 func (t *nodeTable) add(name, address string) {
@@ -40,7 +42,10 @@ func (t *nodeTable) family(a netip.Addr) []service.Node {
 	for _, name := range slices.Sorted(maps.Keys(t.addrs)) {
 		at := slices.IndexFunc(t.addrs[name], func(b netip.Addr) bool { return a.Is4() == b.Is4() })
 		if at >= 0 {
-			list = append(list, service.Node{Name: name, Addr: t.addrs[name][at]})
+			n := service.Node{Name: name, Addr: t.addrs[name][at]}
+			o := t.overlays[name]
+			o.on(&n)
+			list = append(list, n)
 		}
 	}
 	return list
@@ -50,7 +55,7 @@ func (t *nodeTable) family(a netip.Addr) []service.Node {
 // theirs. Whoever may not list Nodes sees those that run Pods.
 func (c *cluster) nodeTable(ctx context.Context) (*nodeTable, []string, error) {
 	if c.nodes == nil {
-		t := &nodeTable{addrs: map[string][]netip.Addr{}, byAddr: map[netip.Addr]string{}}
+		t := &nodeTable{addrs: map[string][]netip.Addr{}, byAddr: map[netip.Addr]string{}, overlays: map[string]overlay{}}
 		nodes, err := c.finder.nodes(ctx)
 		switch {
 		case errors.IsForbidden(err):
@@ -67,6 +72,10 @@ func (c *cluster) nodeTable(ctx context.Context) (*nodeTable, []string, error) {
 			}
 			t.add(p.Spec.NodeName, p.Status.HostIP)
 		}
+		backend := flannelOf(nodes)
+		for _, n := range nodes {
+			t.addOverlay(n, backend)
+		}
 		c.nodes = t
 	}
 	if c.nodes.notice != "" {
@@ -82,6 +91,17 @@ func (t *nodeTable) addNode(n *corev1.Node) {
 			if a.Type == kind {
 				t.add(n.Name, a.Address)
 			}
+		}
+	}
+}
+
+// addOverlay comes when all other addresses are known.
+func (t *nodeTable) addOverlay(n *corev1.Node, backend string) {
+	o := overlayOf(n, backend)
+	t.overlays[n.Name] = o
+	for _, a := range o.tunnels {
+		if _, known := t.byAddr[a]; !known {
+			t.byAddr[a] = n.Name
 		}
 	}
 }

@@ -23,6 +23,8 @@ type path struct {
 	// client's.
 	hidden bool
 	entry  string
+	// nodeDNS: the client's node opens the destination with --node-dns.
+	nodeDNS bool
 }
 
 // routes is everything that a flow, as a user names it, stands for.
@@ -104,7 +106,16 @@ func (c *cluster) plainRoutes(ctx context.Context, r *routes, f flowRef, srcs []
 				unusable = append(unusable, err)
 				continue
 			}
-			r.paths = append(r.paths, path{egress: flow, ingress: flow, notices: notices})
+			paths, more, err := c.direct(ctx, src, flow)
+			if err != nil {
+				return fmt.Errorf("src: %w", err)
+			}
+			for _, p := range paths {
+				p.notices = append(notices[:len(notices):len(notices)], p.notices...)
+				r.paths = append(r.paths, p)
+			}
+			r.plural = r.plural || len(paths) > 1
+			r.note(more...)
 		}
 	}
 	if len(r.paths) == 0 {
@@ -191,6 +202,13 @@ func (c *cluster) knockFrom(ctx context.Context, r *routes, k *knock, behind ser
 	if client.Addr, err = commonFamily(addrs, door, k, behind); err != nil {
 		return err
 	}
+	onNode, notices, all := c.onNode(&shown, client, proto)
+	r.paths = append(r.paths, onNode...)
+	r.note(notices...)
+	if all {
+		r.note(notice)
+		return nil
+	}
 	nodes, nodeNotices, err := c.nodesFor(ctx, client, door)
 	if err != nil {
 		return err
@@ -209,6 +227,7 @@ func (c *cluster) knockFrom(ctx context.Context, r *routes, k *knock, behind ser
 	r.note(notice)
 	r.note(nodeNotices...)
 	r.note(routeNotices(k, client, door, paths)...)
+	r.note(c.overlayNotices(client, paths)...)
 	for _, p := range paths {
 		r.paths = append(r.paths, c.pathOf(p, src.pod, proto))
 	}
@@ -218,7 +237,7 @@ func (c *cluster) knockFrom(ctx context.Context, r *routes, k *knock, behind ser
 // nodesFor are the nodes that matter to a connection, none inside of the
 // cluster.
 func (c *cluster) nodesFor(ctx context.Context, client service.Client, door service.Door) ([]service.Node, []string, error) {
-	if client.Kind != service.Outside && door.Kind != service.AtNode && door.Kind != service.AtBalancer || door.Kind == service.AtPod {
+	if client.Kind != service.Host && (client.Kind != service.Outside && door.Kind != service.AtNode && door.Kind != service.AtBalancer || door.Kind == service.AtPod) {
 		return nil, nil, nil
 	}
 	table, notices, err := c.nodeTable(ctx)
@@ -293,7 +312,8 @@ func unreachable(k *knock, client service.Client, door service.Door) error {
 // routeNotices say what the way through a Service does to a connection.
 func routeNotices(k *knock, client service.Client, door service.Door, paths []service.Path) []string {
 	var notices []string
-	hidden := slices.ContainsFunc(paths, func(p service.Path) bool { return p.Hidden })
+	handedOn := door.Kind == service.AtNode || door.Kind == service.AtBalancer
+	hidden := handedOn && slices.ContainsFunc(paths, func(p service.Path) bool { return p.Hidden })
 	switch {
 	case client.Kind == service.Outside && door.Kind == service.AtClusterIP:
 		notices = append(notices, "a ClusterIP is not reachable from outside, unless the network routes it to a node")
@@ -320,6 +340,8 @@ func (c *cluster) pathOf(p service.Path, client types.NamespacedName, proto poli
 	out := path{egress: flow(p.Egress), ingress: flow(p.Ingress), hidden: p.Hidden, entry: p.Entry}
 	out.notices = c.sharedNotices(&policy.Flow{Src: out.egress.Src, Dst: out.ingress.Dst})
 	switch {
+	case p.Hidden && p.Tunnel && c.isNode(p.Egress.Src, p.Entry):
+		out.notices = append(out.notices, fmt.Sprintf("node %s reaches the Pods of other nodes through its tunnel (%s): the Pod sees %s", p.Entry, c.nodes.overlays[p.Entry].network, p.Ingress.Src))
 	case p.Hidden:
 		out.notices = append(out.notices, fmt.Sprintf("node %s hides the client: the Pod sees %s", p.Entry, p.Ingress.Src))
 	case p.Entry != "" && p.Entry == p.Backend.Node && p.Egress == p.Ingress && out.egress.Src.Pod == nil:
@@ -342,6 +364,10 @@ func (c *cluster) judge(p *path, judge func(policy.Flow) policy.Verdict) policy.
 		v.Ingress = judge(p.ingress).Ingress
 		v.Allowed = v.Egress.Allowed && v.Ingress.Allowed
 		v.Flow = p.shown()
+	}
+	if p.nodeDNS && !v.Egress.Allowed {
+		v.Egress = policy.DirectionVerdict{Direction: policy.Egress, Allowed: true, Reason: reasonNodeDNS}
+		v.Allowed = v.Ingress.Allowed
 	}
 	return v
 }

@@ -30,6 +30,8 @@ func reason(f policy.Flow, d policy.DirectionVerdict) string {
 			return "a Pod's own node is always allowed out to"
 		}
 		return "a Pod's own node always reaches it"
+	case reasonNodeDNS:
+		return "the agent opens it to every Pod with --node-dns"
 	case policy.ReasonRule:
 		if d.AllowedBy != nil {
 			return "a rule allows it: " + d.AllowedBy.String()
