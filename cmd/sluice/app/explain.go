@@ -40,7 +40,9 @@ address with a port stands in brackets.
 A Service, also by its ClusterIP, leads to the Pods and ports behind it; so does
 node/NAME with a NodePort or a hostPort. Where an end stands for several Pods, those with the
 same outcome are counted, and one of each outcome is explained. Where a node puts
-its own address in place of the client's, that is said, and judged.
+its own address in place of the client's, that is said, and judged; so is the
+address of its tunnel, by which the Pods of other nodes see a node of an overlay
+network, and NodeLocal DNSCache at the DNS Service's address.
 
 Exit codes:
   0  the question is answered, whatever the verdict

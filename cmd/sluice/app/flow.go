@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -68,7 +69,8 @@ func (c *cluster) resolve(f flowRef) (flow policy.Flow, notices []string, err er
 	if flow.Port, err = c.port(f, flow.Dst); err != nil {
 		return flow, nil, fmt.Errorf("port: %w", err)
 	}
-	for _, n := range append([]string{srcNotice, dstNotice, ownerNotice(f.src, flow.Src), ownerNotice(f.dst, flow.Dst)}, c.sharedNotices(&flow)...) {
+	said := append([]string{srcNotice, dstNotice, ownerNotice(f.src, flow.Src), ownerNotice(f.dst, flow.Dst), c.hostNotice(f.src.pod), c.hostNotice(f.dst.pod)}, c.sharedNotices(&flow)...)
+	for _, n := range said {
 		if n != "" && !slices.Contains(notices, n) {
 			notices = append(notices, n)
 		}
@@ -107,6 +109,14 @@ func ownerNotice(named endRef, end policy.End) string {
 		return ""
 	}
 	return fmt.Sprintf("%s, the address of Pod %s, belongs to the newer Pod %s: judged as that", end.Addr, named.pod, end.Pod.NamespacedName)
+}
+
+// hostNotice says of a Pod of the host network what policies see of it.
+func (c *cluster) hostNotice(name types.NamespacedName) string {
+	if pod, ok := c.index.Pod(name); !ok || !pod.HostNetwork {
+		return ""
+	}
+	return fmt.Sprintf("Pod %s uses the host network: to policies it is its node, which no podSelector matches", name)
 }
 
 // sameFamily picks the first of dsts for which there is a source of the same

@@ -114,3 +114,14 @@ func TestLiveNodeLocalDNS(t *testing.T) {
 		t.Errorf("verify: %+v", got)
 	}
 }
+
+// DNS on the host network is its node to policies: no podSelector allows it.
+func TestHostNetworkEndsAreNoted(t *testing.T) {
+	file := write(t, "m.yaml", strings.Replace(dnsCluster(byPod), "spec: {nodeName: a, containers: [{name: dns", "spec: {nodeName: a, hostNetwork: true, containers: [{name: dns", 1))
+	for _, dst := range []string{"svc/kube-system/kube-dns:53/UDP", "kube-system/kube-dns-1:53/UDP"} {
+		got := sluice(t, "", "explain", "shop/app", dst, "-f", file)
+		if !strings.HasPrefix(got.out, "DENIED") || !strings.Contains(got.out, "Pod kube-system/kube-dns-1 uses the host network: to policies it is its node, which no podSelector matches") {
+			t.Errorf("%s\n%s%s", dst, got.err, got.out)
+		}
+	}
+}

@@ -147,7 +147,7 @@ func (c *cluster) fromNode(ctx context.Context, src endRef, flow policy.Flow) ([
 	var paths []path
 	found := service.Paths(&corev1.Service{}, client, door, []service.Backend{backend}, nodes)
 	for _, p := range found {
-		paths = append(paths, c.pathOf(p, flow.Protocol))
+		paths = append(paths, c.pathOf(p, src.pod, flow.Protocol))
 	}
 	return paths, append(notices, c.overlayNotices(client, found)...), nil
 }

@@ -339,6 +339,9 @@ func (c *cluster) pathOf(p service.Path, client types.NamespacedName, proto poli
 	}
 	out := path{egress: flow(p.Egress), ingress: flow(p.Ingress), hidden: p.Hidden, entry: p.Entry}
 	out.notices = c.sharedNotices(&policy.Flow{Src: out.egress.Src, Dst: out.ingress.Dst})
+	if n := c.hostNotice(p.Backend.Pod); n != "" {
+		out.notices = append(out.notices, n)
+	}
 	switch {
 	case p.Hidden && p.Tunnel && c.isNode(p.Egress.Src, p.Entry):
 		out.notices = append(out.notices, fmt.Sprintf("node %s reaches the Pods of other nodes through its tunnel (%s): the Pod sees %s", p.Entry, c.nodes.overlays[p.Entry].network, p.Ingress.Src))

@@ -53,7 +53,8 @@ Pods, a flow is allowed if all of its paths are, and as expected only if all are
 as expected.
 
 Addresses are those of the Pods themselves: after Service translation, before
-masquerading. With -o json each line is the input's fields and "allowed",
+masquerading; the Pods of other nodes see a node of an overlay network by its
+tunnel's address, as the annotations of flannel and Calico tell it. With -o json each line is the input's fields and "allowed",
 "egress" and "ingress"; with --in-kernel "kernel" too, which is null where no
 packet can be sent; where an end may stand for several Pods "paths", with how many
 are allowed of the total; on a line that cannot be used "error" instead.
