@@ -78,9 +78,9 @@ func (o *AgentOptions) validateNode() error {
 // interface.
 const maxInterface = 15
 
-// validatePodInterfaces refuses patterns that match none, or too much: on what
-// carries Pods, whoever is no known Pod is cut off.
-func validatePodInterfaces(patterns []string) error {
+// validateInterfaces refuses patterns that match none, or too much: on what carries
+// Pods whoever is no known Pod is cut off, and on what does not nobody is.
+func validateInterfaces(flag, such string, patterns []string) error {
 	var errs []error
 	for _, p := range patterns {
 		loopback, err := glob.Match(p, "lo")
@@ -89,9 +89,9 @@ func validatePodInterfaces(patterns []string) error {
 		case err != nil:
 			// Said with the configuration.
 		case strings.TrimSpace(p) == "", strings.ContainsAny(p, "/ \t\n"), literal && len(p) > maxInterface:
-			errs = append(errs, fmt.Errorf("--pod-interfaces: %q is no name of an interface, nor a pattern: want one such as cali*", p))
+			errs = append(errs, fmt.Errorf("--%s: %q is no name of an interface, nor a pattern: want one such as %s", flag, p, such))
 		case loopback:
-			errs = append(errs, fmt.Errorf("--pod-interfaces: %q matches the loopback interface, which carries no Pods, and may match the node's uplink: want a pattern such as cali*", p))
+			errs = append(errs, fmt.Errorf("--%s: %q matches the loopback interface, and so may match any: want a pattern such as %s", flag, p, such))
 		}
 	}
 	return errors.Join(errs...)

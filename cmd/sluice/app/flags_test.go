@@ -30,6 +30,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		{agent, "unknown-pods", []string{"", "ignore", "Drop", "drop,pass", "true"}, []string{"drop", "pass"}, "--unknown-pods: "},
 		{agent, "node-dns", []string{"", "169.254.20.10,", ",169.254.20.10", "169.254.20.10/32", "169.254.20.256", "node-local-dns", "fe80::1%eth0", "0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.251", "255.255.255.255", "169.254.20.10 10.96.0.10", "169.254.20.10:53"}, []string{"169.254.20.10", "169.254.20.10,10.96.0.10,fd00::10", "::ffff:169.254.20.10"}, "--node-dns: "},
 		{agent, "pod-interfaces", []string{"", "cali*,", "[", "*", "l?", "lo", "*o", "eth0/1", "my interface", "an-interface-of-20-c"}, []string{"cali*", "cali*,veth[0-9]*", "eth0"}, "interface"},
+		{agent, "uplinks", []string{"", "[", "*", "lo", "eth0/1", "eth0,"}, []string{"none", "eth*,bond0"}, "interface"},
+		{agent, "other-interfaces", []string{"", "[", "*", "l?", "my interface"}, []string{"none", "docker0,br-*"}, "interface"},
 		{agent, "metrics-address", []string{" ", "9470", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.256:9470", "127.0.0:9470", "::1:9470", "http://127.0.0.1:9470", "a b:9470"}, []string{"", ":9470", "127.0.0.1:9470", "[::1]:9470", "localhost:9470"}, "--metrics-address: "},
 		{agent, "log-group", []string{"", "-1", "65536", "1,2", "x"}, []string{"0", "65535"}, "log-group"},
 		{agent, "v", []string{"", "-1", "x", "1.5"}, []string{"9", "0"}, "v"},
