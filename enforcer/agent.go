@@ -104,7 +104,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
-	start("read objects", func() error { return a.source.Run(ctx, a.box) })
+	start("read objects", func() error { return a.readObjects(ctx) })
 	start("sync", func() error { a.loop(ctx, s); return nil })
 	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
 	running.Wait()

@@ -39,8 +39,11 @@ var ConditionKinds = []ConditionKind{
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
 	{"NoLock", false, "The lock that keeps a second agent out cannot be had."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},
+	{"NodeUnknown", true, "No Node has the node name that the agent was given, so that no Pod counts as this node's."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
+	{"SourceRefused", true, "The API server does not let the agent list or watch a kind of objects: what it last said stays in force."},
+	{"SourceSilent", true, "The API server is not heard, or not understood: what it last said stays in force."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

@@ -22,6 +22,7 @@ type metrics struct {
 	invalid          *prometheus.GaugeVec
 	ready            prometheus.Gauge
 	conditions       *prometheus.GaugeVec
+	lastHeard        *prometheus.GaugeVec
 }
 
 // syncBuckets reach from an idle node's single change to a cold start.
@@ -58,10 +59,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		invalid:       gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
 		ready:         gauge("ready", "1 while the agent is ready."),
 		conditions:    gauges("conditions", "Conditions that stand, by kind; each is named in readyz.", "what"),
+		lastHeard:     gauges("source_last_event_timestamp_seconds", "When the API server last said anything about a kind: an event, a bookmark, a list, or a watch that it opened with nothing new.", "kind"),
 	}
 	for _, c := range []prometheus.Collector{
 		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.objects, m.epoch, m.foreignMarks,
-		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready, m.conditions,
+		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready, m.conditions, m.lastHeard,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

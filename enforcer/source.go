@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -22,6 +23,21 @@ const (
 	PolicyEvent
 	NodeEvent
 )
+
+// String is the kind's name in the API.
+func (k EventKind) String() string {
+	switch k {
+	case PodEvent:
+		return "Pod"
+	case NamespaceEvent:
+		return "Namespace"
+	case PolicyEvent:
+		return "NetworkPolicy"
+	case NodeEvent:
+		return "Node"
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
 
 // Event is the new state of one object. Only the latest event of an object
 // matters, and events of different objects may come in any order.

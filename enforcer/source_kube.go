@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -25,21 +26,14 @@ import (
 type KubeSource struct {
 	client kubernetes.Interface
 	node   string
+	// patience is when silence is told of.
+	patience patience
 }
 
 // NewKubeSource reads with client; node is the name of the own Node, empty for
 // none.
 func NewKubeSource(client kubernetes.Interface, node string) *KubeSource {
-	return &KubeSource{client: client, node: node}
-}
-
-// KubeClientConfig returns a copy of a client configuration that asks for
-// protobuf, which costs the API server and us a fraction of JSON.
-func KubeClientConfig(c *rest.Config) *rest.Config {
-	c = rest.CopyConfig(c)
-	c.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	c.ContentType = runtime.ContentTypeProtobuf
-	return c
+	return &KubeSource{client: client, node: node, patience: defaultPatience()}
 }
 
 // resource is a kind of objects to read.
@@ -94,14 +88,22 @@ func anyList[L runtime.Object](list func(context.Context, metav1.ListOptions) (L
 }
 
 // Run lists and watches until the context ends. Errors of the API server are
-// retried for ever, by client-go, while what is enforced stays enforced.
+// retried for ever, by client-go, while what is enforced stays enforced. A
+// trouble that lasts is reported, and so is its end.
 func (s *KubeSource) Run(ctx context.Context, sink Sink) error {
 	var running, listed sync.WaitGroup
+	var ears []*ear
 	for _, r := range s.resources() {
 		listed.Add(1)
 		store := newEventStore(sink, r.kind, sync.OnceFunc(listed.Done))
-		running.Go(func() { r.run(ctx, store) })
+		if r.kind == NodeEvent {
+			store.changed = func(known names) { sink.Report(ownNode, s.nodeTrouble(known)) }
+		}
+		store.ear = &ear{kind: r.kind, resource: r.name, host: hostOf(r.client)}
+		ears = append(ears, store.ear)
+		running.Go(func() { r.run(ctx, store, s.patience) })
 	}
+	running.Go(func() { s.listen(ctx, sink, ears) })
 	all := make(chan struct{})
 	go func() {
 		listed.Wait()
@@ -116,16 +118,16 @@ func (s *KubeSource) Run(ctx context.Context, sink Sink) error {
 	return nil
 }
 
-func (r *resource) run(ctx context.Context, store *eventStore) {
+func (r *resource) run(ctx context.Context, store *eventStore, p patience) {
 	logger := klog.FromContext(ctx)
 	lister := listerWatcher{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector = r.selector
-			return r.listInto(ctx, o, store)
+			return r.listWithin(ctx, o, store, 3*p.giveUp)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.FieldSelector = r.selector
-			return r.watch(ctx, o)
+			return r.openWatch(ctx, o, store.ear, p)
 		},
 	}}
 	cache.NewReflectorWithOptions(lister, r.make(), store, cache.ReflectorOptions{Name: r.name, Logger: &logger}).RunWithContext(ctx)
@@ -139,11 +141,38 @@ type listerWatcher struct{ *cache.ListWatch }
 
 func (listerWatcher) IsWatchListSemanticsUnSupported() bool { return true }
 
+// listWithin reads a list, and tells the ear what becomes of it. A list from
+// which nothing comes for so long is dropped, so that it is asked for anew.
+func (r *resource) listWithin(ctx context.Context, o metav1.ListOptions, store *eventStore, within time.Duration) (runtime.Object, error) {
+	outer := ctx
+	ctx, cancel := context.WithCancel(withEar(ctx, store.ear))
+	defer cancel()
+	store.ear.asks()
+	defer store.ear.answered()
+	late := time.AfterFunc(within, cancel)
+	list, err := r.listInto(ctx, o, store, func() {
+		store.ear.progresses()
+		late.Reset(within)
+	})
+	late.Stop()
+	switch {
+	case err == nil:
+		store.ear.progresses()
+	case outer.Err() != nil:
+	case ctx.Err() != nil:
+		err = fmt.Errorf("no answer to a list for %v", within)
+		store.ear.fails(err)
+	default:
+		store.ear.fails(err)
+	}
+	return list, err
+}
+
 // listInto delivers the objects of a list, or of a page of it, while they
 // arrive. To the reflector the list is empty, but for what it needs to go on
 // from there. A list that breaks off has delivered objects as they are, only
 // not all; the next one says which are gone.
-func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *eventStore) (runtime.Object, error) {
+func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *eventStore, progress func()) (runtime.Object, error) {
 	if o.Continue == "" {
 		store.begin()
 	}
@@ -152,6 +181,7 @@ func (r *resource) listInto(ctx context.Context, o metav1.ListOptions, store *ev
 	}
 	batch, d := store.batch(), decoder{kept: r.kept, into: r.make()}
 	meta, err := listInPieces(ctx, r.client, r.name, o, func(b []byte) error {
+		progress()
 		obj, err := d.decode(b)
 		if err != nil {
 			return err

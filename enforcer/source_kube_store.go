@@ -16,6 +16,11 @@ type eventStore struct {
 	kind   EventKind
 	known  names
 	listed func()
+	// ear is told how its list comes.
+	ear *ear
+	// changed is told which objects there are, whenever that may have changed; nil
+	// where nobody asks.
+	changed func(names)
 }
 
 func newEventStore(sink Sink, kind EventKind, listed func()) *eventStore {
@@ -35,7 +40,14 @@ func (s *eventStore) set(obj any) error {
 		return err
 	}
 	b.deliver()
+	s.tell()
 	return nil
+}
+
+func (s *eventStore) tell() {
+	if s.changed != nil {
+		s.changed(s.known)
+	}
 }
 
 // Delete takes tombstones, too: an object whose deletion went unseen.
@@ -49,6 +61,7 @@ func (s *eventStore) Delete(obj any) error {
 	}
 	s.known.remove(e.Name)
 	s.sink.Deliver(e)
+	s.tell()
 	return nil
 }
 
@@ -65,6 +78,7 @@ func (s *eventStore) Replace(list []any, _ string) error {
 		b.events = append(b.events, Event{Kind: s.kind, Name: name, Deleted: true})
 	}
 	b.deliver()
+	s.tell()
 	s.listed()
 	return nil
 }
@@ -116,6 +130,11 @@ type listedName struct {
 func newNames() names { return names{known: map[string][]listedName{}} }
 
 func (n *names) begin() { n.list++ }
+
+func (n *names) has(name types.NamespacedName) bool {
+	_, found := findName(n.known[name.Namespace], name.Name)
+	return found
+}
 
 func (n *names) add(name types.NamespacedName) {
 	list := n.known[name.Namespace]
