@@ -42,8 +42,11 @@ var ConditionKinds = []ConditionKind{
 	{"NodeUnknown", true, "No Node has the node name that the agent was given, so that no Pod counts as this node's."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
+	{"SourceEmpty", false, "The directory of manifests held none when the agent started: nothing is known to enforce, and rules of an earlier agent stay."},
 	{"SourceRefused", true, "The API server does not let the agent list or watch a kind of objects: what it last said stays in force."},
 	{"SourceSilent", true, "The API server is not heard, or not understood: what it last said stays in force."},
+	{"SourceUnreadable", true, "The directory of manifests is gone, empty where it was not, or cannot be read: what it last said stays in force."},
+	{"SourceUnwatched", false, "The system does not tell of changes of manifests: they are noticed by looking, seconds late."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

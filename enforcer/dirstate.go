@@ -2,11 +2,12 @@ package enforcer
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sluice-net/sluice/policy/manifest"
@@ -31,8 +32,12 @@ type dirFile struct {
 	first []byte
 	// seen is the content that was read last: good, or a broken one.
 	seen []byte
-	// emptied is when the file was first found empty after it had content.
-	emptied time.Time
+	// goodInode is the file that said what is in force.
+	goodInode int64
+	// shrunk is when the file was found shorter than what is in force, with the
+	// stamp that it had; zero if it is not.
+	shrunk   time.Time
+	shrunkTo stamp
 }
 
 // stamp tells two states of a file apart without reading it.
@@ -41,20 +46,27 @@ type stamp struct {
 	modified    time.Time
 }
 
-// emptyFor is how long a file must stay empty to count as emptied on purpose,
-// rather than as being written.
-const emptyFor = time.Second
+const (
+	// emptyFor is how long a file must stay empty to count as emptied on purpose,
+	// rather than as being written.
+	emptyFor = time.Second
+	// shrunkFor is the same for a file that was written over in place and is
+	// shorter: a manifest that is cut between two objects is a whole one.
+	shrunkFor = 300 * time.Millisecond
+	// longestManifest bounds what is read into memory.
+	longestManifest = 64 << 20
+)
 
 // update reads the files that changed and returns what that changes. changed
 // names paths that were said to have changed, nil if all may have.
-func (s *dirState) update(paths []string, changed map[string]bool) []Event {
+func (s *dirState) update(found dirListing, changed map[string]bool) []Event {
 	if s.files == nil {
 		s.files = map[string]*dirFile{}
 	}
-	s.broken = map[string]error{}
-	fresh := s.read(paths, changed)
+	s.broken = maps.Clone(found.unread)
+	fresh := s.read(found.files, changed)
 	for path := range s.files {
-		if !slices.Contains(paths, path) {
+		if _, there := slices.BinarySearch(found.files, path); !there && !found.holds(path) {
 			delete(s.files, path)
 		}
 	}
@@ -79,10 +91,20 @@ func (s *dirState) keepFirst() bool {
 	return len(s.broken) > 0
 }
 
-// empty reports whether some file waits to be filled.
-func (s *dirState) empty() bool {
+// knows reports whether a path, or one below it, is of a manifest in force.
+func (s *dirState) knows(path string) bool {
+	for known := range s.files {
+		if known == path || strings.HasPrefix(known, path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// waiting reports whether some file may still be being written.
+func (s *dirState) waiting() bool {
 	for _, f := range s.files {
-		if !f.emptied.IsZero() {
+		if !f.shrunk.IsZero() {
 			return true
 		}
 	}
@@ -99,8 +121,8 @@ func (s *dirState) read(paths []string, changed map[string]bool) []string {
 			s.files[path] = f
 		}
 		now, err := stampOf(path)
-		if err == nil && (f.seen == nil || changed == nil || changed[path] || now != f.stamp || !f.emptied.IsZero()) {
-			err = f.read(path)
+		if err == nil && (f.seen == nil || changed == nil || changed[path] || now != f.stamp || !f.shrunk.IsZero()) {
+			err = f.read(path, now)
 		}
 		if err != nil {
 			s.broken[path] = err
@@ -116,35 +138,50 @@ func (s *dirState) read(paths []string, changed map[string]bool) []string {
 
 func stampOf(path string) (stamp, error) {
 	info, err := os.Stat(path)
-	if err != nil {
+	switch {
+	case err != nil:
 		return stamp{}, err
+	case !info.Mode().IsRegular():
+		return stamp{}, errIrregular // opening a pipe would wait for its writer
+	case info.Size() > longestManifest:
+		return stamp{}, fmt.Errorf("it has %d bytes, and a manifest may have %d", info.Size(), longestManifest)
 	}
-	out := stamp{size: info.Size(), modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		out.inode = int64(sys.Ino)
-	}
-	return out, nil
+	return stamp{inode: int64(idOf(info).inode), size: info.Size(), modified: info.ModTime()}, nil
 }
 
-func (f *dirFile) read(path string) error {
-	data, err := os.ReadFile(path)
+func (f *dirFile) read(path string, now stamp) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	if data == nil {
-		data = []byte{}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, longestManifest))
+	if err != nil {
+		return err
 	}
-	if len(data) > 0 || len(f.good) == 0 {
-		f.seen, f.emptied = data, time.Time{}
+	if f.mayBeInWriting(data, now) {
 		return nil
 	}
-	if f.emptied.IsZero() {
-		f.emptied = time.Now()
-	}
-	if time.Since(f.emptied) >= emptyFor {
-		f.seen, f.emptied = data, time.Time{}
-	}
+	f.seen, f.shrunk = data, time.Time{}
 	return nil
+}
+
+// mayBeInWriting reports whether content is better left alone for a moment: it
+// is less than what is in force, and came there a moment ago.
+func (f *dirFile) mayBeInWriting(data []byte, now stamp) bool {
+	rest := shrunkFor
+	switch {
+	case len(data) >= len(f.good):
+		return false
+	case len(data) == 0:
+		rest = emptyFor
+	case now.inode != f.goodInode:
+		return false // moved there as a whole
+	}
+	if f.shrunk.IsZero() || f.shrunkTo != now {
+		f.shrunk, f.shrunkTo = time.Now(), now
+	}
+	return time.Since(f.shrunk) < rest
 }
 
 // combine makes one set of objects of all files, with the fresh content of
@@ -180,7 +217,7 @@ func (s *dirState) combine(fresh []string) map[eventKey]Event {
 		set, _ = s.load(nil)
 	}
 	for _, path := range whole {
-		s.files[path].good = s.files[path].seen
+		s.files[path].good, s.files[path].goodInode = s.files[path].seen, s.files[path].stamp.inode
 	}
 	return objectsOf(set)
 }

@@ -2,13 +2,8 @@ package enforcer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -16,13 +11,21 @@ import (
 )
 
 // DirSource reads manifests from a directory and its subdirectories, or from a
-// single file, and follows their changes. A file that is broken changes
-// nothing: what it said when it was last whole stays in force, and the agent is
-// not ready until it is mended. If a file is broken when the source starts,
-// there is nothing to fall back on but what the kernel enforces already, so the
-// source counts as synced only when all files have been whole once; until then
-// it is synced in part, with the policies that cannot be understood allowing
+// single file, and follows their changes. A file that is broken or cannot be read
+// changes nothing: what it said when it was last whole stays in force, and the
+// agent is not ready until it is mended. If a file is broken when the source
+// starts, there is nothing to fall back on but what the kernel enforces already,
+// so the source counts as synced only when all files have been whole once; until
+// then it is synced in part, with the policies that cannot be understood allowing
 // nothing.
+//
+// A file that is deleted while others stay is taken at its word at once. A source
+// that is gone is not: a directory that vanished, cannot be read, was replaced by
+// something else, or holds no manifest any more where it held some (as when its
+// mount went away) leaves all in force, without a limit of time, and the agent is
+// not ready. A directory that holds no manifest when the source starts is synced
+// in part: rules of an earlier agent stay. A manifest without objects, such as an
+// empty file, is how to say that nothing is to be enforced.
 type DirSource struct {
 	path string
 }
@@ -38,6 +41,9 @@ const (
 	longestWriting = time.Second
 	// rescan finds changes on file systems that do not tell of them.
 	rescan = 10 * time.Second
+	// lookAgain is how often a source that is lost is looked for: nothing tells
+	// of a directory that comes back.
+	lookAgain = time.Second
 )
 
 // Run delivers the objects and then their changes.
@@ -47,7 +53,7 @@ func (s *DirSource) Run(ctx context.Context, sink Sink) error {
 		return fmt.Errorf("watch manifests: %w", err)
 	}
 	defer func() { _ = watcher.Close() }()
-	d := &dirReader{path: s.path, sink: sink, logger: klog.FromContext(ctx), watcher: watcher}
+	d := &dirReader{path: s.path, sink: sink, logger: klog.FromContext(ctx), watcher: watcher, dirs: map[string]fileID{}}
 	d.scan(nil)
 	for d.wait(ctx) {
 		d.scan(d.changed)
@@ -65,6 +71,14 @@ type dirReader struct {
 	changed map[string]bool
 	state   dirState
 	synced  bool
+	// single: the path was a file when it was first there; known: it was there.
+	single, known bool
+	// lost: the source cannot be read as a whole.
+	lost bool
+	// dirs are the directories that were read, and which ones they were.
+	dirs map[string]fileID
+	// unwatched is why changes are found by looking alone, nil if they are not.
+	unwatched error
 }
 
 // wait returns when something has changed and then rested for a moment, or when
@@ -102,36 +116,41 @@ func (d *dirReader) wait(ctx context.Context) bool {
 
 // patience is how long to wait without any notification.
 func (d *dirReader) patience() time.Duration {
-	if d.state.empty() {
-		return 500 * time.Millisecond
+	switch {
+	case d.state.waiting():
+		return 100 * time.Millisecond
+	case d.lost || len(d.state.broken) > 0:
+		return lookAgain
 	}
 	return rescan
 }
 
 // scan reads what changed; nil stands for everything.
 func (d *dirReader) scan(changed map[string]bool) {
-	files, err := d.list()
-	if err != nil {
-		d.sink.Report(d.path, err)
-		d.logger.Error(err, "Failed to list manifests; what they said stays in force")
+	found, err := d.list()
+	if err == nil && found.none() && len(d.state.files) > 0 {
+		err = errEmptied
+	}
+	if d.lost = err != nil; d.lost {
+		d.sink.Report(d.path, d.lostError(err))
 		return
 	}
-	events := d.state.update(files, changed)
-	d.report(files)
+	events := d.state.update(found, changed)
+	d.report(found)
 	d.sink.Deliver(events...)
 	switch {
 	case d.synced:
-	case len(d.state.broken) == 0:
+	case found.none() || len(d.state.broken) > 0:
+		d.sink.SyncedInPart()
+	default:
 		d.synced = true
 		d.sink.Synced()
-	default:
-		d.sink.SyncedInPart()
 	}
 }
 
 // report tells the sink and the log what is broken and what is no more.
-func (d *dirReader) report(files []string) {
-	d.sink.Report(d.path, nil)
+func (d *dirReader) report(found dirListing) {
+	d.sink.Report(d.path, d.notice(found))
 	for path, err := range d.state.broken {
 		if old := d.state.reported[path]; old == nil || old.Error() != err.Error() {
 			d.logger.Error(err, "A manifest is broken; what it said before stays in force", "file", path)
@@ -140,80 +159,40 @@ func (d *dirReader) report(files []string) {
 	}
 	for path := range d.state.reported {
 		if d.state.broken[path] == nil {
-			d.logger.Info("A manifest is whole again, or gone", "file", path, "exists", slices.Contains(files, path))
+			d.logger.Info("A manifest is whole again, or gone", "file", path, "exists", slices.Contains(found.files, path))
 			d.sink.Report(path, nil)
 		}
 	}
 	d.state.reported = d.state.broken
 }
 
-// list finds the manifests and watches their directories. Entries that begin
-// with a dot are skipped: editors' own files, and the ..data of a mounted
-// ConfigMap, whose files show up as links beside it.
-func (d *dirReader) list() ([]string, error) {
-	info, err := os.Stat(d.path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return []string{d.path}, d.watch(filepath.Dir(d.path))
-	}
-	var files []string
-	err = d.walk(d.path, &files, 0)
-	slices.Sort(files)
-	return files, err
-}
-
-// deepest bounds links that lead in a circle.
-const deepest = 16
-
-func (d *dirReader) walk(dir string, files *[]string, depth int) error {
-	if depth > deepest {
-		return nil
-	}
-	// The watch comes before the look: what appears in between is told of.
-	if err := d.watch(dir); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue // a dangling link, or gone meanwhile
-		case err != nil:
-			return err
-		case info.IsDir():
-			if err := d.walk(path, files, depth+1); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		case isManifest(path):
-			*files = append(*files, path)
-		}
+// notice is what an operator should know of a source that works.
+func (d *dirReader) notice(found dirListing) error {
+	switch {
+	case found.none():
+		return ConditionError{Condition{
+			What: "SourceEmpty", Object: d.path,
+			Message: "it holds no manifest, so that nothing is known to enforce; rules of an earlier agent stay",
+			Mend:    "put the manifests there, or one without objects (an empty .yaml file) if nothing is to be enforced",
+		}}
+	case d.unwatched != nil:
+		return ConditionError{Condition{
+			What: "SourceUnwatched", Object: d.path,
+			Message: fmt.Sprintf("changes are noticed up to %v late: %v", rescan, d.unwatched),
+			Mend:    "raise fs.inotify.max_user_watches",
+		}}
 	}
 	return nil
 }
 
-func isManifest(path string) bool {
-	switch filepath.Ext(path) {
-	case ".yaml", ".yml", ".json":
-		return true
+// lostError says that the source as a whole cannot be read.
+func (d *dirReader) lostError(err error) error {
+	stays := "what it said stays in force"
+	if !d.known {
+		stays = "nothing of it is known so far"
 	}
-	return false
-}
-
-// watch is asked again with each scan, since a directory that was replaced
-// needs a new watch: adding one that is there does nothing.
-func (d *dirReader) watch(dir string) error {
-	if err := d.watcher.Add(dir); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
-	return nil
+	return ConditionError{Condition{
+		What: "SourceUnreadable", Object: d.path, Message: fmt.Sprintf("%v; %s", err, stays),
+		Mend: "bring the manifests back; if nothing is to be enforced, put a manifest without objects there (an empty .yaml file)",
+	}}
 }
