@@ -32,6 +32,7 @@ type syncer struct {
 	bridges   bridgeNetfilter
 	guards    *guards
 	ports     *portGuards
+	nodeName  nodeName
 	ns        Netns
 
 	// replace: the kernel's state is not known to be the compiler's, so the
@@ -92,6 +93,7 @@ func (s *syncer) sync(ctx context.Context) error {
 	}
 	s.worked = len(b.events) > 0 || !plan.Empty()
 	s.account(ctx, started, plan)
+	s.checkNodeName(ctx)
 	if s.leftovers.due(s.cfg.Clock.Now()) || b.settle {
 		if err := s.tidy(ctx); err != nil {
 			s.replace = true

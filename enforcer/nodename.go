@@ -1,0 +1,106 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// nodeName doubts the agent's node name. With a wrong one no Pod counts as this
+// node's, and none is enforced. Where there is a Node object the source knows; a
+// directory of manifests has none, and a Node may be another node's. What gives a
+// wrong name away everywhere is a Pod that is bound to another node and whose
+// address is behind a veth of this one, while no Pod of the name is found here. A
+// node that merely has no Pods of its own reaches others' through its uplinks.
+type nodeName struct {
+	// looked is when the veths were last asked.
+	looked time.Time
+	doubts []Condition
+}
+
+// manyVeths bounds how many veths are asked for addresses: the first Pods of a
+// node give a wrong name away as well as all.
+const manyVeths = 64
+
+// checkNodeName is part of each sync. It costs nothing on a node that has found a
+// Pod of its own, and little from time to time on another one.
+func (s *syncer) checkNodeName(ctx context.Context) {
+	if s.cfg.Node == "" {
+		return
+	}
+	now := s.cfg.Clock.Now()
+	switch {
+	case s.links.bindsAny():
+		s.nodeName = nodeName{}
+	case s.nodeName.looked.IsZero() || now.Sub(s.nodeName.looked) >= s.cfg.AuditInterval:
+		s.nodeName = nodeName{looked: now}
+		pod, veth, err := s.foreignPodHere()
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Failed to look for Pods of other node names")
+		}
+		if pod != nil {
+			s.nodeName.doubts = []Condition{nodeUnknown(s.cfg.Node, fmt.Sprintf(
+				"no Pod of node %q is found here, but %s has the address of Pod %s, which is bound to node %q", s.cfg.Node, veth, pod.NamespacedName, pod.Node))}
+		}
+	}
+	s.status.setConditions(ctx, "node name", s.nodeName.doubts)
+}
+
+// foreignPodHere finds a Pod of another node whose address is behind a veth of
+// this one.
+func (s *syncer) foreignPodHere() (*policy.Pod, string, error) {
+	var veths []*iface
+	for _, i := range s.links.ifaces {
+		if i.leadsOut() {
+			veths = append(veths, i)
+		}
+	}
+	slices.SortFunc(veths, func(a, b *iface) int { return a.index - b.index })
+	for _, veth := range veths[:min(len(veths), manyVeths)] {
+		end, err := askPeer(s.links.socket, veth)
+		if err != nil {
+			continue // it may be gone by now
+		}
+		for _, a := range end.addrs {
+			pod := s.index.EndOfAddr(a).Pod
+			if pod == nil || pod.Node == "" || pod.Node == s.cfg.Node {
+				continue
+			}
+			// A container may give itself any address; the node's routes are its own.
+			here, err := s.leadsTo(veth, a)
+			if err != nil {
+				return nil, "", err
+			}
+			if here {
+				return pod, veth.name, nil
+			}
+		}
+	}
+	return nil, "", nil
+}
+
+// leadsTo reports whether the node reaches an address through a veth, or the
+// bridge that it is a port of.
+func (s *syncer) leadsTo(veth *iface, a netip.Addr) (bool, error) {
+	r, ok, err := pathOf(s.links.socket, a)
+	if err != nil || !ok {
+		return false, err
+	}
+	return r.unicast && !r.gateway && (r.oif == veth.index || veth.master != 0 && r.oif == veth.master), nil
+}
+
+// bindsAny reports whether some Pod of this node was found.
+func (l *links) bindsAny() bool {
+	for _, p := range l.pods {
+		if len(p.binds) > 0 {
+			return true
+		}
+	}
+	return false
+}
