@@ -93,7 +93,12 @@ func eventOf(object any, deleted bool) (Event, error) {
 		e.Pod, e.Invalid = policy.PodFromAPI(o)
 		return e, nil
 	case *corev1.Namespace:
-		return Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted, Labels: o.Labels}, nil
+		e := Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted, Labels: o.Labels}
+		if n := policy.LabelBytes(o.Labels); n > policy.MaxLabelBytes && !deleted {
+			// They are taken all the same: a selector may ask for what is not there.
+			e.Invalid = fmt.Errorf("Namespace %s: metadata.labels: %d bytes are more than %d, which costs every node memory; give it fewer labels", o.Name, n, policy.MaxLabelBytes)
+		}
+		return e, nil
 	case *networkingv1.NetworkPolicy:
 		e := Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted}
 		if !deleted {

@@ -274,7 +274,7 @@ func (s *syncer) applyOne(e Event) error {
 			return nil
 		}
 		s.index.SetNamespace(e.Name.Name, e.Labels)
-		return nil
+		return e.Invalid
 	case PolicyEvent:
 		if e.Deleted || e.Policy == nil {
 			s.index.DeletePolicy(e.Name)

@@ -23,20 +23,19 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
 		UID:            p.UID,
 		Node:           p.Spec.NodeName,
-		Labels:         maps.Clone(p.Labels), // the object may be changed and handed over again
 		HostNetwork:    p.Spec.HostNetwork,
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
 		Created:        created(p),
 		Unguarded:      p.Annotations[GuardAnnotation] == "off",
 	}
 	r := podReader{name: out.NamespacedName}
-	for i := range p.Status.PodIPs {
-		out.Addrs = r.addr(out.Addrs, p.Status.PodIPs[i].IP, "status.podIPs", i)
+	if n := LabelBytes(p.Labels); n > MaxLabelBytes {
+		r.fail("metadata.labels", "%d bytes are more than %d: the Pod is not taken, and its addresses are nobody's; give it fewer labels", n, MaxLabelBytes)
+	} else {
+		out.Labels = maps.Clone(p.Labels) // the object may be changed and handed over again
+		out.Addrs = r.podAddrs(&p.Status)
 	}
-	if len(p.Status.PodIPs) == 0 {
-		out.Addrs = r.addr(out.Addrs, p.Status.PodIP, "status.podIP", -1)
-	}
-	for i := range p.Status.HostIPs {
+	for i := range r.within("status.hostIPs", len(p.Status.HostIPs), MaxPodAddrs) {
 		out.NodeAddrs = r.addr(out.NodeAddrs, p.Status.HostIPs[i].IP, "status.hostIPs", i)
 	}
 	out.NodeAddrs = r.addr(out.NodeAddrs, p.Status.HostIP, "status.hostIP", -1)
@@ -49,7 +48,7 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 			out.Ports = r.ports(out.Ports, c, "spec.initContainers", i)
 		}
 	}
-	return out, errors.Join(r.errs...)
+	return out, r.err()
 }
 
 // created is zero where the object does not say.
@@ -64,9 +63,44 @@ func created(p *corev1.Pod) int64 {
 type podReader struct {
 	name types.NamespacedName
 	errs []error
+	// more counts what is not in errs.
+	more int
+	// full: it was said that there are too many ports.
+	full bool
+}
+
+func (r *podReader) err() error {
+	if r.more > 0 {
+		r.errs = append(r.errs, fmt.Errorf("Pod %s: and %d faults more", r.name, r.more))
+	}
+	return errors.Join(r.errs...)
+}
+
+// within is how many of n entries count, and says so if that is not all.
+func (r *podReader) within(field string, n, limit int) int {
+	if n > limit {
+		r.fail(field, "%d entries are more than %d: the others are not taken", n, limit)
+	}
+	return min(n, limit)
+}
+
+// podAddrs are the addresses of a Pod's status.
+func (r *podReader) podAddrs(s *corev1.PodStatus) []netip.Addr {
+	if len(s.PodIPs) == 0 {
+		return r.addr(nil, s.PodIP, "status.podIP", -1)
+	}
+	var out []netip.Addr
+	for i := range r.within("status.podIPs", len(s.PodIPs), MaxPodAddrs) {
+		out = r.addr(out, s.PodIPs[i].IP, "status.podIPs", i)
+	}
+	return out
 }
 
 func (r *podReader) fail(field, format string, args ...any) {
+	if len(r.errs) == maxFaults {
+		r.more++
+		return
+	}
 	r.errs = append(r.errs, fmt.Errorf("Pod %s: %s: %s", r.name, field, fmt.Sprintf(format, args...)))
 }
 
@@ -75,18 +109,19 @@ func (r *podReader) addr(to []netip.Addr, s, field string, index int) []netip.Ad
 	if s == "" && index < 0 {
 		return to
 	}
+	if index >= 0 {
+		field = fmt.Sprintf("%s[%d].ip", field, index)
+	}
 	a, err := parseAddr(s)
-	if err != nil {
-		if index >= 0 {
-			field = fmt.Sprintf("%s[%d].ip", field, index)
-		}
-		r.fail(field, "%q is no IP address", s)
-		return to
+	switch {
+	case err != nil:
+		r.fail(field, "%s is no IP address", quoted(s))
+	case noAddr(a) != "":
+		r.fail(field, "%s is %s, which is nobody's: it is not taken; look at what the network plug-in answered", a, noAddr(a))
+	case !slices.Contains(to, a):
+		return append(to, a)
 	}
-	if slices.Contains(to, a) {
-		return to
-	}
-	return append(to, a)
+	return to
 }
 
 func (r *podReader) ports(to []NamedPort, c *corev1.Container, field string, index int) []NamedPort {
@@ -97,7 +132,7 @@ func (r *podReader) ports(to []NamedPort, c *corev1.Container, field string, ind
 		}
 		proto, ok := parseProtocol(string(p.Protocol))
 		if !ok {
-			r.fail(fmt.Sprintf("%s[%d].ports[%d].protocol", field, index, i), "unknown protocol %q", p.Protocol)
+			r.fail(fmt.Sprintf("%s[%d].ports[%d].protocol", field, index, i), "unknown protocol %s", quoted(string(p.Protocol)))
 			continue
 		}
 		if p.ContainerPort < 1 || p.ContainerPort > 65535 {
@@ -105,8 +140,13 @@ func (r *podReader) ports(to []NamedPort, c *corev1.Container, field string, ind
 			continue
 		}
 		np := NamedPort{Name: p.Name, Protocol: proto, Number: uint16(p.ContainerPort)}
-		if !slices.Contains(to, np) {
+		switch {
+		case slices.Contains(to, np):
+		case len(to) < MaxNamedPorts:
 			to = append(to, np)
+		case !r.full:
+			r.full = true
+			r.fail(fmt.Sprintf("%s[%d].ports[%d]", field, index, i), "the Pod has more than %d named ports: this one and later ones do not count", MaxNamedPorts)
 		}
 	}
 	return to
