@@ -63,7 +63,7 @@ func (s *syncer) foreignPodHere() (*policy.Pod, string, error) {
 	}
 	slices.SortFunc(veths, func(a, b *iface) int { return a.index - b.index })
 	for _, veth := range veths[:min(len(veths), manyVeths)] {
-		end, err := askPeer(s.links.socket, veth)
+		end, err := s.links.peers.ask(veth)
 		if err != nil {
 			continue // it may be gone by now
 		}
