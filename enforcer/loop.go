@@ -31,8 +31,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 // rhythm decides when the next round is.
 type rhythm struct {
 	cfg      *Config
-	last     time.Time // when the last round ended that was asked for or had something to do
-	woken    bool      // the round was asked for, not due by the clock
+	last     time.Time // when the last round ended that the kernel asked for or that had something to do
 	retry    time.Duration
 	looks    int
 	audited  time.Time
@@ -48,13 +47,11 @@ func (r *rhythm) sleep(ctx context.Context, wake <-chan struct{}, s *syncer) boo
 		// While the kernel refuses, events do not make it try sooner.
 		wake = nil
 	}
-	r.woken = false
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C():
 	case <-wake:
-		r.woken = true
 	}
 	return holdBack(ctx, r.cfg.Clock, r.cfg.MinInterval-r.cfg.Clock.Now().Sub(r.last))
 }
@@ -103,10 +100,11 @@ func (r *rhythm) round(ctx context.Context, s *syncer) {
 	if !s.watch.curious.Load() {
 		r.looks = 0
 	}
+	noticed := s.watch.Due()
 	err := s.sync(ctx)
-	// Whatever woke a round counts, also if nothing came of it: a Pod that toggles
+	// What the kernel tells of counts, also if nothing came of it: a Pod that toggles
 	// its interface must not set the pace.
-	if s.worked || r.woken {
+	if s.worked || noticed {
 		r.last = r.cfg.Clock.Now()
 	}
 	if err == nil {
