@@ -174,6 +174,11 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 			return w.explain(c, stray.name, stray.want, again)
 		}
 	}
+	if icmp {
+		if problem := w.judgeErrors(c, l); problem != "" {
+			return problem
+		}
+	}
 	if l.src == nil {
 		return ""
 	}
@@ -184,6 +189,33 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 		again := func() []rulesim.Result { return spoofed.Stray(s, rulesim.SYN, 0) }
 		if rulesim.Passed(again()) {
 			return w.explain(&spoofed, "spoofed packet", false, again)
+		}
+	}
+	return ""
+}
+
+// judgeErrors sends ICMP errors that are about no flow of their sender's: no Pod's
+// pass, and others' as far as anybody's does.
+func (w *world) judgeErrors(c *rulesim.Connection, l leg) string {
+	about := *c
+	about.Flow.FromPort = map[uint8]uint16{1: 3, 58: 1}[c.Flow.Protocol]
+	about.About = [2]netip.Addr{netip.MustParseAddr("192.0.2.1"), about.Flow.Dst}
+	if about.Flow.Src.Is6() {
+		about.About[0] = netip.MustParseAddr("2001:db8::1")
+	}
+	want, foreign := l.deny == "", l.src == nil
+	for _, e := range []struct {
+		name  string
+		state rulesim.State
+		want  bool
+	}{
+		{"error about another's flow", rulesim.Related, foreign},
+		{"error about no flow", rulesim.Invalid, foreign && !(l.dst != nil && w.isolated(about.Flow.Dst))},
+		{"untracked error", rulesim.Untracked, foreign && want},
+	} {
+		again := func() []rulesim.Result { return about.Stray(e.state, 0, 0) }
+		if rulesim.Passed(again()) != e.want {
+			return w.explain(&about, e.name, e.want, again)
 		}
 	}
 	return ""

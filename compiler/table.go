@@ -35,6 +35,8 @@ const (
 	judgeReplyChain   = "judge-reply"
 	irregularChain    = "irregular"
 	icmpChain         = "icmp-messages"
+	errorsChain       = "icmp-errors"
+	linkChain         = "link-messages"
 	sourceChain       = "source"
 	placeChain        = "place"
 	strangerToChain   = "to-stranger"
@@ -45,6 +47,7 @@ const (
 	unknownCounter   = "dropped-unknown"
 	invalidCounter   = "dropped-invalid"
 	relatedCounter   = "dropped-related"
+	linkCounter      = "dropped-link-messages"
 	midstreamCounter = "rejected-midstream"
 )
 
@@ -127,40 +130,6 @@ func (c *Config) judgeInput() []line {
 	return append(out, line{"jump " + asked, ""}, line{"goto " + judgedChain, ""})
 }
 
-// toIrregular is for what conntrack finds no connection for, or another's: all of
-// ICMP that is not judged as what it is is among it.
-var toIrregular = line{"ct state invalid,related,untracked jump " + irregularChain, ""}
-
-// irregular packets that return are judged. Those without an entry of conntrack are
-// so by themselves, each time, for there is no mark to remember it in, and as if they
-// opened what they belong to. Invalid ones have no place near an isolated Pod: they
-// are late, forged, or meant to confuse.
-var irregular = []line{
-	{"meta l4proto icmp jump " + icmpChain, ""},
-	{"meta l4proto icmpv6 jump " + icmpChain, ""},
-	{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
-	{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
-}
-
-// icmpMessages are those that are not judged as what they are. All others return.
-func (c *Config) icmpMessages() []line {
-	return []line{
-		// Only with hop limit 255 it comes from this link: otherwise it were a way
-		// across the router that no policy closes.
-		{"ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept", "neighbour discovery, from this link only"},
-		// MLD is sent with hop limit 1, so it cannot be routed either.
-		{"ip6 hoplimit 1 icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept", "multicast listener discovery"},
-		// Conntrack takes an IPv4 redirect for an error about a flow, and would
-		// have it pass with those of allowed flows.
-		{"icmp type redirect ip daddr @" + ipv4.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
-		{"icmpv6 type nd-redirect ip6 daddr @" + ipv6.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
-		// An error about a denied flow must not revive it: it is neither judged
-		// nor does it mark.
-		{"ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"},
-		{"ct state related accept", "ICMP error about an allowed flow"},
-	}
-}
-
 // midstream resets connections that conntrack picked up in the middle, where
 // an isolated Pod is at either end: their clients open new ones, which are
 // judged. In the grace of a first install it does nothing.
@@ -197,6 +166,8 @@ func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
 		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
+		{Name: errorsChain, Rules: rules(c.icmpErrors())},
+		{Name: linkChain, Rules: rules(linkMessages)},
 		{Name: sourceChain, Rules: rules(c.source())},
 		{Name: placeChain, Rules: rules(c.place())},
 		{Name: strangerToChain, Rules: rules(toStranger)},
@@ -210,7 +181,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedCounters count what is dropped for other reasons than policies.
-var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, midstreamCounter}
+var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, midstreamCounter}
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {

@@ -24,6 +24,9 @@ type Connection struct {
 	// There are the hops from source to destination, Back those of the
 	// replies.
 	There, Back []Hop
+	// About are the ends of the flow that a stray packet is an error about, if that
+	// is not its own.
+	About [2]netip.Addr
 	// ForeignMark is what others wrote into the conntrack mark.
 	ForeignMark uint32
 	// Trace asks for the traces of judgements.
@@ -50,6 +53,9 @@ func (c *Connection) Stray(s State, flags uint8, mark uint32) []Result {
 		p := c.packet(h, New, false)
 		p.State = s
 		p.Entry.Mark |= mark
+		if c.About[0].IsValid() {
+			p.Entry.Original, p.Entry.Reply = c.About[0], c.About[1]
+		}
 		if s == Invalid || s == Untracked {
 			p.Entry = nil
 		}
@@ -98,7 +104,7 @@ func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
 	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, Src: f.Src, Dst: f.Dst, HopLimit: 63,
 		Protocol: f.Protocol, State: s, Reply: reply, Entry: c.entries[h.Kernel], Trace: c.Trace}
 	if p.Entry == nil {
-		p.Entry = &Entry{Mark: c.ForeignMark}
+		p.Entry = &Entry{Mark: c.ForeignMark, Original: f.Src, Reply: f.Dst}
 		if !reply && s == Established {
 			p.State = New
 		}

@@ -35,6 +35,10 @@ var loads = []*load{
 	{name: "ip6 saddr", typ: typeIPv6, family: ipv6, read: readSrc},
 	{name: "ip6 daddr", typ: typeIPv6, family: ipv6, read: readDst},
 	{name: "ip6 hoplimit", typ: typeByte, family: ipv6, read: func(p *Packet, b []byte) ([]byte, bool) { return append(b, p.HopLimit), true }},
+	{name: "ip6 nexthdr", typ: typeProto, family: ipv6, read: func(p *Packet, b []byte) ([]byte, bool) { return append(b, p.nextHeader()), true }},
+	{name: "ip6 length", typ: typeLength, family: ipv6, read: func(p *Packet, b []byte) ([]byte, bool) {
+		return binary.BigEndian.AppendUint16(b, p.payloadLength()), true
+	}},
 	{name: "meta nfproto", typ: typeFamily, read: func(p *Packet, b []byte) ([]byte, bool) { return append(b, p.family()), true }},
 	{name: "meta l4proto", typ: typeProto, read: func(p *Packet, b []byte) ([]byte, bool) { return append(b, p.Protocol), true }},
 	{name: "th sport", typ: typeService, read: transport(0, 2)},
@@ -54,6 +58,10 @@ var loads = []*load{
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true
 	}},
 	{name: "ct direction", typ: typeDir, read: readDirection},
+	{name: "ct original ip saddr", typ: typeIPv4, family: ipv4, read: readEnd(false)},
+	{name: "ct original ip6 saddr", typ: typeIPv6, family: ipv6, read: readEnd(false)},
+	{name: "ct reply ip saddr", typ: typeIPv4, family: ipv4, read: readEnd(true)},
+	{name: "ct reply ip6 saddr", typ: typeIPv6, family: ipv6, read: readEnd(true)},
 	{name: "ct mark", typ: typeMark, read: func(p *Packet, b []byte) ([]byte, bool) {
 		if p.Entry == nil {
 			return b, false
@@ -64,6 +72,23 @@ var loads = []*load{
 
 func readSrc(p *Packet, b []byte) ([]byte, bool) { return append(b, p.Src.AsSlice()...), true }
 func readDst(p *Packet, b []byte) ([]byte, bool) { return append(b, p.Dst.AsSlice()...), true }
+
+// readEnd gives the source of a connection's packets in one direction.
+func readEnd(reply bool) func(*Packet, []byte) ([]byte, bool) {
+	return func(p *Packet, b []byte) ([]byte, bool) {
+		if p.Entry == nil {
+			return b, false
+		}
+		end := p.Entry.Original
+		if reply {
+			end = p.Entry.Reply
+		}
+		if !end.IsValid() || end.Is4() != p.Src.Is4() {
+			return b, false
+		}
+		return append(b, end.AsSlice()...), true
+	}
+}
 
 func readDirection(p *Packet, b []byte) ([]byte, bool) {
 	switch {

@@ -35,6 +35,8 @@ const (
 // Entry is a conntrack entry.
 type Entry struct {
 	Mark uint32
+	// Original and Reply are the sources of packets in either direction.
+	Original, Reply netip.Addr
 }
 
 // Packet is a packet at a hook.
@@ -46,6 +48,10 @@ type Packet struct {
 	Protocol uint8
 	// Transport is what follows the network header. See [Transport].
 	Transport []byte
+	// NextHeader is what IPv6 has next, if that is another header than Protocol's;
+	// Length is what it says that follows, if that is more than Transport.
+	NextHeader *uint8
+	Length     uint16
 	// LaterFragment: not the first fragment, so there is no transport header.
 	LaterFragment bool
 	State         State
@@ -55,6 +61,15 @@ type Packet struct {
 	// Trace asks for [Result.Trace].
 	Trace bool
 }
+
+func (p *Packet) nextHeader() uint8 {
+	if p.NextHeader != nil {
+		return *p.NextHeader
+	}
+	return p.Protocol
+}
+
+func (p *Packet) payloadLength() uint16 { return max(p.Length, uint16(len(p.Transport))) }
 
 // Transport makes a transport header: ports for TCP, UDP and SCTP, an echo for
 // ICMP and ICMPv6 whose type is from, eight bytes of any kind for the others.

@@ -46,12 +46,13 @@ var (
 	typeService = newType("inet_service", 2, nil, false)
 	typeMark    = newType("mark", 4, nil, false)
 	typeByte    = newType("integer", 1, nil, false)
+	typeLength  = newType("integer", 2, nil, false)
 	typeProto   = newType("inet_proto", 1, map[string]uint64{"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 58, "sctp": 132}, false)
 	typeFamily  = newType("nf_proto", 1, map[string]uint64{"ipv4": 2, "ipv6": 10}, false)
 	typeDir     = newType("ct_dir", 1, map[string]uint64{"original": 0, "reply": 1}, false)
 	typeState   = newType("ct_state", 4, map[string]uint64{"invalid": uint64(Invalid), "established": uint64(Established), "related": uint64(Related), "new": uint64(New), "untracked": uint64(Untracked)}, true)
 	typeTCP     = newType("tcp_flag", 1, map[string]uint64{"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}, true)
-	typeICMP    = newType("icmp_type", 1, map[string]uint64{"echo-reply": 0, "destination-unreachable": 3, "redirect": 5, "echo-request": 8, "time-exceeded": 11}, false)
+	typeICMP    = newType("icmp_type", 1, map[string]uint64{"echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8, "time-exceeded": 11, "parameter-problem": 12}, false)
 	typeICMP6   = newType("icmpv6_type", 1, map[string]uint64{
 		"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128, "echo-reply": 129,
 		"mld-listener-query": 130, "mld-listener-report": 131, "mld-listener-done": 132, "mld-listener-reduction": 132, "mld2-listener-report": 143,

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gopacket/gopacket/layers"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -63,76 +62,6 @@ func (s *scene) expect(t *testing.T, what string, want bool, frame func(s *scene
 	t.Helper()
 	if got := s.reaches(t, frame, want); got != want {
 		t.Errorf("%s: arrives is %v, want %v", what, got, want)
-	}
-}
-
-// TestAttackForgedErrors: an ICMP error about a denied flow stays away and
-// revives nothing; one about an allowed flow passes.
-func TestAttackForgedErrors(t *testing.T) {
-	inEach(t, func(t *testing.T, w *world, is6 bool) {
-		const port = 4242
-		flow := func(s *scene) []byte { return s.ip(unix.IPPROTO_UDP, s.datagram(port, allowedPort)) }
-		friendly := newScene(t, w, byFriend, victim, is6, newToken())
-		// It is about what the victim sent to friend.
-		forged := func(kind4, code4, kind6, code6 uint8) func(s *scene) []byte {
-			return func(s *scene) []byte {
-				p := s.from(s.dst).to(s.addrOf(friend), nil)
-				about := p.ip(unix.IPPROTO_UDP, p.datagram(allowedPort, port))[14:]
-				if is6 {
-					return s.icmp(kind6, code6, []byte{0, 0, 5, 0}, about)
-				}
-				return s.icmp(kind4, code4, []byte{0, 0, 5, 0}, about)
-			}
-		}
-		unreachable := forged(layers.ICMPv4TypeDestinationUnreachable, 3, layers.ICMPv6TypeDestinationUnreachable, 4)
-		tooBig := forged(layers.ICMPv4TypeDestinationUnreachable, 4, layers.ICMPv6TypePacketTooBig, 0)
-		senders := []origin{byAttacker, byFriend, byOutsider}
-		all := func(what string, want bool) {
-			t.Helper()
-			for _, by := range senders {
-				s := newScene(t, w, by, victim, is6, newToken())
-				s.expect(t, what+": port unreachable from "+by.name, want, unreachable)
-				s.expect(t, what+": packet too big from "+by.name, want, tooBig)
-			}
-		}
-
-		friendly.expect(t, "allowed flow", true, flow)
-		all("about an allowed flow", true)
-
-		// Nothing has come since the policy changed: the connection still
-		// bears the mark of one that was allowed.
-		w.admit()
-		newScene(t, w, byOutsider, victim, is6, newToken()).reaches(t, unreachable, false)
-		friendly.expect(t, "stale flow after a forged error", false, flow)
-		for range 3 {
-			all("about a denied flow", false)
-			friendly.expect(t, "denied flow after forged errors", false, flow)
-		}
-
-		w.admit(allowedPorts()...)
-		friendly.expect(t, "flow that is allowed again", true, flow)
-		all("about a flow that is allowed again", true)
-	})
-}
-
-// TestAttackRedirectAboutAnAllowedFlow: a redirect is no error, and conntrack
-// takes it for one.
-func TestAttackRedirectAboutAnAllowedFlow(t *testing.T) {
-	for _, topology := range topologies {
-		t.Run(topology.String(), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, topology, true)
-			const port = 4243
-			newScene(t, w, byFriend, victim, false, newToken()).expect(t, "allowed flow", true, func(s *scene) []byte {
-				return s.ip(unix.IPPROTO_UDP, s.datagram(port, allowedPort))
-			})
-			for _, by := range []origin{byAttacker, byFriend, byOutsider} {
-				newScene(t, w, by, victim, false, newToken()).expect(t, "redirect from "+by.name, false, func(s *scene) []byte {
-					p := s.from(s.dst).to(s.addrOf(friend), nil)
-					return s.icmp(layers.ICMPv4TypeRedirect, 1, s.src.AsSlice(), p.ip(unix.IPPROTO_UDP, p.datagram(allowedPort, port))[14:])
-				})
-			}
-		})
 	}
 }
 

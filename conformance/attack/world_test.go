@@ -151,6 +151,14 @@ type recorder struct {
 	mu   sync.Mutex
 	seen map[string]int
 	last map[string][]byte
+	// newest is the frame that came last.
+	newest []byte
+}
+
+func (r *recorder) latest() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.newest
 }
 
 // tokenPattern is that of tokens, which look like nothing else.
@@ -183,6 +191,7 @@ func (r *recorder) note(frame []byte) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.newest = frame
 	for _, token := range tokens {
 		r.seen[string(token)]++
 		r.last[string(token)] = frame

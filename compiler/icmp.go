@@ -1,0 +1,91 @@
+package compiler
+
+// toIrregular is for what conntrack finds no connection for, or another's: all of
+// ICMP that is not judged as what it is is among it.
+var toIrregular = line{"ct state invalid,related,untracked jump " + irregularChain, ""}
+
+// irregular packets that return are judged. Those without an entry of conntrack are
+// so by themselves, each time, for there is no mark to remember it in, and as if they
+// opened what they belong to. Invalid ones have no place near an isolated Pod: they
+// are late, forged, or meant to confuse.
+var irregular = []line{
+	{"meta l4proto icmp jump " + icmpChain, ""},
+	{"meta l4proto icmpv6 jump " + icmpChain, ""},
+	{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
+	{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
+}
+
+// icmpMessages are those that are not judged as what they are. All others return.
+func (c *Config) icmpMessages() []line {
+	return []line{
+		{"icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } goto " + linkChain, "of the link, if it is what it seems"},
+		// Conntrack takes an IPv4 redirect for an error about a flow, and would
+		// have it pass with those of allowed flows.
+		{"icmp type redirect ip daddr @" + ipv4.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
+		{"icmpv6 type nd-redirect ip6 daddr @" + ipv6.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
+		// An error about a denied flow must not revive it: it is neither judged
+		// nor does it mark.
+		{"ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"},
+		{"ct state related goto " + errorsChain, "ICMP error about an allowed flow"},
+		// The types that conntrack looks for a flow for: there is none, or it was
+		// told not to look.
+		{"icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem } goto " + errorsChain, "ICMP error about no flow"},
+		{"icmpv6 type 0-127 goto " + errorsChain, "ICMP error about no flow"},
+	}
+}
+
+// icmpErrors are about the flow of others: their receiver takes them whatever its
+// policies say, with more than a thousand bytes of the sender's choice. So a Pod's
+// pass only about a flow of its own, to the other end. Conntrack has made sure that
+// the receiver is the flow's end in this direction, and has the sender's end by its
+// own address: that of a Service is put on later. Whether a Pod's flow is allowed
+// elsewhere no other node can ask, so an error about a flow that this node does not
+// know is not a Pod's to send either.
+//
+// All others return. They are nodes, routers and whoever else is no Pod, in
+// whose name no Pod can send: if the error is about no flow, it is judged as what it is.
+func (c *Config) icmpErrors() []line {
+	return []line{
+		{"jump " + placeChain, ""},
+		{"icmp type redirect ip saddr @" + ipv4.set(localSet) + " counter name " + relatedCounter + " drop", "no Pod is a next hop"},
+		{"ct direction original FAMILY saddr . ct original FAMILY saddr @self-V accept", "about the sender's own flow"},
+		{"ct direction reply FAMILY saddr . ct reply FAMILY saddr @self-V accept", "about the sender's own flow"},
+		{"FAMILY saddr @local-V counter name " + relatedCounter + " drop", "a Pod's, about others' flows"},
+		{"ct state related accept", "from no Pod"},
+	}
+}
+
+// Lengths are what follows the IPv6 header, in bytes. Each message has only one
+// header before it, which is the router alert of MLD (RFC 3810, 5), and a neighbour's
+// no more options than its link-layer address and a nonce (RFC 4861, 4; RFC 7527):
+// all else would be room for what no policy lets pass. A Fragment header is never
+// among them (RFC 6980, 5). Conntrack takes it away where it puts the packet
+// together, and what was hidden behind other headers then has these still.
+const (
+	solicitLength = "24-48"
+	routerLength  = "8-16"
+	// mldLength is with eight bytes of a router alert, mldQueryLength with up to 16
+	// sources besides, mld2Length with up to 16 groups.
+	mldLength      = "24-32"
+	mldQueryLength = "24-292"
+	mld2Length     = "8-336"
+)
+
+// linkMessages are of one link, and pass to isolated Pods too, or nobody would find
+// them. With hop limit 255 a message comes from this link: otherwise it were a way
+// across the router that no policy closes. MLD is sent with hop limit 1, so it
+// cannot be routed either. From Pods nothing else of these types passes to anybody,
+// for a guard sees no type that a fragment or another header hides; to the node
+// others send what they like.
+var linkMessages = []line{
+	{"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr != ff00::/8 accept", "neighbour discovery, of one neighbour"},
+	{"icmpv6 type nd-neighbor-solicit ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr ff02::1:ff00:0/104 accept", "neighbour discovery, of who has an address"},
+	{"icmpv6 type nd-neighbor-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr ff02::1 accept", "neighbour discovery, of all"},
+	{"icmpv6 type nd-router-solicit ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + routerLength + " ip6 daddr ff02::2 accept", "router discovery"},
+	{"icmpv6 type nd-router-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 saddr fe80::/10 accept", "router discovery: no Pod's, by its guard"},
+	{"icmpv6 type mld2-listener-report ip6 hoplimit 1 ip6 length " + mld2Length + " ip6 daddr ff02::16 accept", "multicast listener discovery"},
+	{"icmpv6 type mld-listener-query ip6 hoplimit 1 ip6 length " + mldQueryLength + " ip6 daddr ff00::/8 accept", "multicast listener discovery"},
+	{"icmpv6 type mld-listener-report ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff00::/8 accept", "multicast listener discovery"},
+	{"icmpv6 type mld-listener-done ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff02::2 accept", "multicast listener discovery"},
+	{"iifname @" + podInterfacesSet + " counter name " + linkCounter + " drop", "a Pod's, and not what it seems"},
+}

@@ -1,0 +1,305 @@
+package attack_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+	"golang.org/x/sys/unix"
+)
+
+// icmpKind is an ICMP error in both families.
+type icmpKind struct {
+	name                       string
+	kind4, code4, kind6, code6 uint8
+}
+
+var icmpErrorKinds = []icmpKind{
+	{"port unreachable", layers.ICMPv4TypeDestinationUnreachable, 3, layers.ICMPv6TypeDestinationUnreachable, 4},
+	{"packet too big", layers.ICMPv4TypeDestinationUnreachable, 4, layers.ICMPv6TypePacketTooBig, 0},
+	{"time exceeded", layers.ICMPv4TypeTimeExceeded, 0, layers.ICMPv6TypeTimeExceeded, 0},
+	{"parameter problem", layers.ICMPv4TypeParameterProblem, 0, layers.ICMPv6TypeParameterProblem, 0},
+	// Of IPv6 every number below 128 is an error.
+	{"source quench, or an error that nobody defined", layers.ICMPv4TypeSourceQuench, 0, 100, 0},
+}
+
+// datagramFlow is a UDP flow as its opener sees it.
+type datagramFlow struct {
+	from, to     netip.Addr
+	sport, dport uint16
+}
+
+func (f datagramFlow) reversed() datagramFlow {
+	return datagramFlow{from: f.to, to: f.from, sport: f.dport, dport: f.sport}
+}
+
+// packetOf is a packet of the flow, without the frame around it.
+func (s *scene) packetOf(f datagramFlow) []byte {
+	p := s.from(f.from).to(f.to, nil)
+	return p.ip(unix.IPPROTO_UDP, p.datagram(f.sport, f.dport))[14:]
+}
+
+// complaint is an error about a packet, which goes to where that came from.
+func (s *scene) complaint(k icmpKind, about []byte) []byte {
+	kind, code := k.kind4, k.code4
+	if s.is6() {
+		kind, code = k.kind6, k.code6
+	}
+	return s.icmp(kind, code, []byte{0, 0, 5, 0}, about)
+}
+
+// complain has every error about a flow sent by one end or anybody else to another,
+// about what that sent.
+func (w *world) complain(t *testing.T, what string, by origin, at string, is6, want bool, f datagramFlow) {
+	t.Helper()
+	for _, k := range icmpErrorKinds {
+		s := newScene(t, w, by, at, is6, newToken())
+		s.expect(t, fmt.Sprintf("%s: %s from %s to %s", what, k.name, by.name, at), want, func(s *scene) []byte {
+			return s.complaint(k, s.packetOf(f))
+		})
+	}
+}
+
+var byVictim = origin{"the isolated Pod", victim}
+
+// TestAttackForgedErrors: an ICMP error passes from the flow's other end and from
+// whoever is no Pod, and from no other Pod. About a denied flow it stays away and
+// revives nothing.
+func TestAttackForgedErrors(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		f := datagramFlow{from: w.addr(friend, is6), to: w.addr(victim, is6), sport: 4242, dport: allowedPort}
+		flow := func(s *scene) []byte { return s.ip(unix.IPPROTO_UDP, s.datagram(f.sport, f.dport)) }
+		friendly := newScene(t, w, byFriend, victim, is6, newToken())
+		all := func(what string, ends bool) {
+			t.Helper()
+			// To the victim it is about what the victim sent, to friend the other
+			// way round.
+			for _, by := range []origin{byFriend, byOutsider} {
+				w.complain(t, what, by, victim, is6, ends, f.reversed())
+			}
+			for _, by := range []origin{byVictim, byOutsider} {
+				w.complain(t, what, by, friend, is6, ends, f)
+			}
+			for _, by := range []origin{byAttacker, byCaged, byStray} {
+				w.complain(t, what, by, victim, is6, false, f.reversed())
+				w.complain(t, what, by, friend, is6, false, f)
+			}
+		}
+		unreachable := func(s *scene) []byte { return s.complaint(icmpErrorKinds[0], s.packetOf(f.reversed())) }
+
+		friendly.expect(t, "allowed flow", true, flow)
+		all("about an allowed flow", true)
+
+		// Nothing has come since the policy changed: the connection still
+		// bears the mark of one that was allowed.
+		w.admit()
+		newScene(t, w, byOutsider, victim, is6, newToken()).reaches(t, unreachable, false)
+		friendly.expect(t, "stale flow after a forged error", false, flow)
+		all("about a denied flow", false)
+		friendly.expect(t, "denied flow after forged errors", false, flow)
+
+		w.admit(allowedPorts()...)
+		friendly.expect(t, "flow that is allowed again", true, flow)
+		all("about a flow that is allowed again", true)
+	})
+}
+
+// TestAttackErrorsAboutNothing: what a Pod says about a flow that its node does not
+// know may well be about one that another node knows.
+func TestAttackErrorsAboutNothing(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		f := datagramFlow{from: w.addr(open, is6), to: w.addr(friend, is6), sport: 4244, dport: allowedPort}
+		for _, by := range []origin{byAttacker, byCaged, byStray, byFriend} {
+			w.complain(t, "about no flow", by, open, is6, false, f)
+		}
+		w.complain(t, "about no flow", byOutsider, open, is6, true, f)
+		// An error about an error is about no flow either.
+		nested := func(s *scene) []byte {
+			p := s.from(f.from).to(f.to, nil)
+			inner := &scene{packet: p}
+			return s.complaint(icmpErrorKinds[0], inner.complaint(icmpErrorKinds[2], s.packetOf(f.reversed()))[14:])
+		}
+		newScene(t, w, byAttacker, open, is6, newToken()).expect(t, "error about an error", false, nested)
+		w.foreign(t, "chain pre { type filter hook prerouting priority raw; policy accept; notrack; }")
+		w.complain(t, "untracked", byAttacker, open, is6, false, f)
+		w.complain(t, "untracked", byOutsider, open, is6, true, f)
+	})
+}
+
+// TestAttackErrorsAboutPings: the flow can be a ping.
+func TestAttackErrorsAboutPings(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		ping := newScene(t, w, byFriend, fan, is6, newToken())
+		ping.expect(t, "ping", true, func(s *scene) []byte {
+			kind := uint8(layers.ICMPv4TypeEchoRequest)
+			if is6 {
+				kind = layers.ICMPv6TypeEchoRequest
+			}
+			return s.icmp(kind, 0, []byte{0x12, 0x34, 0, 1}, s.token)
+		})
+		about := func(s *scene) []byte {
+			kind := uint8(layers.ICMPv4TypeEchoReply)
+			if is6 {
+				kind = layers.ICMPv6TypeEchoReply
+			}
+			p := s.from(w.addr(fan, is6)).to(w.addr(friend, is6), nil)
+			return s.complaint(icmpErrorKinds[0], p.icmp(kind, 0, []byte{0x12, 0x34, 0, 1}, s.token)[14:])
+		}
+		for _, by := range []origin{byAttacker, byCaged, byVictim} {
+			newScene(t, w, by, fan, is6, newToken()).expect(t, "about a ping, from "+by.name, false, about)
+		}
+		newScene(t, w, byFriend, fan, is6, newToken()).expect(t, "about a ping, from its sender", true, about)
+	})
+}
+
+// TestAttackErrorsThroughServices: the ends of a flow are known by their own
+// addresses, whatever was translated.
+func TestAttackErrorsThroughServices(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		family, service := "ip", netip.MustParseAddr("10.96.7.7")
+		if is6 {
+			family, service = "ip6", netip.MustParseAddr("fd96::7")
+		}
+		const servicePort, maskedPort = 80, 81
+		for _, port := range []uint16{servicePort, maskedPort} {
+			hidden := port == maskedPort
+			rules := fmt.Sprintf("chain pre { type nat hook prerouting priority dstnat; %s daddr %s udp dport %d dnat %s to %s; }",
+				family, service, port, family, netip.AddrPortFrom(w.addr(victim, is6), allowedPort))
+			if hidden {
+				// Policies know the peer by its own address all the same: it is
+				// translated after they were asked.
+				rules += fmt.Sprintf("\nchain post { type nat hook postrouting priority srcnat; %s saddr %s udp dport %d masquerade; }",
+					family, w.addr(friend, is6), allowedPort)
+			}
+			t.Run(fmt.Sprintf("masquerade %t", hidden), func(t *testing.T) {
+				w.foreign(t, rules)
+				const sport = 4300
+				client := newScene(t, w, byFriend, victim, is6, newToken())
+				client.dst, client.dstMAC = service, w.pod(friend).GatewayMAC
+				client.expect(t, "flow", true, func(s *scene) []byte { return s.ip(unix.IPPROTO_UDP, s.datagram(sport, port)) })
+				at := w.heard[victim]
+				seen := datagramIn(t, at, is6)
+
+				// The client complains about what the Service sent.
+				answer := datagramFlow{from: service, to: w.addr(friend, is6), sport: port, dport: sport}
+				client.expect(t, "error of the client", true, func(s *scene) []byte { return s.complaint(icmpErrorKinds[1], s.packetOf(answer)) })
+				// The backend complains about what it saw.
+				back := newScene(t, w, byVictim, friend, is6, newToken())
+				back.dst, back.dstMAC = seen.from, w.pod(victim).GatewayMAC
+				if !hidden {
+					back.dstMAC = back.hop(friend)
+				}
+				back.expect(t, "error of the backend", true, func(s *scene) []byte { return s.complaint(icmpErrorKinds[0], s.packetOf(seen)) })
+				for _, by := range []origin{byAttacker, byCaged} {
+					s := newScene(t, w, by, victim, is6, newToken())
+					s.dst, s.dstMAC = service, w.pod(by.pod).GatewayMAC
+					s.expect(t, "error to the Service from "+by.name, false, func(s *scene) []byte { return s.complaint(icmpErrorKinds[1], s.packetOf(answer)) })
+					s = newScene(t, w, by, friend, is6, newToken())
+					s.dst, s.dstMAC = seen.from, w.pod(by.pod).GatewayMAC
+					s.expect(t, "error to the client from "+by.name, false, func(s *scene) []byte { return s.complaint(icmpErrorKinds[0], s.packetOf(seen)) })
+				}
+			})
+		}
+	})
+}
+
+// TestAttackErrorsToTheNode: a flow of the node's own ends when its other end says
+// so, and not when another Pod does.
+func TestAttackErrorsToTheNode(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		heard := func(port uint16) func() bool {
+			var c *net.UDPConn
+			err := w.node.Do(func() (err error) {
+				c, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(w.addr(victim, is6), port)))
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			local := c.LocalAddr().(*net.UDPAddr).AddrPort()
+			for _, by := range []origin{byAttacker, byCaged, byStray} {
+				s := newScene(t, w, by, victim, is6, newToken())
+				s.dst, s.dstMAC = local.Addr().Unmap(), w.pod(by.pod).GatewayMAC
+				s.inject(one(s.complaint(icmpErrorKinds[0], s.packetOf(datagramFlow{
+					from: s.dst, to: w.addr(victim, is6), sport: local.Port(), dport: port,
+				}))))
+			}
+			return func() bool {
+				_ = c.SetReadDeadline(time.Now().Add(8 * soon))
+				_, err := c.Read(make([]byte, 1))
+				return errors.Is(err, unix.ECONNREFUSED)
+			}
+		}
+		// Somebody is there, and says nothing.
+		const silent, closed = 9191, 9192
+		err := w.pod(victim).Do(func() error {
+			c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(w.addr(victim, is6), silent)))
+			if err == nil {
+				t.Cleanup(func() { c.Close() })
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if heard(silent)() {
+			t.Error("the node believes what a Pod says of another's flow")
+		}
+		if !heard(closed)() {
+			t.Error("the node does not hear that a Pod's port is closed")
+		}
+	})
+}
+
+// datagramIn is the flow of the last datagram that a Pod got.
+func datagramIn(t *testing.T, r *recorder, is6 bool) datagramFlow {
+	t.Helper()
+	frame := r.latest()
+	header, src, size := 20, 12, 4
+	if is6 {
+		header, src, size = 40, 8, 16
+	}
+	if len(frame) < 14+header+8 {
+		t.Fatalf("no datagram: % x", frame)
+	}
+	ip := frame[14:]
+	from, _ := netip.AddrFromSlice(ip[src : src+size])
+	to, _ := netip.AddrFromSlice(ip[src+size : src+2*size])
+	port := func(at int) uint16 { return uint16(ip[header+at])<<8 | uint16(ip[header+at+1]) }
+	return datagramFlow{from: from, to: to, sport: port(0), dport: port(2)}
+}
+
+// TestAttackRedirectAboutAnAllowedFlow: a redirect is no error, and conntrack
+// takes it for one.
+func TestAttackRedirectAboutAnAllowedFlow(t *testing.T) {
+	for _, topology := range topologies {
+		t.Run(topology.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, topology, true)
+			f := datagramFlow{from: w.addr(friend, false), to: w.addr(victim, false), sport: 4243, dport: allowedPort}
+			newScene(t, w, byFriend, victim, false, newToken()).expect(t, "allowed flow", true, func(s *scene) []byte {
+				return s.ip(unix.IPPROTO_UDP, s.datagram(f.sport, f.dport))
+			})
+			redirect := func(about datagramFlow) func(s *scene) []byte {
+				return func(s *scene) []byte {
+					return s.icmp(layers.ICMPv4TypeRedirect, 1, s.src.AsSlice(), s.packetOf(about))
+				}
+			}
+			for _, by := range []origin{byAttacker, byFriend, byOutsider} {
+				newScene(t, w, by, victim, false, newToken()).expect(t, "redirect from "+by.name, false, redirect(f.reversed()))
+			}
+			// Who is not isolated still is no Pod's to lead astray.
+			for _, by := range []origin{byAttacker, byVictim, byCaged} {
+				newScene(t, w, by, friend, false, newToken()).expect(t, "redirect of a Pod that is not isolated from "+by.name, false, redirect(f))
+			}
+		})
+	}
+}
