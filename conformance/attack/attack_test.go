@@ -114,7 +114,7 @@ func attacks() []attack {
 		linkAttacks, tagAttacks, multicastAttacks, ethertypeAttacks,
 		sourceAttacks, streamAttacks, icmpAttacks, fragmentAttacks, extensionAttacks, protocolAttacks,
 		// Last: in the lab without the engine they leave traces.
-		discoveryAttacks, arpAttacks,
+		discoveryAttacks, arpAttacks, linkMessageAttacks,
 	} {
 		all = append(all, theme...)
 	}
