@@ -19,6 +19,8 @@ type Compiler struct {
 	cfg   Config
 	epoch uint32
 	grace bool
+	// tunnels is what rules say of the node's tunnels.
+	tunnels tunnelLayout
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
 	// table bridge sluice, objects all others.
@@ -78,7 +80,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

@@ -19,6 +19,9 @@ type Config struct {
 	// as the letter of the Kubernetes documentation has it. By default such
 	// traffic is subject to egress like any other.
 	NodeEgress bool
+	// PodTunnels lets Pods and whoever else reach the tunnels of the node, and Pods
+	// those of other nodes, as far as policies go.
+	PodTunnels bool
 	// NodeDNS are addresses on the node where NodeLocal DNSCache answers: port
 	// 53 of these is open to every Pod.
 	NodeDNS []netip.Addr
@@ -46,6 +49,8 @@ type Links struct {
 	// OpenPorts those of bridges without Pods, by number. Ports that are no veths
 	// are uplinks.
 	Uplinks, OpenPorts []int
+	// Tunnels are what the node's tunnel devices take from the network.
+	Tunnels []Tunnel
 }
 
 // Bind ties an address to its place.

@@ -2,6 +2,7 @@ package compiler_test
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,17 +26,25 @@ func TestGolden(t *testing.T) {
 		name    string
 		bridged bool
 		config  compiler.Config
+		tunnels []compiler.Tunnel
 	}{
 		{name: "empty"},
 		{name: "default-deny"},
 		{name: "shop", config: compiler.Config{LogGroup: 77}},
 		{name: "ranges", config: compiler.Config{Reject: true, UnknownPods: true, NodeEgress: true}},
 		{name: "bridge", bridged: true},
+		{name: "tunnels", bridged: true, tunnels: []compiler.Tunnel{
+			{Protocol: 17, Port: 8472, Closed: true, Peers: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}},
+			{Protocol: 17, Port: 6081},
+			{Protocol: 4, Closed: true, Peers: []netip.Addr{addr("192.0.2.2")}},
+			{Protocol: 47},
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.Mark.Mask = compiler.DefaultMask
 			n := compileScript(t, tt.config, tt.bridged, readFile(t, tt.name+".txt"))
+			n.tunnel(t, tt.tunnels...)
 			got := n.compiler.Ruleset().String()
 			compareGolden(t, tt.name+".nft", got)
 			loadInKernel(t, got)

@@ -1,5 +1,10 @@
 package compiler
 
+import (
+	"fmt"
+	"slices"
+)
+
 // toIrregular is for what conntrack finds no connection for, or another's: all of
 // ICMP that is not judged as what it is is among it.
 var toIrregular = line{"ct state invalid,related,untracked jump " + irregularChain, ""}
@@ -55,37 +60,42 @@ func (c *Config) icmpErrors() []line {
 	}
 }
 
-// Lengths are what follows the IPv6 header, in bytes. Each message has only one
-// header before it, which is the router alert of MLD (RFC 3810, 5), and a neighbour's
-// no more options than its link-layer address and a nonce (RFC 4861, 4; RFC 7527):
-// all else would be room for what no policy lets pass. A Fragment header is never
-// among them (RFC 6980, 5). Conntrack takes it away where it puts the packet
-// together, and what was hidden behind other headers then has these still.
+// Lengths are what follows the IPv6 header, in bytes, as the guards of bridge ports
+// have them (see portguard.go). A Fragment header is never among it (RFC 6980, 5).
+// Conntrack takes it away where it puts a packet together; what was hidden behind other
+// headers then has these still.
 const (
-	solicitLength = "24-48"
-	routerLength  = "8-16"
+	solicitLength   = "24-40"
+	advertiseLength = "24-32"
+	routerLength    = "8-16"
 	// mldLength is with eight bytes of a router alert, mldQueryLength with up to 16
-	// sources besides, mld2Length with up to 16 groups.
+	// sources besides.
 	mldLength      = "24-32"
 	mldQueryLength = "24-292"
-	mld2Length     = "8-336"
 )
 
-// linkMessages are of one link, and pass to isolated Pods too, or nobody would find
-// them. With hop limit 255 a message comes from this link: otherwise it were a way
-// across the router that no policy closes. MLD is sent with hop limit 1, so it
+// linkRules are about messages of one link, which pass to isolated Pods too, or nobody
+// would find them. With hop limit 255 a message comes from this link: otherwise it were
+// a way across the router that no policy closes. MLD is sent with hop limit 1, so it
 // cannot be routed either. From Pods nothing else of these types passes to anybody,
 // for a guard sees no type that a fragment or another header hides; to the node
 // others send what they like.
-var linkMessages = []line{
-	{"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr != ff00::/8 accept", "neighbour discovery, of one neighbour"},
-	{"icmpv6 type nd-neighbor-solicit ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr ff02::1:ff00:0/104 accept", "neighbour discovery, of who has an address"},
-	{"icmpv6 type nd-neighbor-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + solicitLength + " ip6 daddr ff02::1 accept", "neighbour discovery, of all"},
-	{"icmpv6 type nd-router-solicit ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + routerLength + " ip6 daddr ff02::2 accept", "router discovery"},
-	{"icmpv6 type nd-router-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 saddr fe80::/10 accept", "router discovery: no Pod's, by its guard"},
-	{"icmpv6 type mld2-listener-report ip6 hoplimit 1 ip6 length " + mld2Length + " ip6 daddr ff02::16 accept", "multicast listener discovery"},
-	{"icmpv6 type mld-listener-query ip6 hoplimit 1 ip6 length " + mldQueryLength + " ip6 daddr ff00::/8 accept", "multicast listener discovery"},
-	{"icmpv6 type mld-listener-report ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff00::/8 accept", "multicast listener discovery"},
-	{"icmpv6 type mld-listener-done ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff02::2 accept", "multicast listener discovery"},
-	{"iifname @" + podInterfacesSet + " counter name " + linkCounter + " drop", "a Pod's, and not what it seems"},
+var linkRules = slices.Concat(
+	neighbours("nd-neighbor-solicit", solicitLength, "ip6 daddr != "+multicast6, "of one neighbour"),
+	neighbours("nd-neighbor-solicit", solicitLength, "ip6 daddr "+solicitedNode, "of who has an address"),
+	neighbours("nd-neighbor-advert", advertiseLength, "ip6 daddr != "+multicast6, "of one neighbour"),
+	neighbours("nd-neighbor-advert", advertiseLength, "ip6 daddr "+allNodes, "of all"),
+	neighbours("nd-router-solicit", routerLength, "ip6 daddr ff02::2", "of routers"),
+	[]line{
+		{"icmpv6 type nd-router-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 saddr fe80::/10 accept", "router discovery: no Pod's, by its guard"},
+		{fmt.Sprintf("icmpv6 type mld2-listener-report ip6 hoplimit 1 ip6 length 8-%d ip6 daddr ff02::16 accept", groupsAtOnce), "multicast listener discovery"},
+		{"icmpv6 type mld-listener-query ip6 hoplimit 1 ip6 length " + mldQueryLength + " ip6 daddr " + multicast6 + " accept", "multicast listener discovery"},
+		{"icmpv6 type mld-listener-report ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr " + multicast6 + " accept", "multicast listener discovery"},
+		{"icmpv6 type mld-listener-done ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff02::2 accept", "multicast listener discovery"},
+	},
+	fromPodInterface("counter name "+linkCounter+" drop", "a Pod's, and not what it seems"))
+
+// neighbours accepts one message of neighbour discovery.
+func neighbours(kind, length, to, comment string) []line {
+	return []line{{"icmpv6 type " + kind + " ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + length + " " + to + " accept", "neighbour discovery, " + comment}}
 }

@@ -27,6 +27,8 @@ var fixedNarrowing = func() map[string]narrow {
 		out[f.set(localSet)] = narrow{comes: true, goes: true}
 		out[f.set(bindSet)] = narrow{goes: true}
 		out[f.set(unplacedSet)] = narrow{goes: true}
+		// Pods may not send to a far end, and only it may send to the node.
+		out[f.set(tunnelPeersSet)] = narrow{comes: true, goes: true}
 		out[f.set(selfSet)] = narrow{goes: true}
 		out[f.set(nodeDNSSet)] = narrow{goes: true}
 		// Concerns packets that no mark lets pass.

@@ -24,11 +24,17 @@ func (c *Config) elsewhere() []line {
 	// about, by whatever is no unknown Pod's.
 	out := []line{{"FAMILY saddr @local-V FAMILY saddr != @unplaced-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
 	if !c.UnknownPods {
-		out = append(out,
-			line{"meta iifkind \"veth\" iifname != @" + otherInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"},
-			line{"iifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", "from an unknown Pod, link-local"})
+		out = append(out, fromPodInterface("counter name "+unknownCounter+" drop", "from an unknown Pod, link-local")...)
 	}
 	return out
+}
+
+// fromPodInterface makes a rule be about what comes from Pods, known or not.
+func fromPodInterface(rule, comment string) []line {
+	return []line{
+		{"meta iifkind \"veth\" iifname != @" + otherInterfacesSet + " " + rule, comment},
+		{"iifname @" + podInterfacesSet + " " + rule, comment},
+	}
 }
 
 // destination drops what goes to a Pod's interface and to no known Pod. Isolated

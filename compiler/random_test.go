@@ -63,6 +63,7 @@ func (n *follower) deliver(e spectest.Event) {
 // find draws where the local addresses are. Some are nowhere.
 func (n *follower) find(r *rand.Rand) {
 	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}}
+	n.findTunnels(r)
 	i := 0
 	var last compiler.Bind
 	for s := range n.index.Subjects() {
@@ -88,6 +89,20 @@ func (n *follower) find(r *rand.Rand) {
 			}
 		}
 		last = b
+	}
+}
+
+// findTunnels draws what the node's tunnel devices take.
+func (n *follower) findTunnels(r *rand.Rand) {
+	for range max(0, r.IntN(5)-1) {
+		t := compiler.Tunnel{Protocol: 17, Port: uint16(8472 + r.IntN(2)), Closed: r.IntN(2) == 0}
+		if r.IntN(3) == 0 {
+			t.Protocol, t.Port = []uint8{4, 41, 47}[r.IntN(3)], 0
+		}
+		for range r.IntN(3) {
+			t.Peers = append(t.Peers, netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(3))}), netip.AddrFrom16([16]byte{0x20, 0x01, 15: byte(r.IntN(3))}))
+		}
+		n.links.Tunnels = append(n.links.Tunnels, t)
 	}
 }
 

@@ -18,36 +18,42 @@ const (
 	otherInterfacesSet = "other-interfaces"
 	// unplacedSet is addresses of local Pods that no policy isolates in egress and
 	// whose place is not known.
-	unplacedSet   = "unplaced"
-	localSet      = "local"    // addresses of local Pods
-	bindSet       = "bind"     // interface . address: where a local Pod's packets come from
-	sourceMap     = "source"   // the same, to the chain of what the Pod may send; all local Pods
-	selfSet       = "self"     // address . address: both of the same Pod
-	isolatedSet   = "isolated" // addresses of Pods isolated in any direction
-	nodeDNSSet    = "node-dns" // address . protocol . port of NodeLocal DNSCache
-	reportedSet   = "reported" // flows whose denial was logged a moment ago
-	reportRateSet = "report-rate"
+	unplacedSet    = "unplaced"
+	localSet       = "local"        // addresses of local Pods
+	bindSet        = "bind"         // interface . address: where a local Pod's packets come from
+	sourceMap      = "source"       // the same, to the chain of what the Pod may send; all local Pods
+	selfSet        = "self"         // address . address: both of the same Pod
+	isolatedSet    = "isolated"     // addresses of Pods isolated in any direction
+	nodeDNSSet     = "node-dns"     // address . protocol . port of NodeLocal DNSCache
+	tunnelPeersSet = "tunnel-peers" // addresses of the tunnels' far ends
+	reportedSet    = "reported"     // flows whose denial was logged a moment ago
+	reportRateSet  = "report-rate"
 
-	forwardChain      = "forward"
-	inputChain        = "input"
-	judgeForwardChain = "judge-forward"
-	judgeInputChain   = "judge-input"
-	judgeReplyChain   = "judge-reply"
-	irregularChain    = "irregular"
-	icmpChain         = "icmp-messages"
-	errorsChain       = "icmp-errors"
-	linkChain         = "link-messages"
-	sourceChain       = "source"
-	placeChain        = "place"
-	strangerToChain   = "to-stranger"
-	midstreamChain    = "midstream"
-	judgedChain       = "judged"
+	forwardChain           = "forward"
+	inputChain             = "input"
+	judgeForwardChain      = "judge-forward"
+	judgeInputChain        = "judge-input"
+	judgeReplyChain        = "judge-reply"
+	irregularChain         = "irregular"
+	icmpChain              = "icmp-messages"
+	errorsChain            = "icmp-errors"
+	linkChain              = "link-messages"
+	tunnelForwardChain     = "tunnel-forward"
+	tunnelSourceChain      = "tunnel-source"
+	tunnelDestinationChain = "tunnel-destination"
+	tunnelInputChain       = "tunnel-input"
+	sourceChain            = "source"
+	placeChain             = "place"
+	strangerToChain        = "to-stranger"
+	midstreamChain         = "midstream"
+	judgedChain            = "judged"
 
 	misplacedCounter = "dropped-misplaced"
 	unknownCounter   = "dropped-unknown"
 	invalidCounter   = "dropped-invalid"
 	relatedCounter   = "dropped-related"
 	linkCounter      = "dropped-link-messages"
+	tunnelCounter    = "dropped-tunnel"
 	midstreamCounter = "rejected-midstream"
 )
 
@@ -92,7 +98,7 @@ const hookPriority = "filter - 10"
 // judgeForward judges packets between Pods and the world that no earlier judgement
 // under this epoch covers. The order matters, line by line. Where a chain allows a
 // packet to its destination, it goes on to [judgedChain] itself.
-func (c *Config) judgeForward() []line {
+func (c *Config) judgeForward(tunnels tunnelLayout) []line {
 	return slices.Concat([]line{
 		toIrregular,
 		// A connection that conntrack does not know would be judged as if its
@@ -101,7 +107,7 @@ func (c *Config) judgeForward() []line {
 		{"ct direction reply goto " + judgeReplyChain, ""},
 		{"jump " + sourceChain, ""},
 		{"FAMILY daddr vmap @ingress-V", ""},
-	}, c.destination(), []line{{"goto " + judgedChain, ""}})
+	}, c.destination(), tunnels.toTunnels(tunnelForwardChain), []line{{"goto " + judgedChain, ""}})
 }
 
 // judgeReply judges replies by the policies of their connection, so that a
@@ -115,11 +121,11 @@ func (c *Config) judgeReply() []line {
 }
 
 // judgeInput judges packets from Pods to their own node, as judgeForward does.
-func (c *Config) judgeInput() []line {
-	out := []line{
+func (c *Config) judgeInput(tunnels tunnelLayout) []line {
+	out := append([]line{
 		toIrregular,
 		{"ct direction reply accept", "opened by the node: probes"},
-	}
+	}, tunnels.toTunnels(tunnelInputChain)...)
 	if len(c.NodeDNS) > 0 {
 		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V iifname . FAMILY saddr @bind-V goto " + judgedChain, "NodeLocal DNSCache"})
 	}
@@ -159,15 +165,14 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
-	out := append(c.epochChains(epoch, grace), []Chain{
-		{Name: judgeForwardChain, Rules: rules(c.judgeForward())},
-		{Name: judgeInputChain, Rules: rules(c.judgeInput())},
+func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []Chain {
+	out := append(append(c.epochChains(epoch, grace), c.tunnelChains(tunnels)...), []Chain{
 		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
 		{Name: errorsChain, Rules: rules(c.icmpErrors())},
-		{Name: linkChain, Rules: rules(linkMessages)},
+		{Name: linkChain, Rules: rules(linkRules)},
+		{Name: tunnelDestinationChain, Rules: rules(tunnelDestination)},
 		{Name: sourceChain, Rules: rules(c.source())},
 		{Name: placeChain, Rules: rules(c.place())},
 		{Name: strangerToChain, Rules: rules(toStranger)},
@@ -181,7 +186,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedCounters count what is dropped for other reasons than policies.
-var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, midstreamCounter}
+var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter}
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
@@ -194,6 +199,7 @@ func (c *Config) fixedSets() []Set {
 			Set{Name: f.set(bindSet), Type: "ifname . " + addr},
 			Set{Name: f.set(selfSet), Type: addr + " . " + addr},
 			Set{Name: f.set(isolatedSet), Type: addr},
+			Set{Name: f.set(tunnelPeersSet), Type: addr},
 			Set{Name: f.set(reportedSet), Type: addr + " . " + addr + " . inet_proto . inet_service", Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(reportRateSet), Type: addr, Timeout: reportInterval, Size: reportSize},
 		)

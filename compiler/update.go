@@ -24,6 +24,8 @@ type update struct {
 	// members are what the elements of groups' sets were that were touched.
 	members map[*object]map[member]bool
 	veths   map[string]struct{}
+	// rewritten are the changes of fixed chains.
+	rewritten []Op
 	// narrows: set where it cannot be told from the elements.
 	narrows bool
 }
@@ -56,6 +58,7 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 		veths:   map[string]struct{}{},
 	}
 	u.interfaces(links)
+	u.tunnels(links.Tunnels)
 	u.subjects(ch, links)
 	u.groups(ch)
 	return u
@@ -245,9 +248,9 @@ func (u *update) plan() Plan {
 	left.sort()
 	out.Prepare = create(&made)
 	changes := u.elements()
-	out.Commit = changes.ops()
-	out.Narrows = out.Narrows || changes.narrows()
-	out.Divisible = changes.ofGroups()
+	out.Commit = append(changes.ops(), u.rewritten...)
+	out.Narrows = out.Narrows || changes.narrows() || len(u.rewritten) > 0
+	out.Divisible = changes.ofGroups() && len(u.rewritten) == 0
 	out.Cleanup = remove(&left)
 	var ports elementChanges
 	u.ports.changes(&ports)

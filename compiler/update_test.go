@@ -112,6 +112,9 @@ func TestNarrows(t *testing.T) {
 		}, true},
 		{"an address is nowhere", func(b *bench) { delete(b.links.Binds, netip.MustParseAddr("10.0.0.1")) }, true},
 		{"another interface carries Pods", func(b *bench) { b.links.PodInterfaces = []string{"cni0", "cni1"} }, true},
+		{"a tunnel comes", func(b *bench) { b.links.Tunnels = append(b.links.Tunnels, Tunnel{Protocol: 47}) }, true},
+		{"a tunnel's far end comes", func(b *bench) { b.links.Tunnels[0].Peers = addrs("192.0.2.1", "192.0.2.2") }, true},
+		{"a tunnel's far end goes", func(b *bench) { b.links.Tunnels[0].Peers = nil }, true},
 		{"an interface carries no Pods any more", func(b *bench) { b.links.PodInterfaces = nil }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,6 +126,7 @@ func TestNarrows(t *testing.T) {
 			b.x.SetPod(b.pod("web", "there", "web", "10.0.9.1"))
 			b.x.SetPod(b.pod("stranger", "there", "stranger", "10.0.9.4"))
 			b.x.SetPolicy(ingress("db", "db", from(5432, "web")))
+			b.links.Tunnels = []Tunnel{{Protocol: 17, Port: 8472, Closed: true, Peers: addrs("192.0.2.1")}}
 			b.update()
 			c.change(b)
 			if p := b.update(); p.Narrows != c.want {

@@ -1,0 +1,156 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Tunnel is what a tunnel device of the node takes from the network: whoever can send
+// it such a packet can put any other on the node, in any name.
+type Tunnel struct {
+	// Protocol is that of the outer packet.
+	Protocol uint8
+	// Port is UDP's destination port, 0 for protocols without ports.
+	Port uint16
+	// Peers are the far ends that the device sends to.
+	Peers []netip.Addr
+	// Closed: there are no other peers.
+	Closed bool
+}
+
+// entrance is what a packet for a tunnel looks like.
+type entrance struct {
+	protocol uint8
+	port     uint16
+}
+
+func (t *Tunnel) entrance() entrance { return entrance{t.Protocol, t.Port} }
+
+func (e entrance) compare(o entrance) int {
+	return cmp.Or(cmp.Compare(e.protocol, o.protocol), cmp.Compare(e.port, o.port))
+}
+
+// String is the comparison that finds it. A node has one or two, which are cheaper to
+// compare than to look up.
+func (e entrance) String() string {
+	if e.port != 0 {
+		return fmt.Sprintf("udp dport %d", e.port)
+	}
+	return fmt.Sprintf("meta l4proto %d", e.protocol)
+}
+
+// tunnelLayout is what rules say of tunnels, sorted: their entrances, and those of
+// them that are closed. The far ends are in sets.
+type tunnelLayout struct{ all, closed []entrance }
+
+func (l tunnelLayout) equal(o tunnelLayout) bool {
+	return slices.Equal(l.all, o.all) && slices.Equal(l.closed, o.closed)
+}
+
+// tunnelLayout sorts tunnels. What two devices share is as open as the more open of
+// them.
+func (c *Config) tunnelLayout(tunnels []Tunnel) tunnelLayout {
+	if c.PodTunnels {
+		return tunnelLayout{}
+	}
+	closed := map[entrance]bool{}
+	for _, t := range tunnels {
+		before, known := closed[t.entrance()]
+		closed[t.entrance()] = t.Closed && (before || !known)
+	}
+	l := tunnelLayout{all: slices.SortedFunc(maps.Keys(closed), entrance.compare)}
+	for _, e := range l.all {
+		if closed[e] {
+			l.closed = append(l.closed, e)
+		}
+	}
+	return l
+}
+
+// tunnelPeers are the elements of the sets of far ends, by set.
+func (c *Config) tunnelPeers(tunnels []Tunnel) map[string]map[string]bool {
+	out := map[string]map[string]bool{}
+	for _, f := range families {
+		out[f.set(tunnelPeersSet)] = map[string]bool{}
+	}
+	if c.PodTunnels {
+		return out
+	}
+	for _, t := range tunnels {
+		for _, a := range t.Peers {
+			if a = a.Unmap(); a.IsValid() && a.Zone() == "" {
+				out[familyOf(a).set(tunnelPeersSet)][a.String()] = true
+			}
+		}
+	}
+	return out
+}
+
+// toTunnels asks of most packets one thing, and nothing where there is no tunnel:
+// most of what policies are about is TCP, and no tunnel's.
+func (l tunnelLayout) toTunnels(chain string) []line {
+	if len(l.all) == 0 {
+		return nil
+	}
+	return []line{{"meta l4proto != tcp jump " + chain, ""}}
+}
+
+// each makes a line for each entrance.
+func each(list []entrance, rest string) []line {
+	var out []line
+	for _, e := range list {
+		out = append(out, line{e.String() + " " + rest, ""})
+	}
+	return out
+}
+
+const dropTunnel = "counter name " + tunnelCounter + " drop"
+
+// tunnelSource is about what comes for the node's own tunnels. Pods have no business
+// there, by whatever address of the node's, and where the far ends are known nobody
+// else has: another node's Pod, for one.
+func (l tunnelLayout) tunnelSource() []line {
+	return slices.Concat(
+		[]line{{"FAMILY saddr @local-V " + dropTunnel, "a Pod's"}},
+		// A far end can be behind a port of the Pods' bridge; no Pod has its address.
+		fromPodInterface("FAMILY saddr != @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
+		each(l.closed, "FAMILY saddr != @"+tunnelPeersSet+"-V "+dropTunnel))
+}
+
+// tunnelDestination is about what goes to other nodes' tunnels: it leaves with this
+// node's address, as if the node had sent it, so that it can only be told here.
+// Addresses that are no tunnel's far end stay free, for Pods may have tunnels of their
+// own.
+var tunnelDestination = append(
+	fromPodInterface("FAMILY daddr @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
+	line{"FAMILY daddr @" + tunnelPeersSet + "-V FAMILY saddr @local-V " + dropTunnel, "a Pod's"})
+
+// tunnelChains are those that change with the tunnels, sorted by name.
+func (c *Config) tunnelChains(l tunnelLayout) []Chain {
+	return []Chain{
+		{Name: judgeForwardChain, Rules: rules(c.judgeForward(l))},
+		{Name: judgeInputChain, Rules: rules(c.judgeInput(l))},
+		{Name: tunnelForwardChain, Rules: rules(each(l.all, "goto "+tunnelDestinationChain))},
+		{Name: tunnelInputChain, Rules: rules(each(l.all, "goto "+tunnelSourceChain))},
+		{Name: tunnelSourceChain, Rules: rules(l.tunnelSource())},
+	}
+}
+
+// tunnels brings the sets and rules about tunnels up to date.
+func (u *update) tunnels(list []Tunnel) {
+	for set, want := range u.c.cfg.tunnelPeers(list) {
+		u.fixed.only(set, want)
+	}
+	layout := u.c.cfg.tunnelLayout(list)
+	if layout.equal(u.c.tunnels) {
+		return
+	}
+	was := u.c.cfg.tunnelChains(u.c.tunnels)
+	u.c.tunnels = layout
+	for i, now := range u.c.cfg.tunnelChains(layout) {
+		u.rewritten = append(u.rewritten, rewrite(&was[i], &now)...)
+	}
+}
