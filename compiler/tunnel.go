@@ -21,6 +21,9 @@ type Tunnel struct {
 	Closed bool
 }
 
+// udpNumber is the protocol of tunnels with a port.
+const udpNumber = 17
+
 // entrance is what a packet for a tunnel looks like.
 type entrance struct {
 	protocol uint8
@@ -58,6 +61,9 @@ func (c *Config) tunnelLayout(tunnels []Tunnel) tunnelLayout {
 	}
 	closed := map[entrance]bool{}
 	for _, t := range tunnels {
+		if t.Protocol == udpNumber && t.Port == 0 {
+			continue // It would be all of UDP.
+		}
 		before, known := closed[t.entrance()]
 		closed[t.entrance()] = t.Closed && (before || !known)
 	}

@@ -177,6 +177,7 @@ func (s *syncer) open(a *Agent) error {
 		return err
 	}
 	s.links = newLinks(socket, a.ns, roles{pods: a.cfg.PodInterfaces, uplinks: a.cfg.Uplinks, others: a.cfg.OtherInterfaces})
+	s.tunnels = tunnels{socket: socket, off: a.cfg.Compiler.PodTunnels}
 	if err := socket.strict(); err != nil {
 		return err
 	}

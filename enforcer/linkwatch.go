@@ -25,10 +25,12 @@ type touched struct {
 	routes bool
 	// neighbours: any entry of a neighbour table changed.
 	neighbours bool
+	// tunnels: a far end of a tunnel changed.
+	tunnels bool
 }
 
 func (t touched) any() bool {
-	return t.all || len(t.ifaces) > 0 || t.routes || t.neighbours
+	return t.all || len(t.ifaces) > 0 || t.routes || t.neighbours || t.tunnels
 }
 
 func (t touched) touches(a netip.Addr) bool {
@@ -137,8 +139,9 @@ func (w *linkWatch) take(kind uint16, data []byte) {
 			w.pending.prefixes = map[netip.Prefix]bool{}
 		}
 		w.pending.prefixes[p.prefix.Masked()] = true
-	case unix.RTM_NEWNEIGH:
-		w.pending.neighbours = true
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		w.pending.neighbours = w.pending.neighbours || kind == unix.RTM_NEWNEIGH
+		w.pending.tunnels = w.pending.tunnels || isFarEnd(data)
 	}
 }
 

@@ -25,11 +25,15 @@ func (s *syncer) resolve(ctx context.Context, b batch) error {
 	// Until a look has succeeded the next one is due, and must be at everything: what
 	// the kernel told of is told once.
 	s.stale, s.unseen = true, true
-	err := s.links.Update(t)
+	err := s.tunnels.Update(ctx, t)
+	if err == nil {
+		err = s.links.Update(t)
+	}
 	if err == nil {
 		err = s.links.Resolve(ctx, recheck)
 	}
 	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
+	s.places.Tunnels = s.tunnels.list
 	s.stale, s.unseen = err != nil, err != nil
 	s.recheck = s.recheck && err != nil
 	s.bridgesAt = time.Time{}

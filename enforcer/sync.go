@@ -27,6 +27,7 @@ type syncer struct {
 	compiler  *compiler.Compiler
 	epochs    *epochs
 	links     *links
+	tunnels   tunnels
 	watch     *linkWatch
 	drift     *drift
 	bridges   bridgeNetfilter

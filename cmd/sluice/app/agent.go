@@ -75,6 +75,7 @@ Exit codes:
 	flags.StringVar(&o.markMask, "ct-mark-mask", fmt.Sprintf("%#x", compiler.DefaultMask), "bits of the conntrack mark for Sluice, when others use the default's")
 	flags.StringVar(&o.unknownPods, "unknown-pods", "drop", "traffic of addresses on Pod interfaces that are no known Pod's: drop or pass")
 	flags.BoolVar(&o.config.Compiler.GuardOptOut, "guard-opt-out", false, "let Pods with the annotation "+policy.GuardAnnotation+"=off do without the guard on their interface: those that tag frames, send multicast or answer ARP for others; to send from addresses that are no Pod's they need --unknown-pods=pass, too")
+	flags.BoolVar(&o.config.Compiler.PodTunnels, "allow-pod-tunnels", false, "let Pods send to the tunnels (VXLAN, Geneve, GRE, IPIP…) of nodes, and anybody to this node's: who can puts packets on the node in any name")
 	flags.BoolVar(&o.config.Compiler.NodeEgress, "node-egress", false, "always allow Pods to reach their own node, whatever their egress policies say")
 	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")

@@ -1,0 +1,192 @@
+package enforcer
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2/ktesting"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// linkBytes is a link message as the kernel writes it.
+func linkBytes(kind string, up bool, data ...*nl.RtAttr) []byte {
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index = 7
+	if up {
+		info.Flags = unix.IFF_UP
+	}
+	linkInfo := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	linkInfo.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
+	inner := linkInfo.AddRtAttr(nl.IFLA_INFO_DATA|unix.NLA_F_NESTED, nil)
+	for _, a := range data {
+		inner.AddChild(a)
+	}
+	out := append(info.Serialize(), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated("tun")).Serialize()...)
+	return append(out, linkInfo.Serialize()...)
+}
+
+func TestTunnelsAreRead(t *testing.T) {
+	port := func(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
+	native := func(n uint16) []byte { return binary.NativeEndian.AppendUint16(nil, n) }
+	attribute := func(kind int, value []byte) *nl.RtAttr { return nl.NewRtAttr(kind, value) }
+	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	group := netip.MustParseAddr("239.1.1.1")
+	yes, no := []byte{1}, []byte{0}
+	for _, c := range []struct {
+		name, kind string
+		down       bool
+		data       []*nl.RtAttr
+		want       []compiler.Tunnel
+	}{
+		{name: "vxlan that learns", kind: "vxlan", data: []*nl.RtAttr{
+			attribute(nl.IFLA_VXLAN_LEARNING, yes), attribute(nl.IFLA_VXLAN_PORT, port(4789)),
+		}, want: []compiler.Tunnel{{Protocol: 17, Port: 4789}}},
+		{name: "vxlan that does not", kind: "vxlan", data: []*nl.RtAttr{
+			attribute(nl.IFLA_VXLAN_LEARNING, no), attribute(nl.IFLA_VXLAN_FLOWBASED, no), attribute(nl.IFLA_VXLAN_PORT, port(8472)), attribute(nl.IFLA_VXLAN_GROUP6, six.AsSlice()),
+		}, want: []compiler.Tunnel{{Protocol: 17, Port: 8472, Peers: []netip.Addr{six}, Closed: true}}},
+		{name: "vxlan that is down", kind: "vxlan", down: true, data: []*nl.RtAttr{attribute(nl.IFLA_VXLAN_PORT, port(8472))},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 8472}}},
+		{name: "vxlan with a group", kind: "vxlan", data: []*nl.RtAttr{attribute(nl.IFLA_VXLAN_PORT, port(8472)), attribute(nl.IFLA_VXLAN_GROUP, group.AsSlice())},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 8472}}},
+		{name: "vxlan of other programs", kind: "vxlan", data: []*nl.RtAttr{attribute(nl.IFLA_VXLAN_PORT, port(8472)), attribute(nl.IFLA_VXLAN_FLOWBASED, yes)},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 8472}}},
+		{name: "geneve", kind: "geneve", data: []*nl.RtAttr{attribute(nl.IFLA_GENEVE_REMOTE, four.AsSlice()), attribute(nl.IFLA_GENEVE_PORT, port(6082))},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 6082, Peers: []netip.Addr{four}, Closed: true}}},
+		{name: "geneve of other programs", kind: "geneve", data: []*nl.RtAttr{attribute(nl.IFLA_GENEVE_COLLECT_METADATA, nil), attribute(nl.IFLA_GENEVE_PORT, port(6081))},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 6081}}},
+		{name: "bareudp", kind: "bareudp", data: []*nl.RtAttr{attribute(nl.IFLA_BAREUDP_PORT, port(6635))},
+			want: []compiler.Tunnel{{Protocol: 17, Port: 6635}}},
+		{name: "bareudp without a port is not all of UDP", kind: "bareudp"},
+		{name: "gre", kind: "gre", data: []*nl.RtAttr{attribute(nl.IFLA_GRE_REMOTE, four.AsSlice())},
+			want: []compiler.Tunnel{{Protocol: 47, Peers: []netip.Addr{four}, Closed: true}}},
+		{name: "gre from anywhere", kind: "gretap", data: []*nl.RtAttr{attribute(nl.IFLA_GRE_REMOTE, make([]byte, 4))},
+			want: []compiler.Tunnel{{Protocol: 47}}},
+		{name: "gre over IPv6, in UDP", kind: "ip6gre", data: []*nl.RtAttr{
+			attribute(nl.IFLA_GRE_REMOTE, six.AsSlice()), attribute(nl.IFLA_GRE_ENCAP_TYPE, native(2)), attribute(nl.IFLA_GRE_ENCAP_DPORT, port(5555)),
+		}, want: []compiler.Tunnel{{Protocol: 47, Peers: []netip.Addr{six}, Closed: true}, {Protocol: 17, Port: 5555, Peers: []netip.Addr{six}, Closed: true}}},
+		{name: "ipip", kind: "ipip", data: []*nl.RtAttr{attribute(nl.IFLA_IPTUN_REMOTE, make([]byte, 4)), attribute(nl.IFLA_IPTUN_PROTO, []byte{4})},
+			want: []compiler.Tunnel{{Protocol: 4}}},
+		{name: "ipip that carries anything", kind: "ipip", data: []*nl.RtAttr{attribute(nl.IFLA_IPTUN_REMOTE, four.AsSlice()), attribute(nl.IFLA_IPTUN_PROTO, []byte{0})},
+			want: []compiler.Tunnel{{Protocol: 4, Peers: []netip.Addr{four}, Closed: true}, {Protocol: 137, Peers: []netip.Addr{four}, Closed: true}}},
+		{name: "sit", kind: "sit", data: []*nl.RtAttr{attribute(nl.IFLA_IPTUN_PROTO, []byte{41})},
+			want: []compiler.Tunnel{{Protocol: 41}}},
+		{name: "ip6tnl", kind: "ip6tnl", data: []*nl.RtAttr{attribute(nl.IFLA_IPTUN_REMOTE, six.AsSlice())},
+			want: []compiler.Tunnel{
+				{Protocol: 41, Peers: []netip.Addr{six}, Closed: true}, {Protocol: 4, Peers: []netip.Addr{six}, Closed: true}, {Protocol: 137, Peers: []netip.Addr{six}, Closed: true},
+			}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, ok := tunnelOf(linkBytes(c.kind, !c.down, c.data...))
+			if !ok {
+				t.Fatal("it is taken for no tunnel")
+			}
+			if diff := cmp.Diff(c.want, d.takes, compareAddr); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	if _, ok := tunnelOf(linkBytes("veth", true)); ok {
+		t.Error("a veth is taken for a tunnel")
+	}
+}
+
+// FuzzTunnelOf: whatever a message has in it, it is read without an accident, and none
+// is taken for all of UDP.
+func FuzzTunnelOf(f *testing.F) {
+	for kind := range tunnelKinds {
+		f.Add(linkBytes(kind, true, nl.NewRtAttr(1, []byte{0, 1, 2, 3}), nl.NewRtAttr(5, []byte{1, 2})))
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		d, ok := tunnelOf(msg)
+		if !ok {
+			return
+		}
+		for _, tunnel := range d.takes {
+			if tunnel.Protocol == unix.IPPROTO_UDP && tunnel.Port == 0 {
+				t.Errorf("%+v", tunnel)
+			}
+		}
+	})
+}
+
+// TestTunnelsFollowTheKernel: devices and their far ends are found, and only what can
+// change them has them looked at again.
+func TestTunnelsFollowTheKernel(t *testing.T) {
+	node := newNS(t)
+	l := testLinks(t, node)
+	tunnels := tunnels{socket: l.socket}
+	_, ctx := ktesting.NewTestContext(t)
+	look := func(what touched, want ...compiler.Tunnel) {
+		t.Helper()
+		if err := tunnels.Update(ctx, what); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, tunnels.list, compareAddr); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	all := touched{all: true}
+	look(all)
+	node.ip("link add v0 type veth peer name v1\nlink add vx type vxlan id 5 dstport 8472 nolearning local 192.0.2.9\nlink set vx up")
+	look(touched{ifaces: map[int]*iface{99: {kind: "veth"}}, routes: true, neighbours: true})
+	empty := compiler.Tunnel{Protocol: 17, Port: 8472, Closed: true}
+	look(touched{ifaces: map[int]*iface{99: {kind: "vxlan"}}}, empty)
+	node.cmd("bridge", "fdb", "append", "0a:00:00:00:00:01", "dev", "vx", "dst", "192.0.2.1")
+	node.cmd("bridge", "fdb", "append", "0a:00:00:00:00:02", "dev", "vx", "dst", "192.0.2.2")
+	node.cmd("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx", "dst", "192.0.2.1")
+	full := empty
+	full.Peers = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
+	look(touched{tunnels: true}, full)
+	for index := range tunnels.devices {
+		node.ip("link del vx")
+		look(touched{ifaces: map[int]*iface{index: nil}})
+	}
+	node.ip("link add vx type vxlan dstport 4789 external")
+	look(all, compiler.Tunnel{Protocol: 17, Port: 4789})
+	off := tunnelsOff(t, l, ctx)
+	if off != nil {
+		t.Errorf("nobody asks, and it looked: %v", off)
+	}
+}
+
+func tunnelsOff(t *testing.T, l *links, ctx context.Context) []compiler.Tunnel {
+	t.Helper()
+	off := tunnels{socket: l.socket, off: true}
+	if err := off.Update(ctx, touched{all: true}); err != nil {
+		t.Fatal(err)
+	}
+	return off.list
+}
+
+// TestAgentFollowsTunnels: a device, and a far end, are in the rules a moment after
+// they came, and gone with the device.
+func TestAgentFollowsTunnels(t *testing.T) {
+	node := newNS(t)
+	a := startAgent(t, node, &MemorySource{}, func(c *Config) { c.AuditInterval = time.Hour })
+	a.set(allow("web", "web", "front", 80))
+	has := func(what string, want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); strings.Contains(node.ruleset(), what) != want; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%q in the rules is %t", what, !want)
+			}
+		}
+	}
+	has("udp dport", false)
+	node.ip("link add vx type vxlan id 5 dstport 8472 nolearning local 192.0.2.9\nlink set vx up")
+	has("udp dport 8472 goto tunnel-source", true)
+	node.cmd("bridge", "fdb", "append", "0a:00:00:00:00:01", "dev", "vx", "dst", "192.0.2.7")
+	has("192.0.2.7", true)
+	node.cmd("bridge", "fdb", "del", "0a:00:00:00:00:01", "dev", "vx", "dst", "192.0.2.7")
+	has("192.0.2.7", false)
+	node.ip("link del vx")
+	has("udp dport", false)
+}
