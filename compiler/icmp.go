@@ -66,7 +66,7 @@ func (c *Config) icmpErrors() []line {
 // headers then has these still.
 const (
 	solicitLength   = "24-40"
-	advertiseLength = "24-32"
+	advertiseLength = "24-40"
 	routerLength    = "8-16"
 	// mldLength is with eight bytes of a router alert, mldQueryLength with up to 16
 	// sources besides.
