@@ -34,7 +34,7 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 		parts := set.Parts()
 		allowances := make([]allowance, len(parts))
 		for i := range parts {
-			allowances[i] = allow(parts[i].Rules, f)
+			allowances[i] = allow(parts[i].Rules, f, &u.c.limits)
 		}
 		for _, w := range ways {
 			if len(parts) == 1 {
@@ -123,7 +123,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 		}
 		// Ports come before peers with all ports: to compare a port costs next to
 		// nothing, to look an address up a lot.
-		if len(a.spans) > 0 && !a.allPorts.empty() {
+		if (len(a.spans) > 0 || a.crowd != nil) && !a.allPorts.empty() {
 			b.rest = b.use(b.class(&a.allPorts))
 		} else {
 			b.peers(nil, &a.allPorts)
@@ -222,6 +222,10 @@ const (
 // ports, and a hash finds one of thousands at the price of one of two. A map with
 // ranges reads more the more there are in it, so it has the wide ones only.
 func (b *chainBuilder) ports(a *allowance) {
+	if a.crowd != nil {
+		b.crowd(a.crowd)
+		return
+	}
 	if len(a.spans) <= fewSpans {
 		b.spans(a.classes, a.spans)
 		return
@@ -254,7 +258,7 @@ func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
 // span compares ports and protocol. Where one rule suffices for the peers, it is
 // the same.
 func (b *chainBuilder) span(p *peers, s portSpan) {
-	match := []string{portKey(b.way), s.ports(), "meta l4proto", protocolName(s.protocol)}
+	match := b.matchSpan(s)
 	if p.rules() > 1 {
 		b.rule(append(match, "goto", b.use(b.class(p)))...)
 		return
@@ -265,18 +269,27 @@ func (b *chainBuilder) span(p *peers, s portSpan) {
 // portMap leads each span of ports to the chain of its peers.
 func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
 	inner := b.inner()
-	verdicts := make([]string, len(classes))
+	known := make([]string, len(classes))
+	verdicts := make([]string, len(spans))
+	for i, span := range spans {
+		if known[span.class] == "" {
+			known[span.class] = inner.verdict(&classes[span.class])
+		}
+		verdicts[i] = known[span.class]
+	}
+	return verdictMap(spans, verdicts, inner.uses)
+}
+
+// verdictMap has a verdict for each span.
+func verdictMap(spans []portSpan, verdicts []string, uses []*object) *object {
 	s := portsSet(spans)
 	s.Value = "verdict"
-	for i, span := range spans {
-		if verdicts[span.class] == "" {
-			verdicts[span.class] = inner.verdict(&classes[span.class])
-		}
-		s.Elements[i].Value = verdicts[span.class]
+	for i, v := range verdicts {
+		s.Elements[i].Value = v
 	}
 	sortElements(s.Elements)
 	s.Name = contentName(portMapLetter, contentOf(s), counted(spans[0].text(), len(spans)))
-	return &object{name: s.Name, set: s, uses: inner.uses}
+	return &object{name: s.Name, set: s, uses: uses}
 }
 
 // verdict lets the peers of some ports pass.

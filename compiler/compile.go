@@ -21,6 +21,7 @@ type Compiler struct {
 	grace bool
 	// tunnels is what rules say of the node's tunnels.
 	tunnels tunnelLayout
+	limits  limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
 	// table bridge sluice, objects all others.
@@ -44,6 +45,7 @@ func New(cfg Config) (*Compiler, error) {
 	}
 	c := &Compiler{
 		cfg:      cfg,
+		limits:   usualLimits,
 		fixed:    newFixedSets(cfg.fixedSets()),
 		ports:    newFixedSets(cfg.portTable().Sets),
 		objects:  map[string]*object{},

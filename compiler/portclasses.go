@@ -21,6 +21,8 @@ type allowance struct {
 	spans []portSpan
 	// classes are the peers that spans refer to, in the order of first use.
 	classes []peers
+	// crowd takes the place of spans and classes where these would be too large.
+	crowd *crowd
 }
 
 // peers is a set of addresses of one family.
@@ -33,6 +35,19 @@ type peers struct {
 }
 
 func (p *peers) empty() bool { return !p.any && len(p.groups) == 0 && len(p.ranges) == 0 }
+
+// key is the same for equal peers only.
+func (p *peers) key() string {
+	var b strings.Builder
+	b.WriteString(strconv.FormatBool(p.any))
+	for _, g := range p.groups {
+		b.WriteString(" " + strconv.Quote(string(g)))
+	}
+	for _, r := range p.ranges {
+		b.WriteString(" " + r.String())
+	}
+	return b.String()
+}
 
 func (p *peers) equal(o *peers) bool {
 	return p.any == o.any && slices.Equal(p.groups, o.groups) && slices.Equal(p.ranges, o.ranges)
@@ -88,6 +103,14 @@ func byWidth(spans []portSpan) (exact, wide []portSpan) {
 	return exact, wide
 }
 
+func spansKey(spans []portSpan) string {
+	var b strings.Builder
+	for _, s := range spans {
+		b.WriteString(s.String() + ",")
+	}
+	return b.String()
+}
+
 func protocolName(p policy.Protocol) string {
 	if p.HasPorts() {
 		return strings.ToLower(p.String())
@@ -98,7 +121,7 @@ func protocolName(p policy.Protocol) string {
 // allow merges the rules. What a rule allows is the product of its peers and
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.
-func allow(rules []policy.AllowRule, f family) allowance {
+func allow(rules []policy.AllowRule, f family, l *limits) allowance {
 	var out allowance
 	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
 	if out.allPorts.any {
@@ -115,7 +138,10 @@ func allow(rules []policy.AllowRule, f family) allowance {
 	}
 	slices.SortFunc(out.named, term.compare)
 	out.named = slices.Compact(out.named)
-	out.cut(rules, f)
+	if !out.cut(rules, f, l) {
+		out.spans, out.classes = nil, nil
+		out.crowd = out.crowded(rules, f, l)
+	}
 	return out
 }
 
@@ -139,13 +165,27 @@ func unitePeers(rules []policy.AllowRule, f family, some func(*policy.AllowRule)
 			}
 		}
 	}
-	out.ranges = unite(out.ranges)
-	if everything(out.ranges) {
+	return out.united()
+}
+
+// united are the peers in order, each once.
+func (p peers) united() peers {
+	p.ranges = unite(p.ranges)
+	if everything(p.ranges) {
 		return peers{any: true}
 	}
-	slices.Sort(out.groups)
-	out.groups = slices.Compact(out.groups)
-	return out
+	slices.Sort(p.groups)
+	p.groups = slices.Compact(p.groups)
+	return p
+}
+
+// without are the peers but the groups that have all ports anyway.
+func (a *allowance) without(p peers) peers {
+	p.groups = slices.DeleteFunc(p.groups, func(g policy.GroupKey) bool {
+		_, all := slices.BinarySearch(a.allPorts.groups, g)
+		return all
+	})
+	return p
 }
 
 // portEnd is where a rule begins to cover the ports of a protocol, or has
@@ -158,8 +198,9 @@ type portEnd struct {
 }
 
 // cut finds the spans: it walks the ends of all ranges in order, and knows at
-// each which rules cover what follows.
-func (a *allowance) cut(rules []policy.AllowRule, f family) {
+// each which rules cover what follows. It gives up, and reports it, where the classes
+// become too many or too large, or to find them too much work.
+func (a *allowance) cut(rules []policy.AllowRule, f family, l *limits) bool {
 	var ends []portEnd
 	for i := range rules {
 		for _, p := range rules[i].Ports {
@@ -176,6 +217,7 @@ func (a *allowance) cut(rules []policy.AllowRule, f family) {
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
 	known := map[string]int{}
+	left := l.budget(rules)
 	for i, e := range ends {
 		if open[e.rule] += e.delta; e.delta > 0 && open[e.rule] == 1 || e.delta < 0 && open[e.rule] == 0 {
 			covering = toggle(covering, e.rule)
@@ -183,10 +225,15 @@ func (a *allowance) cut(rules []policy.AllowRule, f family) {
 		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].protocol == e.protocol && ends[i+1].port == e.port {
 			continue
 		}
+		class := a.class(rules, covering, known, f, &left)
+		if left.work < 0 || left.terms < 0 || len(a.classes) > l.classes {
+			return false
+		}
 		// All that opened is closed at the end of a protocol, so the next end
 		// is of this one.
-		a.add(portSpan{e.protocol, uint16(e.port), uint16(ends[i+1].port - 1), a.class(rules, covering, known, f)})
+		a.add(portSpan{e.protocol, uint16(e.port), uint16(ends[i+1].port - 1), class})
 	}
+	return true
 }
 
 // toggle puts rule into the sorted list, or takes it out.
@@ -203,7 +250,10 @@ const noClass = -1
 
 // class is the union of the peers of some rules. known has those that were
 // asked for before, by the rules.
-func (a *allowance) class(rules []policy.AllowRule, covering []int, known map[string]int, f family) int {
+func (a *allowance) class(rules []policy.AllowRule, covering []int, known map[string]int, f family, left *budget) int {
+	if left.work -= len(covering); left.work < 0 {
+		return noClass
+	}
 	key := make([]byte, 0, 4*len(covering))
 	for _, i := range covering {
 		key = binary.LittleEndian.AppendUint32(key, uint32(i))
@@ -214,18 +264,20 @@ func (a *allowance) class(rules []policy.AllowRule, covering []int, known map[st
 	picked := make([]policy.AllowRule, 0, len(covering))
 	for _, i := range covering {
 		picked = append(picked, rules[i])
+		left.work -= sizeOf(&rules[i])
+	}
+	if left.work < 0 {
+		return noClass
 	}
 	p := unitePeers(picked, f, func(*policy.AllowRule) bool { return true })
-	p.groups = slices.DeleteFunc(p.groups, func(g policy.GroupKey) bool {
-		_, all := slices.BinarySearch(a.allPorts.groups, g)
-		return all
-	})
+	p = a.without(p)
 	class := noClass
 	if !p.empty() {
 		class = slices.IndexFunc(a.classes, func(o peers) bool { return o.equal(&p) })
 		if class < 0 {
 			class = len(a.classes)
 			a.classes = append(a.classes, p)
+			left.terms -= len(p.groups) + len(p.ranges)
 		}
 	}
 	known[string(key)] = class

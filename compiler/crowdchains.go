@@ -1,0 +1,75 @@
+package compiler
+
+// crowd lets the peers pass that are limited to some ports. What no rule here lets
+// pass goes on to the end of the chain, or from a leaf to [chainBuilder.rest].
+func (b *chainBuilder) crowd(c *crowd) {
+	for i := range c.listed {
+		g := &c.listed[i]
+		if len(g.spans) == 1 {
+			b.peers(b.matchSpan(g.spans[0]), &g.peers)
+			continue
+		}
+		b.peers([]string{portKey(b.way), ".", "meta l4proto", "@" + b.use(portsObject(g.spans))}, &g.peers)
+	}
+	var spans []portSpan
+	var verdicts []string
+	var uses []*object
+	for i := range c.trees {
+		b.leaves(&c.trees[i], func(s portSpan, leaf *object) {
+			uses = append(uses, leaf)
+			spans = append(spans, s)
+			verdicts = append(verdicts, "goto "+leaf.name)
+		})
+	}
+	if len(spans) == 0 {
+		return
+	}
+	b.rule(portKey(b.way), ".", "meta l4proto", "vmap", "@"+b.use(verdictMap(spans, verdicts, uses)))
+}
+
+// matchSpan compares ports and protocol.
+func (b *chainBuilder) matchSpan(s portSpan) []string {
+	return []string{portKey(b.way), s.ports(), "meta l4proto", protocolName(s.protocol)}
+}
+
+// leaves yields the chain of each leaf in which there is something.
+func (b *chainBuilder) leaves(t *portTree, yield func(portSpan, *object)) {
+	nodes := make([]*chainBuilder, len(t.nodes))
+	t.eachLeaf(func(leaf int, path []int) {
+		if len(path) == 0 && len(t.partial[leaf]) == 0 {
+			return
+		}
+		inner := b.inner()
+		// Most packets are not of the ports of a partial grant, and to see that
+		// costs next to nothing.
+		for _, g := range t.partial[leaf] {
+			inner.peers(inner.matchSpan(g.span), g.peers)
+		}
+		for _, n := range path {
+			if nodes[n] == nil {
+				nodes[n] = b.inner()
+				nodes[n].peers(nil, &t.nodes[n])
+			}
+			inner.repeat(nodes[n])
+		}
+		inner.rule("goto", b.rest)
+		yield(t.span(leaf), b.u.take(inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())))
+	})
+	for _, n := range nodes {
+		if n == nil {
+			continue
+		}
+		for _, o := range n.uses {
+			b.u.drop(o)
+		}
+	}
+}
+
+// repeat adds the rules of another builder, and what they use once more.
+func (b *chainBuilder) repeat(o *chainBuilder) {
+	b.rules = append(b.rules, o.rules...)
+	for _, used := range o.uses {
+		used.refs++
+		b.uses = append(b.uses, used)
+	}
+}

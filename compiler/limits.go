@@ -1,0 +1,49 @@
+package compiler
+
+import "github.com/sluice-net/sluice/policy"
+
+// limits say up to where an allow set is cut into classes. Each stretch of ports has
+// the peers of all rules that cover it: of n rules whose ports overlap in different
+// ways, that is up to n classes of up to n peers each. Whoever may write a policy
+// decides about n.
+//
+// They are part of what decides about the ruleset, so they are constants but in tests.
+type limits struct {
+	// classes is how many there may be.
+	classes int
+	// spread is how many times the size of the rules all classes together may have.
+	spread int
+	// slack is what they may have besides, so that small sets are always cut.
+	slack int
+	// leaf is how many ends of ranges a leaf of a [portTree] has, unless there are
+	// more than leaves of them.
+	leaf, leaves int
+}
+
+var usualLimits = limits{classes: 1024, spread: 8, slack: 16 << 10, leaf: 16, leaves: 256}
+
+// budget is what the classes of an allow set may take yet.
+type budget struct {
+	// terms is how many peers they may have, work how many may be looked at.
+	terms, work int
+}
+
+func (l *limits) budget(rules []policy.AllowRule) budget {
+	n := 0
+	for i := range rules {
+		n += sizeOf(&rules[i])
+	}
+	return budget{terms: l.spread*n + l.slack, work: l.spread*n + cutWork}
+}
+
+// cutWork is a few milliseconds' worth.
+const cutWork = 1 << 20
+
+// sizeOf is how much the rule has to say.
+func sizeOf(r *policy.AllowRule) int {
+	n := 1 + len(r.Ports) + len(r.Groups) + len(r.Blocks)
+	for i := range r.Blocks {
+		n += len(r.Blocks[i].Block.Except)
+	}
+	return n
+}
