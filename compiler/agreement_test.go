@@ -53,6 +53,9 @@ func agreeOn(t *testing.T, seed uint64) int {
 	r := spectest.Seeded(seed)
 	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0})
 	w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(c.Final()))
+	if r.IntN(2) == 0 {
+		w.crowd(r)
+	}
 	w.load(t)
 	for range flowsPerCluster {
 		f := c.RandomFlow(r)

@@ -26,6 +26,9 @@ func TestAgreementThroughHistories(t *testing.T) {
 			c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Pods: 2 + r.IntN(14)})
 			events := c.Events(r)
 			w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(events))
+			if seed%2 == 0 {
+				w.crowd(r)
+			}
 			h := &replay{world: w, t: t, r: r}
 			for at := 0; at < len(events); {
 				step := min(1+r.IntN(4), len(events)-at)

@@ -37,7 +37,7 @@ func (l *limits) budget(rules []policy.AllowRule) budget {
 }
 
 // cutWork is a few milliseconds' worth.
-const cutWork = 1 << 20
+const cutWork = 1 << 18
 
 // sizeOf is how much the rule has to say.
 func sizeOf(r *policy.AllowRule) int {

@@ -23,6 +23,8 @@ type follower struct {
 	kernel   *rulesim.Kernel
 	links    compiler.Links
 	guards   map[string]compiler.GuardPlan
+	// crowded: allow sets are compiled as if they were too large for classes.
+	crowded bool
 }
 
 func newFollower(t *testing.T, o policy.Options, cfg compiler.Config) *follower {
@@ -154,6 +156,9 @@ func (n *follower) render(ops []compiler.Op) string {
 func (n *follower) settled(events []spectest.Event, o policy.Options, cfg compiler.Config, epoch uint32) {
 	n.t.Helper()
 	fresh := newFollower(n.t, o, cfg)
+	if n.crowded {
+		fresh.compiler.SmallLimits(1, 2, 4)
+	}
 	for _, e := range events {
 		fresh.deliver(e)
 	}
@@ -222,6 +227,9 @@ func followHistory(t *testing.T, seed uint64) {
 	}
 	cfg := drawnConfig(r)
 	n := newFollower(t, o, cfg)
+	if n.crowded = seed%2 == 0; n.crowded {
+		n.compiler.SmallLimits(1, 2, 4)
+	}
 	epoch := uint32(1)
 	for _, e := range cluster.Events(r) {
 		n.deliver(e)

@@ -68,6 +68,14 @@ func newWorld(t testing.TB, cfg compiler.Config, bridged bool, c *spectest.Clust
 	return w
 }
 
+// crowd has the compilers take most allow sets for too large to be cut into classes.
+func (w *world) crowd(r *rand.Rand) {
+	classes, leaf, leaves := r.IntN(2), 1+r.IntN(3), 1+r.IntN(8)
+	for _, n := range w.nodes {
+		n.compiler.SmallLimits(classes, leaf, leaves)
+	}
+}
+
 func newCompiler(t testing.TB, cfg compiler.Config) *compiler.Compiler {
 	t.Helper()
 	c, err := compiler.New(cfg)
