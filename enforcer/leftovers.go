@@ -45,15 +45,19 @@ func (l *leftovers) within(d time.Duration, now time.Time) time.Duration {
 
 // prepare runs the Prepare of a plan. The compiler takes the leftovers for
 // deleted, so they must be: at the latest in the same transaction, or in one of
-// their own if a name is to come back, lest nft takes the one for the other.
-func (s *syncer) prepare(ctx context.Context, ops []compiler.Op) error {
+// their own if a name is to come back, lest nft takes the one for the other, or if
+// others may overtake the plan.
+func (s *syncer) prepare(ctx context.Context, ops []compiler.Op, u *unfinished) error {
 	if len(ops) == 0 {
 		return nil
 	}
-	if s.leftovers.comeBack(ops) {
+	if u != nil || s.leftovers.comeBack(ops) {
 		if err := s.tidy(ctx); err != nil {
 			return err
 		}
+	}
+	if u != nil {
+		return s.prepareLetting(ctx, u)
 	}
 	if len(s.leftovers.ops) > 0 {
 		ops = append(s.leftovers.ops, ops...)

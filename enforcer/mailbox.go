@@ -27,6 +27,10 @@ type mailbox struct {
 	seq     uint64
 	settle  bool
 	trouble map[string]error
+	// large are the pending events of large policies, with their weight, and
+	// largeNext says that it is their turn.
+	large     map[eventKey]int
+	largeNext bool
 }
 
 // batch is what a sync takes out of the mailbox.
@@ -42,10 +46,12 @@ type batch struct {
 	// settle: someone waits for this batch and wants nothing to be assumed of
 	// interfaces.
 	settle bool
+	// held: there is more that came before, so seq is not reached yet.
+	held bool
 }
 
 func newMailbox(c clock.PassiveClock, wake func()) *mailbox {
-	return &mailbox{clock: c, wake: wake, pending: map[eventKey]Event{}, trouble: map[string]error{}}
+	return &mailbox{clock: c, wake: wake, pending: map[eventKey]Event{}, trouble: map[string]error{}, large: map[eventKey]int{}}
 }
 
 func (m *mailbox) Deliver(events ...Event) {
@@ -59,6 +65,7 @@ func (m *mailbox) Deliver(events ...Event) {
 	for _, e := range events {
 		m.pending[eventKey{e.Kind, e.Name}] = e
 	}
+	m.noteLarge(events)
 	m.seq++
 	m.mu.Unlock()
 	m.wake()
@@ -112,12 +119,16 @@ func (m *mailbox) ask() uint64 {
 	return seq
 }
 
-func (m *mailbox) take() batch {
+// take takes what is due. Nobody who waits for all that came is served by a part of it.
+func (m *mailbox) take(c choice) batch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := batch{events: m.pending, since: m.since, synced: m.synced, partly: m.partly, seq: m.seq, settle: m.settle}
-	m.pending = map[eventKey]Event{}
+	b := batch{events: m.choose(c), since: m.since, synced: m.synced, partly: m.partly, seq: m.seq}
+	if b.held = len(m.pending) > 0 || m.settle && c == small; b.held {
+		return b
+	}
 	m.since = time.Time{}
+	b.settle = m.settle
 	m.settle = false
 	return b
 }

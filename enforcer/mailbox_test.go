@@ -19,7 +19,7 @@ func TestMailboxKeepsTheLatestOfEachObject(t *testing.T) {
 	c.Step(time.Second)
 	m.Deliver(Event{Kind: NamespaceEvent, Name: name, Deleted: true}, Event{Kind: NodeEvent, Name: name})
 	m.Synced()
-	b := m.take()
+	b := m.take(everything)
 	want := map[eventKey]Event{
 		{NamespaceEvent, name}: {Kind: NamespaceEvent, Name: name, Deleted: true},
 		{NodeEvent, name}:      {Kind: NodeEvent, Name: name},
@@ -33,7 +33,7 @@ func TestMailboxKeepsTheLatestOfEachObject(t *testing.T) {
 	if seq := m.ask(); seq <= b.seq {
 		t.Errorf("ask gave %d, but %d was taken already", seq, b.seq)
 	}
-	if b := m.take(); !b.settle || len(b.events) != 0 || !b.since.IsZero() {
+	if b := m.take(everything); !b.settle || len(b.events) != 0 || !b.since.IsZero() {
 		t.Errorf("after ask: %+v", b)
 	}
 }

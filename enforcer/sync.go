@@ -75,7 +75,7 @@ type syncer struct {
 // still enforces what it did before, and the next sync replaces everything.
 func (s *syncer) sync(ctx context.Context) error {
 	started := s.cfg.Clock.Now()
-	b := s.box.take()
+	b := s.box.take(s.taking())
 	s.apply(ctx, b)
 	s.worked = false
 	if !s.synced {
@@ -85,7 +85,7 @@ func (s *syncer) sync(ctx context.Context) error {
 	s.worked = true
 	plan, err := s.compile(ctx, b)
 	if err == nil {
-		err = s.enforce(ctx, plan)
+		err = s.enforce(ctx, plan, &b)
 	}
 	if err != nil {
 		s.replace = true
@@ -102,7 +102,11 @@ func (s *syncer) sync(ctx context.Context) error {
 			return err
 		}
 	}
-	s.status.done(b.seq)
+	if b.held {
+		s.box.wake()
+	} else {
+		s.status.done(b.seq)
+	}
 	if s.epochs.Low() {
 		if err := s.epochs.Refill(ctx); err != nil {
 			klog.FromContext(ctx).Error(err, "Failed to look for free epochs")
@@ -138,8 +142,9 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	return plan, nil
 }
 
-// enforce executes a plan, or replaces everything.
-func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
+// enforce executes a plan, or replaces everything. Of a large plan it changes what was
+// taken out of the mailbox: more may have come.
+func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *batch) error {
 	s.ensureBridges(ctx)
 	// The guards first: an address must be held to its port before the main table
 	// trusts it. One that fails is retried on its own.
@@ -150,14 +155,28 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan) error {
 		return s.replaceAll(ctx)
 	}
 	s.guards.Run(ctx, plan.Guards)
-	if err := s.prepare(ctx, plan.Prepare); err != nil {
+	return s.bring(ctx, plan, b)
+}
+
+// bring executes a plan but for its guards. With a batch, others may overtake it.
+func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *batch) error {
+	var u *unfinished
+	if b != nil && len(plan.Prepare) >= letThroughFrom {
+		u = newUnfinished(plan)
+		u.seq, u.held = b.seq, b.held
+	}
+	if err := s.prepare(ctx, plan.Prepare, u); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	if err := s.commit(ctx, plan); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	s.leftovers.add(plan.Cleanup, s.cfg.Clock.Now())
-	return nil
+	if u == nil {
+		return nil
+	}
+	b.seq, b.held = u.seq, u.held
+	return s.finish(ctx, u)
 }
 
 // commit switches over, with a new epoch if connections must be judged anew.

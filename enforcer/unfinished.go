@@ -1,0 +1,188 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// letThroughFrom is how much a Prepare must have to do that others are let through
+// between its pieces, in operations.
+const letThroughFrom = 2 * pieceOf
+
+// unfinished is a plan whose Prepare is under way, with those that came after it. The
+// compiler is ahead of the kernel by them.
+//
+// A later plan may overtake if nothing in it touches what the earlier ones make, switch
+// or delete; then the kernel comes to the same in either order. What deletes waits for
+// the end, in the order of the plans: an object may be named by what is to be deleted
+// before it.
+type unfinished struct {
+	plan compiler.Plan
+	// made are the names that the plan makes. Nothing that packets meet refers to
+	// them yet, so changes of their elements can wait for the end of Prepare.
+	made map[string]bool
+	// waiting are the names that plans make which wait.
+	waiting map[string]bool
+	// gone are names that are deleted at the end.
+	gone map[string]bool
+	// switched are the elements that are changed at the end, by set and key.
+	switched map[string]bool
+	// elements are those changes of made sets.
+	elements []compiler.Op
+	later    []laterPlan
+	// seq is that of the last batch that was taken.
+	seq  uint64
+	held bool
+}
+
+// laterPlan is done if it has overtaken.
+type laterPlan struct {
+	compiler.Plan
+	done bool
+}
+
+func newUnfinished(plan compiler.Plan) *unfinished {
+	u := &unfinished{plan: plan, made: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]bool{}, switched: map[string]bool{}}
+	u.note(plan, u.made)
+	return u
+}
+
+// note takes down what a plan that is not finished will touch.
+func (u *unfinished) note(plan compiler.Plan, made map[string]bool) {
+	for _, op := range plan.Prepare {
+		if name := nameOf(op.Object); name != "" {
+			made[name] = true
+		}
+	}
+	for _, op := range plan.Commit {
+		if e, ok := op.Object.(*knftables.Element); ok {
+			u.switched[elementKey(e)] = true
+		}
+	}
+	u.deletes(plan)
+}
+
+// deletes takes down what a plan deletes at the end.
+func (u *unfinished) deletes(plan compiler.Plan) {
+	for _, op := range plan.Cleanup {
+		if name := nameOf(op.Object); name != "" && op.Verb == compiler.Delete {
+			u.gone[name] = true
+		}
+	}
+}
+
+func elementKey(e *knftables.Element) string {
+	return e.Set + e.Map + " " + strings.Join(e.Key, " . ")
+}
+
+// add takes a later plan in. It returns what of it can be done now, if it may
+// overtake.
+func (u *unfinished) add(plan compiler.Plan) (now compiler.Plan, overtakes bool) {
+	now = plan
+	now.Commit = nil
+	var elements []compiler.Op
+	for _, op := range plan.Commit {
+		if e, ok := op.Object.(*knftables.Element); ok && u.made[e.Set+e.Map] {
+			elements = append(elements, op)
+		} else {
+			now.Commit = append(now.Commit, op)
+		}
+	}
+	overtakes = len(plan.Prepare) < letThroughFrom
+	for _, op := range slices.Concat(now.Prepare, now.Commit, now.Cleanup) {
+		overtakes = overtakes && !u.touches(op)
+	}
+	if !overtakes {
+		u.later = append(u.later, laterPlan{Plan: plan})
+		u.note(plan, u.waiting)
+		return compiler.Plan{}, false
+	}
+	u.elements = append(u.elements, elements...)
+	u.later = append(u.later, laterPlan{Plan: plan, done: true})
+	u.deletes(plan)
+	return now, true
+}
+
+// touches reports whether an operation is about something that is not finished, or
+// names it.
+func (u *unfinished) touches(op compiler.Op) bool {
+	concerns := func(name string) bool { return u.made[name] || u.waiting[name] || u.gone[name] }
+	named := func(text string) bool {
+		return slices.ContainsFunc(strings.Fields(text), func(word string) bool { return concerns(strings.TrimPrefix(word, "@")) })
+	}
+	switch o := op.Object.(type) {
+	case *knftables.Element:
+		return u.switched[elementKey(o)] || concerns(o.Set+o.Map) || slices.ContainsFunc(o.Value, named)
+	case *knftables.Rule:
+		return concerns(o.Chain) || named(o.Rule)
+	}
+	return concerns(nameOf(op.Object))
+}
+
+// prepareLetting runs the Prepare of a large plan in pieces and lets others through
+// between them. The leftovers are gone.
+func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
+	for piece := range cut(slices.Values(u.plan.Prepare)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.transact(ctx, piece); err != nil {
+			return err
+		}
+		if err := s.between(ctx, u); err != nil {
+			return fmt.Errorf("let others through: %w", err)
+		}
+	}
+	return s.runPieces(ctx, slices.Values(u.elements))
+}
+
+// between enforces what came meanwhile, as far as it does not depend on the plan that
+// is under way.
+func (s *syncer) between(ctx context.Context, u *unfinished) error {
+	b := s.box.take(small)
+	u.seq, u.held = b.seq, b.held
+	if len(b.events) == 0 && !s.watch.curious.Load() {
+		return nil
+	}
+	s.apply(ctx, b)
+	plan, err := s.compile(ctx, b)
+	if err != nil {
+		return err
+	}
+	s.guards.Run(ctx, plan.Guards)
+	now, overtakes := u.add(plan)
+	if !overtakes {
+		return nil
+	}
+	if err := s.runPieces(ctx, slices.Values(now.Prepare)); err != nil {
+		return err
+	}
+	if err := s.commit(ctx, now); err != nil {
+		return err
+	}
+	if !b.since.IsZero() {
+		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.since).Seconds())
+	}
+	return nil
+}
+
+// finish brings what waited for the plan, when it is in force.
+func (s *syncer) finish(ctx context.Context, u *unfinished) error {
+	for _, p := range u.later {
+		if !p.done {
+			p.Plan.Guards = nil
+			if err := s.bring(ctx, p.Plan, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		s.leftovers.add(p.Cleanup, s.cfg.Clock.Now())
+	}
+	return nil
+}
