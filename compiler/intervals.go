@@ -17,6 +17,9 @@ type addrRange struct {
 // between any two.
 func rangesOf(b policy.IPBlock) []addrRange {
 	first, end := span(b.CIDR)
+	if len(b.Except) == 0 {
+		return []addrRange{{first, end}}
+	}
 	except := slices.Clone(b.Except)
 	slices.SortFunc(except, func(a, b netip.Prefix) int { return a.Masked().Addr().Compare(b.Masked().Addr()) })
 	var out []addrRange
@@ -53,6 +56,9 @@ func span(p netip.Prefix) (first, last netip.Addr) {
 // unite merges ranges of one family into the fewest: sorted, disjoint, never
 // adjacent. Interval sets in the kernel take neither overlaps nor duplicates.
 func unite(ranges []addrRange) []addrRange {
+	if len(ranges) < 2 {
+		return ranges
+	}
 	sorted := slices.SortedFunc(slices.Values(ranges), func(a, b addrRange) int { return a.first.Compare(b.first) })
 	var out []addrRange
 	for _, r := range sorted {

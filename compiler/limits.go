@@ -33,11 +33,11 @@ func (l *limits) budget(rules []policy.AllowRule) budget {
 	for i := range rules {
 		n += sizeOf(&rules[i])
 	}
-	return budget{terms: l.spread*n + l.slack, work: l.spread*n + cutWork}
+	return budget{terms: l.spread*n + l.slack, work: 2*n + cutWork}
 }
 
 // cutWork is a few milliseconds' worth.
-const cutWork = 1 << 18
+const cutWork = 1 << 17
 
 // sizeOf is how much the rule has to say.
 func sizeOf(r *policy.AllowRule) int {
