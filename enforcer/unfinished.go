@@ -143,7 +143,7 @@ func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
 }
 
 // between enforces what came meanwhile, as far as it does not depend on the plan that
-// is under way.
+// is under way. Guards depend on nothing.
 func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	b := s.box.take(small)
 	u.seq, u.held = b.seq, b.held
@@ -155,6 +155,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if err != nil {
 		return err
 	}
+	s.ports.Run(ctx, plan.Ports)
 	s.guards.Run(ctx, plan.Guards)
 	now, overtakes := u.add(plan)
 	if !overtakes {
@@ -176,7 +177,6 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 func (s *syncer) finish(ctx context.Context, u *unfinished) error {
 	for _, p := range u.later {
 		if !p.done {
-			p.Plan.Guards = nil
 			if err := s.bring(ctx, p.Plan, nil); err != nil {
 				return err
 			}
