@@ -34,21 +34,21 @@ func (b *chainBuilder) matchSpan(s portSpan) []string {
 
 // leaves yields the chain of each leaf in which there is something.
 func (b *chainBuilder) leaves(t *portTree, yield func(portSpan, *object)) {
-	nodes := make([]*chainBuilder, len(t.nodes))
-	t.eachLeaf(func(leaf int, path []int) {
-		if len(path) == 0 && len(t.partial[leaf]) == 0 {
+	nodes := map[*portNode]*chainBuilder{}
+	t.eachLeaf(func(leaf *portNode, path []*portNode) {
+		if len(path) == 0 && len(leaf.partial) == 0 {
 			return
 		}
 		inner := b.inner()
 		// Most packets are not of the ports of a partial grant, and to see that
 		// costs next to nothing.
-		for _, g := range t.partial[leaf] {
+		for _, g := range leaf.partial {
 			inner.peers(inner.matchSpan(g.span), g.peers)
 		}
 		for _, n := range path {
 			if nodes[n] == nil {
 				nodes[n] = b.inner()
-				nodes[n].peers(nil, &t.nodes[n])
+				nodes[n].peers(nil, &n.peers)
 			}
 			inner.repeat(nodes[n])
 		}
@@ -56,9 +56,6 @@ func (b *chainBuilder) leaves(t *portTree, yield func(portSpan, *object)) {
 		yield(t.span(leaf), b.u.take(inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())))
 	})
 	for _, n := range nodes {
-		if n == nil {
-			continue
-		}
 		for _, o := range n.uses {
 			b.u.drop(o)
 		}

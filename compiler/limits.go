@@ -15,8 +15,8 @@ type limits struct {
 	spread int
 	// slack is what they may have besides, so that small sets are always cut.
 	slack int
-	// leaf is how many ends of ranges a leaf of a [portTree] has, unless there are
-	// more than leaves of them.
+	// leaf is how many ends of ranges a leaf of a [portTree] has at most, or twice as
+	// many and so on where that made more leaves than some times leaves.
 	leaf, leaves int
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
-	"sort"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -31,22 +30,29 @@ type crowd struct {
 	trees []portTree
 }
 
-// portTree divides the ports of a protocol into leaves, with about as many ends of
-// ranges in each, and these into halves, quarters and so on up to the whole. A grant
-// whose range covers a leaf, or all of a half, is in that and not asked for its ports
-// any more; it is compared in the leaves in which its range begins or ends.
+// portTree halves the ports of a protocol until there are few ends of ranges in each
+// leaf. A grant whose range covers a leaf, or all of a half, is in that and not asked
+// for its ports any more; it is compared in the leaves in which its range begins or
+// ends.
 //
 // So a first packet costs a lookup for each level of the tree, and a comparison for
-// each end in its leaf.
+// each end in its leaf. Halves are those of the numbers, not of the ends: a range that
+// changes leaves most of the leaves as they are.
 type portTree struct {
 	protocol policy.Protocol
-	// bounds are where leaves begin, and where the last one has ended.
-	bounds []uint32
-	// nodes are the peers that may use all ports below: those of the root at 1, of
-	// the children of n at 2n and 2n+1.
-	nodes []peers
-	// partial are the grants by leaf that begin or end in it.
-	partial [][]partialGrant
+	root     *portNode
+}
+
+// portNode has the ports from first up to but without end.
+type portNode struct {
+	first, end uint32
+	// low and high are its halves, nil in a leaf.
+	low, high *portNode
+	// attached are who may use all of the ports, peers the same together.
+	attached []peers
+	peers    peers
+	// partial are the grants that begin or end in a leaf.
+	partial []partialGrant
 }
 
 type partialGrant struct {
@@ -173,7 +179,6 @@ func uniteSpans(list []portSpan) []portSpan {
 
 // newPortTree has the ports of one protocol, nil if the grants have none.
 func newPortTree(protocol policy.Protocol, grants []grant, l *limits) *portTree {
-	t := &portTree{protocol: protocol}
 	var ends []uint32
 	for i := range grants {
 		for _, s := range grants[i].spans {
@@ -186,93 +191,77 @@ func newPortTree(protocol policy.Protocol, grants []grant, l *limits) *portTree 
 		return nil
 	}
 	slices.Sort(ends)
-	ends = slices.Compact(ends)
-	step := max(l.leaf, (len(ends)+l.leaves-1)/l.leaves)
-	for i := 0; i < len(ends)-1; i += step {
-		t.bounds = append(t.bounds, ends[i])
+	few := l.leaf
+	for few*l.leaves < len(ends)/2 {
+		few *= 2
 	}
-	t.bounds = append(t.bounds, ends[len(ends)-1])
-	t.partial = make([][]partialGrant, len(t.bounds)-1)
-	attached := make([][]peers, 4*len(t.partial))
+	t := &portTree{protocol: protocol, root: halve(0, 1<<16, ends, few)}
 	for i := range grants {
 		for _, s := range grants[i].spans {
 			if s.protocol == protocol {
-				t.enter(attached, &grants[i].peers, s)
+				t.root.enter(&grants[i].peers, s)
 			}
 		}
 	}
-	t.nodes = make([]peers, len(attached))
-	for n, list := range attached {
-		if len(list) > 0 {
-			t.nodes[n] = uniteAll(list)
-		}
-	}
+	t.root.unite()
 	return t
 }
 
-// enter puts a span into the leaves and nodes that it belongs to.
-func (t *portTree) enter(attached [][]peers, p *peers, s portSpan) {
-	first, end := uint32(s.first), uint32(s.last)+1
-	begins, ends := t.leafOf(first), t.leafOf(end-1)
-	from, to := begins, ends+1
-	if first != t.bounds[begins] {
-		from++
+// halve makes the nodes of some ports. ends are sorted.
+func halve(first, end uint32, ends []uint32, few int) *portNode {
+	// What begins or ends where the node does, covers it or is not in it.
+	from, _ := slices.BinarySearch(ends, first+1)
+	to, _ := slices.BinarySearch(ends, end)
+	n := &portNode{first: first, end: end}
+	if ends = ends[from:to]; len(ends) > few {
+		middle := (first + end) / 2
+		n.low, n.high = halve(first, middle, ends, few), halve(middle, end, ends, few)
 	}
-	if end != t.bounds[ends+1] {
-		to--
-	}
-	part := partialGrant{p, s}
-	if from > begins {
-		t.partial[begins] = append(t.partial[begins], part)
-	}
-	if to <= ends && (ends != begins || from == begins) {
-		t.partial[ends] = append(t.partial[ends], part)
-	}
-	if from < to {
-		attach(attached, 1, 0, len(t.partial), from, to, p)
+	return n
+}
+
+// enter puts a span into the nodes and leaves that it belongs to.
+func (n *portNode) enter(p *peers, s portSpan) {
+	switch first, end := uint32(s.first), uint32(s.last)+1; {
+	case end <= n.first || n.end <= first:
+	case first <= n.first && n.end <= end:
+		n.attached = append(n.attached, *p)
+	case n.low == nil:
+		n.partial = append(n.partial, partialGrant{p, s})
+	default:
+		n.low.enter(p, s)
+		n.high.enter(p, s)
 	}
 }
 
-// leafOf is the leaf of a port that is within the bounds.
-func (t *portTree) leafOf(port uint32) int {
-	return sort.Search(len(t.bounds), func(i int) bool { return t.bounds[i] > port }) - 1
-}
-
-// attach puts the peers into the fewest nodes that are all of the leaves from, up to
-// but without to. The node has those from low to high.
-func attach(nodes [][]peers, node, low, high, from, to int, p *peers) {
-	if from <= low && high <= to {
-		nodes[node] = append(nodes[node], *p)
-		return
+func (n *portNode) unite() {
+	if len(n.attached) > 0 {
+		n.peers, n.attached = uniteAll(n.attached), nil
 	}
-	middle := (low + high) / 2
-	if from < middle {
-		attach(nodes, 2*node, low, middle, from, to, p)
-	}
-	if to > middle {
-		attach(nodes, 2*node+1, middle, high, from, to, p)
+	if n.low != nil {
+		n.low.unite()
+		n.high.unite()
 	}
 }
 
 // eachLeaf yields each leaf with the nodes from the root down to it that have peers.
-func (t *portTree) eachLeaf(yield func(leaf int, path []int)) {
-	var down func(node, low, high int, path []int)
-	down = func(node, low, high int, path []int) {
-		if !t.nodes[node].empty() {
-			path = append(path[:len(path):len(path)], node)
+func (t *portTree) eachLeaf(yield func(leaf *portNode, path []*portNode)) {
+	var down func(n *portNode, path []*portNode)
+	down = func(n *portNode, path []*portNode) {
+		if !n.peers.empty() {
+			path = append(path[:len(path):len(path)], n)
 		}
-		if high-low == 1 {
-			yield(low, path)
+		if n.low == nil {
+			yield(n, path)
 			return
 		}
-		middle := (low + high) / 2
-		down(2*node, low, middle, path)
-		down(2*node+1, middle, high, path)
+		down(n.low, path)
+		down(n.high, path)
 	}
-	down(1, 0, len(t.partial), nil)
+	down(t.root, nil)
 }
 
 // span is the ports of a leaf.
-func (t *portTree) span(leaf int) portSpan {
-	return portSpan{protocol: t.protocol, first: uint16(t.bounds[leaf]), last: uint16(t.bounds[leaf+1] - 1)}
+func (t *portTree) span(leaf *portNode) portSpan {
+	return portSpan{protocol: t.protocol, first: uint16(leaf.first), last: uint16(leaf.end - 1)}
 }

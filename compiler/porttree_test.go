@@ -8,6 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -25,14 +26,14 @@ func (c *crowd) allows(g policy.GroupKey, proto policy.Protocol, port uint16) bo
 	found := false
 	for i := range c.trees {
 		t := &c.trees[i]
-		t.eachLeaf(func(leaf int, path []int) {
+		t.eachLeaf(func(leaf *portNode, path []*portNode) {
 			if !covers(t.span(leaf)) {
 				return
 			}
 			for _, n := range path {
-				found = found || t.nodes[n].have(g)
+				found = found || n.peers.have(g)
 			}
-			for _, p := range t.partial[leaf] {
+			for _, p := range leaf.partial {
 				found = found || covers(p.span) && p.peers.have(g)
 			}
 		})
@@ -208,5 +209,34 @@ func TestRulesetIsInProportionToThePolicy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOneRangeChangesFewLeaves: of a policy of thousands of ranges, what does not
+// depend on the one that changes stays as it is.
+func TestOneRangeChangesFewLeaves(t *testing.T) {
+	np := huge(3000, shapes["wide ranges"])
+	b := newBench(t, testConfig())
+	b.x.SetPod(b.pod("local", "here", "app-0", "10.0.0.2"))
+	chains := func() int {
+		t.Helper()
+		if err := b.x.SetPolicy(np); err != nil {
+			t.Fatal(err)
+		}
+		made := 0
+		for _, op := range b.update().Prepare {
+			if _, ok := op.Object.(*knftables.Chain); ok {
+				made++
+			}
+		}
+		return made
+	}
+	all := chains()
+	// Of a range that covered nothing whole to one that does not either.
+	np.Spec.Ingress[7].Ports[0] = portsBetween(2000, 2001)
+	chains()
+	np.Spec.Ingress[7].Ports[0] = portsBetween(2001, 2002)
+	if changed := chains(); changed == 0 || changed > 12 {
+		t.Errorf("one range changes %d chains of %d", changed, all)
 	}
 }

@@ -147,7 +147,9 @@ func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
 func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	b := s.box.take(small)
 	u.seq, u.held = b.seq, b.held
-	if len(b.events) == 0 && !s.watch.curious.Load() {
+	// Pods that were not found are looked for as often as if nothing were under way.
+	lookDue := s.watch.curious.Load() && s.cfg.Clock.Now().Sub(s.lookedAt) >= look
+	if len(b.events) == 0 && !lookDue {
 		return nil
 	}
 	s.apply(ctx, b)

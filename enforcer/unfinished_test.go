@@ -323,8 +323,7 @@ func BenchmarkWaitForHugePolicy(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		np := hugePolicy(17_000, 1)
 		changed := np.DeepCopy()
-		end := int32(65535)
-		changed.Spec.Ingress[7].Ports[0].EndPort = &end
+		changed.Spec.Ingress[7].Ports[0].EndPort = &changed.Spec.Ingress[7].Ports[0].Port.IntVal
 		gone := policyEvent(np)
 		gone.Policy, gone.Deleted = nil, true
 		for j, step := range []struct {
