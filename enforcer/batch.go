@@ -24,6 +24,11 @@ type nlBatch struct {
 	sets map[string]*layout
 	// newSets counts the sets that the batch makes: each has a number in it.
 	newSets uint32
+	// err is the first thing that could not be encoded, and failedAt where: such
+	// a batch is never sent. It is kept here so that nobody who builds a message
+	// can forget to ask.
+	err      error
+	failedAt int
 }
 
 type nlMessage struct {
@@ -44,9 +49,17 @@ const (
 	// maxBatch is what the socket's buffer must hold; the kernel doubles what it
 	// is asked for, and needs some of it itself.
 	maxBatch = 1 << 20
+	// maxAttr is what the length of an attribute can say, its header included.
+	maxAttr = 1<<16 - 1
+	// maxUserdata is what the kernel keeps of what nft notes beside an object.
+	maxUserdata = 256
 )
 
-var errBatchTooLarge = errors.New("too large for one batch")
+var (
+	errBatchTooLarge = errors.New("too large for one batch")
+	// errTooLong: something does not fit where its length has to be written.
+	errTooLong = errors.New("too long for a netlink attribute")
+)
 
 func newBatch(family byte) *nlBatch {
 	b := &nlBatch{family: family, bytes: make([]byte, 0, 1024), sets: map[string]*layout{}}
@@ -93,6 +106,9 @@ func (b *nlBatch) close() {
 // when it is done: no news is not good news.
 func (b *nlBatch) finish() ([]byte, error) {
 	b.close()
+	if b.err != nil {
+		return nil, b.err
+	}
 	last := b.messages[len(b.messages)-1].start
 	flags := binary.NativeEndian.Uint16(b.bytes[last+6:])
 	binary.NativeEndian.PutUint16(b.bytes[last+6:], flags|unix.NLM_F_ACK)
@@ -228,10 +244,23 @@ func (b *nlBatch) beginAttr(kind uint16) int {
 	return start
 }
 
+// fail notes the first error, and which bytes it is about.
+func (b *nlBatch) fail(at int, err error) {
+	if b.err == nil {
+		b.err, b.failedAt = err, at
+	}
+}
+
 // endAttr sets the attribute's length, and pads what follows it. The lists that
-// contain it count the padding.
+// contain it count the padding. It is the one place that writes such a length, so
+// nothing too long ever gets a length that is cut short.
 func (b *nlBatch) endAttr(start int) {
-	binary.NativeEndian.PutUint16(b.bytes[start:], uint16(len(b.bytes)-start))
+	size := len(b.bytes) - start
+	if size > maxAttr {
+		b.fail(start, fmt.Errorf("%w: %d bytes, at most %d", errTooLong, size, maxAttr))
+		return
+	}
+	binary.NativeEndian.PutUint16(b.bytes[start:], uint16(size))
 	for len(b.bytes)%4 != 0 {
 		b.bytes = append(b.bytes, 0)
 	}

@@ -10,24 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusal is the kernel's word that a batch failed, with nothing of it done.
-type refusal struct {
-	errno unix.Errno
-	// offset is where in the batch the trouble is.
-	offset int
-	// text is what the kernel has to say besides.
-	text string
-}
-
-func (r *refusal) Error() string {
-	if r.text != "" {
-		return r.errno.Error() + ": " + r.text
-	}
-	return r.errno.Error()
-}
-
-func (r *refusal) Unwrap() error { return r.errno }
-
 // errNotSent: the kernel did not see the batch, so it may be brought another
 // way.
 var errNotSent = errors.New("not sent")

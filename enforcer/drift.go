@@ -104,7 +104,9 @@ func (d *drift) take(kind uint16, data []byte) {
 // namesOurs reports whether a message is about one of our tables: in all kinds
 // of messages the first attribute is the table's name.
 func namesOurs(data []byte) bool {
-	if family := data[0]; family != unix.NFPROTO_INET && family != unix.NFPROTO_NETDEV && family != unix.NFPROTO_BRIDGE {
+	switch data[0] {
+	case unix.NFPROTO_INET, unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE:
+	default:
 		return false
 	}
 	for a := range attrs(data[nl.SizeofNfgenmsg:]) {

@@ -2,13 +2,10 @@ package enforcer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
@@ -25,8 +22,8 @@ type guards struct {
 	all func() []compiler.GuardPlan
 	// inKernel lists the chains of the guards' table.
 	inKernel func() ([]string, error)
-	// there reports whether the interface exists.
-	there func(name string) bool
+	// gone: err means that the interface is not there any more.
+	gone func(veth string, err error) bool
 	// failed are interfaces whose guard is not what it should be.
 	failed map[string]*guardFailure
 	// stale: the table may hold guards that nobody needs, such as an earlier
@@ -45,7 +42,10 @@ func newGuards(s *syncer) *guards {
 		metrics: s.metrics, failed: map[string]*guardFailure{}, now: s.cfg.Clock.Now,
 		all:      func() []compiler.GuardPlan { return s.compiler.Guards() },
 		inKernel: func() ([]string, error) { return guardChains(s.ns) },
-		there:    func(name string) bool { return interfaceThere(s.ns, name) },
+		gone: func(veth string, err error) bool {
+			gone, asked := interfaceGone(s.ns, veth, err)
+			return gone && asked == nil
+		},
 		transact: func(ctx context.Context, ops []compiler.Op) error {
 			return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.NetDevFamily, ops) })
 		},
@@ -216,9 +216,8 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 	switch {
 	case err == nil:
 		delete(g.failed, p.Veth)
-	case isNotFound(err) && !g.there(p.Veth):
-		// The interface took its guard along. That the kernel did not find something
-		// does not say what: only the interface itself does.
+	case g.gone(p.Veth, err):
+		// The interface took its guard along.
 		delete(g.failed, p.Veth)
 		klog.FromContext(ctx).V(4).Info("Interface to guard is gone", "interface", p.Veth)
 	default:
@@ -232,19 +231,4 @@ func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 		f.err = err
 		f.backoff.failed(g.now())
 	}
-}
-
-// isNotFound: in nft's words or in the kernel's.
-func isNotFound(err error) bool {
-	return knftables.IsNotFound(err) || errors.Is(err, unix.ENOENT)
-}
-
-// interfaceThere looks for an interface by its name. In doubt it is there.
-func interfaceThere(ns Netns, name string) bool {
-	err := ns.Do(func() error {
-		_, err := net.InterfaceByName(name)
-		return err
-	})
-	var missing *net.OpError
-	return !errors.As(err, &missing)
 }

@@ -25,7 +25,8 @@ type fakeGuards struct {
 	refuse map[string]error
 	done   [][]string
 	clock  *testclock.FakeClock
-	gone   map[string]bool
+	// vanished are interfaces that are not there.
+	vanished map[string]bool
 }
 
 func newFakeGuards(t *testing.T) *fakeGuards {
@@ -34,12 +35,12 @@ func newFakeGuards(t *testing.T) *fakeGuards {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeGuards{refuse: map[string]error{}, clock: testclock.NewFakeClock(time.Unix(0, 0)), gone: map[string]bool{}}
+	f := &fakeGuards{refuse: map[string]error{}, clock: testclock.NewFakeClock(time.Unix(0, 0)), vanished: map[string]bool{}}
 	f.guards = &guards{
 		metrics: m, failed: map[string]*guardFailure{}, now: f.clock.Now,
-		there:    func(name string) bool { return !f.gone[name] },
 		all:      func() []compiler.GuardPlan { return f.wanted },
 		inKernel: func() ([]string, error) { return f.kernel, nil },
+		gone:     func(veth string, err error) bool { return f.vanished[veth] && isNotFound(err) },
 		transact: func(_ context.Context, ops []compiler.Op) error {
 			var names []string
 			for _, op := range ops {
@@ -102,7 +103,7 @@ func TestGuardsThatFailAreTriedAgainAndTheOthersStand(t *testing.T) {
 func TestGuardsOfVanishedInterfacesAreNoFailure(t *testing.T) {
 	f := newFakeGuards(t)
 	f.wanted = []compiler.GuardPlan{guardOf("a"), guardOf("b")}
-	f.refuse["cb"], f.gone["b"] = notFound(t), true
+	f.refuse["cb"], f.vanished["b"] = notFound(t), true
 	f.kernel = []string{"ca", "cold"}
 	f.Replace(context.Background())
 	f.want(t, []string{"ca"}, []string{"cold"})

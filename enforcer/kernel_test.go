@@ -251,3 +251,24 @@ func TestDriftSeesOthersButNotUs(t *testing.T) {
 		eventually(t, strings.Join(change, " "), d.Check)
 	}
 }
+
+// A set that vanishes between the list and its reading is an error, and not empty.
+func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
+	node := newNS(t)
+	socket, err := openSocket(node, unix.NETLINK_NETFILTER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.close()
+	read := readback{socket, unix.NFPROTO_INET}
+	if found, err := read.read(); err != nil || len(found.Sets) > 0 {
+		t.Errorf("without a table: %+v, %v", found.Sets, err)
+	}
+	node.nft("table inet sluice { set local-v4 { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
+	if e, err := read.elements(&compiler.Set{Name: "local-v4", Type: "ipv4_addr"}); err != nil || len(e) != 1 {
+		t.Errorf("elements %v, %v", e, err)
+	}
+	if e, err := read.elements(&compiler.Set{Name: "local-v6", Type: "ipv6_addr"}); err == nil {
+		t.Errorf("a set that is not there has elements %v", e)
+	}
+}

@@ -63,6 +63,10 @@ func (l *lane) encode(ops []compiler.Op) (*nlBatch, error) {
 			return nil, err
 		}
 	}
+	b.close()
+	if b.err != nil {
+		return nil, fmt.Errorf("%s: %w", inShort(ops[b.opAt(b.failedAt)]), b.err)
+	}
 	return b, nil
 }
 
@@ -158,10 +162,8 @@ func (l *lane) assemble(b *nlBatch, op int, text string) ([]expr.Any, error) {
 
 // comment is as nft keeps it: type 0, length, text with a zero at its end.
 func (b *nlBatch) comment(text string) {
-	start := b.beginAttr(unix.NFTA_RULE_USERDATA)
-	b.bytes = append(b.bytes, 0, byte(len(text)+1))
-	b.bytes = append(append(b.bytes, text...), 0)
-	b.endAttr(start)
+	data := append([]byte{0, byte(len(text) + 1)}, text...)
+	b.userdata(unix.NFTA_RULE_USERDATA, append(data, 0))
 }
 
 // expressions are what nft makes of the rule's text.
@@ -208,7 +210,8 @@ func (l *lane) send(b *nlBatch, ops []compiler.Op) error {
 		return nil
 	case errors.As(err, &refused):
 		// The socket is as good as before: the kernel answered.
-		return fmt.Errorf("%s: %w", describe(ops[b.opAt(refused.offset)]), err)
+		refused.blame(b, ops)
+		return err
 	}
 	l.close()
 	return err
@@ -248,6 +251,16 @@ func describe(op compiler.Op) string {
 		return verb + " table"
 	}
 	return verb
+}
+
+// inShort is for errors: a rule can have thousands of addresses.
+func inShort(op compiler.Op) string {
+	const most = 200
+	text := describe(op)
+	if len(text) > most {
+		text = fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(text[:most], ""), len(text))
+	}
+	return text
 }
 
 // layout knows what a set will be where the batch is. If it is met first, the

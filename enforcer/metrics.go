@@ -12,6 +12,7 @@ type metrics struct {
 	eventToKernel    prometheus.Histogram
 	fullReplacements prometheus.Counter
 	transactions     *prometheus.CounterVec
+	slowTransactions *prometheus.CounterVec
 	objects          *prometheus.GaugeVec
 	epoch            prometheus.Gauge
 	foreignMarks     prometheus.Counter
@@ -49,6 +50,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_transactions_total", Help: "Changes of our nftables, by the way they went: a netlink batch, or a run of nft.",
 		}, []string{"lane"}),
+		slowTransactions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_slow_transactions_total", Help: "Changes that a run of nft made, by why they were not a netlink batch: kind, size, length, socket.",
+		}, []string{"cause"}),
 		objects:       gauges("objects", "Objects known, by kind.", "kind"),
 		epoch:         gauge("epoch", "The policy generation that connections are judged under."),
 		foreignMarks:  counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
@@ -62,7 +66,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		lastHeard:     gauges("source_last_event_timestamp_seconds", "When the API server last said anything about a kind: an event, a bookmark, a list, or a watch that it opened with nothing new.", "kind"),
 	}
 	for _, c := range []prometheus.Collector{
-		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.objects, m.epoch, m.foreignMarks,
+		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.slowTransactions, m.objects, m.epoch, m.foreignMarks,
 		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready, m.conditions, m.lastHeard,
 	} {
 		if err := reg.Register(c); err != nil {

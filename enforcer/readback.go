@@ -86,8 +86,9 @@ func (r readback) dump(kind int, set string, reset func(), each func(map[uint16]
 				bad = each(attrMap(msg[nl.SizeofNfgenmsg:]))
 			}
 		})
-		// No table, no answer.
-		if errors.Is(err, unix.ENOENT) {
+		// No table, no sets. A set that was listed and is gone is another matter:
+		// to take it for empty would be to guess.
+		if errors.Is(err, unix.ENOENT) && set == "" {
 			return nil
 		}
 		if err == nil || !dumpAgain(err) {

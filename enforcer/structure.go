@@ -206,6 +206,8 @@ func note(kind byte, value uint32) []byte {
 	return binary.NativeEndian.AppendUint32([]byte{kind, 4}, value)
 }
 
+// notes has a length of one byte: what is too long for that is too long for
+// [nlBatch.userdata] as well, which refuses it.
 func notes(kind byte, inner ...[]byte) []byte {
 	all := slices.Concat(inner...)
 	return append([]byte{kind, byte(len(all))}, all...)
@@ -228,6 +230,9 @@ func (l *layout) userdata() []byte {
 
 func (b *nlBatch) userdata(kind uint16, data []byte) {
 	start := b.beginAttr(kind)
+	if len(data) >= maxUserdata {
+		b.fail(start, fmt.Errorf("%w: %d bytes of notes, fewer than %d", errTooLong, len(data), maxUserdata))
+	}
 	b.bytes = append(b.bytes, data...)
 	b.endAttr(start)
 }

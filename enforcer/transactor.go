@@ -40,16 +40,19 @@ const (
 // tables is nft with the fast lane beside it.
 type tables struct {
 	nft nftTransactor
-	// count is told which lane each transaction took.
+	// count is told which lane each transaction took, and slow why it was nft's.
 	count func(lane string)
+	slow  func(cause string)
 
 	mu    sync.Mutex
 	lanes map[knftables.Family]*lane
+	// told are the causes that were logged.
+	told map[string]bool
 }
 
 func newTables(ns Netns, count func(lane string)) *tables {
 	ns = orOwn(ns)
-	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lanes: map[knftables.Family]*lane{}}
+	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lanes: map[knftables.Family]*lane{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
 		t.lanes[family] = newLane(ns, number)
 	}
@@ -74,14 +77,56 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 			return err
 		}
 	}
-	klog.FromContext(ctx).V(4).Info("A transaction goes by nft", "ops", len(ops), "reason", err)
+	t.slowWay(ctx, len(ops), err)
 	t.count(nftLane)
 	lane.forget(ops)
 	return t.nft.Transact(ctx, family, ops)
 }
 
+// The causes why nft does a transaction, as the metrics call them.
+const (
+	// byKind: the lane does not know such an object. Every start has some.
+	byKind = "kind"
+	// bySize: too many operations or bytes for one batch.
+	bySize = "size"
+	// byLength: something is too long for an attribute, such as the elements of a
+	// set that a rule has for itself.
+	byLength = "length"
+	// bySocket: the kernel did not take the batch.
+	bySocket = "socket"
+)
+
+func laneCause(err error) string {
+	switch {
+	case errors.Is(err, errTooLong):
+		return byLength
+	case errors.Is(err, errBatchTooLarge):
+		return bySize
+	case errors.Is(err, errNotForLane):
+		return byKind
+	}
+	return bySocket
+}
+
+// slowWay says that nft does the work, and why: of what is not in the nature of
+// things once in the log, of all in the metrics.
+func (t *tables) slowWay(ctx context.Context, ops int, err error) {
+	cause := laneCause(err)
+	if t.slow != nil {
+		t.slow(cause)
+	}
+	logger := klog.FromContext(ctx)
+	if cause == byKind || t.told[cause] {
+		logger = logger.V(4)
+	}
+	t.told[cause] = true
+	logger.Info("A transaction goes by nft", "ops", ops, "cause", cause, "reason", err)
+}
+
 // familyNumbers are those of the families that have a table of ours.
-var familyNumbers = map[knftables.Family]byte{knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE}
+var familyNumbers = map[knftables.Family]byte{
+	knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE,
+}
 
 func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 	logger := klog.FromContext(ctx)
