@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,6 +32,29 @@ func (l *leftovers) add(ops []compiler.Op, now time.Time) {
 
 func (l *leftovers) forget() { l.ops = nil }
 
+// take hands them over, those of several plans as if they were of one: first what
+// refers to others, then chains, so that they need to be cut only once (see [cut]).
+func (l *leftovers) take() []compiler.Op {
+	ops := l.ops
+	l.forget()
+	slices.SortStableFunc(ops, func(a, b compiler.Op) int { return cmp.Compare(removalRank(a), removalRank(b)) })
+	return ops
+}
+
+// removalRank is the order of [compiler.Plan]'s Cleanup.
+func removalRank(op compiler.Op) int {
+	if op.Verb == compiler.Flush {
+		return 0
+	}
+	switch op.Object.(type) {
+	case *knftables.Set, *knftables.Map:
+		return 1
+	case *knftables.Chain:
+		return 2
+	}
+	return 3
+}
+
 func (l *leftovers) due(now time.Time) bool {
 	return len(l.ops) >= pieceOf || len(l.ops) > 0 && now.Sub(l.since) >= tidyAfter
 }
@@ -60,17 +84,14 @@ func (s *syncer) prepare(ctx context.Context, ops []compiler.Op, u *unfinished) 
 		return s.prepareLetting(ctx, u)
 	}
 	if len(s.leftovers.ops) > 0 {
-		ops = append(s.leftovers.ops, ops...)
-		s.leftovers.forget()
+		ops = append(s.leftovers.take(), ops...)
 	}
 	return s.runPieces(ctx, slices.Values(ops))
 }
 
 // tidy deletes the leftovers.
 func (s *syncer) tidy(ctx context.Context) error {
-	ops := s.leftovers.ops
-	s.leftovers.forget()
-	if err := s.runPieces(ctx, slices.Values(ops)); err != nil {
+	if err := s.runPieces(ctx, slices.Values(s.leftovers.take())); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
 	return nil

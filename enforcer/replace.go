@@ -126,21 +126,23 @@ const (
 )
 
 // cut makes pieces. The rules of a chain stay together, so that no packet meets
-// half of them. A piece is overwritten by the next.
+// half of them. Chains are not deleted together with what may have referred to
+// them: kernels before 6.2 would refuse it. A piece is overwritten by the next.
 func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 	return func(yield func([]compiler.Op) bool) {
 		var piece []compiler.Op
-		weight := 0
+		weight, loosens := 0, false
 		for op := range ops {
 			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) &&
-				(weight >= pieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op)) {
+				(weight >= pieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op) || loosens && deletesChain(op)) {
 				if !yield(piece) {
 					return
 				}
 				clear(piece)
-				piece, weight = piece[:0], 0
+				piece, weight, loosens = piece[:0], 0, false
 			}
 			piece = append(piece, op)
+			loosens = loosens || op.Verb != compiler.Add && !deletesChain(op)
 			if weight++; !isElement(op) {
 				weight += perStructure - 1
 			}
@@ -149,6 +151,11 @@ func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 			yield(piece)
 		}
 	}
+}
+
+func deletesChain(op compiler.Op) bool {
+	_, chain := op.Object.(*knftables.Chain)
+	return chain && op.Verb == compiler.Delete
 }
 
 func isElement(op compiler.Op) bool {
