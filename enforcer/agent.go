@@ -144,6 +144,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		s.tables, s.ownTables = own, own
 	}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
+	s.departures = newDepartures(conntrack{a.ns})
 	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)
 	if err := s.open(a); err != nil {

@@ -27,7 +27,7 @@ const (
 type connection struct {
 	family uint8
 	mark   uint32
-	// key are the attributes that name the entry: original tuple and zone.
+	// key are the attributes that name the entry: original tuple, zone and id.
 	key []byte
 }
 
@@ -35,7 +35,7 @@ type connection struct {
 // marks. It is all of them or an error.
 func (c conntrack) Marks(ctx context.Context, mask uint32) (map[uint32]int, error) {
 	var marks map[uint32]int
-	err := c.dump(ctx, func() { marks = map[uint32]int{} }, func(msg []byte) {
+	err := c.dump(ctx, allConnections, func() { marks = map[uint32]int{} }, func(msg []byte) {
 		marks[ctMark(msg)&mask]++
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func (c conntrack) Marks(ctx context.Context, mask uint32) (map[uint32]int, erro
 // stale approves. Connections that end meanwhile do not matter.
 func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint32) bool) (int, error) {
 	var found []connection
-	err := c.dump(ctx, func() { found = nil }, func(msg []byte) {
+	err := c.dump(ctx, allConnections, func() { found = nil }, func(msg []byte) {
 		if mark := ctMark(msg); mark&mask != 0 && stale(mark) {
 			found = append(found, connectionOf(msg, mark))
 		}
@@ -83,8 +83,17 @@ func clearMark(socket *nlSocket, conn connection, mask uint32) error {
 	return socket.each(req, func([]byte) {})
 }
 
-// dump walks all connections; reset is called before each try.
-func (c conntrack) dump(ctx context.Context, reset func(), f func(msg []byte)) error {
+// selection is what a dump asks for: of one family or of both, and what narrows it
+// down in the kernel.
+type selection struct {
+	family uint8
+	filter []nl.NetlinkRequestData
+}
+
+var allConnections = selection{family: unix.AF_UNSPEC}
+
+// dump walks the connections of a selection; reset is called before each try.
+func (c conntrack) dump(ctx context.Context, which selection, reset func(), f func(msg []byte)) error {
 	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
@@ -96,7 +105,10 @@ func (c conntrack) dump(ctx context.Context, reset func(), f func(msg []byte)) e
 		}
 		reset()
 		req := socket.request(ctGet, unix.NLM_F_DUMP)
-		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
+		req.AddData(&nl.Nfgenmsg{NfgenFamily: which.family, Version: nl.NFNETLINK_V0})
+		for _, data := range which.filter {
+			req.AddData(data)
+		}
 		if err = socket.each(req, f); err == nil || !dumpAgain(err) {
 			return err
 		}
@@ -119,7 +131,7 @@ func ctMark(msg []byte) uint32 {
 func connectionOf(msg []byte, mark uint32) connection {
 	conn := connection{family: msg[0], mark: mark}
 	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
-		if a.kind == nl.CTA_TUPLE_ORIG || a.kind == nl.CTA_ZONE {
+		if a.kind == nl.CTA_TUPLE_ORIG || a.kind == nl.CTA_ZONE || a.kind == nl.CTA_ID {
 			conn.key = append(conn.key, a.raw...)
 		}
 	}

@@ -48,11 +48,11 @@ func TestBatchNeverCutsALengthShort(t *testing.T) {
 			Policy: knftables.PtrTo(knftables.DropPolicy), Device: &long,
 		}), "chain guard"},
 	} {
-		l := newLane(ownNetns{})
+		l := newLane(ownNetns{}, tc.family)
 		l.sets["dispatch"] = &layout{parts: []part{ipv4Part}, value: verdictValue}
 		l.sets["denied"] = &layout{parts: []part{ipv4Part}, value: counterValue}
 		fits := add(&knftables.Counter{Name: "fits"})
-		b, err := l.encode(tc.family, []compiler.Op{fits, tc.op, fits})
+		b, err := l.encode([]compiler.Op{fits, tc.op, fits})
 		if !errors.Is(err, errTooLong) || !strings.Contains(err.Error(), tc.object) {
 			t.Errorf("%s: %v", what, err)
 		}

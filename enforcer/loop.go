@@ -83,6 +83,7 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 		d = min(d, repairPause)
 	}
 	d = s.leftovers.within(d, r.cfg.Clock.Now())
+	d = s.departures.within(d, r.cfg.Clock.Now())
 	if s.synced && s.watch.curious.Load() {
 		d = min(d, look<<min(r.looks, 6))
 	}

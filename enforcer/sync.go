@@ -34,7 +34,9 @@ type syncer struct {
 	guards    *guards
 	ports     *portGuards
 	nodeName  nodeName
-	ns        Netns
+	// departures are local addresses that lost their Pod.
+	departures *departures
+	ns         Netns
 
 	// replace: the kernel's state is not known to be the compiler's, so the
 	// next sync brings all of it.
@@ -102,6 +104,7 @@ func (s *syncer) sync(ctx context.Context) error {
 			return err
 		}
 	}
+	s.departures.Tidy(ctx, s.cfg.Clock.Now(), b.settle)
 	if b.held {
 		s.box.wake()
 	} else {
@@ -118,6 +121,7 @@ func (s *syncer) sync(ctx context.Context) error {
 // compile finds what has to change.
 func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	changes := s.index.Changes()
+	s.departures.note(changes.Subjects, s.cfg.Clock.Now())
 	for _, c := range changes.Subjects {
 		if c.Now == nil {
 			s.links.DeletePod(c.Pod)
@@ -150,6 +154,10 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *batch) erro
 	// trusts it. One that fails is retried on its own.
 	s.ports.wanting = s.ports.wanting || s.replace
 	s.ports.Run(ctx, plan.Ports)
+	// Before the commit, so that no Pod ever has its forerunner's connections.
+	if err := s.departures.Clear(ctx); err != nil {
+		return err
+	}
 	if s.replace {
 		s.leftovers.forget()
 		return s.replaceAll(ctx)
