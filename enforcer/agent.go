@@ -126,7 +126,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure compiler: %w", err)
 	}
-	left, err := readLeftover(a.ns, a.cfg.Compiler.Mark)
+	left, err := readLeftover(a.ns)
 	if err != nil {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
@@ -143,8 +143,9 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
-	s.epochs = newEpochs(a.cfg.Compiler.Mark, conntrack{a.ns}, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
-	s.departures = newDepartures(conntrack{a.ns})
+	s.conntrack = conntrack{a.ns}
+	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
+	s.departures = newDepartures(s.conntrack)
 	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)
 	if err := s.open(a); err != nil {
@@ -152,25 +153,6 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// inherit takes up what an earlier agent left.
-func (s *syncer) inherit(ctx context.Context, left leftover) {
-	if !left.table {
-		s.bare = true
-		if s.cfg.Grace > 0 {
-			s.graceEnds = s.cfg.Clock.Now().Add(s.cfg.Grace)
-		}
-		return
-	}
-	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", left.epoch)
-	if left.epoch != 0 {
-		s.epochs.Inherit(left.epoch)
-		return
-	}
-	// Whatever value it writes, the connections that bear it can only be told
-	// once it has gone.
-	s.twice = true
 }
 
 func (s *syncer) open(a *Agent) error {

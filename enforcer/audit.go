@@ -12,6 +12,8 @@ func (s *syncer) audit(ctx context.Context) {
 	if s.replace {
 		return
 	}
+	s.clearOldMask(ctx)
+	s.judgePickups(ctx)
 	present, err := tablePresent(s.ns)
 	switch {
 	case err != nil:

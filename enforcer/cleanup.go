@@ -58,7 +58,7 @@ func cleanup(ctx context.Context, ns Netns, mask uint32) error {
 	}
 	var maskErr error
 	if main := ofFamily(found, nftables.TableFamilyINet); main != nil && mask == 0 {
-		mask, maskErr = maskOf(ns, main)
+		mask, maskErr = maskOf(ns)
 	}
 	if err := removeTables(ns, found, mask); err != nil {
 		return err
@@ -161,15 +161,14 @@ func markNote(mask uint32) []expr.Any {
 	}
 }
 
+// errNoMarkRule: somebody damaged the table.
+var errNoMarkRule = errors.New("no rule of chain " + judgedChain + " sets the conntrack mark")
+
 // maskOf reads which bits of conntrack marks the rules of our main table write.
-func maskOf(ns Netns, table *nftables.Table) (mask uint32, err error) {
-	err = ns.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return fmt.Errorf("open nftables: %w", err)
-		}
-		mask, _, err = markWritten(conn, table)
-		return err
-	})
-	return mask, err
+func maskOf(ns Netns) (mask uint32, err error) {
+	left, err := readLeftover(ns)
+	if err == nil && left.mask == 0 {
+		err = errNoMarkRule
+	}
+	return left.mask, err
 }

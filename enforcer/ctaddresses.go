@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -53,28 +55,31 @@ func (c conntrack) Delete(ctx context.Context, addrs map[netip.Addr]bool, limit 
 			return 0, false, fmt.Errorf("dump conntrack: %w", err)
 		}
 	}
-	if len(found) == 0 {
-		return 0, false, nil
-	}
+	n, err = c.deleteAll(ctx, maps.Values(found))
+	return n, more || err != nil, err
+}
+
+// deleteAll deletes connections. Those that ended by themselves do not matter.
+func (c conntrack) deleteAll(ctx context.Context, conns iter.Seq[connection]) (n int, err error) {
 	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	defer socket.close()
-	for _, conn := range found {
+	for conn := range conns {
 		if err := ctx.Err(); err != nil {
-			return n, true, err
+			return n, err
 		}
 		req := socket.request(ctDelete, unix.NLM_F_ACK)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: conn.family, Version: nl.NFNETLINK_V0})
 		req.AddRawData(conn.key)
-		// ENOENT here is about the connection alone: it ended by itself.
+		// ENOENT here is about the connection alone.
 		if err := socket.each(req, func([]byte) {}); err != nil && !errors.Is(err, unix.ENOENT) {
-			return n, true, fmt.Errorf("delete connection: %w", err)
+			return n, fmt.Errorf("delete connection: %w", err)
 		}
 		n++
 	}
-	return n, more, nil
+	return n, nil
 }
 
 // selectionsOf asks for few addresses one by one, for many by asking for all.

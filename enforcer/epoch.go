@@ -1,9 +1,11 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -25,6 +27,14 @@ const (
 	// lowWater is how many values are left when a new dump is made, out of the
 	// way of any change.
 	lowWater = 16
+	// reclaimed is how many values are taken back where a dump does not free
+	// enough: those that the fewest connections bear, and no more of these than
+	// reclaimedAtMost.
+	reclaimed       = 4 * lowWater
+	reclaimedAtMost = 20_000
+	// scarcePause is the least time between two dumps out of the way of changes
+	// while values stay scarce: each costs as much as there are connections.
+	scarcePause = 10 * time.Second
 )
 
 // epochs issues values of the policy generation. A packet passes unjudged if
@@ -42,6 +52,11 @@ type epochs struct {
 	// only we write values.
 	free    []uint32
 	retired map[uint32]time.Time
+	// spent: a value was issued since the last dump. Without, another dump tells
+	// nothing that matters.
+	spent bool
+	// refilled is when values were last looked for out of the way of changes.
+	refilled time.Time
 	// issued are all values that we wrote or found at the start.
 	issued map[uint32]bool
 	// foreign counts connections with values that we never issued.
@@ -75,7 +90,7 @@ func (e *epochs) Next(ctx context.Context) (uint32, error) {
 		}
 	}
 	if len(e.free) == 0 {
-		if err := e.reclaim(ctx); err != nil {
+		if err := e.reclaim(ctx, func(value uint32) bool { return !e.live[value] }); err != nil {
 			return 0, err
 		}
 	}
@@ -86,6 +101,7 @@ func (e *epochs) Next(ctx context.Context) (uint32, error) {
 	e.free = e.free[:len(e.free)-1]
 	e.live[value] = true
 	e.issued[value] = true
+	e.spent = true
 	return value, nil
 }
 
@@ -103,19 +119,63 @@ func (e *epochs) Committed(value uint32) {
 // Forget makes Next look at the kernel again.
 func (e *epochs) Forget() { e.free = nil }
 
-// Low reports whether a Refill is due.
-func (e *epochs) Low() bool { return len(e.free) < lowWater && e.layout.Epochs() > 2*lowWater }
+// Low reports whether a Replenish is due: few values are left, one of them was used
+// since the last look, and that was not a moment ago.
+func (e *epochs) Low() bool {
+	return len(e.free) < lowWater && e.layout.Epochs() > 2*lowWater && e.spent && e.clock.Since(e.refilled) >= scarcePause
+}
 
-// Refill looks in the kernel which values are free, in random order, so that a
-// restarted agent does not walk in its forerunner's steps.
+// Replenish looks for free values out of the way of any change, and takes back some
+// where too few are free: idle connections keep theirs for as long as they live.
+func (e *epochs) Replenish(ctx context.Context) error {
+	e.refilled = e.clock.Now()
+	used, err := e.look(ctx)
+	if err != nil || len(e.free) >= lowWater {
+		return err
+	}
+	rare := e.rarest(used)
+	if len(rare) == 0 {
+		return nil
+	}
+	return e.reclaim(ctx, func(value uint32) bool { return rare[value] })
+}
+
+// rarest are the values to take back, as far as nothing may be writing them.
+func (e *epochs) rarest(used map[uint32]int) map[uint32]bool {
+	var stale []uint32
+	for value := range used {
+		if at, retired := e.retired[value]; !e.live[value] && !(retired && e.clock.Since(at) < inFlight) {
+			stale = append(stale, value)
+		}
+	}
+	slices.SortFunc(stale, func(a, b uint32) int { return cmp.Or(cmp.Compare(used[a], used[b]), cmp.Compare(a, b)) })
+	out, connections := map[uint32]bool{}, 0
+	for _, value := range stale {
+		if connections += used[value]; len(out) == reclaimed || connections > reclaimedAtMost {
+			break
+		}
+		out[value] = true
+	}
+	return out
+}
+
+// Refill looks in the kernel which values are free.
 func (e *epochs) Refill(ctx context.Context) error {
+	_, err := e.look(ctx)
+	return err
+}
+
+// look puts the values that are free in random order, so that a restarted agent does
+// not walk in its forerunner's steps, and returns how many connections bear others.
+func (e *epochs) look(ctx context.Context) (used map[uint32]int, err error) {
 	// The time is taken before the dump: what is retired during it is not free.
 	now := e.clock.Now()
 	marks, err := e.table.Marks(ctx, e.epochBits())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	used := e.valuesIn(marks)
+	e.spent = false
+	used = e.valuesIn(marks)
 	e.audit(ctx, used)
 	e.free = e.free[:0]
 	for value := uint32(1); value < e.layout.Epochs(); value++ {
@@ -129,15 +189,13 @@ func (e *epochs) Refill(ctx context.Context) error {
 		e.free = append(e.free, value)
 	}
 	rand.Shuffle(len(e.free), func(i, j int) { e.free[i], e.free[j] = e.free[j], e.free[i] })
-	return nil
+	return used, nil
 }
 
 // reclaim takes stale values from the connections that bear them: these are
 // judged with their next packet anyway.
-func (e *epochs) reclaim(ctx context.Context) error {
-	n, err := e.table.Clear(ctx, e.epochBits(), func(mark uint32) bool {
-		return !e.live[e.layout.Decode(mark)]
-	})
+func (e *epochs) reclaim(ctx context.Context, stale func(value uint32) bool) error {
+	n, err := e.table.Clear(ctx, e.epochBits(), func(mark uint32) bool { return stale(e.layout.Decode(mark)) })
 	if err != nil {
 		return err
 	}

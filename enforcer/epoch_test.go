@@ -181,6 +181,93 @@ func TestEpochsNeverIssuedAreCounted(t *testing.T) {
 	}
 }
 
+// rounds are syncs after which values are looked for if that is due.
+func (f *epochFixture) rounds(t *testing.T, n int, round func()) {
+	t.Helper()
+	for range n {
+		round()
+		if f.Low() {
+			if err := f.Replenish(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Many idle connections, each judged under another epoch, must not have all of
+// conntrack dumped on each sync.
+func TestEpochsThatAreScarceCostNoDumpOnEverySync(t *testing.T) {
+	var inUse []uint32
+	for v := uint32(1); v <= 500; v++ {
+		inUse = append(inUse, v)
+	}
+	f := newEpochFixture(compiler.DefaultMask, inUse...)
+	f.next(t)
+	before := f.marks.dumps
+	f.rounds(t, 100, func() {})
+	if n := f.marks.dumps - before; n > 3 {
+		t.Errorf("%d dumps of conntrack in 100 syncs that narrow nothing", n)
+	}
+	if len(f.free) < lowWater {
+		t.Errorf("%d values are free, with 500 idle connections to take them from", len(f.free))
+	}
+	before = f.marks.dumps
+	f.rounds(t, 200, func() {
+		f.next(t)
+		f.clock.Step(100 * time.Millisecond)
+	})
+	if n := f.marks.dumps - before; n > 20 {
+		t.Errorf("%d dumps for 200 changes in 20 seconds", n)
+	}
+}
+
+// Values that too many connections bear are left to them, and then a look is worth
+// while only once in a while.
+func TestEpochsThatManyConnectionsBearAreLookedForRarely(t *testing.T) {
+	var inUse []uint32
+	for v := uint32(1); v <= 500; v++ {
+		inUse = append(inUse, v)
+	}
+	f := newEpochFixture(compiler.DefaultMask, inUse...)
+	for m := range f.marks.marks {
+		f.marks.marks[m] = reclaimedAtMost + 1
+	}
+	f.next(t)
+	before := f.marks.dumps
+	f.rounds(t, 9, func() {
+		f.next(t)
+		f.clock.Step(time.Second)
+	})
+	if n := f.marks.dumps - before; n > 1 {
+		t.Errorf("%d dumps in 9 seconds", n)
+	}
+	for m, n := range f.marks.marks {
+		if n != reclaimedAtMost+1 {
+			t.Errorf("mark %#x: %d connections", m, n)
+		}
+	}
+}
+
+func TestEpochsTakenBackAreNeitherLiveNorRetiredAMomentAgo(t *testing.T) {
+	f := newEpochFixture(compiler.DefaultMask)
+	first := f.next(t)
+	f.next(t)
+	third := f.next(t)
+	idle := uint32(1)
+	for f.issued[idle] {
+		idle++
+	}
+	used := map[uint32]int{first: 1, third: 1, idle: 3}
+	f.retired[first] = f.clock.Now()
+	if got := f.rarest(used); len(got) != 1 || !got[idle] {
+		t.Errorf("%v of %v, %d a moment ago, %d in force", got, used, first, third)
+	}
+	f.clock.Step(inFlight)
+	if got := f.rarest(used); len(got) != 2 || got[third] {
+		t.Errorf("%v of %v, %d in force", got, used, third)
+	}
+}
+
 func ExampleConfig_Defaults() {
 	var c Config
 	c.Defaults()

@@ -40,8 +40,8 @@ func packetSocket(t testing.TB, n testNS, device string) (fd int) {
 	return fd
 }
 
-// listen hears what comes in at a Pod, whoever it is addressed to.
-func (p testPod) listen() *listening {
+// tap hears what comes in at a Pod, whoever it is addressed to.
+func (p testPod) tap() *listening {
 	p.t.Helper()
 	fd := packetSocket(p.t, p.testNS, "eth0")
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})

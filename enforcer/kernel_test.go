@@ -83,16 +83,15 @@ table ip other { chain x { }; }`
 
 func TestLeftoverReadsTheEpochInForce(t *testing.T) {
 	node := newNS(t)
-	layout := compiler.MarkLayout{Mask: compiler.DefaultMask}
-	left, err := readLeftover(node, layout)
+	left, err := readLeftover(node)
 	if err != nil || left.table || left.guardTable {
 		t.Fatalf("empty namespace: %+v, %v", left, err)
 	}
 	node.nft(oldRules)
-	if left, err = readLeftover(node, layout); err != nil {
+	if left, err = readLeftover(node); err != nil {
 		t.Fatal(err)
 	}
-	if !left.table || left.mask != compiler.DefaultMask || layout.Encode(left.epoch) != 0x05000000 || !left.guardTable {
+	if !left.table || left.mask != compiler.DefaultMask || left.mark != 0x05000000 || !left.guardTable {
 		t.Errorf("got %+v", left)
 	}
 }
@@ -270,5 +269,42 @@ func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
 	}
 	if e, err := read.elements(&compiler.Set{Name: "local-v6", Type: "ipv6_addr"}); err == nil {
 		t.Errorf("a set that is not there has elements %v", e)
+	}
+}
+
+// What an agent with another mask wrote is cleared, with all that is ours in the same
+// marks: what is left of two fields that share bits might be an epoch.
+func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
+	c := newCluster(t, "ptp")
+	c.node.connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
+	c.node.connect(0x05000007, 1003)       // ours, and none of that one's
+	c.node.nft("table inet sluice { chain judged { ct mark set ct mark & 0xff00ffff | 0x00ab0000 accept; }; }")
+	a := startAgent(t, c.node, &MemorySource{})
+	a.set(c.objects()...)
+	marks, err := conntrack{c.node}.Marks(t.Context(), 0xffffffff)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if marks[0x7] != 2 || marks[0x05000007] != 1 {
+		t.Errorf("marks %x: the bits of the old mask must go, and nobody else's", marks)
+	}
+}
+
+// Rules of somebody else in our chain do not say which bits are ours.
+func TestLeftoverKnowsOnlyWhatSetsTheMark(t *testing.T) {
+	node := newNS(t)
+	for rules, want := range map[string]leftover{
+		"":                                       {table: true},
+		"chain judged { }; chain midstream { };": {table: true, grace: true},
+		"chain judged { }; chain midstream { accept; };":                                              {table: true},
+		"chain judged { meta mark set meta mark & 0xff00ffff | 0x00ab0000; };":                        {table: true},
+		"chain judged { ct mark & 0x00ff0000 == 0x00ab0000 accept; };":                                {table: true},
+		"chain other { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; };":                      {table: true},
+		"chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000; }; chain midstream { drop; };": {table: true, mask: compiler.DefaultMask, mark: 0x05000000},
+	} {
+		node.nft("table inet sluice\ndelete table inet sluice\ntable inet sluice { " + rules + " }")
+		if got, err := readLeftover(node); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", rules, got, err, want)
+		}
 	}
 }

@@ -55,7 +55,7 @@ func TestPortGuardsSeeWhatIsRedirected(t *testing.T) {
 		t.Run(fmt.Sprint("shaped ", shaped), func(t *testing.T) {
 			c := newTrio(t)
 			c.node.redirect("vbad", shaped)
-			at := c.web.listen()
+			at := c.web.tap()
 			for i, family := range []string{"ipv4", "ipv6"} {
 				own := datagramFrom(c.web.mac, c.bad.mac, c.bad.addr(i), c.web.addr(i), "own-"+family)
 				if !arrives(c.bad, at, own, "own-"+family, true) {
@@ -88,7 +88,7 @@ func arpFrom(mac string, sender, target netip.Addr) []byte {
 // reach another than policies were asked about, or all of them.
 func TestPortGuardsWantAddressesThatBelongTogether(t *testing.T) {
 	c := newTrio(t)
-	at := c.victim.listen()
+	at := c.victim.tap()
 	for i, family := range []string{"ipv4", "ipv6"} {
 		for name, frame := range map[string][]byte{
 			"another's address":         datagramFrom(c.victim.mac, c.bad.mac, c.bad.addr(i), c.web.addr(i), "other-"+family),
@@ -132,7 +132,7 @@ func datagramTo(to netip.Addr, text string) error {
 func TestPortsWithoutAPodAreClosed(t *testing.T) {
 	c := newTrio(t)
 	unknown := bridgePod(c.node, "unknown", "10.1.0.9", "fd01::9")
-	atWeb, atUnknown := c.web.listen(), unknown.listen()
+	atWeb, atUnknown := c.web.tap(), unknown.tap()
 	try := func(when string, want bool) {
 		t.Helper()
 		for i := range 2 {
@@ -180,7 +180,7 @@ func TestPortGuardsOutliveTheAgent(t *testing.T) {
 	if u := c.agent.Status().Unresolved; len(u) > 0 {
 		t.Errorf("unresolved: %v", u)
 	}
-	at := c.web.listen()
+	at := c.web.tap()
 	if arrives(c.bad, at, datagramFrom(c.web.mac, c.bad.mac, c.victim.addr(0), c.web.addr(0), "spoofed"), "spoofed", false) {
 		t.Error("it sends in the victim's name")
 	}

@@ -65,6 +65,33 @@ func (r readback) read() (compiler.Found, error) {
 	return out, nil
 }
 
+// tables calls each for each table that bears our name.
+func (r readback) tables(each func(family byte)) error {
+	req := r.socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_UNSPEC, Version: nl.NFNETLINK_V0})
+	err := r.socket.each(req, func(msg []byte) {
+		if len(msg) >= nl.SizeofNfgenmsg && namesOurs(msg) {
+			each(msg[0])
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("list tables: %w", err)
+	}
+	return nil
+}
+
+// rules calls each for each rule of the table, of chains in any order.
+func (r readback) rules(reset func(), each func(chain string, expressions []byte)) error {
+	err := r.dump(unix.NFT_MSG_GETRULE, "", reset, func(a map[uint16][]byte) error {
+		each(zeroEnded(a[unix.NFTA_RULE_CHAIN]), a[unix.NFTA_RULE_EXPRESSIONS])
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read rules: %w", err)
+	}
+	return nil
+}
+
 // dump asks for all objects of a kind in our table, or for the elements of a
 // set. An interrupted one is begun anew, after reset. In all kinds of messages
 // the first attribute is the table's name.

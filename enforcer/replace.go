@@ -51,6 +51,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 		switched()
 	}
 	s.metrics.fullReplacements.Inc()
+	s.clearOldMask(ctx)
 	if s.twice {
 		s.epochs.Forget()
 	}

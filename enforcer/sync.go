@@ -26,6 +26,7 @@ type syncer struct {
 	index     *policy.Index
 	compiler  *compiler.Compiler
 	epochs    *epochs
+	conntrack conntrack
 	links     *links
 	tunnels   tunnels
 	watch     *linkWatch
@@ -47,6 +48,11 @@ type syncer struct {
 	// twice: the ruleset we found writes an unknown epoch, so the first
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
+	// pickups: the grace is over, and what it let go on is not judged yet.
+	pickups bool
+	// oldMask are the bits that rules found at the start wrote to marks, if they were
+	// others than ours and are not cleared yet.
+	oldMask uint32
 	// places is where the Pods are, as of the last look; stale if a look is due.
 	places compiler.Links
 	stale  bool
@@ -111,7 +117,7 @@ func (s *syncer) sync(ctx context.Context) error {
 		s.status.done(b.seq)
 	}
 	if s.epochs.Low() {
-		if err := s.epochs.Refill(ctx); err != nil {
+		if err := s.epochs.Replenish(ctx); err != nil {
 			klog.FromContext(ctx).Error(err, "Failed to look for free epochs")
 		}
 	}
@@ -225,8 +231,9 @@ func (s *syncer) adopted(ctx context.Context, epoch uint32, graceOver bool) {
 		s.metrics.epoch.Set(float64(epoch))
 	}
 	if graceOver {
-		s.graceEnds = time.Time{}
+		s.graceEnds, s.pickups = time.Time{}, true
 		klog.FromContext(ctx).Info("The grace of the first install is over")
+		s.judgePickups(ctx)
 	}
 }
 
