@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"context"
-	"time"
 
 	"k8s.io/klog/v2"
 )
@@ -14,6 +13,7 @@ func (s *syncer) audit(ctx context.Context) {
 	}
 	s.clearOldMask(ctx)
 	s.judgePickups(ctx)
+	s.tellRepairs(ctx, nil)
 	present, err := tablePresent(s.ns)
 	switch {
 	case err != nil:
@@ -21,26 +21,6 @@ func (s *syncer) audit(ctx context.Context) {
 	case !present:
 		s.drifted = true
 	}
-}
-
-// repairPause is the least time between two repairs: should another program
-// insist, the two must not keep the node busy.
-const repairPause = 500 * time.Millisecond
-
-// repair makes this sync replace everything if others changed our tables.
-func (s *syncer) repair(ctx context.Context) {
-	s.drifted = s.drift.Check() || s.drifted
-	now := s.cfg.Clock.Now()
-	if !s.drifted || now.Sub(s.repaired) < repairPause {
-		return
-	}
-	s.drifted, s.repaired = false, now
-	if s.replace {
-		return // it does so anyway
-	}
-	klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them")
-	s.metrics.driftRepairs.Inc()
-	s.replace = true
 }
 
 // detect looks for other programs that get in the way.

@@ -47,6 +47,8 @@ var ConditionKinds = []ConditionKind{
 	{"SourceSilent", true, "The API server is not heard, or not understood: what it last said stays in force."},
 	{"SourceUnreadable", true, "The directory of manifests is gone, empty where it was not, or cannot be read: what it last said stays in force."},
 	{"SourceUnwatched", false, "The system does not tell of changes of manifests: they are noticed by looking, seconds late."},
+	{"TableContested", true, "Another program keeps changing Sluice's nftables, which are open until each repair."},
+	{"TableNotRepaired", true, "Another program changed Sluice's nftables, and they cannot be repaired."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

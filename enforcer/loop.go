@@ -80,7 +80,7 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 		d = min(d, max(0, s.graceEnds.Sub(r.cfg.Clock.Now())))
 	}
 	if s.drifted {
-		d = min(d, repairPause)
+		d = min(d, s.repairs.wait(r.cfg.Clock.Now()))
 	}
 	d = s.leftovers.within(d, r.cfg.Clock.Now())
 	d = s.departures.within(d, r.cfg.Clock.Now())

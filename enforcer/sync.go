@@ -42,9 +42,9 @@ type syncer struct {
 	// replace: the kernel's state is not known to be the compiler's, so the
 	// next sync brings all of it.
 	replace bool
-	// drifted: others changed our tables; repaired is when that was last mended.
-	drifted  bool
-	repaired time.Time
+	// drifted: others changed our tables, which repairs mends.
+	drifted bool
+	repairs repairs
 	// twice: the ruleset we found writes an unknown epoch, so the first
 	// replacement needs a second epoch, chosen when the old rules were gone.
 	twice bool
@@ -98,8 +98,10 @@ func (s *syncer) sync(ctx context.Context) error {
 	if err != nil {
 		s.replace = true
 		s.metrics.syncFailures.Inc()
+		s.tellRepairs(ctx, err)
 		return err
 	}
+	s.tellRepairs(ctx, nil)
 	s.worked = len(b.events) > 0 || !plan.Empty()
 	s.account(ctx, started, plan)
 	s.checkNodeName(ctx)
