@@ -15,9 +15,10 @@ import (
 // forward hook. Without it Pods behind the same bridge reach each other unseen.
 //
 // There is a switch in each network namespace and one in each bridge; either is
-// enough. Only the bridge's is ever set: it is no wider than what we are
-// answerable for, and a container may set it by netlink where /proc/sys is
-// read-only.
+// enough. The bridge's is set even where the namespace's is on: others set that one as
+// they please, and packets would be out of sight until somebody looks. Only the
+// bridge's is ever set: it is no wider than what we are answerable for, and a
+// container may set it by netlink where /proc/sys is read-only.
 type bridgeNetfilter struct {
 	ns Netns
 	// checkOnly never sets anything.
@@ -30,12 +31,20 @@ const (
 	callIP6TablesPath = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
 )
 
+// bridgeSwitches is what became of the switches.
+type bridgeSwitches struct {
+	// changed: something was set.
+	changed bool
+	// borrowed are the bridges that only the namespace's switches keep in sight,
+	// though theirs may be set, with the reason.
+	borrowed map[string]error
+}
+
 // Ensure checks the switches, sets them where it may, and fails if Pods behind
-// one of the bridges are out of reach of policies. It reports whether it set
-// something.
-func (b bridgeNetfilter) Ensure(bridges []*iface) (changed bool, err error) {
+// one of the bridges are out of reach of policies.
+func (b bridgeNetfilter) Ensure(bridges []*iface) (out bridgeSwitches, err error) {
 	if len(bridges) == 0 {
-		return false, nil
+		return out, nil
 	}
 	var four, six bool
 	err = b.ns.Do(func() error {
@@ -45,22 +54,41 @@ func (b bridgeNetfilter) Ensure(bridges []*iface) (changed bool, err error) {
 		return errors.Join(err4, err6)
 	})
 	if err != nil {
-		return false, fmt.Errorf("enforce policies between Pods of a bridge: %w", err)
+		return out, fmt.Errorf("enforce policies between Pods of a bridge: %w", err)
 	}
 	var errs []error
+	out.borrowed = map[string]error{}
 	for _, i := range bridges {
-		if (four || i.callIPTables) && (six || i.callIP6Tables) {
+		inSight := (four || i.callIPTables) && (six || i.callIP6Tables)
+		if i.callIPTables && i.callIP6Tables || inSight && b.checkOnly {
 			continue
 		}
-		if err := b.set(i); err != nil {
+		err := b.set(i)
+		switch {
+		case err == nil:
+			// A notice follows, but only if the bridge is up.
+			i.callIPTables, i.callIP6Tables = true, true
+			out.changed = true
+		case inSight:
+			out.borrowed[i.name] = err
+		default:
 			errs = append(errs, fmt.Errorf("enforce policies between Pods of bridge %s: %w", i.name, err))
-			continue
 		}
-		// A notice follows, but only if the bridge is up.
-		i.callIPTables, i.callIP6Tables = true, true
-		changed = true
 	}
-	return changed, errors.Join(errs...)
+	return out, errors.Join(errs...)
+}
+
+// conditions say which bridges are in sight by somebody else's grace.
+func (s bridgeSwitches) conditions() []Condition {
+	var out []Condition
+	for name, err := range s.borrowed {
+		out = append(out, Condition{
+			What: "BridgeSwitch", Object: "bridge " + name,
+			Message: "only bridge-nf-call-iptables and its IPv6 twin bring its packets past our hooks, and its own switches cannot be set: " + err.Error(),
+			Mend:    "set nf_call_iptables and nf_call_ip6tables of the bridge, or run with --keep-bridge-netfilter",
+		})
+	}
+	return out
 }
 
 // readSwitch must be called inside the namespace. That the file is there says

@@ -35,6 +35,7 @@ type ConditionKind struct {
 // held to it by a test.
 var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
+	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
 	{"NoLock", false, "The lock that keeps a second agent out cannot be had."},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -130,20 +131,20 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	may, mayNot := bridgeNetfilter{ns: node}, bridgeNetfilter{ns: node, checkOnly: true}
 
 	sysctls(0, 0)
-	if changed, err := may.Ensure(nil); changed || err != nil {
-		t.Errorf("without bridged Pods: %v, %v", changed, err)
+	if got, err := may.Ensure(nil); got.changed || err != nil {
+		t.Errorf("without bridged Pods: %v, %v", got, err)
 	}
-	changed, err := mayNot.Ensure([]*iface{readBridge(t, node)})
-	if i := readBridge(t, node); changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.callIPTables || i.callIP6Tables {
-		t.Errorf("where only checking is allowed: %v, %v, bridge %+v", changed, err, i)
+	got, err := mayNot.Ensure([]*iface{readBridge(t, node)})
+	if i := readBridge(t, node); got.changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.callIPTables || i.callIP6Tables {
+		t.Errorf("where only checking is allowed: %v, %v, bridge %+v", got, err, i)
 	}
 	known := readBridge(t, node)
-	changed, err = may.Ensure([]*iface{known})
-	if i := readBridge(t, node); !changed || err != nil || !i.callIPTables || !i.callIP6Tables {
-		t.Errorf("where setting is allowed: %v, %v, bridge %+v", changed, err, i)
+	got, err = may.Ensure([]*iface{known})
+	if i := readBridge(t, node); !got.changed || err != nil || !i.callIPTables || !i.callIP6Tables {
+		t.Errorf("where setting is allowed: %v, %v, bridge %+v", got, err, i)
 	}
-	if changed, err := may.Ensure([]*iface{known}); changed || err != nil {
-		t.Errorf("again: %v, %v", changed, err)
+	if got, err := may.Ensure([]*iface{known}); got.changed || err != nil {
+		t.Errorf("again: %v, %v", got, err)
 	}
 	if got := strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), ""); got != "00" {
 		t.Errorf("the namespace's switches are now %s", got)
@@ -151,8 +152,8 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {
 		sysctls(enough.sysctl4, enough.sysctl6)
 		own(enough.own4, enough.own6)
-		if changed, err := mayNot.Ensure([]*iface{readBridge(t, node)}); changed || err != nil {
-			t.Errorf("%+v: %v, %v", enough, changed, err)
+		if got, err := mayNot.Ensure([]*iface{readBridge(t, node)}); got.changed || err != nil {
+			t.Errorf("%+v: %v, %v", enough, got, err)
 		}
 	}
 	own(1, 0)
@@ -306,5 +307,38 @@ func TestLeftoverKnowsOnlyWhatSetsTheMark(t *testing.T) {
 		if got, err := readLeftover(node); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", rules, got, err, want)
 		}
+	}
+}
+
+// The namespace's switch is anybody's to set. Where it alone keeps bridged packets in
+// sight, the bridge's own are set as well, and then it may go off.
+func TestBridgesOwnSwitchesAreSetWhereTheNamespacesSuffices(t *testing.T) {
+	c := newCluster(t, "bridge")
+	sysctl := func(v int) {
+		c.node.cmd("sysctl", "-qw", fmt.Sprintf("net.bridge.bridge-nf-call-iptables=%d", v), fmt.Sprintf("net.bridge.bridge-nf-call-ip6tables=%d", v))
+	}
+	sysctl(1)
+	c.node.ip("link set cni0 type bridge nf_call_iptables 0 nf_call_ip6tables 0")
+	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
+	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
+	c.bad.expect(c.web, 80, false)
+	sysctl(0)
+	c.bad.expect(c.web, 80, false)
+	c.front.expect(c.web, 80, true)
+	if err := a.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A bridge that cannot be set is told of by name, and is no reason to be not ready
+// as long as the namespace's switch is on.
+func TestBridgesInSightBySomebodyElsesGraceAreTold(t *testing.T) {
+	node := newBridgeNode(t)
+	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
+	gone := &iface{index: 4711, name: "cni9", kind: "bridge"}
+	got, err := bridgeNetfilter{ns: node}.Ensure([]*iface{gone})
+	c := got.conditions()
+	if err != nil || len(c) != 1 || c[0].Object != "bridge cni9" || c[0].NotReady() {
+		t.Errorf("%v, conditions %v", err, c)
 	}
 }

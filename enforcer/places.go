@@ -61,8 +61,9 @@ func (s *syncer) ensureBridges(ctx context.Context) {
 		return
 	}
 	s.bridgesAt = now
-	changed, err := s.bridges.Ensure(s.links.Bridges())
-	if changed {
+	switches, err := s.bridges.Ensure(s.links.Bridges())
+	s.status.setConditions(ctx, "bridges", switches.conditions())
+	if switches.changed {
 		klog.FromContext(ctx).Info("Switched on netfilter for the packets of bridges (nf_call_iptables and nf_call_ip6tables)")
 	}
 	// Without it what can be enforced still is: rules without the switch are
