@@ -27,6 +27,7 @@ func LogPrefix(d policy.Direction, reply bool) string {
 func (c *Config) deny(d policy.Direction, w way) []line {
 	out := []line{
 		{selfLine, selfComment},
+		{c.foreign(), "an epoch that we never wrote"},
 		{"ct mark set ct mark & " + hexMark(^c.Mark.Mask) + " | " + c.denied(), ""},
 	}
 	for _, f := range families {
@@ -42,6 +43,15 @@ func (c *Config) deny(d policy.Direction, w way) []line {
 		line{"meta l4proto tcp reject with tcp reset", ""},
 		line{"reject with icmpx type admin-prohibited", ""},
 	)
+}
+
+// foreign counts the first packets of connections, not confirmed yet (0x8), that bear
+// an epoch before anything was judged: only another program can have written it. It
+// stands where packets are denied, for that is where nearly all of those end that are
+// sent in the hope of the right value, and costs those nothing that are allowed.
+// Connections that a helper expects are "related", and inherit the mark of another.
+func (c *Config) foreign() string {
+	return "ct state new ct status & 0x8 == 0x0 ct mark & " + hexMark(c.Mark.Mask&^c.Mark.Denied()) + " != 0x0 counter name " + ForeignCounter
 }
 
 // report logs a flow once in a while. It is one rule so that whatever fails in

@@ -57,6 +57,10 @@ const (
 	midstreamCounter = "rejected-midstream"
 )
 
+// ForeignCounter counts denied packets whose connections bore an epoch that others
+// wrote.
+const ForeignCounter = "foreign-marks"
+
 // dispatchMap is the verdict map from a Pod's address to the chain of what its
 // policies allow. What a Pod sends is asked for by interface and address: that is
 // one lookup, for where it comes from and for what it may.
@@ -186,7 +190,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []C
 }
 
 // fixedCounters count what is dropped for other reasons than policies.
-var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter}
+var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter, ForeignCounter}
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {

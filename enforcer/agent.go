@@ -144,7 +144,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		s.tables, s.ownTables = own, own
 	}
 	s.conntrack = conntrack{a.ns}
-	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, func(n int) { a.metrics.foreignMarks.Add(float64(n)) })
+	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
 	s.departures = newDepartures(s.conntrack)
 	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)

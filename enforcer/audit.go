@@ -14,6 +14,7 @@ func (s *syncer) audit(ctx context.Context) {
 	s.clearOldMask(ctx)
 	s.judgePickups(ctx)
 	s.tellRepairs(ctx, nil)
+	s.watchForeign(ctx)
 	present, err := tablePresent(s.ns)
 	switch {
 	case err != nil:

@@ -37,6 +37,7 @@ var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
+	{"ForeignMarks", true, "Another program writes our bits of the conntrack mark: some packets may have passed unjudged, and all are judged until it stops."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
 	{"NoLock", false, "The lock that keeps a second agent out cannot be had."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},

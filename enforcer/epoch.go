@@ -57,9 +57,10 @@ type epochs struct {
 	spent bool
 	// refilled is when values were last looked for out of the way of changes.
 	refilled time.Time
-	// issued are all values that we wrote or found at the start.
-	issued map[uint32]bool
-	// foreign counts connections with values that we never issued.
+	// looked is when the last dump was made, took how long it took.
+	looked time.Time
+	took   time.Duration
+	// foreign counts connections with values that we did not issue.
 	foreign func(n int)
 }
 
@@ -100,7 +101,6 @@ func (e *epochs) Next(ctx context.Context) (uint32, error) {
 	value := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]
 	e.live[value] = true
-	e.issued[value] = true
 	e.spent = true
 	return value, nil
 }
@@ -170,10 +170,12 @@ func (e *epochs) Refill(ctx context.Context) error {
 func (e *epochs) look(ctx context.Context) (used map[uint32]int, err error) {
 	// The time is taken before the dump: what is retired during it is not free.
 	now := e.clock.Now()
+	e.looked = now
 	marks, err := e.table.Marks(ctx, e.epochBits())
 	if err != nil {
 		return nil, err
 	}
+	e.took = e.clock.Since(now)
 	e.spent = false
 	used = e.valuesIn(marks)
 	e.audit(ctx, used)
@@ -215,25 +217,31 @@ func (e *epochs) valuesIn(marks map[uint32]int) map[uint32]int {
 	return used
 }
 
-// audit looks for values that only another program can have written. The first
-// dump tells what the last agent left.
-func (e *epochs) audit(ctx context.Context, used map[uint32]int) {
-	if e.issued == nil {
-		e.issued = map[uint32]bool{}
-		for value := range e.live {
-			e.issued[value] = true
-		}
-		for value := range used {
-			e.issued[value] = true
-		}
-		return
+const (
+	// auditAtMost is how long a dump may hold up the sync loop for the sake of an
+	// audit alone, and auditShare the share of the time that audits may take.
+	auditAtMost = 100 * time.Millisecond
+	auditShare  = 1000
+)
+
+// Audit looks for others' values where that is cheap.
+func (e *epochs) Audit(ctx context.Context) error {
+	if e.took > auditAtMost || e.clock.Since(e.looked) < auditShare*e.took {
+		return nil
 	}
-	for value, n := range used {
-		if e.issued[value] {
+	return e.Refill(ctx)
+}
+
+// audit looks for values that only another program can have written: nobody bore
+// them at the last dump, and we did not issue them since.
+func (e *epochs) audit(ctx context.Context, used map[uint32]int) {
+	for _, value := range e.free {
+		n := used[value]
+		if n == 0 {
 			continue
 		}
 		e.foreign(n)
-		klog.FromContext(ctx).V(2).Info("Connections bear an epoch that was never issued: does another program write these bits of the conntrack mark?",
+		klog.FromContext(ctx).V(2).Info("Connections bear an epoch that was not issued: does another program write these bits of the conntrack mark?",
 			"epoch", value, "mark", fmt.Sprintf("%#x", e.layout.Encode(value)), "connections", n)
 	}
 }

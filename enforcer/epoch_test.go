@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,16 +169,19 @@ func TestEpochsNeverIssuedAreCounted(t *testing.T) {
 	if f.foreign != 0 {
 		t.Errorf("the last agent's connections were counted as foreign: %d", f.foreign)
 	}
-	stranger := uint32(1)
-	for f.issued[stranger] {
-		stranger++
+	// However many were issued before: only those that are free count.
+	for range 300 {
+		f.next(t)
 	}
+	stranger := f.free[0]
 	f.marks.marks[f.layout.Encode(stranger)] = 3
-	if err := f.Refill(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if f.foreign != 3 {
-		t.Errorf("counted %d foreign connections, want 3", f.foreign)
+	for _, want := range []int{3, 3} {
+		if err := f.Audit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if f.foreign != want {
+			t.Errorf("counted %d foreign connections, want %d", f.foreign, want)
+		}
 	}
 }
 
@@ -254,7 +258,7 @@ func TestEpochsTakenBackAreNeitherLiveNorRetiredAMomentAgo(t *testing.T) {
 	f.next(t)
 	third := f.next(t)
 	idle := uint32(1)
-	for f.issued[idle] {
+	for idle == first || idle == third || !slices.Contains(f.free, idle) {
 		idle++
 	}
 	used := map[uint32]int{first: 1, third: 1, idle: 3}
@@ -265,6 +269,30 @@ func TestEpochsTakenBackAreNeitherLiveNorRetiredAMomentAgo(t *testing.T) {
 	f.clock.Step(inFlight)
 	if got := f.rarest(used); len(got) != 2 || got[third] {
 		t.Errorf("%v of %v, %d in force", got, used, third)
+	}
+}
+
+// A dump for the sake of an audit must cost next to nothing.
+func TestEpochsAreAuditedOnlyWhereThatIsCheap(t *testing.T) {
+	f := newEpochFixture(compiler.DefaultMask)
+	f.next(t)
+	audits := func() int {
+		before := f.marks.dumps
+		if err := f.Audit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return f.marks.dumps - before
+	}
+	f.took = 5 * time.Millisecond
+	for after, want := range map[time.Duration]int{auditShare*5*time.Millisecond - 1: 0, auditShare * 5 * time.Millisecond: 1} {
+		f.took, f.looked = 5*time.Millisecond, f.clock.Now().Add(-after)
+		if got := audits(); got != want {
+			t.Errorf("%d dumps %v after one of 5ms", got, after)
+		}
+	}
+	f.took, f.looked = auditAtMost+1, time.Time{}
+	if got := audits(); got != 0 {
+		t.Error("a dump that holds up the loop")
 	}
 }
 

@@ -84,8 +84,8 @@ func (l *listening) heard(token string) int {
 	return n
 }
 
-// send puts frames on a Pod's link.
-func (p testPod) send(frames ...[]byte) {
+// emit puts frames on a Pod's link.
+func (p testPod) emit(frames ...[]byte) {
 	p.t.Helper()
 	fd := packetSocket(p.t, p.testNS, "eth0")
 	for _, f := range frames {

@@ -40,7 +40,7 @@ func newTrio(t *testing.T) *trio {
 
 // arrives sends a frame, and says whether its token came out at a Pod.
 func arrives(from testPod, at *listening, frame []byte, token string, want bool) bool {
-	from.send(frame)
+	from.emit(frame)
 	for end := time.Now().Add(map[bool]time.Duration{true: 5 * time.Second, false: soon}[want]); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if at.heard(token) > 0 {
 			return true

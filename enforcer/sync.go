@@ -27,6 +27,7 @@ type syncer struct {
 	compiler  *compiler.Compiler
 	epochs    *epochs
 	conntrack conntrack
+	foreign   foreignMarks
 	links     *links
 	tunnels   tunnels
 	watch     *linkWatch
@@ -210,9 +211,9 @@ func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 	epoch := s.epoch
 	graceOver := s.graceOver()
 	switch {
-	case plan.Narrows:
+	case plan.Narrows || s.trusts() == (s.epoch == 0):
 		var err error
-		if epoch, err = s.epochs.Next(ctx); err != nil {
+		if epoch, err = s.nextEpoch(ctx); err != nil {
 			return err
 		}
 		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, s.inGrace())...)

@@ -90,6 +90,7 @@ func (c *Connection) send(hops []Hop, s State, reply bool) []Result {
 		if !out[len(out)-1].Passed() {
 			break
 		}
+		p.Entry.Status |= Confirmed
 		c.entries[h.Kernel] = p.Entry
 	}
 	return out
@@ -142,6 +143,7 @@ func (c *Connection) Judged(reply bool, mark uint32) []Result {
 		p := c.packet(h, Established, reply)
 		p.State = Established
 		p.Entry.Mark |= mark
+		p.Entry.Status |= Confirmed
 		out = append(out, h.Kernel.Judge(p))
 		c.marks = append(c.marks, p.Entry.Mark)
 	}

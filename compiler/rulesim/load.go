@@ -57,6 +57,12 @@ var loads = []*load{
 	{name: "ct state", typ: typeState, read: func(p *Packet, b []byte) ([]byte, bool) {
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true
 	}},
+	{name: "ct status", typ: typeStatus, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.Entry == nil {
+			return b, false
+		}
+		return binary.BigEndian.AppendUint32(b, uint32(p.Entry.Status)), true
+	}},
 	{name: "ct direction", typ: typeDir, read: readDirection},
 	{name: "ct original ip saddr", typ: typeIPv4, family: ipv4, read: readEnd(false)},
 	{name: "ct original ip6 saddr", typ: typeIPv6, family: ipv6, read: readEnd(false)},

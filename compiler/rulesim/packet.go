@@ -32,9 +32,13 @@ const (
 	ACK uint8 = 16
 )
 
+// Confirmed is the bit of "ct status" that an entry has from when its first packet
+// passed.
+const Confirmed uint32 = 8
+
 // Entry is a conntrack entry.
 type Entry struct {
-	Mark uint32
+	Mark, Status uint32
 	// Original and Reply are the sources of packets in either direction.
 	Original, Reply netip.Addr
 }

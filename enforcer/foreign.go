@@ -1,0 +1,121 @@
+package enforcer
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/compiler"
+)
+
+// foreignMarks notices that another program writes our bits of the conntrack mark.
+// Whoever writes values at random meets the current epoch sooner or later, and then a
+// packet passes unjudged. So while there is one, no epoch counts: every packet is
+// judged. That is slower, and exact.
+type foreignMarks struct {
+	// counted is the kernel's counter when it was last read.
+	counted uint64
+	known   bool
+	// total are all that were noticed, seen is when the last was.
+	total int
+	seen  time.Time
+}
+
+// foreignCalm is how long nobody may have written our bits until epochs count again.
+const foreignCalm = 10 * time.Minute
+
+func (f *foreignMarks) note(n int, now time.Time) { f.total, f.seen = f.total+n, now }
+
+// read takes in the kernel's counter, and returns by how much it grew. It begins anew
+// with a new table, and an earlier agent may have left it where it is.
+func (f *foreignMarks) read(counted uint64) int {
+	was, known := f.counted, f.known
+	f.counted, f.known = counted, true
+	if !known {
+		return 0
+	}
+	if counted < was {
+		was = 0
+	}
+	return int(counted - was)
+}
+
+// distrusted reports whether no epoch counts.
+func (f *foreignMarks) distrusted(now time.Time) bool {
+	return f.total > 0 && now.Sub(f.seen) < foreignCalm
+}
+
+func (f *foreignMarks) conditions(now time.Time, layout compiler.MarkLayout) []Condition {
+	if !f.distrusted(now) {
+		return nil
+	}
+	return []Condition{{
+		What:    "ForeignMarks",
+		Message: fmt.Sprintf("another program writes bits %#x of the conntrack mark: %d packets or connections had epochs that were never issued, and all packets are judged until there were none for %v", layout.Mask, f.total, foreignCalm),
+		Mend:    "find it (nft list ruleset and iptables-save for CONNMARK, conntrack -U), or give Sluice other bits with --ct-mark-mask",
+	}}
+}
+
+// watchForeign reads the counter of denied packets with others' epochs, and looks at
+// the connections themselves where these are few.
+func (s *syncer) watchForeign(ctx context.Context) {
+	now := s.cfg.Clock.Now()
+	counted, err := readCounter(s.ns, compiler.ForeignCounter)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Failed to look for marks of other programs")
+	} else if n := s.foreign.read(counted); n > 0 {
+		s.noteForeign(n)
+	}
+	if err := s.epochs.Audit(ctx); err != nil {
+		klog.FromContext(ctx).Error(err, "Failed to look at the marks of connections")
+	}
+	s.status.setConditions(ctx, "foreign", s.foreign.conditions(now, s.cfg.Compiler.Mark))
+}
+
+func (s *syncer) noteForeign(n int) {
+	s.foreign.note(n, s.cfg.Clock.Now())
+	s.metrics.foreignMarks.Add(float64(n))
+}
+
+// trusts reports whether epochs count.
+func (s *syncer) trusts() bool { return !s.foreign.distrusted(s.cfg.Clock.Now()) }
+
+// nextEpoch is what connections are judged under next: 0 has every packet judged.
+func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
+	if !s.trusts() {
+		return 0, nil
+	}
+	return s.epochs.Next(ctx)
+}
+
+// readCounter reads the packets of one of our main table's counters.
+func readCounter(ns Netns, name string) (uint64, error) {
+	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return 0, err
+	}
+	defer socket.close()
+	req := socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETOBJ, 0)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_INET, Version: nl.NFNETLINK_V0})
+	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TABLE, nl.ZeroTerminated(compiler.TableName)))
+	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_NAME, nl.ZeroTerminated(name)))
+	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TYPE, nl.BEUint32Attr(unix.NFT_OBJECT_COUNTER)))
+	var packets []byte
+	err = socket.each(req, func(msg []byte) {
+		if len(msg) >= nl.SizeofNfgenmsg {
+			packets = nested(attrMap(msg[nl.SizeofNfgenmsg:])[unix.NFTA_OBJ_DATA], unix.NFTA_COUNTER_PACKETS)
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read counter %s: %w", name, err)
+	}
+	if len(packets) != 8 {
+		return 0, fmt.Errorf("read counter %s: %d bytes", name, len(packets))
+	}
+	return binary.BigEndian.Uint64(packets), nil
+}
