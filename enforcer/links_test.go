@@ -305,7 +305,7 @@ func TestLostNoticesAreLookedForAgain(t *testing.T) {
 	c := newCluster(t, "ptp")
 	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard()}
 	s.cfg.Defaults()
-	s.links = testLinks(t, c.node)
+	s.links, s.tunnels.off = testLinks(t, c.node), true
 	w, err := newLinkWatch(c.node, func() {})
 	if err != nil {
 		t.Fatal(err)

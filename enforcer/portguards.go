@@ -104,6 +104,13 @@ func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
 	}
 	defer socket.close()
 	r := readback{socket, unix.NFPROTO_BRIDGE}
+	there := false
+	err = dumpWhole(func() error {
+		return r.tables(func(family byte) { there = there || family == unix.NFPROTO_BRIDGE })
+	})
+	if err != nil || !there {
+		return nil, err
+	}
 	addresses, linkSources := compiler.HeldSets()
 	out := map[netip.Addr]heldTo{}
 	for i := range addresses {
@@ -128,8 +135,8 @@ func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
 // held calls f with each element of a set by port.
 func (r readback) held(s *compiler.Set, f func(port int, mac string, a netip.Addr)) error {
 	elements, err := r.elements(s)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) {
-		return nil // the kernel has no family bridge, so there is no table
+	if errors.Is(err, unix.ENOENT) {
+		return nil // another version's table, or a damaged one: it is replaced
 	}
 	if err != nil {
 		return fmt.Errorf("read the guards of bridge ports: %w", err)
