@@ -35,6 +35,8 @@ type Agent struct {
 	heard atomic.Int64
 	// busy: the loop is in a round.
 	busy atomic.Bool
+	// told are the troubles that were logged; the sync loop's.
+	told []Condition
 }
 
 // New makes an agent and starts nothing. ns nil is the process's own
@@ -201,6 +203,7 @@ func (a *Agent) Status() Status {
 	s := a.status.read()
 	s.SourceErrors = a.box.reports()
 	s.Unresolved, s.Conflicts = maps.Clone(s.Unresolved), maps.Clone(s.Conflicts)
+	s.Conditions = s.standing()
 	return s
 }
 

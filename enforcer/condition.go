@@ -36,21 +36,34 @@ type ConditionKind struct {
 var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
+	{"BridgeUnfiltered", true, "Packets between two Pods of a bridge do not come past our hooks."},
+	{"DropPolicy", false, "A base chain of another program drops, unless its rules accept, what Pods send or get."},
 	{"Flowtable", false, "A flowtable offloads connections past the forward hook."},
 	{"ForeignMarks", true, "Another program writes our bits of the conntrack mark: some packets may have passed unjudged, and all are judged until it stops."},
+	{"GuardFailed", true, "The guard of a Pod's interface could not be written, so the Pod may pass for another."},
 	{"IPVS", false, "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook."},
+	{"InterfaceConflict", false, "A second interface claims a Pod's address. The Pod keeps it."},
+	{"LegacyTables", false, "There are tables of legacy iptables, whose rules cannot be read."},
 	{"NoLock", false, "The lock that keeps a second agent out cannot be had."},
 	{"NodeLocalDNS", false, "NodeLocal DNSCache answers on the node and is not declared with --node-dns."},
 	{"NodeUnknown", true, "No Node has the node name that the agent was given, so that no Pod counts as this node's."},
+	{"OtherChains", false, "Base chains of another program see what Pods send or get, and may drop it."},
+	{"PodUnplaced", false, "The interface of a Pod that no policy isolates is not known."},
+	{"PodUnresolved", true, "The interface of a Pod that policies isolate is not known, so what they allow it may be lost."},
+	{"PolicyEngine", false, "There are traces of a second policy engine."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
 	{"SourceEmpty", false, "The directory of manifests held none when the agent started: nothing is known to enforce, and rules of an earlier agent stay."},
+	{"SourceFailed", true, "Some objects cannot be read, so a change of them is not enforced."},
 	{"SourceRefused", true, "The API server does not let the agent list or watch a kind of objects: what it last said stays in force."},
 	{"SourceSilent", true, "The API server is not heard, or not understood: what it last said stays in force."},
 	{"SourceUnreadable", true, "The directory of manifests is gone, empty where it was not, or cannot be read: what it last said stays in force."},
 	{"SourceUnwatched", false, "The system does not tell of changes of manifests: they are noticed by looking, seconds late."},
 	{"TableContested", true, "Another program keeps changing Sluice's nftables, which are open until each repair."},
+	{"TableFailed", true, "The last change of our tables failed, so what the API says now is not all enforced."},
 	{"TableNotRepaired", true, "Another program changed Sluice's nftables, and they cannot be repaired."},
+	{"TrafficProgram", false, "A program at an interface (BPF at tc, XDP) sees packets before we do, and may send them elsewhere."},
+	{"TrafficRedirect", false, "Frames of an interface take a detour through another, past hooks of family netdev."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.
@@ -93,6 +106,11 @@ func (b *statusBoard) setConditions(ctx context.Context, part string, now []Cond
 	was := b.conditions[part]
 	b.conditions[part] = now
 	b.mu.Unlock()
+	logConditions(ctx, was, now)
+}
+
+// logConditions logs what came and what went.
+func logConditions(ctx context.Context, was, now []Condition) {
 	logger := klog.FromContext(ctx)
 	for _, c := range now {
 		if !slices.ContainsFunc(was, c.sameAs) {

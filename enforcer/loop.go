@@ -23,7 +23,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
 		r.audit(ctx, s)
 		r.round(ctx, s)
-		a.metrics.setStatus(a.Status())
+		a.publish(ctx)
 		a.busy.Store(false)
 	}
 }

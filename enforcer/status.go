@@ -38,48 +38,67 @@ type Status struct {
 	// be, with the reason. Some veths vanish while they are guarded: those are
 	// not among them.
 	Unguarded map[string]error
-	// Conditions are all that stand, sorted.
+	// Conditions are all that stand, sorted: those that the fields above mean,
+	// too, with the Pod's name.
 	Conditions []Condition
+
+	// places are the conditions behind Unresolved and Conflicts.
+	places []Condition
 }
 
 // ErrNotSynced is in what Ready returns before the source has delivered all.
 var ErrNotSynced = errors.New("waiting for all objects to be delivered")
 
-// Ready is nil if everything works, and otherwise says what does not.
+// Ready is nil if all that the source says is enforced here, and otherwise says
+// what is not: the table of the README says which conditions count.
 func (s Status) Ready() error {
 	var errs []error
-	switch {
-	case !s.Synced:
-		errs = append(errs, ErrNotSynced)
-	case s.SyncError != nil:
-		errs = append(errs, fmt.Errorf("last sync failed: %w", s.SyncError))
-	case !s.Enforcing:
-		errs = append(errs, errors.New("the first sync is under way"))
+	if err := s.waiting(); err != nil {
+		errs = append(errs, err)
 	}
-	if s.BridgeError != nil {
-		errs = append(errs, s.BridgeError)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Unguarded)) {
-		errs = append(errs, fmt.Errorf("interface %s is not guarded: %w", name, s.Unguarded[name]))
-	}
-	for _, c := range s.Conditions {
+	for _, c := range s.standing() {
 		if c.NotReady() {
 			errs = append(errs, errors.New(c.String()))
 		}
 	}
-	for _, part := range slices.Sorted(maps.Keys(s.SourceErrors)) {
-		errs = append(errs, fmt.Errorf("%s: %w", part, s.SourceErrors[part]))
-	}
 	return errors.Join(errs...)
+}
+
+// waiting says what has not come to pass yet.
+func (s Status) waiting() error {
+	switch {
+	case !s.Synced:
+		return ErrNotSynced
+	case !s.Enforcing && s.SyncError == nil:
+		return errors.New("the first sync is under way")
+	}
+	return nil
 }
 
 // Details are the conditions that leave the node ready, a line each.
 func (s Status) Details() []string {
 	var out []string
-	for _, c := range s.Conditions {
+	for _, c := range s.standing() {
 		if !c.NotReady() {
 			out = append(out, c.String())
 		}
+	}
+	return out
+}
+
+// Kinds say what stands in the way by kind and number, without a name: so much
+// is for anybody.
+func (s Status) Kinds() []string {
+	var out []string
+	if err := s.waiting(); err != nil {
+		out = append(out, err.Error())
+	}
+	count := map[string]int{}
+	for _, c := range s.standing() {
+		count[c.What]++
+	}
+	for _, what := range slices.Sorted(maps.Keys(count)) {
+		out = append(out, fmt.Sprintf("%s %d", what, count[what]))
 	}
 	return out
 }
@@ -129,9 +148,9 @@ func (b *statusBoard) setUnguarded(failed map[string]error) {
 }
 
 // setLinks returns how many addresses are unresolved.
-func (b *statusBoard) setLinks(l *links) int {
-	unresolved, conflicts := l.Unresolved(), maps.Clone(l.conflicts)
-	b.write(func(s *Status) { s.Unresolved, s.Conflicts = unresolved, conflicts })
+func (b *statusBoard) setLinks(l *links, isolated isolation) int {
+	unresolved, conflicts, places := l.Unresolved(), maps.Clone(l.conflicts), placeTroubles(l, isolated)
+	b.write(func(s *Status) { s.Unresolved, s.Conflicts, s.places = unresolved, conflicts, places })
 	return len(unresolved)
 }
 

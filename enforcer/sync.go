@@ -78,6 +78,8 @@ type syncer struct {
 	synced  bool
 	// conflictsTold is the version of the index's conflicts that was told last.
 	conflictsTold uint64
+	// isolated are the local Pods that policies isolate.
+	isolated isolation
 }
 
 // sync brings all that is known into the kernel. After a failure the kernel
@@ -132,6 +134,7 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	changes := s.index.Changes()
 	s.departures.note(changes.Subjects, s.cfg.Clock.Now())
 	for _, c := range changes.Subjects {
+		s.isolated.note(c.Pod, c.Now)
 		if c.Now == nil {
 			s.links.DeletePod(c.Pod)
 		} else {

@@ -1,0 +1,127 @@
+package enforcer
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// troubles are the fields of a status as conditions, in no order.
+func (s Status) troubles() []Condition {
+	out := slices.Clone(s.places)
+	if s.SyncError != nil {
+		out = append(out, Condition{
+			What: "TableFailed", Message: "last sync failed: " + s.SyncError.Error(),
+			Mend: "the kernel enforces what it did before, and it is tried again; the log has the whole error",
+		})
+	}
+	if s.BridgeError != nil {
+		out = append(out, Condition{
+			What: "BridgeUnfiltered", Message: s.BridgeError.Error(),
+			Mend: "load br_netfilter on the node, and let the agent set nf_call_iptables of the bridge",
+		})
+	}
+	for name, err := range s.Unguarded {
+		out = append(out, Condition{
+			What: "GuardFailed", Object: "interface " + name, Message: "interface " + name + " is not guarded: " + err.Error(),
+			Mend: "it is tried again; restart the Pod if it stays",
+		})
+	}
+	for part, err := range s.SourceErrors {
+		out = append(out, Condition{
+			What: "SourceFailed", Object: part, Message: err.Error(),
+			Mend: "what was delivered before stays enforced; mend what the error names",
+		})
+	}
+	return out
+}
+
+// standing are all conditions, those that the other fields mean included.
+func (s Status) standing() []Condition {
+	out := append(slices.Clone(s.Conditions), s.troubles()...)
+	slices.SortFunc(out, compareConditions)
+	return slices.Compact(out)
+}
+
+// isolation says which local Pods some policy isolates.
+type isolation map[types.NamespacedName]bool
+
+// note takes in what became of a Pod.
+func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) {
+	if *i == nil {
+		*i = isolation{}
+	}
+	delete(*i, pod)
+	if now != nil && (now.Ingress != nil || now.Egress != nil) {
+		(*i)[pod] = true
+	}
+}
+
+// placeTroubles say of which Pods the place is not known, or disputed.
+func placeTroubles(l *links, isolated isolation) []Condition {
+	var out []Condition
+	for name, p := range l.pods {
+		if len(p.why) == 0 {
+			continue
+		}
+		c := Condition{
+			What: "PodUnplaced", Object: "Pod " + name.String(), Message: describeAddrs(p.why),
+			Mend: "see whether the Pod still has its addresses, and whether its interface is of a kind that the README names",
+		}
+		// A port of a bridge is closed without its Pod, whatever policies say.
+		if isolated[name] || p.portless() {
+			c.What = "PodUnresolved"
+		}
+		out = append(out, c)
+	}
+	byPod := map[types.NamespacedName]map[netip.Addr]string{}
+	for addr, others := range l.conflicts {
+		name := l.byAddr[addr]
+		if byPod[name] == nil {
+			byPod[name] = map[netip.Addr]string{}
+		}
+		byPod[name][addr] = "also claimed by " + others
+	}
+	for name, conflicts := range byPod {
+		out = append(out, Condition{
+			What: "InterfaceConflict", Object: "Pod " + name.String(), Message: describeAddrs(conflicts),
+			Mend: "the address stays where it was first; look at the Pod behind the other interface",
+		})
+	}
+	return out
+}
+
+// portless reports whether the Pod is behind a bridge, by a port that is not known.
+func (p *podLinks) portless() bool {
+	for _, b := range p.binds {
+		if b.veth == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func describeAddrs(what map[netip.Addr]string) string {
+	var out []string
+	for _, a := range slices.SortedFunc(maps.Keys(what), netip.Addr.Compare) {
+		out = append(out, a.String()+": "+what[a])
+	}
+	return strings.Join(out, ", ")
+}
+
+// publish shows how things stand after a round, and logs what came and went of
+// the troubles that no part of the agent logs itself.
+func (a *Agent) publish(ctx context.Context) {
+	status := a.Status()
+	a.metrics.setStatus(status)
+	now := status.troubles()
+	slices.SortFunc(now, compareConditions)
+	logConditions(ctx, a.told, now)
+	a.told = now
+}
