@@ -115,11 +115,12 @@ type agent struct {
 }
 
 // start runs the agent with the arguments of sluice.yaml, but for where it
-// reads its objects from. It ends with the test.
+// reads its objects from, and for metrics: no API server says here who may read
+// them. It ends with the test.
 func (n node) start(t testing.TB, change func(*container)) agent {
 	t.Helper()
 	main := agentPod(t).Containers[0]
-	c := n.container(t, append(slices.Clone(main.Args), "--manifests=/run")...)
+	c := n.container(t, append(slices.Clone(main.Args), "--manifests=/run", "--metrics-address=")...)
 	c.Caps = capsOf(main)
 	if change != nil {
 		change(&c)

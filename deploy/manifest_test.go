@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,15 +16,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/door"
 )
 
 // manifest is what one of the files holds.
@@ -31,6 +39,7 @@ type manifest struct {
 	namespace *corev1.Namespace
 	account   *corev1.ServiceAccount
 	role      *rbacv1.ClusterRole
+	reader    *rbacv1.ClusterRole
 	binding   *rbacv1.ClusterRoleBinding
 	daemonSet *appsv1.DaemonSet
 }
@@ -43,19 +52,23 @@ func read(t testing.TB, file string) manifest {
 		t.Fatal(err)
 	}
 	m := manifest{
-		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
+		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
 	}
 	objects := map[string]any{
-		"v1 Namespace": m.namespace, "v1 ServiceAccount": m.account,
-		"rbac.authorization.k8s.io/v1 ClusterRole": m.role, "rbac.authorization.k8s.io/v1 ClusterRoleBinding": m.binding,
-		"apps/v1 DaemonSet": m.daemonSet,
+		"v1 Namespace sluice-system": m.namespace, "v1 ServiceAccount sluice": m.account,
+		"rbac.authorization.k8s.io/v1 ClusterRole sluice": m.role, "rbac.authorization.k8s.io/v1 ClusterRole sluice-metrics-reader": m.reader,
+		"rbac.authorization.k8s.io/v1 ClusterRoleBinding sluice": m.binding,
+		"apps/v1 DaemonSet sluice":                               m.daemonSet, "apps/v1 DaemonSet sluice-cleanup": m.daemonSet,
 	}
 	for i, doc := range bytes.Split(data, []byte("\n---\n")) {
-		var kind metav1.TypeMeta
+		var kind struct {
+			metav1.TypeMeta   `json:",inline"`
+			metav1.ObjectMeta `json:"metadata"`
+		}
 		if err := yaml.Unmarshal(doc, &kind); err != nil {
 			t.Fatalf("%s, document %d: %v", file, i, err)
 		}
-		name := kind.APIVersion + " " + kind.Kind
+		name := kind.APIVersion + " " + kind.Kind + " " + kind.Name
 		object := objects[name]
 		if object == nil {
 			t.Fatalf("%s, document %d: a second or unexpected %s", file, i, name)
@@ -193,7 +206,9 @@ func TestRoleIsWhatTheAgentAsksFor(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(allowed, askedFor(t)); diff != "" {
+	asked := askedFor(t)
+	maps.Copy(asked, reviewed(t))
+	if diff := cmp.Diff(allowed, asked); diff != "" {
 		t.Errorf("(-allowed +asked for):\n%s", diff)
 	}
 }
@@ -219,6 +234,38 @@ func askedFor(t *testing.T) map[string]bool {
 	return asked
 }
 
+// reviewed is what the agent asks for when somebody wants to read metrics.
+func reviewed(t *testing.T) map[string]bool {
+	t.Helper()
+	client := fake.NewClientset()
+	client.PrependReactor("create", "tokenreviews", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, &authenticationv1.TokenReview{Status: authenticationv1.TokenReviewStatus{Authenticated: true}}, nil
+	})
+	client.PrependReactor("create", "subjectaccessreviews", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, &authorizationv1.SubjectAccessReview{}, nil
+	})
+	if _, err := door.NewReviews(client, clock.RealClock{}).Review(t.Context(), "token", "/metrics"); err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, a := range client.Actions() {
+		asked[fmt.Sprintf("%s %s/%s", a.GetVerb(), a.GetResource().Group, a.GetResource().Resource)] = true
+	}
+	return asked
+}
+
+// Whoever may read is named by the cluster's owner, and may read nothing else.
+func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
+	m := read(t, "sluice.yaml")
+	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics", "/readyz", "/readyz/details"}}}
+	if diff := cmp.Diff(want, m.reader.Rules); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if m.binding.RoleRef.Name == m.reader.Name {
+		t.Error("the role is bound")
+	}
+}
+
 // nothing is a sink that keeps nothing.
 type nothing struct{}
 
@@ -240,23 +287,29 @@ func TestArgumentsExist(t *testing.T) {
 
 func TestProbesAskWhereTheAgentAnswers(t *testing.T) {
 	c := agentPod(t).Containers[0]
-	want := []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9470}}
+	want := []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9471}}
 	if diff := cmp.Diff(want, c.Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
-	if !slices.Contains(c.Args, "--metrics-address=:9470") {
-		t.Errorf("arguments %v name no such address", c.Args)
-	}
-	for path, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
-		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "metrics" {
-			t.Errorf("probe %s: %+v", path, probe)
+	for _, arg := range []string{"--health-address=127.0.0.1:9470", "--metrics-address=:9471"} {
+		if !slices.Contains(c.Args, arg) {
+			t.Errorf("arguments %v lack %s", c.Args, arg)
 		}
 	}
+	// On the host network the kubelet's 127.0.0.1 is the agent's, and nobody
+	// else's.
+	asks := func(path string, p *corev1.Probe) {
+		t.Helper()
+		want := &corev1.HTTPGetAction{Path: path, Host: "127.0.0.1", Port: intstr.FromInt32(9470)}
+		if p == nil || !cmp.Equal(p.HTTPGet, want) {
+			t.Errorf("probe %s: %+v", path, p)
+		}
+	}
+	asks("/healthz", c.LivenessProbe)
+	asks("/readyz", c.ReadinessProbe)
 	// Not /readyz: an API server that is away must not keep the agent from
 	// starting.
-	if p := c.StartupProbe; p == nil || p.HTTPGet == nil || p.HTTPGet.Path != "/healthz" {
-		t.Errorf("startup probe %+v", p)
-	}
+	asks("/healthz", c.StartupProbe)
 }
 
 func TestNodeNameIsGiven(t *testing.T) {

@@ -80,14 +80,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		})
 	}
 	held, err := a.takePlace(ctx, func() error {
-		if a.cfg.HealthAddress == "" {
-			return nil
-		}
-		server, err := a.listen()
+		servers, err := a.listen()
 		if err != nil {
 			return err
 		}
-		start("serve health", func() error { return server.serve(ctx) })
+		serveDoors(ctx, servers, start)
 		return nil
 	})
 	switch {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/door"
 )
 
 // Config is what the operator decides about an agent. The zero value becomes
@@ -37,8 +38,18 @@ type Config struct {
 	// KeepBridgeNetfilter leaves nf_call_iptables and nf_call_ip6tables of
 	// bridges as they are: they are only checked.
 	KeepBridgeNetfilter bool
-	// HealthAddress serves /healthz, /readyz and /metrics; empty: none.
+	// HealthAddress serves /healthz and /readyz to anybody, without names;
+	// empty: none.
 	HealthAddress string
+	// MetricsAddress serves these with names, and /metrics: in plain text on a
+	// loopback address, over TLS to those whom Reviewer lets in on any other.
+	// Empty: none. If it is HealthAddress, and loopback, it serves both.
+	MetricsAddress string
+	// Reviewer says who may read at MetricsAddress.
+	Reviewer door.Reviewer
+	// TLSCert and TLSKey are files of the certificate to show there; empty: one
+	// that nobody vouches for.
+	TLSCert, TLSKey string
 
 	// RetryMin and RetryMax bound the pause after a failed sync.
 	RetryMin, RetryMax time.Duration
@@ -95,6 +106,9 @@ func (c *Config) Validate() error {
 	}
 	if c.AuditInterval <= 0 {
 		errs = append(errs, fmt.Errorf("audit interval %v: must be positive", c.AuditInterval))
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		errs = append(errs, errors.New("a certificate without its key, or a key without its certificate"))
 	}
 	return errors.Join(errs...)
 }

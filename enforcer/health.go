@@ -6,42 +6,125 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluice-net/sluice/enforcer/door"
 )
 
-// healthServer answers the kubelet and Prometheus.
-type healthServer struct {
-	listener net.Listener
-	server   *http.Server
-}
-
-// listen opens the address at once, so that a wrong one fails the start. It is
-// in the process's namespace, whatever the agent's is.
-func (a *Agent) listen() (*healthServer, error) {
-	l, err := net.Listen("tcp", a.cfg.HealthAddress)
-	if err != nil {
-		return nil, fmt.Errorf("listen for health checks: %w", err)
+// listen opens the addresses for health and metrics at once, so that a wrong
+// one fails the start. They are in the process's namespace, whatever the
+// agent's is.
+func (a *Agent) listen() ([]*door.Server, error) {
+	health, metrics := a.cfg.HealthAddress, a.cfg.MetricsAddress
+	if health == metrics {
+		health = ""
 	}
-	return &healthServer{l, &http.Server{Handler: a.Handler(), ReadHeaderTimeout: 5 * time.Second}}, nil
+	var out []*door.Server
+	var errs []error
+	if health != "" {
+		s, err := door.Listen(health, a.HealthHandler(), nil)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("serve health: %w", err))
+		} else {
+			out = append(out, s)
+		}
+	}
+	if metrics != "" {
+		s, err := a.listenForMetrics()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("serve metrics: %w", err))
+		} else {
+			out = append(out, s)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, s := range out {
+			_ = s.Close()
+		}
+		return nil, err
+	}
+	return out, nil
 }
 
-// Handler serves /healthz (the sync loop does not hang), /readyz (everything is
-// enforced, or why not) and /metrics (if the Registerer of New can be read).
-func (a *Agent) Handler() http.Handler {
+// listenForMetrics says everything to whoever is on the node already, and
+// elsewhere to those only whom the API server lets read it.
+func (a *Agent) listenForMetrics() (*door.Server, error) {
+	if door.Loopback(a.cfg.MetricsAddress) {
+		s, err := door.Listen(a.cfg.MetricsAddress, a.Handler(), nil)
+		if err != nil {
+			return nil, err
+		}
+		// localhost is what the resolver says it is.
+		if t, ok := s.Addr().(*net.TCPAddr); !ok || !t.IP.IsLoopback() {
+			_ = s.Close()
+			return nil, fmt.Errorf("%s is no loopback address: %s", a.cfg.MetricsAddress, s.Addr())
+		}
+		return s, nil
+	}
+	if a.cfg.Reviewer == nil {
+		return nil, fmt.Errorf("%s is no loopback address, and without an API server nobody says who may read there", a.cfg.MetricsAddress)
+	}
+	if a.cfg.MetricsAddress == a.cfg.HealthAddress {
+		return nil, fmt.Errorf("%s is for health as well, which is not encrypted: give each an address of its own", a.cfg.MetricsAddress)
+	}
+	certificates, err := a.certificates()
+	if err != nil {
+		return nil, err
+	}
+	return door.Listen(a.cfg.MetricsAddress, door.Guarded(a.cfg.Reviewer, a.paths()), certificates)
+}
+
+func (a *Agent) certificates() (door.Certificates, error) {
+	if a.cfg.TLSCert != "" {
+		return door.Files(a.cfg.TLSCert, a.cfg.TLSKey, a.cfg.Clock)
+	}
+	return door.SelfSigned(a.cfg.Node, a.cfg.Clock)
+}
+
+// HealthHandler is for anybody: /healthz (the sync loop does not hang) and
+// /readyz (everything is enforced). It names no object and no address, only
+// how many conditions of which kind there are.
+func (a *Agent) HealthHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.Alive()) })
+	mux.HandleFunc("/healthz", a.healthz)
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		s := a.Status()
-		answer(w, s.Ready(), s.Details()...)
+		err := s.Ready()
+		if err != nil {
+			err = errors.New("not ready")
+		}
+		answer(w, err, s.Kinds()...)
 	})
-	if g, ok := a.reg.(prometheus.Gatherer); ok {
-		mux.Handle("/metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// Handler says everything: /healthz, /readyz with the conditions by name, and
+// /metrics. It asks nobody who they are.
+func (a *Agent) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, h := range a.paths() {
+		mux.Handle(path, h)
 	}
 	return mux
 }
+
+// paths are all that there is to read. /metrics needs a Registerer of New that
+// can be read.
+func (a *Agent) paths() map[string]http.Handler {
+	details := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s := a.Status()
+		answer(w, s.Ready(), s.Details()...)
+	})
+	out := map[string]http.Handler{"/healthz": http.HandlerFunc(a.healthz), "/readyz": details, "/readyz/details": details}
+	if g, ok := a.reg.(prometheus.Gatherer); ok {
+		out["/metrics"] = promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	}
+	return out
+}
+
+func (a *Agent) healthz(w http.ResponseWriter, _ *http.Request) { answer(w, a.Alive()) }
 
 // answer says ok and what else there is to say, or what is wrong.
 func answer(w http.ResponseWriter, err error, details ...string) {
@@ -58,11 +141,9 @@ func answer(w http.ResponseWriter, err error, details ...string) {
 	_, _ = w.Write([]byte(text))
 }
 
-func (h *healthServer) serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = h.server.Close() })
-	defer stop()
-	if err := h.server.Serve(h.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// serveDoors answers until the context ends.
+func serveDoors(ctx context.Context, servers []*door.Server, start func(string, func() error)) {
+	for _, s := range servers {
+		start("serve health and metrics", func() error { return s.Serve(ctx) })
 	}
-	return nil
 }

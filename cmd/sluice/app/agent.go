@@ -36,7 +36,10 @@ type AgentOptions struct {
 }
 
 func newAgentCommand(streams IOStreams) *cobra.Command {
-	o := &AgentOptions{IOStreams: streams}
+	return newAgentCommandOf(&AgentOptions{IOStreams: streams})
+}
+
+func newAgentCommandOf(o *AgentOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Enforce NetworkPolicy on this node",
@@ -46,7 +49,11 @@ nftables in step. It needs root (CAP_NET_ADMIN) in the node's network namespace.
 
 When it stops, its rules stay in force; "sluice cleanup" removes them.
 
-/healthz, /readyz and /metrics are served on --metrics-address.
+/metrics, and /readyz with the names of what stands in the way, are served on
+--metrics-address: in plain text on a loopback address, and on any other over
+TLS, to those whom the API server lets get these paths (nonResourceURLs; see
+ClusterRole sluice-metrics-reader). /healthz and a /readyz without names are for
+anybody on --health-address.
 
 Exit codes:
   0  stopped as asked, by SIGTERM or SIGINT
@@ -80,8 +87,7 @@ Exit codes:
 	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
 	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
-	flags.StringVar(&o.config.HealthAddress, "metrics-address", ":9470", `address for health and metrics; "" serves none`)
-	allowEmpty(flags.Lookup("metrics-address"))
+	o.addDoorFlags(flags)
 	addLogFlags(cmd)
 	return cmd
 }
@@ -106,6 +112,9 @@ func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
 	if o.config.Compiler.NodeDNS, err = parseNodeDNS(o.nodeDNS); err != nil {
 		return err
 	}
+	if cmd != nil {
+		o.completeDoor(cmd.Flags())
+	}
 	if o.config.Node == "" {
 		o.config.Node = os.Getenv("NODE_NAME")
 	}
@@ -125,7 +134,7 @@ func (o *AgentOptions) Validate() error {
 		validateInterfaces("pod-interfaces", "cali*", o.config.PodInterfaces),
 		validateInterfaces("uplinks", "eth[0-9]*", o.config.Uplinks),
 		validateInterfaces("other-interfaces", "docker0", o.config.OtherInterfaces),
-		validateListen(o.config.HealthAddress),
+		o.validateDoor(),
 		validateVerbosity(o.verbosity),
 		o.config.Validate(),
 	)
@@ -179,6 +188,9 @@ func (o *AgentOptions) source() (enforcer.Source, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for the cluster: %w", err)
+	}
+	if err := o.openDoor(config); err != nil {
+		return nil, err
 	}
 	return enforcer.NewKubeSource(client, o.config.Node), nil
 }
