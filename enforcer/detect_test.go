@@ -1,12 +1,16 @@
 package enforcer
 
 import (
+	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -137,6 +141,70 @@ func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
 		if !strings.Contains(c.Message, "ifb ifb0") {
 			t.Errorf("where it leads to is not said: %s", c)
 		}
+	}
+}
+
+// passAll loads a BPF program of two instructions that lets everything pass.
+func passAll(t *testing.T, kind uint32, verdict int32) int {
+	t.Helper()
+	var code [16]byte
+	code[0] = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K // r0 = verdict
+	binary.NativeEndian.PutUint32(code[4:], uint32(verdict))
+	code[8] = unix.BPF_JMP | unix.BPF_EXIT
+	license := []byte("GPL\x00")
+	attr := struct {
+		kind, count   uint32
+		code, license uintptr
+		_             [96]byte
+	}{kind: kind, count: 2, code: uintptr(unsafe.Pointer(&code)), license: uintptr(unsafe.Pointer(&license[0]))}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	runtime.KeepAlive(&code)
+	runtime.KeepAlive(license)
+	if errno != 0 {
+		t.Fatalf("load a BPF program: %v", errno)
+	}
+	t.Cleanup(func() { _ = unix.Close(int(fd)) })
+	return int(fd)
+}
+
+func TestDetectNamesPrograms(t *testing.T) {
+	node := newNS(t)
+	node.ip("link add vxdp type veth peer name pxdp\nlink add vtc type veth peer name ptc")
+	node.cmd("tc", "qdisc", "add", "dev", "vtc", "clsact")
+	xdp, classifier := passAll(t, unix.BPF_PROG_TYPE_XDP, 2), passAll(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1)
+	err := node.Do(func() error {
+		v, err := netlink.LinkByName("vxdp")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkSetXdpFd(v, xdp); err != nil {
+			return err
+		}
+		if v, err = netlink.LinkByName("vtc"); err != nil {
+			return err
+		}
+		return netlink.FilterAdd(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: v.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
+			Fd:          classifier, Name: "from-container", DirectAction: true,
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, got := detected(t, node)
+	if diff := cmp.Diff([]string{"TrafficProgram interface vtc", "TrafficProgram interface vxdp"}, got); diff != "" || !strings.Contains(found[0].Message, "from-container") {
+		t.Errorf("%v (-want +got):\n%s", found, diff)
+	}
+}
+
+func TestDetectNamesLegacyTables(t *testing.T) {
+	node := newNS(t)
+	node.cmd("iptables-legacy", "-P", "FORWARD", "DROP")
+	node.cmd("iptables-legacy", "-t", "nat", "-L")
+	node.cmd("ip6tables-legacy", "-t", "mangle", "-L")
+	_, got := detected(t, node)
+	if diff := cmp.Diff([]string{"LegacyTables table ip filter", "LegacyTables table ip6 mangle"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

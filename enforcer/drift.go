@@ -29,10 +29,14 @@ type drift struct {
 	// strange are generations that touched our tables and are not matched with
 	// a window yet.
 	strange []uint32
+	// makers are the processes that made them, by generation.
+	makers map[uint32]string
 	// windows are those of our transactions, oldest first.
 	windows []window
 	// open: one of our transactions runs.
 	open bool
+	// blamed are the processes that the last Check found, as far as known.
+	blamed string
 	// lost: notices were lost while no transaction of ours could be why.
 	lost bool
 }
@@ -48,7 +52,7 @@ type window struct {
 const maxWindows = 256
 
 func newDrift(ns Netns, wake func()) (*drift, error) {
-	d := &drift{wake: wake}
+	d := &drift{wake: wake, makers: map[uint32]string{}}
 	err := ns.Do(func() error {
 		var err error
 		d.notices, err = nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
@@ -97,6 +101,7 @@ func (d *drift) take(kind uint16, data []byte) {
 	}
 	if d.touched {
 		d.strange = append(d.strange, generationOf(data))
+		d.makers[generationOf(data)] = makerOf(data)
 	}
 	d.touched = false
 }
@@ -177,7 +182,13 @@ func (d *drift) due() bool {
 	if d.open {
 		return false
 	}
-	d.strange = slices.DeleteFunc(d.strange, d.match)
+	d.strange = slices.DeleteFunc(d.strange, func(g uint32) bool {
+		ours := d.match(g)
+		if ours {
+			delete(d.makers, g)
+		}
+		return ours
+	})
 	return d.lost || len(d.strange) > 0
 }
 
@@ -189,7 +200,9 @@ func (d *drift) Check() bool {
 	if !d.due() {
 		return false
 	}
+	d.blamed = d.blame()
 	d.strange, d.lost = d.strange[:0], false
+	clear(d.makers)
 	return true
 }
 

@@ -249,6 +249,9 @@ func TestDriftSeesOthersButNotUs(t *testing.T) {
 	} {
 		node.cmd("nft", change...)
 		eventually(t, strings.Join(change, " "), d.Check)
+		if by := d.Blamed(); !strings.Contains(by, `"nft" (PID `) {
+			t.Errorf("%v: %q is blamed", change, by)
+		}
 	}
 }
 

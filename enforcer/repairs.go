@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,6 +17,8 @@ type repairs struct {
 	recent []time.Time
 	// contested: somebody insisted when we looked last.
 	contested bool
+	// by is who made the last repair necessary, as far as the kernel tells.
+	by string
 	// running: a repair was begun and has not succeeded yet.
 	running bool
 }
@@ -58,7 +61,7 @@ func (r *repairs) conditions(now time.Time, failed error) []Condition {
 	if r.contested {
 		out = append(out, Condition{
 			What:    "TableContested",
-			Message: fmt.Sprintf("another program keeps changing Sluice's nftables: more than %d times in %v; each time they are open for up to %v and the repair", repairsAtOnce, repairWindow, repairPause),
+			Message: fmt.Sprintf("another program keeps changing Sluice's nftables: more than %d times in %v; each time they are open for up to %v and the repair; the last time it was %s", repairsAtOnce, repairWindow, repairPause, r.by),
 			Mend:    "find it with \"nft monitor\" and keep it from flushing or changing tables named sluice",
 		})
 	}
@@ -84,7 +87,8 @@ func (s *syncer) repair(ctx context.Context) {
 		return // it does so anyway
 	}
 	s.repairs.begin(now)
-	klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them")
+	s.repairs.by = cmp.Or(s.drift.Blamed(), "a process that the kernel's notices do not name")
+	klog.FromContext(ctx).Info("Our nftables were changed by someone else, replacing them", "by", s.repairs.by)
 	s.metrics.driftRepairs.Inc()
 	s.replace = true
 }

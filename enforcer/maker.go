@@ -1,0 +1,49 @@
+package enforcer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// makerOf is the process that made a generation, as its notice says: the name
+// that it gave itself, and its number outside of all PID namespaces.
+func makerOf(data []byte) string {
+	var name string
+	var pid uint32
+	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
+		switch {
+		case a.kind == unix.NFTA_GEN_PROC_NAME:
+			name = unix.ByteSliceToString(a.value)
+		case a.kind == unix.NFTA_GEN_PROC_PID && len(a.value) == 4:
+			pid = binary.BigEndian.Uint32(a.value)
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("%q (PID %d)", name, pid)
+}
+
+// blame names who made the generations that are not ours, a few of them.
+func (d *drift) blame() string {
+	var out []string
+	for _, g := range d.strange {
+		if m := d.makers[g]; m != "" && !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return strings.Join(firstOf(out, 3), ", ")
+}
+
+// Blamed names who changed our tables, as far as the last Check knew; empty if
+// it did not.
+func (d *drift) Blamed() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.blamed
+}
