@@ -77,6 +77,12 @@ func TestStatusFieldsAreConditions(t *testing.T) {
 		pods:   map[types.NamespacedName]*podLinks{pod: {why: map[netip.Addr]string{addr: "there is no route to it"}}},
 		byAddr: map[netip.Addr]types.NamespacedName{addr: pod},
 	}
+	held := &links{
+		pods: map[types.NamespacedName]*podLinks{pod: {
+			why: map[netip.Addr]string{addr: "no port of cni0 has it"}, binds: map[netip.Addr]binding{addr: {iface: 3}},
+		}},
+		byAddr: lost.byAddr,
+	}
 	disputed := &links{byAddr: lost.byAddr, conflicts: map[netip.Addr]string{addr: "v9"}}
 	for _, tt := range []struct {
 		what, object, says string
@@ -88,6 +94,7 @@ func TestStatusFieldsAreConditions(t *testing.T) {
 		{"SourceFailed", "a.yaml", "boom", func(a *Agent) { a.box.Report("a.yaml", boom) }},
 		{"PodUnplaced", "Pod shop/db", "10.0.0.5: there is no route", func(a *Agent) { a.status.setLinks(lost, nil) }},
 		{"PodUnresolved", "Pod shop/db", "10.0.0.5: there is no route", func(a *Agent) { a.status.setLinks(lost, isolation{pod: true}) }},
+		{"PodUnresolved", "Pod shop/db", "10.0.0.5: no port of cni0", func(a *Agent) { a.status.setLinks(held, nil) }},
 		{"InterfaceConflict", "Pod shop/db", "10.0.0.5: also claimed by v9", func(a *Agent) { a.status.setLinks(disputed, nil) }},
 	} {
 		a, err := New(Config{}, &MemorySource{}, nil, prometheus.NewRegistry())

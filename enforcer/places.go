@@ -38,7 +38,7 @@ func (s *syncer) resolve(ctx context.Context, b batch) error {
 	s.recheck = s.recheck && err != nil
 	s.bridgesAt = time.Time{}
 	s.watch.curious.Store(s.links.Waiting())
-	unresolved := s.status.setLinks(s.links, s.isolated)
+	unresolved := s.status.setLinks(s.links, s.isolatedHere())
 	s.metrics.unresolved.Set(float64(unresolved))
 	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
 	return err

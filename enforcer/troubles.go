@@ -74,8 +74,7 @@ func placeTroubles(l *links, isolated isolation) []Condition {
 			What: "PodUnplaced", Object: "Pod " + name.String(), Message: describeAddrs(p.why),
 			Mend: "see whether the Pod still has its addresses, and whether its interface is of a kind that the README names",
 		}
-		// A port of a bridge is closed without its Pod, whatever policies say.
-		if isolated[name] || p.portless() {
+		if isolated[name] || p.heldBack() {
 			c.What = "PodUnresolved"
 		}
 		out = append(out, c)
@@ -97,14 +96,25 @@ func placeTroubles(l *links, isolated isolation) []Condition {
 	return out
 }
 
-// portless reports whether the Pod is behind a bridge, by a port that is not known.
-func (p *podLinks) portless() bool {
-	for _, b := range p.binds {
-		if b.veth == 0 {
+// heldBack: the Pod is behind a bridge, nobody knows at which port, and a port
+// that is bound to no Pod passes nothing.
+func (p *podLinks) heldBack() bool {
+	for a := range p.why {
+		if b, ok := p.binds[a]; ok && b.veth == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// isolatedHere are the Pods that should have an interface here and are isolated.
+// Without a node's name every Pod counts as local: of one that has none nobody
+// knows whether it is another node's.
+func (s *syncer) isolatedHere() isolation {
+	if s.cfg.Node == "" {
+		return nil
+	}
+	return s.isolated
 }
 
 func describeAddrs(what map[netip.Addr]string) string {
