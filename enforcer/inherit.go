@@ -52,11 +52,12 @@ func readLeftover(ns Netns) (leftover, error) {
 	if err != nil || !out.table {
 		return out, err
 	}
-	found, err := read.read()
+	// Only the chains: what else is in the table may be anything.
+	chains, err := read.chains()
 	if err != nil {
 		return leftover{}, err
 	}
-	out.grace = slices.ContainsFunc(found.Chains, func(c compiler.Chain) bool { return c.Name == midstreamChain })
+	out.grace = slices.ContainsFunc(chains, func(c compiler.Chain) bool { return c.Name == midstreamChain })
 	err = read.rules(func() { out.mask, out.mark = 0, 0 }, func(chain string, expressions []byte) {
 		switch chain {
 		case midstreamChain:

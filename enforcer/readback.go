@@ -26,15 +26,9 @@ type readback struct {
 // socket is open. The zero value is that there is none.
 func (r readback) read() (compiler.Found, error) {
 	out := compiler.Found{Elements: r.elements}
-	err := errors.Join(
-		r.dump(unix.NFT_MSG_GETCHAIN, "", func() { out.Chains = nil }, func(a map[uint16][]byte) error {
-			c := compiler.Chain{Name: zeroEnded(a[unix.NFTA_CHAIN_NAME])}
-			if a[unix.NFTA_CHAIN_HOOK] != nil {
-				c.Hook = &compiler.Hook{}
-			}
-			out.Chains = append(out.Chains, c)
-			return nil
-		}),
+	chains, err := r.chains()
+	out.Chains = chains
+	err = errors.Join(err,
 		r.dump(unix.NFT_MSG_GETSET, "", func() { out.Sets = nil }, func(a map[uint16][]byte) error {
 			flags := number(a[unix.NFTA_SET_FLAGS])
 			s := compiler.Set{Name: zeroEnded(a[unix.NFTA_SET_NAME]), Interval: flags&unix.NFT_SET_INTERVAL != 0}
@@ -63,6 +57,19 @@ func (r readback) read() (compiler.Found, error) {
 		return compiler.Found{}, fmt.Errorf("read our table: %w", err)
 	}
 	return out, nil
+}
+
+// chains lists those of the table.
+func (r readback) chains() (out []compiler.Chain, err error) {
+	err = r.dump(unix.NFT_MSG_GETCHAIN, "", func() { out = nil }, func(a map[uint16][]byte) error {
+		c := compiler.Chain{Name: zeroEnded(a[unix.NFTA_CHAIN_NAME])}
+		if a[unix.NFTA_CHAIN_HOOK] != nil {
+			c.Hook = &compiler.Hook{}
+		}
+		out = append(out, c)
+		return nil
+	})
+	return out, err
 }
 
 // tables calls each for each table that bears our name.

@@ -58,10 +58,28 @@ func (s Status) Ready() error {
 	}
 	for _, c := range s.standing() {
 		if c.NotReady() {
-			errs = append(errs, errors.New(c.String()))
+			errs = append(errs, conditionError{c, s.cause(c)})
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// conditionError is a condition as an error, with the one behind it if there is one.
+type conditionError struct {
+	Condition
+	cause error
+}
+
+func (e conditionError) Error() string { return e.String() }
+
+func (e conditionError) Unwrap() error { return e.cause }
+
+// cause is the error that a condition was made of, nil if it is none's.
+func (s Status) cause(c Condition) error {
+	if c.What == "TableFailed" {
+		return s.SyncError
+	}
+	return nil
 }
 
 // waiting says what has not come to pass yet.
