@@ -18,6 +18,8 @@ const localDoor = "127.0.0.1:9470"
 func (o *AgentOptions) addDoorFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.config.HealthAddress, "health-address", "", `address for /healthz and /readyz without names, in plain text; "" serves none (default: --metrics-address if that is a loopback address or none, otherwise `+localDoor+`)`)
 	flags.StringVar(&o.config.MetricsAddress, "metrics-address", localDoor, `address for /metrics and /readyz with names; "" serves none`)
+	allowEmpty(flags.Lookup("health-address"))
+	allowEmpty(flags.Lookup("metrics-address"))
 	flags.StringVar(&o.config.TLSCert, "tls-cert", "", "file with the certificate for --metrics-address, read again when it changes (default: one that the agent makes)")
 	flags.StringVar(&o.config.TLSKey, "tls-key", "", "file with the key of --tls-cert")
 }
@@ -35,6 +37,12 @@ func (o *AgentOptions) completeDoor(flags *pflag.FlagSet) {
 
 func (o *AgentOptions) validateDoor() error {
 	m := o.config.MetricsAddress
+	if err := errors.Join(validateListen("metrics-address", m), validateListen("health-address", o.config.HealthAddress)); err != nil {
+		return err
+	}
+	if (o.config.TLSCert == "") != (o.config.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key: give both or none")
+	}
 	if m == "" || door.Loopback(m) {
 		return nil
 	}

@@ -98,16 +98,16 @@ func validateInterfaces(flag, such string, patterns []string) error {
 }
 
 // validateListen refuses what nobody can listen at. Empty is none.
-func validateListen(address string) error {
+func validateListen(flag, address string) error {
 	if address == "" {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(address)
 	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
-		return fmt.Errorf("--metrics-address: %q is no address to listen at: want ADDRESS:PORT, such as 127.0.0.1:9470, or :9470 for all addresses", address)
+		return fmt.Errorf("--%s: %q is no address to listen at: want ADDRESS:PORT, such as 127.0.0.1:9470, or :9470 for all addresses", flag, address)
 	}
 	if _, err := netip.ParseAddr(host); err != nil && host != "" && len(validation.IsDNS1123Subdomain(host)) > 0 || onlyDigits(host) && err != nil {
-		return fmt.Errorf("--metrics-address: %q is no address of this node in %q: want ADDRESS:PORT, such as 127.0.0.1:9470", host, address)
+		return fmt.Errorf("--%s: %q is no address of this node in %q: want ADDRESS:PORT, such as 127.0.0.1:9470", flag, host, address)
 	}
 	return nil
 }
