@@ -69,6 +69,10 @@ func allowRule(text string, layout func(set string) *layout) ([]expr.Any, error)
 	case "return":
 		r.add(&expr.Verdict{Kind: expr.VerdictReturn})
 		return r.end(true)
+	case "jump":
+		chain := r.one()
+		r.add(&expr.Verdict{Kind: expr.VerdictJump, Chain: chain})
+		return r.end(chain != "" && !strings.ContainsAny(chain, "@\x00\t\n"))
 	case "goto":
 		chain := r.one()
 		r.add(&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain})

@@ -117,12 +117,12 @@ func TestCleanupRefusesBesideAnAgent(t *testing.T) {
 	c := newCluster(t, "bridge")
 	a := startAgent(t, c.node, &MemorySource{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
-	before := c.node.ruleset()
+	before := ruleLines(c.node)
 	err := Cleanup(context.Background(), c.node, CleanupOptions{})
 	if !errors.Is(err, ErrAgentRuns) || !strings.Contains(err.Error(), "process ") {
 		t.Errorf("got %v", err)
 	}
-	if diff := cmp.Diff(before, c.node.ruleset()); diff != "" {
+	if diff := cmp.Diff(before, ruleLines(c.node)); diff != "" {
 		t.Errorf("it changed rules (-want +got):\n%s", diff)
 	}
 	c.bad.expect(c.web, 80, false)

@@ -345,7 +345,7 @@ func TestLaneComparesAsNftDoes(t *testing.T) {
 var comparingRules = []string{
 	"th dport 8080 meta l4proto tcp goto k", "th sport 53 meta l4proto udp return", "th dport 1-65535 meta l4proto sctp goto k", "th dport 0-65535 meta l4proto tcp return",
 	"th dport 8080 meta l4proto tcp ip saddr @v4 goto k", "th sport 5200-5209 meta l4proto udp ip daddr 10.0.0.0/8 return",
-	"ip saddr 10.1.2.3 goto k", "ip saddr 10.0.0.0/9 goto k", "ip daddr 10.1.2.0/24 return", "ip daddr 10.1.2.0/23 return", "ip saddr 0.0.0.0/1 goto k",
+	"jump k", "ip saddr 10.1.2.3 goto k", "ip saddr 10.0.0.0/9 goto k", "ip daddr 10.1.2.0/24 return", "ip daddr 10.1.2.0/23 return", "ip saddr 0.0.0.0/1 goto k",
 	"ip saddr 0.0.0.0-9.255.255.255 goto k", "ip saddr 192.0.3.0-255.255.255.255 goto k",
 	"ip6 saddr fd00::1 goto k", "ip6 saddr fc00::/7 goto k", "ip6 daddr fd00::/8 return", "ip6 daddr fd00::/17 return", "ip6 saddr fd00::/64 goto k", "ip6 saddr fd00::1-fd00::5 goto k",
 }
