@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -159,11 +158,6 @@ func endOf(data []byte, interrupted bool) error {
 		return netlink.ErrDumpInterrupted
 	}
 	return nil
-}
-
-// isGone reports whether the far end, or the veth itself, is not there any more.
-func isGone(err error) bool {
-	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)
 }
 
 // ifAddrmsg is struct ifaddrmsg.
