@@ -1,0 +1,151 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sluice-net/sluice/conformance/lab"
+)
+
+// ruleset is what nft lists of our tables.
+type ruleset struct {
+	rules  []listedRule
+	filled []listedSet
+	// text has a line for each object and each chain's rules, in an order that
+	// does not depend on how they came to be.
+	text []string
+}
+
+type listedRule struct {
+	family, chain string
+	handle        int
+}
+
+// listedSet is a set or map with elements.
+type listedSet struct{ family, kind, name string }
+
+// midstreamChain depends on how long ago the first agent came to a bare kernel,
+// and not on any object.
+const midstreamChain = "midstream"
+
+// readRules lists our tables in a namespace.
+func readRules(ns *lab.Namespace) (*ruleset, error) {
+	text, err := run(ns, "nft", "-j", "-a", "list", "ruleset")
+	if err != nil {
+		return nil, err
+	}
+	return parseRules(text)
+}
+
+func parseRules(text string) (*ruleset, error) {
+	var list struct {
+		Nftables []map[string]map[string]any `json:"nftables"`
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("read nft's JSON: %w", err)
+	}
+	r := &ruleset{}
+	chains := map[string][]string{}
+	for _, entry := range list.Nftables {
+		for kind, o := range entry {
+			family, _ := o["family"].(string)
+			if o["table"] != "sluice" && (kind != "table" || o["name"] != "sluice") {
+				continue
+			}
+			name, _ := o["name"].(string)
+			switch kind {
+			case "rule":
+				chain, _ := o["chain"].(string)
+				handle, _ := o["handle"].(float64)
+				r.rules = append(r.rules, listedRule{family, chain, int(handle)})
+				if chain == midstreamChain {
+					continue
+				}
+				line, err := normal(o)
+				if err != nil {
+					return nil, err
+				}
+				chains[family+" "+chain] = append(chains[family+" "+chain], withoutEpoch(line))
+				continue
+			case "set", "map":
+				if flags := fmt.Sprint(o["flags"]); strings.Contains(flags, "dynamic") {
+					delete(o, "elem") // packets fill it
+				}
+				if elements, _ := o["elem"].([]any); len(elements) > 0 {
+					r.filled = append(r.filled, listedSet{family, kind, name})
+				}
+			}
+			line, err := normal(o)
+			if err != nil {
+				return nil, err
+			}
+			r.text = append(r.text, kind+" "+line)
+		}
+	}
+	for chain, lines := range chains {
+		r.text = append(r.text, "rules of "+chain+":\n  "+strings.Join(lines, "\n  "))
+	}
+	slices.Sort(r.text)
+	return r, nil
+}
+
+// normal is an object without what counts and numbers it.
+func normal(o map[string]any) (string, error) {
+	line, err := json.Marshal(strip(o))
+	return string(line), err
+}
+
+func strip(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, inner := range v {
+			switch key {
+			case "handle", "packets", "bytes", "expires", "index":
+				continue
+			case "elem":
+				// Elements of hash sets come in any order. Those of one element
+				// are an object.
+				if list, ok := inner.([]any); ok {
+					inner = sorted(list)
+				}
+			}
+			out[key] = strip(inner)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, inner := range v {
+			out[i] = strip(inner)
+		}
+		return out
+	}
+	return v
+}
+
+func sorted(list []any) []any {
+	key := func(v any) string {
+		text, err := json.Marshal(strip(v))
+		if err != nil {
+			return ""
+		}
+		return string(text)
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b any) int { return strings.Compare(key(a), key(b)) })
+	return list
+}
+
+var number = regexp.MustCompile(`\b[0-9]+\b`)
+
+// withoutEpoch hides the numbers of a rule about marks: each start of an agent
+// has an epoch of its own.
+func withoutEpoch(line string) string {
+	if !strings.Contains(line, `"key":"mark"`) {
+		return line
+	}
+	return number.ReplaceAllString(line, "#")
+}
