@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,9 +25,11 @@ func (k kind) String() string { return [...]string{"long", "fresh", "forged"}[k]
 // to be.
 type datagram struct {
 	class int
-	kind  kind
-	seq   uint32
-	sent  int64
+	// by is the end that sent a forged one.
+	by   int
+	kind kind
+	seq  uint32
+	sent int64
 }
 
 // arrival is a datagram that came in, or its echo.
@@ -55,6 +58,8 @@ type counts struct {
 	// latest is the longest that a packet passed after the last state that
 	// allowed it, while nothing hindered the agent.
 	latest time.Duration
+	// youngest is the longest that a new interface was open.
+	youngest time.Duration
 }
 
 // checker judges what was seen by what was done.
@@ -90,10 +95,18 @@ func (c *checker) arrived(a arrival) {
 	if anyOf(h.open, from, until) {
 		return
 	}
+	src, dst, _, _ := h.model.of(a.class)
 	if a.kind == forged {
+		if anyOf(h.fresh[a.by], from, until) {
+			return
+		}
 		c.judged++
 		c.counts.forged++
-		c.violation(a.at, a.datagram, "sent in another's name and arrived")
+		c.violation(a.at, a.datagram, "sent in another's name by %s and arrived", h.model.ends[a.by].name)
+		return
+	}
+	if anyOf(h.fresh[src], from, until) || anyOf(h.fresh[dst], from, until) {
+		c.young(a)
 		return
 	}
 	v, sure := h.everywhere(a.class, from, until)
@@ -106,6 +119,25 @@ func (c *checker) arrived(a arrival) {
 		c.counts.forbidden++
 		c.violation(a.at, a.datagram, "arrived%s, and was forbidden in each of the states since %s:%s",
 			map[bool]string{true: " (its echo)"}[a.echo], c.clock(from), c.describe(from, until))
+	}
+}
+
+// young measures how long an interface that is new was open.
+func (c *checker) young(a arrival) {
+	h := c.history
+	for _, s := range h.hindered {
+		if s.touches(a.sent-int64(bound), a.at) {
+			return
+		}
+	}
+	if v, sure := h.everywhere(a.class, a.sent, a.at); !sure || v != forbidden {
+		return
+	}
+	src, dst, _, _ := h.model.of(a.class)
+	for _, s := range slices.Concat(h.fresh[src], h.fresh[dst]) {
+		if s.from <= a.at {
+			c.youngest = max(c.youngest, time.Duration(a.at-s.from))
+		}
 	}
 }
 
@@ -179,6 +211,11 @@ func (c *checker) round(seen *seen, now int64) []datagram {
 			answered[key(a.datagram)] = true
 		}
 		c.arrived(a)
+	}
+	for _, d := range seen.unsent {
+		if d.kind == long {
+			answered[key(d)] = true
+		}
 	}
 	var rest []datagram
 	for _, d := range seen.sent {

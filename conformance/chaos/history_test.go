@@ -63,9 +63,15 @@ type history struct {
 	open []span
 	// broken is when an end's path was interrupted by what was done to it.
 	broken map[int][]span
+	// fresh is when an end got an interface that the kernel's rules cannot know
+	// until the agent has seen it: on a bridge each port is closed from the
+	// beginning, elsewhere a new veth is nobody's.
+	fresh map[int][]span
 }
 
-func newHistory(m *model) *history { return &history{model: m, broken: map[int][]span{}} }
+func newHistory(m *model) *history {
+	return &history{model: m, broken: map[int][]span{}, fresh: map[int][]span{}}
+}
 
 // become records what the source says, from just before it was told until now.
 func (h *history) become(from, now int64, o objects) {
@@ -161,7 +167,9 @@ func (h *history) forget(before int64) {
 	h.states = slices.DeleteFunc(h.states, func(s *state) bool { return s.until != 0 && s.until < before })
 	h.hindered = slices.DeleteFunc(h.hindered, func(s *span) bool { return s.until != 0 && s.until < before })
 	h.open = slices.DeleteFunc(h.open, func(s span) bool { return s.until != 0 && s.until < before })
-	for end, spans := range h.broken {
-		h.broken[end] = slices.DeleteFunc(spans, func(s span) bool { return s.until != 0 && s.until < before })
+	for _, of := range []map[int][]span{h.broken, h.fresh} {
+		for end, spans := range of {
+			of[end] = slices.DeleteFunc(spans, func(s span) bool { return s.until != 0 && s.until < before })
+		}
 	}
 }

@@ -48,7 +48,7 @@ func second(s float64) int64 { return int64(s * float64(time.Second)) }
 
 // at is a datagram from a to b, sent and received in a moment.
 func (c *checker) at(s float64, k kind) arrival {
-	return arrival{datagram: datagram{class: c.history.model.class(0, 1, 1, 0), kind: k, sent: second(s)}, at: second(s) + 1e5}
+	return arrival{datagram: datagram{class: c.history.model.class(0, 1, 1, 0), kind: k, by: 2, sent: second(s)}, at: second(s) + 1e5}
 }
 
 func TestCheckerFindsForbiddenPackets(t *testing.T) {
@@ -72,6 +72,10 @@ func TestCheckerFindsForbiddenPackets(t *testing.T) {
 		"a while after they were":              {func(h *history) { h.open = []span{{second(15), second(15)}} }, 18, long, true},
 		"forged":                               {nil, 9, forged, true},
 		"forged, while the agent is dead":      {func(h *history) { h.hindered = []*span{{second(8), 0}} }, 9, forged, true},
+		"from an interface that is new":        {func(h *history) { h.fresh[0] = []span{{second(14), second(14)}} }, 15, long, false},
+		"from one that was new":                {func(h *history) { h.fresh[0] = []span{{second(14), second(14)}} }, 17, long, true},
+		"forged by one that is new":            {func(h *history) { h.fresh[2] = []span{{second(8), second(8)}} }, 9, forged, false},
+		"forged by another":                    {func(h *history) { h.fresh[0] = []span{{second(8), second(8)}} }, 9, forged, true},
 		"forged, soon after a flush":           {func(h *history) { h.open = []span{{second(8), second(8)}} }, 9, forged, false},
 	} {
 		k := story()

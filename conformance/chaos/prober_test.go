@@ -26,9 +26,11 @@ const (
 // longPort is where long flows come from.
 const longPort = 6999
 
-// seen is what was sent on long flows, and what arrived of anything.
+// seen is what was sent on long flows, what the kernel did not take of it, and
+// what arrived of anything.
 type seen struct {
 	sent     []datagram
+	unsent   []datagram
 	arrivals []arrival
 }
 
@@ -109,7 +111,7 @@ func (p *prober) listen(e, family int, port uint16) (*net.UDPConn, error) {
 }
 
 // A datagram's payload: a run of the test, what it is, when it was sent.
-const payloadSize = 4 + 1 + 4 + 4 + 8
+const payloadSize = 4 + 1 + 1 + 4 + 4 + 8
 
 func (p *prober) payload(d datagram, echo bool) []byte {
 	b := binary.BigEndian.AppendUint32(nil, p.run)
@@ -117,7 +119,7 @@ func (p *prober) payload(d datagram, echo bool) []byte {
 	if echo {
 		k |= 0x80
 	}
-	b = append(b, k)
+	b = append(b, k, byte(d.by))
 	b = binary.BigEndian.AppendUint32(b, uint32(d.class))
 	b = binary.BigEndian.AppendUint32(b, d.seq)
 	return binary.BigEndian.AppendUint64(b, uint64(d.sent))
@@ -128,8 +130,8 @@ func (p *prober) parse(b []byte) (d datagram, echo, ours bool) {
 		return d, false, false
 	}
 	return datagram{
-		kind: kind(b[4] &^ 0x80), class: int(binary.BigEndian.Uint32(b[5:])), seq: binary.BigEndian.Uint32(b[9:]),
-		sent: int64(binary.BigEndian.Uint64(b[13:])),
+		kind: kind(b[4] &^ 0x80), by: int(b[5]), class: int(binary.BigEndian.Uint32(b[6:])), seq: binary.BigEndian.Uint32(b[10:]),
+		sent: int64(binary.BigEndian.Uint64(b[14:])),
 	}, b[4]&0x80 != 0, true
 }
 
@@ -254,21 +256,26 @@ func (p *prober) sendAll(c *net.UDPConn, e, family int, k kind, seq uint32) {
 				continue
 			}
 			d := datagram{class: p.model.class(e, to, family, port), kind: k, seq: seq, sent: time.Now().UnixNano()}
-			_, err := c.WriteToUDPAddrPort(p.payload(d, false), netip.AddrPortFrom(p.model.ends[to].addrs[family], ports[port]))
-			if err != nil && !unreachable(err) {
-				return
+			if k == long {
+				// Before it is sent: the echo must not be there first.
+				p.note(d, &p.seen.sent)
 			}
+			_, err := c.WriteToUDPAddrPort(p.payload(d, false), netip.AddrPortFrom(p.model.ends[to].addrs[family], ports[port]))
 			if err != nil {
 				p.unsent.Add(1)
-				continue
-			}
-			if k == long {
-				p.mu.Lock()
-				p.seen.sent = append(p.seen.sent, d)
-				p.mu.Unlock()
+				p.note(d, &p.seen.unsent)
+				if !unreachable(err) {
+					return
+				}
 			}
 		}
 	}
+}
+
+func (p *prober) note(d datagram, list *[]datagram) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*list = append(*list, d)
 }
 
 // unreachable: the kernel knows no way, as while a veth is made anew.

@@ -71,8 +71,8 @@ func parseRules(text string) (*ruleset, error) {
 				chains[family+" "+chain] = append(chains[family+" "+chain], withoutEpoch(line))
 				continue
 			case "set", "map":
-				if flags := fmt.Sprint(o["flags"]); strings.Contains(flags, "dynamic") {
-					delete(o, "elem") // packets fill it
+				if filledByPackets(o) {
+					delete(o, "elem")
 				}
 				if elements, _ := o["elem"].([]any); len(elements) > 0 {
 					r.filled = append(r.filled, listedSet{family, kind, name})
@@ -90,6 +90,12 @@ func parseRules(text string) (*ruleset, error) {
 	}
 	slices.Sort(r.text)
 	return r, nil
+}
+
+// filledByPackets: such a set says that it is dynamic, which nft 1.0.6 does not
+// tell in JSON; but it is then limited in size or time.
+func filledByPackets(o map[string]any) bool {
+	return o["size"] != nil || o["timeout"] != nil
 }
 
 // normal is an object without what counts and numbers it.

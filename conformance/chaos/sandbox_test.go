@@ -68,7 +68,11 @@ func (s *sandbox) broken(what string, f func() error) {
 	b := span{from: time.Now().UnixNano()}
 	s.w.must(f())
 	b.until = time.Now().UnixNano()
-	s.w.history.broken[s.index] = append(s.w.history.broken[s.index], b)
+	h := s.w.history
+	h.broken[s.index] = append(h.broken[s.index], b)
+	if !s.w.bridged() {
+		h.fresh[s.index] = append(h.fresh[s.index], b)
+	}
 }
 
 // remake gives the sandbox another veth, as a Pod has that is made anew.
@@ -153,7 +157,7 @@ func (s *sandbox) redirect() error {
 	return runAll(s.w.node, fmt.Sprintf("ip link add %s type ifb", ifb), fmt.Sprintf("ip link set %s up", ifb),
 		fmt.Sprintf("tc qdisc add dev %s root tbf rate 1gbit burst 10mb latency 50ms", ifb),
 		fmt.Sprintf("tc qdisc add dev %s ingress", s.veth),
-		fmt.Sprintf("tc filter add dev %s parent ffff: protocol all matchall action mirred egress redirect dev %s", s.veth, ifb))
+		fmt.Sprintf("tc filter add dev %s parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev %s", s.veth, ifb))
 }
 
 func (w *world) interfaceName() string {

@@ -31,7 +31,7 @@ func (w *world) spoof(ctx context.Context, rng *rand.Rand) {
 			continue
 		}
 		family, port := rng.IntN(2), rng.IntN(2)
-		d := datagram{class: w.model.class(claimed, target, family, port), kind: forged, seq: seq, sent: time.Now().UnixNano()}
+		d := datagram{class: w.model.class(claimed, target, family, port), kind: forged, by: attacker, seq: seq, sent: time.Now().UnixNano()}
 		from := uint16(longPort) // a flow that lives, and may pass
 		if rng.IntN(2) == 0 {
 			from = uint16(20000 + rng.IntN(20000))
