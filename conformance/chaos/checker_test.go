@@ -17,9 +17,11 @@ const (
 	fresh
 	// forged: in the name of another end.
 	forged
+	// hijacking: so, and on one of the other's long flows.
+	hijacking
 )
 
-func (k kind) String() string { return [...]string{"long", "fresh", "forged"}[k] }
+func (k kind) String() string { return [...]string{"long", "fresh", "forged", "hijacking"}[k] }
 
 // datagram is one that was sent. Of forged ones the class is whose they pretend
 // to be.
@@ -96,7 +98,7 @@ func (c *checker) arrived(a arrival) {
 		return
 	}
 	src, dst, _, _ := h.model.of(a.class)
-	if a.kind == forged {
+	if a.kind >= forged {
 		if anyOf(h.fresh[a.by], from, until) {
 			return
 		}
@@ -134,11 +136,13 @@ func (c *checker) young(a arrival) {
 		return
 	}
 	src, dst, _, _ := h.model.of(a.class)
+	made := int64(0)
 	for _, s := range slices.Concat(h.fresh[src], h.fresh[dst]) {
 		if s.from <= a.at {
-			c.youngest = max(c.youngest, time.Duration(a.at-s.from))
+			made = max(made, s.from)
 		}
 	}
+	c.youngest = max(c.youngest, time.Duration(a.at-made))
 }
 
 // late measures how long after the last state that allowed it a packet passed.

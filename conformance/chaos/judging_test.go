@@ -71,6 +71,7 @@ func TestCheckerFindsForbiddenPackets(t *testing.T) {
 		"soon after the rules were flushed":    {func(h *history) { h.open = []span{{second(15), second(15)}} }, 16, long, false},
 		"a while after they were":              {func(h *history) { h.open = []span{{second(15), second(15)}} }, 18, long, true},
 		"forged":                               {nil, 9, forged, true},
+		"forged on a flow that lives":          {nil, 9, hijacking, true},
 		"forged, while the agent is dead":      {func(h *history) { h.hindered = []*span{{second(8), 0}} }, 9, forged, true},
 		"from an interface that is new":        {func(h *history) { h.fresh[0] = []span{{second(14), second(14)}} }, 15, long, false},
 		"from one that was new":                {func(h *history) { h.fresh[0] = []span{{second(14), second(14)}} }, 17, long, true},

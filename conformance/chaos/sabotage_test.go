@@ -8,11 +8,14 @@ import (
 )
 
 // opened records that the rules were in others' hands at a moment. The agent
-// has the bound to mend it, if nothing hinders it.
+// has the bound to mend it, if nothing hinders it. Where f fails nothing was
+// done: what it meant is not there, or no longer.
 func (w *world) opened(what string, f func() error) {
-	w.log("%s", what)
 	from := time.Now().UnixNano()
-	w.must(f())
+	if f() != nil {
+		return
+	}
+	w.log("%s", what)
 	w.history.open = append(w.history.open, span{from, time.Now().UnixNano()})
 	w.edited = from
 	for _, tr := range w.troubles {
@@ -33,11 +36,7 @@ func (w *world) nft(args ...string) (string, error) {
 func (w *world) flush(context.Context) {
 	args := one(w, []string{"flush", "ruleset"}, []string{"delete", "table", "inet", "sluice"}, []string{"flush", "table", "inet", "sluice"},
 		[]string{"delete", "table", "netdev", "sluice"}, []string{"delete", "table", "bridge", "sluice"})
-	w.opened("nft "+strings.Join(args, " "), func() error {
-		// A table that is not there on this topology cannot be deleted.
-		_, _ = w.nft(args...)
-		return nil
-	})
+	w.opened("nft "+strings.Join(args, " "), func() error { _, err := w.nft(args...); return err })
 }
 
 // edit changes a part of our tables.
@@ -48,11 +47,7 @@ func (w *world) edit(context.Context) {
 	if line == "" {
 		return
 	}
-	w.opened("nft "+line, func() error {
-		// What was listed may have been changed since.
-		_, _ = w.nft(line)
-		return nil
-	})
+	w.opened("nft "+line, func() error { _, err := w.nft(line); return err })
 }
 
 // drawEdit draws a command that takes a rule or elements away, or adds a rule.

@@ -32,9 +32,9 @@ func (w *world) spoof(ctx context.Context, rng *rand.Rand) {
 		}
 		family, port := rng.IntN(2), rng.IntN(2)
 		d := datagram{class: w.model.class(claimed, target, family, port), kind: forged, by: attacker, seq: seq, sent: time.Now().UnixNano()}
-		from := uint16(longPort) // a flow that lives, and may pass
+		from := uint16(20000 + rng.IntN(20000))
 		if rng.IntN(2) == 0 {
-			from = uint16(20000 + rng.IntN(20000))
+			from, d.kind = longPort, hijacking
 		}
 		box := w.boxes[attacker]
 		src, dst := box.ns.MAC, box.ns.GatewayMAC
