@@ -198,7 +198,7 @@ func (a *Agent) Settle(ctx context.Context) error {
 // Status returns a snapshot.
 func (a *Agent) Status() Status {
 	s := a.status.read()
-	s.SourceErrors = a.box.reports()
+	s.SourceErrors, s.Running = a.box.reports(), a.running()
 	s.Unresolved, s.Conflicts = maps.Clone(s.Unresolved), maps.Clone(s.Conflicts)
 	s.Conditions = s.standing()
 	return s
@@ -213,7 +213,7 @@ const stuckAfter = 2*transactionTimeout + time.Minute
 
 // Alive is nil unless the sync loop hangs.
 func (a *Agent) Alive() error {
-	if since := a.cfg.Clock.Now().Sub(time.Unix(0, a.heard.Load())); a.busy.Load() && since > stuckAfter {
+	if since := a.running(); since > stuckAfter {
 		return fmt.Errorf("a sync has been running for %v", since.Round(time.Second))
 	}
 	return nil

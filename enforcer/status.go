@@ -24,6 +24,8 @@ type Status struct {
 	LastSync time.Time
 	// SyncError is why the last sync failed, nil if it did not.
 	SyncError error
+	// Running is for how long a sync has been running, 0 between two.
+	Running time.Duration
 	// BridgeError is why traffic between Pods of a bridge is out of reach.
 	BridgeError error
 	// SourceErrors are troubles with parts of the source.
@@ -54,6 +56,9 @@ var ErrNotSynced = errors.New("waiting for all objects to be delivered")
 func (s Status) Ready() error {
 	var errs []error
 	if err := s.waiting(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := s.overdue(); err != nil {
 		errs = append(errs, err)
 	}
 	for _, c := range s.standing() {

@@ -1,0 +1,30 @@
+package enforcer
+
+import (
+	"fmt"
+	"time"
+)
+
+// longRound is when a sync that does not end makes the node not ready: what it
+// should bring is not in force, however far it has come. The largest ruleset
+// takes a fraction of it.
+const longRound = 5 * time.Second
+
+// running is for how long a round of the sync loop has been running, 0 between
+// two.
+func (a *Agent) running() time.Duration {
+	heard := a.heard.Load()
+	if !a.busy.Load() {
+		return 0
+	}
+	return a.cfg.Clock.Now().Sub(time.Unix(0, heard))
+}
+
+// overdue is nil unless a sync has been running for so long that something must
+// be wrong, such as an nft that hangs.
+func (s Status) overdue() error {
+	if s.Running <= longRound {
+		return nil
+	}
+	return fmt.Errorf("a sync has been running for %v, and what it should bring is not in force", s.Running.Round(time.Second))
+}
