@@ -15,6 +15,8 @@ FLOWS    ?= 1000000
 KERNEL_FLOWS ?= 20000
 CHANGES  ?= 1000
 ROUNDS   ?= 16
+DURATION ?= 1h
+SEED     ?= 0
 
 .DEFAULT_GOAL := help
 
@@ -68,6 +70,11 @@ agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 ra
 live: need-tests ## live connections through CHANGES=1000 policy changes, and ROUNDS=16 at full rate (root)
 	@$(GO) test -count=1 -timeout=60m -v ./conformance/live -args -sluice.changes=$(CHANGES) -sluice.rounds=$(ROUNDS) | grep -v '^=== '
 	@$(GO) test -run '^$$' -bench Switch -benchtime 50x ./conformance/live
+
+.PHONY: chaos
+chaos: need-tests ## everything happens to a node at once, for DURATION=1h: SEED= replays (root)
+	@.tools/need tc=iproute2
+	@$(GO) test -count=1 -timeout=0 -v ./conformance/chaos -args -sluice.duration=$(DURATION) -sluice.seed=$(SEED) -sluice.long | grep -v '^=== '
 
 .PHONY: golden
 golden: ## write the golden files anew

@@ -17,7 +17,7 @@ var (
 	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/live"}
 	kernelMarks = map[string]bool{
 		"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true,
-		"newEventBench": true, "newTwins": true, "newRepairable": true,
+		"newEventBench": true, "newTwins": true, "newRepairable": true, "chaos": true,
 	}
 )
 
@@ -31,7 +31,7 @@ func TestKernelTestsAreNamed(t *testing.T) {
 	for line := range strings.Lines(string(data)) {
 		listed[strings.TrimSpace(line)] = true
 	}
-	for _, dir := range append([]string{"conformance/lab", "enforcer"}, kernelOnly...) {
+	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer"}, kernelOnly...) {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

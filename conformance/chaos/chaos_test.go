@@ -33,7 +33,7 @@ func chaos(t *testing.T, topology lab.Topology) {
 		seed     uint64
 		duration time.Duration
 	}
-	plans := []plan{{true, 1, 14 * time.Second}, {false, 2, 10 * time.Second}, {clock%2 == 0, clock, 12 * time.Second}}
+	plans := []plan{{true, 1, 12 * time.Second}, {false, 2, 8 * time.Second}, {clock%2 == 0, clock, 8 * time.Second}}
 	if *duration > 0 || *seedFlag != 0 {
 		seed, each := *seedFlag, *duration/4
 		if seed == 0 {

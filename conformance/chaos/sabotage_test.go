@@ -26,7 +26,7 @@ func (w *world) opened(what string, f func() error) {
 }
 
 // noticedWithin is how soon readyz must tell that the rules cannot be mended.
-const noticedWithin = 5 * time.Second
+const noticedWithin = 7 * time.Second
 
 func (w *world) nft(args ...string) (string, error) {
 	return run(w.node, append([]string{"nft"}, args...)...)
