@@ -73,7 +73,6 @@ live: need-tests ## live connections through CHANGES=1000 policy changes, and RO
 
 .PHONY: chaos
 chaos: need-tests ## everything happens to a node at once, for DURATION=1h: SEED= replays (root)
-	@.tools/need tc=iproute2
 	@$(GO) test -count=1 -timeout=0 -v ./conformance/chaos -args -sluice.duration=$(DURATION) -sluice.seed=$(SEED) -sluice.long | grep -v '^=== '
 
 .PHONY: golden

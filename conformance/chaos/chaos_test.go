@@ -177,9 +177,9 @@ func (w *world) compareWithFresh(ctx context.Context) {
 // verdict reports the run.
 func (w *world) verdict(seed uint64) {
 	c := w.checker
-	w.t.Logf("seed %d: %d actions, %d times at rest, %d rulesets compared; %d datagrams on long flows, %d arrivals, %d of them certain; forbidden %d, forged %d, cut %d; "+
+	w.t.Logf("seed %d: %d actions, %d times at rest, %d rulesets compared; %d datagrams on long flows, %d arrivals, %d of them certain; forbidden %d, forged %d (and %d known gaps), cut %d; "+
 		"a forbidden packet passed for up to %v after the change, without hindrance, a new veth for up to %v; ready %v after healing at the latest",
-		seed, w.actions, w.quiets, w.compared, c.sent, c.arrivals, c.judged, c.counts.forbidden, c.counts.forged, c.cut,
+		seed, w.actions, w.quiets, w.compared, c.sent, c.arrivals, c.judged, c.counts.forbidden, c.counts.forged, c.gaps, c.cut,
 		c.latest.Round(time.Millisecond), c.youngest.Round(time.Millisecond), w.slowest.Round(time.Millisecond))
 	if c.judged == 0 || c.sent == 0 || w.compared == 0 {
 		w.t.Error("nothing was judged")

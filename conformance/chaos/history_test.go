@@ -67,10 +67,12 @@ type history struct {
 	// until the agent has seen it: on a bridge each port is closed from the
 	// beginning, elsewhere a new veth is nobody's.
 	fresh map[int][]span
+	// redirected is when tc took what an end sends over another device.
+	redirected map[int][]span
 }
 
 func newHistory(m *model) *history {
-	return &history{model: m, broken: map[int][]span{}, fresh: map[int][]span{}}
+	return &history{model: m, broken: map[int][]span{}, fresh: map[int][]span{}, redirected: map[int][]span{}}
 }
 
 // become records what the source says, from just before it was told until now.
@@ -154,6 +156,14 @@ func distinct(states []*state, kind int) []*state {
 	return out
 }
 
+// nobodys reports whether an end is a sandbox of which there was no Pod's object
+// at some time in a window.
+func (h *history) nobodys(e int, from, until int64) bool {
+	return h.model.ends[e].role == pod && slices.ContainsFunc(h.during(from, until), func(s *state) bool {
+		return len(s.cluster().Claimants(h.model.ends[e].addrs[0])) == 0
+	})
+}
+
 func (h *history) verdict(s *state, class int) verdict {
 	if s.table == nil {
 		s.table = h.model.table(s.cluster())
@@ -167,7 +177,7 @@ func (h *history) forget(before int64) {
 	h.states = slices.DeleteFunc(h.states, func(s *state) bool { return s.until != 0 && s.until < before })
 	h.hindered = slices.DeleteFunc(h.hindered, func(s *span) bool { return s.until != 0 && s.until < before })
 	h.open = slices.DeleteFunc(h.open, func(s span) bool { return s.until != 0 && s.until < before })
-	for _, of := range []map[int][]span{h.broken, h.fresh} {
+	for _, of := range []map[int][]span{h.broken, h.fresh, h.redirected} {
 		for end, spans := range of {
 			of[end] = slices.DeleteFunc(spans, func(s span) bool { return s.until != 0 && s.until < before })
 		}

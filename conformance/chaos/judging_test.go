@@ -201,3 +201,35 @@ func TestHistoryForgetsOnlyWhatIsOver(t *testing.T) {
 		t.Errorf("%d states left without hindrance", len(h.states))
 	}
 }
+
+// On routed veths, and nowhere else, a packet may pass that hijacks a live flow
+// past a guard that is not asked or not there; any other must not.
+func TestCheckerKnowsOneGap(t *testing.T) {
+	for name, c := range map[string]struct {
+		routed bool
+		change func(*history)
+		at     float64
+		by     int
+		kind   kind
+		gap    bool
+	}{
+		"redirected":                   {true, func(h *history) { h.redirected[2] = []span{{second(8), 0}} }, 9, 2, hijacking, true},
+		"redirected once":              {true, func(h *history) { h.redirected[2] = []span{{second(1), second(2)}} }, 9, 2, hijacking, false},
+		"another redirected":           {true, func(h *history) { h.redirected[0] = []span{{second(8), 0}} }, 9, 2, hijacking, false},
+		"redirected, on a flow of own": {true, func(h *history) { h.redirected[2] = []span{{second(8), 0}} }, 9, 2, forged, false},
+		"redirected, on a bridge":      {false, func(h *history) { h.redirected[2] = []span{{second(8), 0}} }, 9, 2, hijacking, false},
+		"without an object":            {true, func(h *history) { h.states[0].pods = h.states[0].pods[1:] }, 9, 0, hijacking, true},
+		"without one, on a bridge":     {false, func(h *history) { h.states[0].pods = h.states[0].pods[1:] }, 9, 0, hijacking, false},
+		"with one":                     {true, func(*history) {}, 9, 0, hijacking, false},
+	} {
+		k := story()
+		k.routed = c.routed
+		c.change(k.history)
+		a := k.at(c.at, c.kind)
+		a.by = c.by
+		k.arrived(a)
+		if (k.gaps == 1) != c.gap || (k.violations == 1) == c.gap {
+			t.Errorf("%s: %d gaps, %d violations", name, k.gaps, k.violations)
+		}
+	}
+}

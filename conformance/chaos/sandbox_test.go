@@ -84,7 +84,7 @@ func (s *sandbox) remake() error {
 		fmt.Sprintf("ip link add %s address %s type veth peer name eth0 address %s netns %s", s.veth, s.nodeMAC, s.ns.MAC, s.ns.Path())); err != nil {
 		return err
 	}
-	s.redirected = false
+	s.straight()
 	if err := s.attach(); err != nil {
 		return err
 	}
@@ -148,16 +148,26 @@ func (s *sandbox) takeOut(ctx context.Context, pause time.Duration) error {
 func (s *sandbox) redirect() error {
 	ifb := fmt.Sprintf("ifb%d", s.index)
 	if s.redirected {
-		s.redirected = false
+		s.straight()
 		return runAll(s.w.node, fmt.Sprintf("tc qdisc del dev %s ingress", s.veth), "ip link del "+ifb)
 	}
 	s.redirected = true
+	redirected := s.w.history.redirected
+	redirected[s.index] = append(redirected[s.index], span{from: time.Now().UnixNano()})
 	// A veth that was made anew has left its ifb behind.
 	_, _ = run(s.w.node, "ip", "link", "del", ifb)
 	return runAll(s.w.node, fmt.Sprintf("ip link add %s type ifb", ifb), fmt.Sprintf("ip link set %s up", ifb),
 		fmt.Sprintf("tc qdisc add dev %s root tbf rate 1gbit burst 10mb latency 50ms", ifb),
 		fmt.Sprintf("tc qdisc add dev %s ingress", s.veth),
 		fmt.Sprintf("tc filter add dev %s parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev %s", s.veth, ifb))
+}
+
+// straight records that nothing is redirected any more.
+func (s *sandbox) straight() {
+	if spans := s.w.history.redirected[s.index]; s.redirected {
+		spans[len(spans)-1].until = time.Now().UnixNano()
+	}
+	s.redirected = false
 }
 
 func (w *world) interfaceName() string {

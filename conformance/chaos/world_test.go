@@ -116,7 +116,7 @@ func newWorld(ctx context.Context, t *testing.T, topology lab.Topology, fromAPI 
 	}
 	hosts = append(hosts, w.lab.Outside(), w.node)
 	w.history = newHistory(w.model)
-	w.checker = &checker{history: w.history, began: time.Now().UnixNano()}
+	w.checker = &checker{history: w.history, routed: topology == lab.PTP, began: time.Now().UnixNano()}
 	w.openSource(fromAPI)
 	w.populate()
 	w.agent, err = newAgent(w.node, w.dir, append(w.source.flags(), extraFlags()...), 9470)
