@@ -23,6 +23,7 @@ type action struct {
 
 func actions() []action {
 	return []action{
+		{weight: 6, do: (*world).upsetFiles, possible: func(w *world) bool { return w.files != nil && !w.has(fileTrouble) }},
 		{weight: 20, do: (*world).changePolicy},
 		{weight: 8, do: (*world).deletePolicy},
 		{weight: 10, do: (*world).relabelPod},
@@ -80,6 +81,7 @@ const (
 	agentTrouble = "the agent is down"
 	nftTrouble   = "nft does not work"
 	apiTrouble   = "the API server does not serve"
+	fileTrouble  = "manifests are broken or gone"
 )
 
 func (w *world) setNamespace(ns *corev1.Namespace) {
@@ -235,11 +237,15 @@ func (w *world) freezeAgent(context.Context) {
 // secondAgent starts another one in the same namespace. It must not enforce, so
 // nothing hinders the first.
 func (w *world) secondAgent(ctx context.Context) {
+	while := w.between(time.Second, 3*time.Second)
+	if len(w.pending) > 0 {
+		return // the first may not have begun, and the second would be the first
+	}
 	w.log("a second agent starts")
 	second := &agentProcess{host: w.agent.host, dir: w.agent.dir, flags: w.agent.flags, port: 9471, log: w.agent.log + ".second"}
 	w.must(second.start())
 	client := second.client()
-	for until := time.Now().Add(w.between(time.Second, 3*time.Second)); time.Now().Before(until) && second.running(); sleep(ctx, sampleEvery) {
+	for until := time.Now().Add(while); time.Now().Before(until) && second.running(); sleep(ctx, sampleEvery) {
 		if s := second.ask(ctx, client); s.ok {
 			w.fault("a second agent in the same namespace says that it is ready: %s", s.text)
 			break

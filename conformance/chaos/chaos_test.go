@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/sluice-net/sluice/conformance/lab"
 )
 
@@ -66,8 +64,9 @@ func (w *world) live(ctx context.Context, until time.Time) {
 		}
 		w.quiet(ctx, w.quiets%3 == 2)
 	}
-	if w.compared == 0 {
-		w.quiet(ctx, true)
+	// Who looks for a fault wants to know whether it is in the rules.
+	if w.compared == 0 || len(w.faults)+w.checker.violations > 0 {
+		w.compareWithFresh(ctx)
 	}
 }
 
@@ -167,8 +166,8 @@ func (w *world) compareWithFresh(ctx context.Context) {
 	sleep(ctx, time.Second)
 	after, err := readRules(w.node)
 	w.must(err)
-	if diff := cmp.Diff(after.text, before.text); diff != "" {
-		w.fault("the rules are not those of a fresh start (-fresh +found):\n%s", diff)
+	if diff := differences(after.text, before.text); diff != "" {
+		w.fault("the rules are not those of a fresh start (- fresh, + found):\n%s", diff)
 	}
 	w.history.open[len(w.history.open)-1].until = time.Now().UnixNano()
 	w.compared++
@@ -187,7 +186,7 @@ func (w *world) verdict(seed uint64) {
 	if c.violations == 0 && len(w.faults) == 0 {
 		return
 	}
-	w.t.Errorf("%d violations, %d faults; SEED=%d replays\n%s\n%s", c.violations, len(w.faults), seed,
+	w.t.Errorf("%d violations (long, fresh, forged, hijacking: %v), %d faults; SEED=%d replays\n%s\n%s", c.violations, c.byKind, len(w.faults), seed,
 		strings.Join(c.report, "\n"), strings.Join(w.faults, "\n"))
 	w.t.Logf("what happened:\n%s", strings.Join(w.events[max(0, len(w.events)-150):], "\n"))
 	w.t.Logf("the agent's last words:\n%s", w.agent.lastWords(60))

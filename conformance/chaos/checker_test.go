@@ -51,6 +51,7 @@ const mendsWithin = int64(1500 * time.Millisecond)
 // counts are what a checker has seen.
 type counts struct {
 	arrivals, sent, violations int
+	byKind                     [4]int
 	// forbidden are arrivals that were denied in every state, cut are losses
 	// that were allowed in every state, forged are those of others' names.
 	forbidden, cut, forged int
@@ -82,6 +83,7 @@ const mostReported = 25
 
 func (c *checker) violation(at int64, d datagram, format string, args ...any) {
 	c.violations++
+	c.byKind[d.kind]++
 	if len(c.report) < mostReported {
 		c.report = append(c.report, fmt.Sprintf("%s: %s %s (number %d): %s", c.clock(at), d.kind, c.history.model.name(d.class), d.seq, fmt.Sprintf(format, args...)))
 	}

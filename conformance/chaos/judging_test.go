@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +232,47 @@ func TestCheckerKnowsOneGap(t *testing.T) {
 		k.arrived(a)
 		if (k.gaps == 1) != c.gap || (k.violations == 1) == c.gap {
 			t.Errorf("%s: %d gaps, %d violations", name, k.gaps, k.violations)
+		}
+	}
+}
+
+func TestRulesetsDiffer(t *testing.T) {
+	list := func(parts ...string) string {
+		return `{"nftables": [{"metainfo": {}}, {"table": {"family": "inet", "name": "sluice", "handle": 1}},` +
+			`{"table": {"family": "ip", "name": "nat", "handle": 2}},` + strings.Join(parts, ",") + `]}`
+	}
+	set := func(elements string) string {
+		return `{"set": {"family": "inet", "name": "s", "table": "sluice", "handle": 3, "elem": [` + elements + `]}}`
+	}
+	rule := func(handle, mark int, more string) string {
+		return fmt.Sprintf(`{"rule": {"family": "inet", "table": "sluice", "chain": "c", "handle": %d, "expr": [{"match": {"left": {"ct": {"key":"mark"}}, "right": %d}}%s]}}`, handle, mark, more)
+	}
+	base := list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, ""))
+	for name, c := range map[string]struct {
+		text string
+		same bool
+	}{
+		"order, handles and the epoch":  {list(set(`"10.0.0.2", "10.0.0.1"`), rule(9, 513, "")), true},
+		"an element less":               {list(set(`"10.0.0.2"`), rule(7, 512, "")), false},
+		"an element more":               {list(set(`"10.0.0.1", "10.0.0.2", "10.0.0.3"`), rule(7, 512, "")), false},
+		"a rule more":                   {list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, ""), rule(8, 512, "")), false},
+		"another rule":                  {list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, `, {"accept": null}`)), false},
+		"a set that nothing refers to":  {list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, ""), `{"set": {"family": "inet", "name": "t", "table": "sluice"}}`), false},
+		"what is in another's table":    {list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, ""), `{"set": {"family": "ip", "name": "t", "table": "nat"}}`), true},
+		"the count of a counter":        {list(set(`"10.0.0.1", "10.0.0.2"`), rule(7, 512, ""), `{"counter": {"family": "ip", "name": "t", "table": "nat", "packets": 5}}`), true},
+		"the rules in a set's place":    {list(rule(7, 512, ""), set(`"10.0.0.1", "10.0.0.2"`)), true},
+		"a rule of another, in between": {list(set(`"10.0.0.1", "10.0.0.2"`), rule(6, 0, `, {"drop": null}`), rule(7, 512, "")), false},
+	} {
+		a, err := parseRules(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := parseRules(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := differences(a.text, b.text); (diff == "") != c.same {
+			t.Errorf("%s: the difference is %q", name, diff)
 		}
 	}
 }

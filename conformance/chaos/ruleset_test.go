@@ -74,9 +74,18 @@ func parseRules(text string) (*ruleset, error) {
 				if filledByPackets(o) {
 					delete(o, "elem")
 				}
-				if elements, _ := o["elem"].([]any); len(elements) > 0 {
+				elements, _ := o["elem"].([]any)
+				if len(elements) > 0 {
 					r.filled = append(r.filled, listedSet{family, kind, name})
 				}
+				for _, e := range elements {
+					line, err := json.Marshal(strip(e))
+					if err != nil {
+						return nil, err
+					}
+					r.text = append(r.text, fmt.Sprintf("element of %s %s %s: %s", family, kind, name, line))
+				}
+				delete(o, "elem")
 			}
 			line, err := normal(o)
 			if err != nil {
@@ -112,12 +121,6 @@ func strip(v any) any {
 			switch key {
 			case "handle", "packets", "bytes", "expires", "index":
 				continue
-			case "elem":
-				// Elements of hash sets come in any order. Those of one element
-				// are an object.
-				if list, ok := inner.([]any); ok {
-					inner = sorted(list)
-				}
 			}
 			out[key] = strip(inner)
 		}
@@ -132,19 +135,6 @@ func strip(v any) any {
 	return v
 }
 
-func sorted(list []any) []any {
-	key := func(v any) string {
-		text, err := json.Marshal(strip(v))
-		if err != nil {
-			return ""
-		}
-		return string(text)
-	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b any) int { return strings.Compare(key(a), key(b)) })
-	return list
-}
-
 var number = regexp.MustCompile(`\b[0-9]+\b`)
 
 // withoutEpoch hides the numbers of a rule about marks: each start of an agent
@@ -154,4 +144,20 @@ func withoutEpoch(line string) string {
 		return line
 	}
 	return number.ReplaceAllString(line, "#")
+}
+
+// differences are the lines that only one of two sorted lists has.
+func differences(fresh, found []string) string {
+	var out []string
+	for len(fresh) > 0 || len(found) > 0 {
+		switch {
+		case len(found) == 0 || len(fresh) > 0 && fresh[0] < found[0]:
+			out, fresh = append(out, "- "+fresh[0]), fresh[1:]
+		case len(fresh) == 0 || found[0] < fresh[0]:
+			out, found = append(out, "+ "+found[0]), found[1:]
+		default:
+			fresh, found = fresh[1:], found[1:]
+		}
+	}
+	return strings.Join(out, "\n")
 }

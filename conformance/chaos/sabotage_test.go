@@ -132,3 +132,31 @@ func (w *world) upsetServer(ctx context.Context) {
 		sleep(ctx, 45*time.Second)
 	}
 }
+
+// filesNoticedWithin is how soon readyz must tell that manifests are broken or
+// gone: file systems that tell of no changes are looked at every ten seconds.
+const filesNoticedWithin = 13 * time.Second
+
+// upsetFiles breaks a manifest, or takes the directory away.
+func (w *world) upsetFiles(ctx context.Context) {
+	d := w.files
+	how := w.rng.IntN(3)
+	tr := w.hinder(fileTrouble)
+	tr.mend = d.find
+	switch how {
+	case 0:
+		w.log("a manifest is broken")
+		w.must(d.spoil())
+		tr.mend = d.mend
+	case 1:
+		w.log("the directory of manifests is gone")
+		w.must(d.lose(false))
+	default:
+		w.log("the directory of manifests is a file")
+		w.must(d.lose(true))
+	}
+	w.expectNotReady(tr, time.Now().Add(filesNoticedWithin).UnixNano(), "manifests are broken or gone")
+	if *patient && w.chance(25) {
+		sleep(ctx, filesNoticedWithin+time.Second)
+	}
+}

@@ -55,10 +55,18 @@ func typed(o object) object {
 }
 
 // directory is a source of manifests, a file for each object.
-type directory struct{ path string }
+type directory struct {
+	path string
+	// lost is where it is while it is not in its place.
+	lost string
+}
 
 func (d *directory) file(o object) string {
-	return filepath.Join(d.path, strings.Trim(fmt.Sprintf("%s-%s-%s.yaml", resourceOf(o), o.GetNamespace(), o.GetName()), "-"))
+	path := d.path
+	if d.lost != "" {
+		path = d.lost
+	}
+	return filepath.Join(path, strings.Trim(fmt.Sprintf("%s-%s-%s.yaml", resourceOf(o), o.GetNamespace(), o.GetName()), "-"))
 }
 
 func (d *directory) set(o object) error {
@@ -75,5 +83,34 @@ func (d *directory) set(o object) error {
 }
 
 func (d *directory) remove(o object) error { return os.Remove(d.file(o)) }
+
+// lose takes the directory from its place, and puts a file there if asked to.
+func (d *directory) lose(file bool) error {
+	if err := os.Rename(d.path, d.path+".lost"); err != nil {
+		return err
+	}
+	d.lost = d.path + ".lost"
+	if !file {
+		return nil
+	}
+	return os.WriteFile(d.path, []byte("no manifest"), 0o600)
+}
+
+// find brings it back.
+func (d *directory) find() error {
+	if err := os.RemoveAll(d.path); err != nil {
+		return err
+	}
+	lost := d.lost
+	d.lost = ""
+	return os.Rename(lost, d.path)
+}
+
+// spoil adds a file that is no manifest, mend takes it away.
+func (d *directory) spoil() error {
+	return os.WriteFile(filepath.Join(d.path, "broken.yaml"), []byte("kind: [NetworkPolicy\n"), 0o600)
+}
+
+func (d *directory) mend() error { return os.Remove(filepath.Join(d.path, "broken.yaml")) }
 
 func (d *directory) flags() []string { return []string{"--manifests", d.path} }

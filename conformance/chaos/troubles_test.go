@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -69,12 +70,12 @@ func (w *world) healAll() {
 
 // follow waits in the history for the agent to say that it is ready.
 func (w *world) follow(tr *trouble) {
-	s, healed := tr.span, tr.healed
-	w.pending = append(w.pending, pendingSpan{s, healed})
+	w.pending = append(w.pending, pendingSpan{tr.what, tr.span, tr.healed})
 }
 
 // pendingSpan is one whose cause is healed.
 type pendingSpan struct {
+	what   string
 	span   *span
 	healed int64
 }
@@ -82,6 +83,7 @@ type pendingSpan struct {
 // catchUp ends the spans of what is healed, once the agent is ready and its
 // source has told it all.
 func (w *world) catchUp() {
+	w.supervise()
 	if w.api != nil && !w.api.inStep() {
 		w.inStepSince = 0
 		return
@@ -98,6 +100,29 @@ func (w *world) catchUp() {
 		}
 	}
 	w.pending = rest
+}
+
+// supervise starts an agent that ended by itself, as a kubelet does. It may do so
+// only if it was started where there are no manifests.
+func (w *world) supervise() {
+	if w.agent.running() || w.has(agentTrouble) {
+		return
+	}
+	switch {
+	case w.has(fileTrouble):
+		return
+	case w.hasStarted(fileTrouble):
+		w.log("the agent is started again")
+	default:
+		w.fault("the agent ended by itself")
+	}
+	w.must(w.agent.start())
+}
+
+// hasStarted reports whether a trouble began of which the agent has not
+// recovered yet.
+func (w *world) hasStarted(what string) bool {
+	return slices.ContainsFunc(w.pending, func(p pendingSpan) bool { return p.what == what })
 }
 
 // expectNotReady: from a moment on, until the trouble is healed, readyz must

@@ -47,7 +47,9 @@ type world struct {
 	prober   *prober
 	source   source
 	// api is the source if it is an API server.
-	api   *apiServer
+	api *apiServer
+	// files is the source if it is a directory.
+	files *directory
 	agent *agentProcess
 	ready *readiness
 	stall *stalls
@@ -148,9 +150,9 @@ func (w *world) openSource(fromAPI bool) {
 		w.source = w.api
 		return
 	}
-	d := &directory{filepath.Join(w.dir, "manifests")}
-	w.must(os.Mkdir(d.path, 0o700))
-	w.source = d
+	w.files = &directory{path: filepath.Join(w.dir, "manifests")}
+	w.must(os.Mkdir(w.files.path, 0o700))
+	w.source = w.files
 }
 
 // populate makes the objects that are there at the start.
