@@ -90,7 +90,9 @@ func (w *world) quiet(ctx context.Context, compare bool) {
 	}
 	w.awaitReady()
 	sleep(ctx, bound)
+	w.must(w.prober.renew())
 	since := time.Now().UnixNano()
+	w.history.renewed(since)
 	sleep(ctx, time.Second)
 	until := time.Now().UnixNano()
 	if s, found := w.ready.find(since, until, false); found {

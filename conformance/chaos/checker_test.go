@@ -126,6 +126,9 @@ func (c *checker) arrived(a arrival) {
 		c.late(a, from, until)
 		return
 	}
+	if v == forbidden && h.mayBeInverted(a.datagram, a.at, allowed) {
+		return
+	}
 	c.judged++
 	if v == forbidden {
 		c.counts.forbidden++
@@ -202,7 +205,7 @@ func (c *checker) lost(d datagram) {
 		}
 	}
 	v, sure := h.everywhere(d.class, from, until)
-	if !sure {
+	if !sure || v == allowed && h.mayBeInverted(d, until, forbidden) {
 		return
 	}
 	c.judged++

@@ -67,20 +67,87 @@ type history struct {
 	// until the agent has seen it: on a bridge each port is closed from the
 	// beginning, elsewhere a new veth is nobody's.
 	fresh map[int][]span
+	// reborn is when an end's long flows may be older than its Pod: from when its
+	// address changed hands until all flows were replaced by new ones. The agent
+	// deletes an address's connections then, and whoever sends next is to conntrack
+	// who opened the connection, though it be an answer. So it is where the kernel did
+	// not track connections for a while.
+	reborn map[int][]span
 	// redirected is when tc took what an end sends over another device.
 	redirected map[int][]span
 }
 
 func newHistory(m *model) *history {
-	return &history{model: m, broken: map[int][]span{}, fresh: map[int][]span{}, redirected: map[int][]span{}}
+	return &history{model: m, broken: map[int][]span{}, fresh: map[int][]span{}, reborn: map[int][]span{}, redirected: map[int][]span{}}
 }
 
 // become records what the source says, from just before it was told until now.
 func (h *history) become(from, now int64, o objects) {
 	if n := len(h.states); n > 0 {
 		h.states[n-1].until = now
+		h.changeHands(from, &h.states[n-1].objects, &o)
 	}
 	h.states = append(h.states, &state{objects: o, from: from})
+}
+
+// changeHands notes whose address has other Pods than before.
+func (h *history) changeHands(at int64, before, after *objects) {
+	for e, end := range h.model.ends {
+		spans := h.reborn[e]
+		if end.role != pod || len(spans) > 0 && spans[len(spans)-1].until == 0 {
+			continue
+		}
+		was, is := before.cluster().Claimants(end.addrs[0]), after.cluster().Claimants(end.addrs[0])
+		if !slices.EqualFunc(was, is, func(a, b *corev1.Pod) bool { return a.UID == b.UID }) {
+			h.reborn[e] = append(spans, span{from: at})
+		}
+	}
+}
+
+// untracked records that connections were not tracked at a moment.
+func (h *history) untracked(at int64) {
+	for e := range h.model.ends {
+		if spans := h.reborn[e]; len(spans) == 0 || spans[len(spans)-1].until != 0 {
+			h.reborn[e] = append(spans, span{from: at})
+		}
+	}
+}
+
+// renewed records that all long flows are new.
+func (h *history) renewed(at int64) {
+	for _, spans := range h.reborn {
+		if n := len(spans); n > 0 && spans[n-1].until == 0 {
+			spans[n-1].until = at
+		}
+	}
+}
+
+// mayBeInverted reports whether conntrack may take the ends of a long flow for each
+// other, and be right to give it a verdict: that on the answers.
+func (h *history) mayBeInverted(d datagram, at int64, v verdict) bool {
+	if d.kind != long {
+		return false
+	}
+	src, dst, _, _ := h.model.of(d.class)
+	for _, s := range slices.Concat(h.reborn[src], h.reborn[dst]) {
+		if !s.touches(d.sent, d.sent) {
+			continue
+		}
+		from, until := h.window(s.from, at)
+		for _, st := range h.during(from, until) {
+			if h.model.inverted(st.cluster(), d.class) != opposite(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func opposite(v verdict) verdict {
+	if v == allowed {
+		return forbidden
+	}
+	return allowed
 }
 
 func (h *history) now() *state { return h.states[len(h.states)-1] }
@@ -177,7 +244,7 @@ func (h *history) forget(before int64) {
 	h.states = slices.DeleteFunc(h.states, func(s *state) bool { return s.until != 0 && s.until < before })
 	h.hindered = slices.DeleteFunc(h.hindered, func(s *span) bool { return s.until != 0 && s.until < before })
 	h.open = slices.DeleteFunc(h.open, func(s span) bool { return s.until != 0 && s.until < before })
-	for _, of := range []map[int][]span{h.broken, h.fresh, h.redirected} {
+	for _, of := range []map[int][]span{h.broken, h.fresh, h.reborn, h.redirected} {
 		for end, spans := range of {
 			of[end] = slices.DeleteFunc(spans, func(s span) bool { return s.until != 0 && s.until < before })
 		}

@@ -171,6 +171,54 @@ func TestCheckerAllowsForOrder(t *testing.T) {
 	}
 }
 
+// When an address changes hands its connections are deleted, and an answer may be
+// taken for the beginning of one: where that is allowed, so is what it answers.
+func TestCheckerAllowsForDeletedConnections(t *testing.T) {
+	for name, c := range map[string]struct {
+		reborn  span
+		end     int
+		at      float64
+		kind    kind
+		isolate bool // a, so that answers may not begin a connection either
+		want    bool
+	}{
+		"no address changed hands":         {span{second(1), second(2)}, 0, 15, long, false, true},
+		"one did":                          {span{second(1), 0}, 0, 15, long, false, false},
+		"one did, on a flow of its own":    {span{second(1), 0}, 0, 15, fresh, false, true},
+		"another did":                      {span{second(1), 0}, 2, 15, long, false, true},
+		"one did, and answers are refused": {span{second(14), 0}, 1, 19, long, true, true},
+	} {
+		k := story()
+		k.history.reborn[c.end] = []span{c.reborn}
+		if c.isolate {
+			for _, s := range k.history.states[1:2] {
+				all := s.policies[0].DeepCopy()
+				all.Name, all.Spec.PodSelector = "all", metav1.LabelSelector{}
+				s.policies = append(s.policies, all)
+			}
+		}
+		k.arrived(k.at(c.at, c.kind))
+		if (k.violations == 1) != c.want {
+			t.Errorf("%s: %d violations, want one: %v\n%v", name, k.violations, c.want, k.report)
+		}
+	}
+	c := story()
+	relabelled, other := c.history.now().objects, c.history.now().objects
+	relabelled.pods = []*corev1.Pod{storyPod(c.history.model, 0), relabelled.pods[1]}
+	relabelled.pods[0].Labels = nil
+	c.history.become(second(30), second(30), relabelled)
+	if len(c.history.reborn) != 0 {
+		t.Error("new labels count as another Pod")
+	}
+	other.pods = []*corev1.Pod{storyPod(c.history.model, 0), other.pods[1]}
+	other.pods[0].UID = "other"
+	c.history.become(second(31), second(31), other)
+	c.history.renewed(second(32))
+	if got := c.history.reborn[0]; len(got) != 1 || got[0] != (span{second(31), second(32)}) {
+		t.Errorf("another Pod with the address: %v", got)
+	}
+}
+
 func TestCheckerAwaitsAnswers(t *testing.T) {
 	c := story()
 	early, late := c.at(5, long), c.at(9, long)

@@ -66,9 +66,20 @@ func (m *model) name(class int) string {
 // a Pod of which there is no object may nothing, and that the node reaches its
 // Pods.
 func (m *model) verdict(c *spectest.Cluster, class int) verdict {
-	s, d, family, port := m.of(class)
+	src, dst, family, port := m.of(class)
+	return m.judge(c, src, dst, family, ports[port])
+}
+
+// inverted is the verdict on a class's answers if conntrack takes them for the
+// first packets of a connection.
+func (m *model) inverted(c *spectest.Cluster, class int) verdict {
+	src, dst, family, _ := m.of(class)
+	return m.judge(c, dst, src, family, firstLongPort)
+}
+
+func (m *model) judge(c *spectest.Cluster, s, d, family int, port uint16) verdict {
 	src, dst := m.ends[s], m.ends[d]
-	flow := spectest.Flow{Src: src.addrs[family], Dst: dst.addrs[family], Protocol: unix.IPPROTO_UDP, Port: ports[port]}
+	flow := spectest.Flow{Src: src.addrs[family], Dst: dst.addrs[family], Protocol: unix.IPPROTO_UDP, Port: port}
 	known := func(e end) bool { return e.role != pod || len(c.Claimants(e.addrs[family])) > 0 }
 	switch {
 	case s == d, src.role != pod && dst.role != pod:

@@ -23,8 +23,12 @@ const (
 	freshEvery = 3 // rounds
 )
 
-// longPort is where long flows come from.
-const longPort = 6999
+// firstLongPort is where long flows come from at first. Whenever they are replaced
+// by new ones they take the next of so many.
+const (
+	firstLongPort = 5000
+	longPorts     = 1000
+)
 
 // seen is what was sent on long flows, what the kernel did not take of it, and
 // what arrived of anything.
@@ -40,8 +44,6 @@ type prober struct {
 	hosts []*lab.Namespace
 	run   uint32
 
-	// long is each end's socket of a family for flows that live.
-	long [][2]*net.UDPConn
 	open []*net.UDPConn
 	// senders end with the context, listeners when their sockets are closed.
 	senders, done sync.WaitGroup
@@ -49,15 +51,19 @@ type prober struct {
 	// unsent counts what the kernel did not take, for there was no way.
 	unsent atomic.Int64
 
-	mu   sync.Mutex
-	seen seen
-	err  error
+	mu sync.Mutex
+	// long is each end's socket of a family for flows that live, retired are those
+	// of the flows before: answers may be under way to them. renewals counts.
+	long, retired [][2]*net.UDPConn
+	renewals      int
+	seen          seen
+	err           error
 }
 
 // startProber listens at all ends, and sends.
 func startProber(ctx context.Context, m *model, hosts []*lab.Namespace) (*prober, error) {
 	ctx, stop := context.WithCancel(ctx)
-	p := &prober{model: m, hosts: hosts, run: uint32(time.Now().UnixNano()), long: make([][2]*net.UDPConn, len(hosts)), stop: stop}
+	p := &prober{model: m, hosts: hosts, run: uint32(time.Now().UnixNano()), stop: stop}
 	for e := range hosts {
 		for family := range 2 {
 			for _, port := range ports {
@@ -68,19 +74,56 @@ func startProber(ctx context.Context, m *model, hosts []*lab.Namespace) (*prober
 				}
 				p.done.Go(func() { p.serve(c) })
 			}
-			c, err := p.listen(e, family, longPort)
-			if err != nil {
-				p.close()
-				return nil, err
-			}
-			p.long[e][family] = c
-			p.done.Go(func() { p.hear(c) })
 		}
+	}
+	if err := p.renew(); err != nil {
+		p.close()
+		return nil, err
 	}
 	for e := range hosts {
 		p.senders.Go(func() { p.send(ctx, e) })
 	}
 	return p, nil
+}
+
+// renew replaces all long flows by new ones.
+func (p *prober) renew() error {
+	port := p.longPort(1)
+	fresh := make([][2]*net.UDPConn, len(p.hosts))
+	for e := range p.hosts {
+		for family := range 2 {
+			c, err := p.listen(e, family, port)
+			if err != nil {
+				return err
+			}
+			fresh[e][family] = c
+			p.done.Go(func() { p.hear(c) })
+		}
+	}
+	p.mu.Lock()
+	old := p.retired
+	p.long, p.retired = fresh, p.long
+	p.renewals++
+	p.mu.Unlock()
+	for _, pair := range old {
+		p.drop(pair[0])
+		p.drop(pair[1])
+	}
+	return nil
+}
+
+// longPort is where long flows come from after some more renewals.
+func (p *prober) longPort(more int) uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return uint16(firstLongPort + (p.renewals+more)%longPorts)
+}
+
+// flow is an end's socket for long flows.
+func (p *prober) flow(e, family int) *net.UDPConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.long[e][family]
 }
 
 // listen opens a socket at an end's address, with the kernel's time of arrival.
@@ -207,7 +250,7 @@ func (p *prober) send(ctx context.Context, e int) {
 		}
 		seq++
 		for family := range 2 {
-			p.sendAll(p.long[e][family], e, family, long, seq)
+			p.sendAll(p.flow(e, family), e, family, long, seq)
 			if int(seq)%freshEvery != 0 {
 				continue
 			}

@@ -37,6 +37,18 @@ func (w *world) flush(context.Context) {
 	args := one(w, []string{"flush", "ruleset"}, []string{"delete", "table", "inet", "sluice"}, []string{"flush", "table", "inet", "sluice"},
 		[]string{"delete", "table", "netdev", "sluice"}, []string{"delete", "table", "bridge", "sluice"})
 	w.opened("nft "+strings.Join(args, " "), func() error { _, err := w.nft(args...); return err })
+	if args[0] == "flush" && args[1] == "ruleset" {
+		w.history.untracked(time.Now().Add(-bound).UnixNano())
+		w.must(w.trackConnections())
+	}
+}
+
+// trackConnections has the node track connections for another's sake, as kube-proxy's
+// rules do. Without any rule that asks for it the kernel tracks none, and when it
+// begins again answers count as first packets.
+func (w *world) trackConnections() error {
+	_, err := w.nft("add table inet other; add chain inet other forward { type filter hook forward priority 10; }; add rule inet other forward ct state invalid counter")
+	return err
 }
 
 // edit changes a part of our tables.

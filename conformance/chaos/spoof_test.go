@@ -34,7 +34,7 @@ func (w *world) spoof(ctx context.Context, rng *rand.Rand) {
 		d := datagram{class: w.model.class(claimed, target, family, port), kind: forged, by: attacker, seq: seq, sent: time.Now().UnixNano()}
 		from := uint16(20000 + rng.IntN(20000))
 		if rng.IntN(2) == 0 {
-			from, d.kind = longPort, hijacking
+			from, d.kind = w.prober.longPort(0), hijacking
 		}
 		box := w.boxes[attacker]
 		src, dst := box.ns.MAC, box.ns.GatewayMAC

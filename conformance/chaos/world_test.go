@@ -119,6 +119,7 @@ func newWorld(ctx context.Context, t *testing.T, topology lab.Topology, fromAPI 
 	hosts = append(hosts, w.lab.Outside(), w.node)
 	w.history = newHistory(w.model)
 	w.checker = &checker{history: w.history, routed: topology == lab.PTP, began: time.Now().UnixNano()}
+	w.must(w.trackConnections())
 	w.openSource(fromAPI)
 	w.populate()
 	w.agent, err = newAgent(w.node, w.dir, append(w.source.flags(), extraFlags()...), 9470)
