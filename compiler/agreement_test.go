@@ -213,7 +213,7 @@ func (w *world) judgeErrors(c *rulesim.Connection, l leg) string {
 		want  bool
 	}{
 		{"error about another's flow", rulesim.Related, foreign},
-		{"error about no flow", rulesim.Invalid, foreign && !(l.dst != nil && w.isolated(about.Flow.Dst))},
+		{"error about no flow", rulesim.Invalid, foreign && (l.dst == nil || !w.isolated(about.Flow.Dst))},
 		{"untracked error", rulesim.Untracked, foreign && want},
 	} {
 		again := func() []rulesim.Result { return about.Stray(e.state, 0, 0) }

@@ -156,8 +156,8 @@ func passAll(t *testing.T, kind uint32, verdict int32) int {
 		kind, count   uint32
 		code, license uintptr
 		_             [96]byte
-	}{kind: kind, count: 2, code: uintptr(unsafe.Pointer(&code)), license: uintptr(unsafe.Pointer(&license[0]))} //nolint:gosec // the kernel reads both
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)) //nolint:gosec // a system call
+	}{kind: kind, count: 2, code: uintptr(unsafe.Pointer(&code)), license: uintptr(unsafe.Pointer(&license[0]))}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	runtime.KeepAlive(&code)
 	runtime.KeepAlive(license)
 	if errno != 0 {

@@ -144,7 +144,7 @@ func (e *epochs) Replenish(ctx context.Context) error {
 func (e *epochs) rarest(used map[uint32]int) map[uint32]bool {
 	var stale []uint32
 	for value := range used {
-		if at, retired := e.retired[value]; !e.live[value] && !(retired && e.clock.Since(at) < inFlight) {
+		if at, retired := e.retired[value]; !e.live[value] && (!retired || e.clock.Since(at) >= inFlight) {
 			stale = append(stale, value)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,7 +160,3 @@ func (n testNS) redirect(veth string, shaped bool) {
 
 // soon is how long what must not arrive is waited for.
 const soon = 300 * time.Millisecond
-
-func macOf(n testNS, device string) string {
-	return strings.TrimSpace(n.cmd("cat", "/sys/class/net/"+device+"/address"))
-}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
+
 	"github.com/sluice-net/sluice/compiler"
 )
 

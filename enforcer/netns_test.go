@@ -72,10 +72,6 @@ func (p testPod) addr(i int) netip.Addr {
 	return netip.MustParseAddr(p.object.Status.PodIPs[i].IP)
 }
 
-func (p testPod) nn() types.NamespacedName {
-	return types.NamespacedName{Namespace: p.object.Namespace, Name: p.object.Name}
-}
-
 func newPod(node testNS, name string, addrs ...string) testPod {
 	p := testPod{testNS: newNS(node.t), veth: "v" + name, object: &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID("uid-" + name), Labels: map[string]string{"app": name}},

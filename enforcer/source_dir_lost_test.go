@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -165,7 +166,7 @@ func TestDirStateKeepsWhatCannotBeRead(t *testing.T) {
 		t.Fatalf("two policies and a namespace came as %v", events)
 	}
 	events := s.update(dirListing{files: []string{a}, unread: map[string]error{b: syscall.EIO}}, nil)
-	if len(events) != 0 || s.broken[b] != syscall.EIO {
+	if len(events) != 0 || !errors.Is(s.broken[b], syscall.EIO) {
 		t.Errorf("events %v, broken %v", events, s.broken)
 	}
 	if events = s.update(dirListing{unread: map[string]error{dir: syscall.EACCES}}, nil); len(events) != 0 {

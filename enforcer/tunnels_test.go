@@ -36,7 +36,7 @@ func linkBytes(kind string, up bool, data ...*nl.RtAttr) []byte {
 func TestTunnelsAreRead(t *testing.T) {
 	port := func(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 	native := func(n uint16) []byte { return binary.NativeEndian.AppendUint16(nil, n) }
-	attribute := func(kind int, value []byte) *nl.RtAttr { return nl.NewRtAttr(kind, value) }
+	attribute := nl.NewRtAttr
 	four, six := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	group := netip.MustParseAddr("239.1.1.1")
 	yes, no := []byte{1}, []byte{0}
@@ -151,13 +151,13 @@ func TestTunnelsFollowTheKernel(t *testing.T) {
 	}
 	node.ip("link add vx type vxlan dstport 4789 external")
 	look(all, compiler.Tunnel{Protocol: 17, Port: 4789})
-	off := tunnelsOff(t, l, ctx)
+	off := tunnelsOff(ctx, t, l)
 	if off != nil {
 		t.Errorf("nobody asks, and it looked: %v", off)
 	}
 }
 
-func tunnelsOff(t *testing.T, l *links, ctx context.Context) []compiler.Tunnel {
+func tunnelsOff(ctx context.Context, t *testing.T, l *links) []compiler.Tunnel {
 	t.Helper()
 	off := tunnels{socket: l.socket, off: true}
 	if err := off.Update(ctx, touched{all: true}); err != nil {

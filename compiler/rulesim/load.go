@@ -61,7 +61,7 @@ var loads = []*load{
 		if p.Entry == nil {
 			return b, false
 		}
-		return binary.BigEndian.AppendUint32(b, uint32(p.Entry.Status)), true
+		return binary.BigEndian.AppendUint32(b, p.Entry.Status), true
 	}},
 	{name: "ct direction", typ: typeDir, read: readDirection},
 	{name: "ct original ip saddr", typ: typeIPv4, family: ipv4, read: readEnd(false)},

@@ -125,7 +125,7 @@ func sameFamily(srcs, dsts []netip.Addr, two bool) (src, dst netip.Addr, ok bool
 	for _, apart := range []bool{two, false} {
 		for _, d := range dsts {
 			for _, s := range srcs {
-				if s.Is4() == d.Is4() && !(apart && s == d) {
+				if s.Is4() == d.Is4() && (!apart || s != d) {
 					return s, d, true
 				}
 			}
