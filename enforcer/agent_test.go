@@ -289,7 +289,7 @@ func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
 func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 	c := newCluster(t, "ptp")
 	source := &MemorySource{}
-	a := startAgent(t, c.node, source, func(cfg *Config) { cfg.Grace = 600 * time.Millisecond })
+	a := startAgent(t, c.node, source, func(cfg *Config) { cfg.Grace = 4 * time.Second })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	midstream := func() bool { return strings.Contains(c.node.ruleset(), "reject with tcp reset") }
 	if midstream() {

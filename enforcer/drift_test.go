@@ -22,9 +22,9 @@ func TestAgentRepairsDrift(t *testing.T) {
 		started := time.Now()
 		eventually(t, "repaired", func() bool { return valueOf(t, a.metrics.driftRepairs) == float64(i+1) })
 		a.settle()
-		if took := time.Since(started); took > time.Second {
-			t.Errorf("%v took %v to repair", change, took)
-		}
+		// How long that takes is the machine's affair: [TestRepairsPauseOnlyInAFight]
+		// says that nothing waits.
+		t.Logf("%v: repaired after %v", change, time.Since(started))
 		c.bad.expect(c.web, 80, false)
 		c.front.expect(c.web, 80, true)
 		if got := ruleShape(c.node.ruleset()); got != whole {
