@@ -28,7 +28,7 @@ func (x *Index) EndsOfPods(src, dst *Pod) (from, to End, ok bool) {
 	for _, apart := range []bool{true, false} {
 		for _, d := range dst.Addrs {
 			for _, s := range src.Addrs {
-				if s.Is4() == d.Is4() && !(apart && two && s == d) {
+				if s.Is4() == d.Is4() && (!apart || !two || s != d) {
 					return x.EndOfPod(src, s), x.EndOfPod(dst, d), true
 				}
 			}
