@@ -108,6 +108,10 @@ func TestSharedSetsAreBounded(t *testing.T) {
 				t.Errorf("%d Pods: %d policies, %d parts, %d rules", n, len(set.Policies), len(set.All), len(set.Rules))
 			}
 		}
+		v := x.Evaluate(Flow{Src: x.EndOfAddr(netip.MustParseAddr("192.0.2.1")), Dst: x.EndOfAddr(netip.MustParseAddr("10.0.0.1")), Protocol: TCP, Port: 80})
+		if v.Allowed != (n <= mostParts) {
+			t.Errorf("%d Pods: evaluated %v, %s", n, v.Allowed, v.Ingress.Reason)
+		}
 		if subjects != 1 {
 			t.Errorf("%d Pods: %d subjects have the address", n, subjects)
 		}

@@ -73,7 +73,21 @@ func (x *Index) judgeEnd(f facts, subjects claims, explain bool) DirectionVerdic
 	}
 	out := slices.MinFunc(each, func(a, b ClaimVerdict) int { return a.weight() - b.weight() }).DirectionVerdict
 	out.Claims = each
+	if out.Reason == ReasonRule && x.isolated(subjects, f.dir) > mostParts {
+		out.Allowed, out.Reason, out.AllowedBy, out.Policies = false, ReasonTooManyClaims, nil, nil
+	}
 	return out
+}
+
+// isolated counts the Pods that some policy isolates.
+func (x *Index) isolated(c claims, d Direction) int {
+	n := 0
+	for e := range c.all {
+		if len(x.chosen(e.class).policies[d]) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // weight is less the more a verdict of one of several Pods says about all.

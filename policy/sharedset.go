@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// mostParts is how many different sets a shared address is judged by. Of more,
-// nothing passes: it is a fault of the cluster that nobody can have meant, and
-// the work for a packet stays bounded.
+// mostParts is by how many isolated Pods a shared address is judged in one
+// direction. With more nothing passes: it is a fault of the cluster that nobody
+// can have meant, and the work for a packet stays bounded.
 const mostParts = 8
 
 // shareAddr gives the subject what holds for an address that others claim, too.
@@ -29,39 +29,45 @@ func (x *Index) shareAddr(s *heldSubject, a netip.Addr, c claims) {
 // isolated, and counts one more user.
 func (x *Index) holdAll(c claims, d Direction) *heldSet {
 	var parts []*heldSet
+	isolated := 0
 	for e := range c.all {
 		h := x.hold(e, d)
-		switch {
-		case h == nil:
-		case slices.Contains(parts, h):
-			x.letGo(h)
-		default:
-			parts = append(parts, h)
+		if h == nil {
+			continue
 		}
+		if isolated++; slices.Contains(parts, h) {
+			x.letGo(h)
+			continue
+		}
+		parts = append(parts, h)
 	}
-	switch len(parts) {
-	case 0:
+	closed := isolated > mostParts
+	switch {
+	case isolated == 0:
 		return nil
-	case 1:
+	case len(parts) == 1 && !closed:
 		return parts[0]
 	}
 	slices.SortFunc(parts, func(a, b *heldSet) int { return strings.Compare(a.set.Key, b.set.Key) })
-	key := keyOfAll(parts, d)
+	key := keyOfAll(parts, d, closed)
 	h := x.sets[key]
 	if h != nil {
 		for _, p := range parts {
 			x.letGo(p)
 		}
 	} else {
-		h = &heldSet{set: allOf(key, d, parts), parts: parts}
+		h = &heldSet{set: allOf(key, d, parts, closed), parts: parts}
 		x.sets[key] = h
 	}
 	h.users++
 	return h
 }
 
-func keyOfAll(parts []*heldSet, d Direction) string {
+func keyOfAll(parts []*heldSet, d Direction, closed bool) string {
 	b := []byte(d.String() + " all of\n")
+	if closed {
+		b = append(b, "too many\n"...)
+	}
 	for _, p := range parts {
 		b = append(append(b, p.set.Key...), '\n')
 	}
@@ -69,8 +75,8 @@ func keyOfAll(parts []*heldSet, d Direction) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// allOf allows what all parts allow.
-func allOf(key string, d Direction, parts []*heldSet) *AllowSet {
+// allOf allows what all parts allow, or nothing.
+func allOf(key string, d Direction, parts []*heldSet, closed bool) *AllowSet {
 	s := &AllowSet{Key: key, Direction: d}
 	for _, p := range parts {
 		s.Policies = append(s.Policies, p.set.Policies...)
@@ -78,7 +84,7 @@ func allOf(key string, d Direction, parts []*heldSet) *AllowSet {
 	}
 	slices.SortFunc(s.Policies, compareNames)
 	s.Policies = slices.Compact(s.Policies)
-	if len(s.All) > mostParts {
+	if closed {
 		s.All = nil
 	}
 	return s

@@ -46,6 +46,9 @@ const (
 	ReasonOwnNode Reason = "OwnNode"
 	// ReasonRule: a rule allows the flow.
 	ReasonRule Reason = "Rule"
+	// ReasonTooManyClaims: so many isolated Pods claim the end's address that
+	// their policies are not walked.
+	ReasonTooManyClaims Reason = "TooManyClaims"
 	// ReasonNoRule: policies isolate the Pod and none of their rules allows
 	// the flow. The implicit default deny.
 	ReasonNoRule Reason = "NoRule"

@@ -40,9 +40,22 @@ func (c *Cluster) Allowed(f Flow) (egress, ingress bool) {
 		return true, true
 	}
 	src, dst := c.Claimants(f.Src), c.Claimants(f.Dst)
-	egress = c.NodeEgress && c.OnNodeOfAll(src, f.Dst) || all(src, func(pod *corev1.Pod) bool { return c.allowedOut(f, pod, dst) })
-	ingress = c.OnNodeOfAll(dst, f.Src) || all(dst, func(pod *corev1.Pod) bool { return c.allowedIn(f, src, pod) })
+	egress = c.NodeEgress && c.OnNodeOfAll(src, f.Dst) ||
+		!c.crowded(src, networkingv1.PolicyTypeEgress) && all(src, func(pod *corev1.Pod) bool { return c.allowedOut(f, pod, dst) })
+	ingress = c.OnNodeOfAll(dst, f.Src) ||
+		!c.crowded(dst, networkingv1.PolicyTypeIngress) && all(dst, func(pod *corev1.Pod) bool { return c.allowedIn(f, src, pod) })
 	return egress, ingress
+}
+
+// crowded: more than eight isolated Pods claim one address, and nothing passes.
+func (c *Cluster) crowded(pods []*corev1.Pod, direction networkingv1.PolicyType) bool {
+	n := 0
+	for _, pod := range pods {
+		if c.Isolated(pod, direction) {
+			n++
+		}
+	}
+	return n > 8
 }
 
 // Self reports whether the flow is from a Pod to itself, whoever has the

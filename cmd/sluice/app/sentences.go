@@ -37,6 +37,8 @@ func reason(f policy.Flow, d policy.DirectionVerdict) string {
 			return "a rule allows it: " + d.AllowedBy.String()
 		}
 		return "a rule allows it"
+	case policy.ReasonTooManyClaims:
+		return fmt.Sprintf("too many isolated Pods claim %s for anything to pass", end.Addr)
 	case policy.ReasonNoRule:
 		return denial(name, d)
 	}
