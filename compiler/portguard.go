@@ -134,7 +134,8 @@ var fromPod = []line{
 	{"ether type arp counter name " + linkMessage + " drop", ""},
 	// A header behind the fragment header could hide what the message is from us
 	// (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
-	{"frag nexthdr { hopopt, ipv6-route, ipv6-frag, ipv6-opts } counter name " + linkMessage + " drop", "what a fragment may hide"},
+	// Numbers: nft in the image has no file of protocol names.
+	{"frag nexthdr { 0, 43, 44, 60 } counter name " + linkMessage + " drop", "what a fragment may hide: hop-by-hop options, routing, fragment, destination options"},
 	{"exthdr frag exists " + linkMessages + " counter name " + linkMessage + " drop", "what a fragment may hide"},
 	{advertisement + " ip6 daddr != " + multicast6 + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " iif . @th,64,128 @" + linkTargetsSet + " accept", ""},
 	{advertisement + " ip6 daddr " + allNodes + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " iif . @th,64,128 @" + linkTargetsSet + " accept", ""},
