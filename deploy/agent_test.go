@@ -204,7 +204,7 @@ func TestAgentEnforcesWithWhatTheManifestGivesIt(t *testing.T) {
 	}
 	n.expect(t, true, true, false, false)
 	// Guards tell that it could look at the Pods' ends of their veths.
-	guards, web := n.nft(t, "", "list", "table", "netdev", "sluice"), n.Pod(types.NamespacedName{Namespace: "shop", Name: "web"})
+	guards, web := n.nft(t, "", "list", "table", "bridge", "sluice"), n.Pod(types.NamespacedName{Namespace: "shop", Name: "web"})
 	if mac := web.MAC.String(); !strings.Contains(guards, mac) {
 		t.Errorf("no guard for %s:\n%s", mac, guards)
 	}
