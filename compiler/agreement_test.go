@@ -170,6 +170,7 @@ func (w *world) judgeStrays(c *rulesim.Connection, l leg) string {
 		{"invalid packet", rulesim.Invalid, rulesim.ACK, 0, !isolated},
 		{"packet from the middle", rulesim.New, rulesim.ACK, 0, want && (onNode || self || !isolated || c.Flow.Protocol != 6)},
 		{"packet of an expected connection", rulesim.Related, rulesim.SYN, w.config.Mark.Encode(l.epoch), want || icmp},
+		{"packet of one that a stale connection announced", rulesim.Related, rulesim.SYN, w.config.Mark.Encode(l.epoch + 1), icmp && (self || !w.mayBeDenied(c, l)) || !icmp && want},
 		{"packet of one that a denied connection announced", rulesim.Related, rulesim.SYN, w.config.Mark.Denied(), want && !icmp},
 	} {
 		again := func() []rulesim.Result { return c.Stray(stray.state, stray.flags, stray.mark) }
@@ -224,11 +225,21 @@ func (w *world) judgeErrors(c *rulesim.Connection, l leg) string {
 	return ""
 }
 
+// mayBeDenied reports whether a policy has a say where the leg is.
+func (w *world) mayBeDenied(c *rulesim.Connection, l leg) bool {
+	if l.there[0].Hook == rulesim.Input && w.config.NodeEgress {
+		return false
+	}
+	return l.src != nil && w.isolatedIn(c.Flow.Src, networkingv1.PolicyTypeEgress) || l.dst != nil && w.isolatedIn(c.Flow.Dst, networkingv1.PolicyTypeIngress)
+}
+
 // isolated reports whether any Pod that claims the address is.
 func (w *world) isolated(a netip.Addr) bool {
-	return slices.ContainsFunc(w.cluster.Claimants(a), func(pod *corev1.Pod) bool {
-		return w.cluster.Isolated(pod, networkingv1.PolicyTypeIngress) || w.cluster.Isolated(pod, networkingv1.PolicyTypeEgress)
-	})
+	return w.isolatedIn(a, networkingv1.PolicyTypeIngress) || w.isolatedIn(a, networkingv1.PolicyTypeEgress)
+}
+
+func (w *world) isolatedIn(a netip.Addr, d networkingv1.PolicyType) bool {
+	return slices.ContainsFunc(w.cluster.Claimants(a), func(pod *corev1.Pod) bool { return w.cluster.Isolated(pod, d) })
 }
 
 // node is where the leg is.

@@ -10,7 +10,7 @@ import (
 // a new epoch can reach the kernel without nft as well.
 type EpochRule struct {
 	Kind EpochRuleKind
-	// Mask and Value are of the conntrack mark, for Accept and Mark.
+	// Mask and Value are of the conntrack mark, for all but Goto.
 	Mask, Value uint32
 	// Chain is where Goto goes.
 	Chain string
@@ -26,12 +26,15 @@ const (
 	GotoUnjudged
 	// MarkJudged keeps Mask of the connection's mark, adds Value, and accepts.
 	MarkJudged
+	// AcceptError is AcceptJudged for what is related to a connection.
+	AcceptError
 )
 
 // "!= related": connections that a helper expects (FTP data and the like)
 // inherit the mark of the one that announced them, and must be judged as what
 // they are.
 const (
+	acceptErrorText  = "ct mark & 0x%08x == 0x%08x accept"
 	acceptJudgedText = "ct state != related ct mark & 0x%08x == 0x%08x accept"
 	gotoText         = "goto "
 	markJudgedText   = "ct mark set ct mark & 0x%08x | 0x%08x accept"
@@ -43,6 +46,8 @@ func (r EpochRule) String() string {
 	switch {
 	case r.Kind == AcceptJudged:
 		return fmt.Sprintf(acceptJudgedText, r.Mask, r.Value)
+	case r.Kind == AcceptError:
+		return fmt.Sprintf(acceptErrorText, r.Mask, r.Value)
 	case r.Kind == GotoUnjudged:
 		return gotoText + r.Chain
 	case r.Value == 0:
@@ -65,6 +70,7 @@ func ParseEpochRule(text string) (EpochRule, bool) {
 		into []any
 	}{
 		{AcceptJudged, acceptJudgedText, []any{&r.Mask, &r.Value}},
+		{AcceptError, acceptErrorText, []any{&r.Mask, &r.Value}},
 		{MarkJudged, markJudgedText, []any{&r.Mask, &r.Value}},
 		{MarkJudged, markNobodyText, []any{&r.Mask}},
 	} {
@@ -77,12 +83,12 @@ func ParseEpochRule(text string) (EpochRule, bool) {
 	return EpochRule{}, false
 }
 
-// fastPath is the whole of a base chain. Rules that name the epoch stand apart
-// from all others, so that a new epoch rewrites no more than them.
-func (c *Config) fastPath(epoch uint32, unjudged string) []line {
+// fastPath is the whole of a base chain, or of the one for ICMP errors. Rules that name
+// the epoch stand apart from all others, so that a new epoch rewrites no more than them.
+func (c *Config) fastPath(kind EpochRuleKind, epoch uint32, unjudged string) []line {
 	slow := line{EpochRule{Kind: GotoUnjudged, Chain: unjudged}.String(), ""}
 	if value := c.Mark.Encode(epoch); value != 0 {
-		judged := EpochRule{Kind: AcceptJudged, Mask: c.Mark.Mask, Value: value}
+		judged := EpochRule{Kind: kind, Mask: c.Mark.Mask, Value: value}
 		return []line{{judged.String(), "judged under this epoch"}, slow}
 	}
 	// Without an epoch nothing counts as judged: every connection of others has

@@ -10,6 +10,7 @@ func TestEpochRulesAreReadAsTheyAreWritten(t *testing.T) {
 	for _, r := range []EpochRule{
 		{Kind: AcceptJudged, Mask: 0xff003000, Value: 0x01000000},
 		{Kind: AcceptJudged, Mask: 0xffffffff, Value: 0xffffffff},
+		{Kind: AcceptError, Mask: 0xff003000, Value: 0x01000000},
 		{Kind: GotoUnjudged, Chain: "judge-forward"},
 		{Kind: MarkJudged, Mask: 0x00ffcfff, Value: 0x01000000},
 		{Kind: MarkJudged, Mask: 0x00ffcfff},
@@ -55,7 +56,7 @@ func TestSetEpochWritesOnlyEpochRules(t *testing.T) {
 			}
 		}
 	}
-	if n != 5+5+3+5 {
+	if n != 7+7+4+7 {
 		t.Errorf("%d rules", n)
 	}
 }

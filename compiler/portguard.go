@@ -171,13 +171,20 @@ func (c *Config) toPort() []line {
 }
 
 // toPod is what else reaches a Pod from another port.
+//
+// Of multicast listener discovery it needs the queries, which routers send: no Pod's
+// leave its port. Reports are for routers and for bridges that snoop. The bridge itself
+// has read a report when it comes here, and sends it to the ports where it heard a router,
+// or to all if it does not snoop; such a port is never a guarded Pod's. A listener
+// that does not hear others' reports only answers where it could have kept silent, and
+// a Pod could say things to all others in the groups that it names.
 func (c *Config) toPod() []line {
 	out := []line{
 		{shortARP + " accept", ""},
 		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit oif . @th,64,128 @" + linkTargetsSet + " accept", "asked for the Pod's address"},
 		{solicitation + " ip6 saddr :: accept", "detection of duplicates"},
 		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-router-advert } accept", ""},
-		{fmt.Sprintf("ip6 hoplimit 1 ip6 daddr ff00::/8 ip6 length <= %d icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept", groupsAtOnce), "no Pod sends queries"},
+		{fmt.Sprintf("ip6 hoplimit 1 ip6 daddr ff00::/8 ip6 length <= %d icmpv6 type mld-listener-query accept", groupsAtOnce), "no Pod sends queries"},
 		{linkMessages + " counter name " + misdelivered + " drop", ""},
 		{"ether type ip6 oif . ether daddr . ip6 daddr @guarded-v6 accept", ""},
 	}

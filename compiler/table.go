@@ -28,6 +28,7 @@ const (
 	tunnelPeersSet = "tunnel-peers" // addresses of the tunnels' far ends
 	reportedSet    = "reported"     // flows whose denial was logged a moment ago
 	reportRateSet  = "report-rate"
+	flowEndsSet    = "flow-ends" // address . the same: ends of flows that errors were about
 
 	forwardChain           = "forward"
 	inputChain             = "input"
@@ -35,8 +36,12 @@ const (
 	judgeInputChain        = "judge-input"
 	judgeReplyChain        = "judge-reply"
 	irregularChain         = "irregular"
+	irregularInputChain    = "irregular-input"
 	icmpChain              = "icmp-messages"
 	errorsChain            = "icmp-errors"
+	nodeErrorsChain        = "node-errors"
+	judgedErrorsChain      = "judged-errors"
+	staleErrorsChain       = "stale-errors"
 	linkChain              = "link-messages"
 	tunnelForwardChain     = "tunnel-forward"
 	tunnelSourceChain      = "tunnel-source"
@@ -104,7 +109,7 @@ const hookPriority = "filter - 10"
 // packet to its destination, it goes on to [judgedChain] itself.
 func (c *Config) judgeForward(tunnels tunnelLayout) []line {
 	return slices.Concat([]line{
-		toIrregular,
+		toIrregular(irregularChain),
 		// A connection that conntrack does not know would be judged as if its
 		// opener were who talks first: to be cut, not guessed.
 		{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""},
@@ -127,7 +132,7 @@ func (c *Config) judgeReply() []line {
 // judgeInput judges packets from Pods to their own node, as judgeForward does.
 func (c *Config) judgeInput(tunnels tunnelLayout) []line {
 	out := append([]line{
-		toIrregular,
+		toIrregular(irregularInputChain),
 		{"ct direction reply accept", "opened by the node: probes"},
 	}, tunnels.toTunnels(tunnelInputChain)...)
 	if len(c.NodeDNS) > 0 {
@@ -161,8 +166,9 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 		return &Hook{Name: name, Priority: hookPriority, Policy: knftables.AcceptPolicy}
 	}
 	return []Chain{
-		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(epoch, judgeForwardChain))},
-		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(epoch, judgeInputChain))},
+		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeForwardChain))},
+		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeInputChain))},
+		{Name: judgedErrorsChain, Rules: rules(c.fastPath(AcceptError, epoch, staleErrorsChain))},
 		{Name: midstreamChain, Rules: rules(midstream(grace))},
 		{Name: judgedChain, Rules: rules(c.judged(epoch))},
 	}
@@ -173,8 +179,11 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []C
 	out := append(append(c.epochChains(epoch, grace), c.tunnelChains(tunnels)...), []Chain{
 		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
 		{Name: irregularChain, Rules: rules(irregular)},
+		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
-		{Name: errorsChain, Rules: rules(c.icmpErrors())},
+		{Name: errorsChain, Rules: rules(icmpErrors())},
+		{Name: nodeErrorsChain, Rules: rules(c.nodeErrors())},
+		{Name: staleErrorsChain, Rules: rules(staleErrors())},
 		{Name: linkChain, Rules: rules(linkRules)},
 		{Name: tunnelDestinationChain, Rules: rules(tunnelDestination)},
 		{Name: sourceChain, Rules: rules(c.source())},
@@ -206,6 +215,7 @@ func (c *Config) fixedSets() []Set {
 			Set{Name: f.set(tunnelPeersSet), Type: addr},
 			Set{Name: f.set(reportedSet), Type: addr + " . " + addr + " . inet_proto . inet_service", Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(reportRateSet), Type: addr, Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(flowEndsSet), Type: addr + " . " + addr, Timeout: reportInterval, Size: reportSize},
 		)
 		if len(c.NodeDNS) > 0 {
 			out = append(out, Set{Name: f.set(nodeDNSSet), Type: addr + " . inet_proto . inet_service", Elements: c.nodeDNS(f)})
@@ -227,8 +237,8 @@ func (c *Config) fixedSets() []Set {
 // A denied flow is logged once in reportInterval.
 const (
 	reportInterval = 10 * time.Second
-	// reportSize bounds the memory that a flood of denied packets can take. When
-	// the set is full, packets are dropped without a log.
+	// reportSize bounds the memory that a flood of denied packets, or of errors, can
+	// take. When the set is full, packets are dropped without a log.
 	reportSize = 65536
 )
 

@@ -35,8 +35,9 @@ type Agent struct {
 	heard atomic.Int64
 	// busy: the loop is in a round.
 	busy atomic.Bool
-	// told are the troubles that were logged; the sync loop's.
-	told []Condition
+	// told are the troubles that were logged, under telling.
+	told    []Condition
+	telling sync.Mutex
 }
 
 // New makes an agent and starts nothing. ns nil is the process's own
@@ -105,6 +106,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.readObjects(ctx) })
 	start("sync", func() error { a.loop(ctx, s); return nil })
+	start("watch rounds", func() error { a.watchRounds(ctx); return nil })
 	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
 	running.Wait()
 	klog.FromContext(ctx).Info("Stopped; the rules stay in force")

@@ -59,11 +59,13 @@ var ConditionKinds = []ConditionKind{
 	{"SourceSilent", true, "The API server is not heard, or not understood: what it last said stays in force."},
 	{"SourceUnreadable", true, "The directory of manifests is gone, empty where it was not, or cannot be read: what it last said stays in force."},
 	{"SourceUnwatched", false, "The system does not tell of changes of manifests: they are noticed by looking, seconds late."},
+	{"SyncHangs", true, "A sync has been running for so long that something must be wrong, and what it should bring is not in force."},
 	{"TableContested", true, "Another program keeps changing Sluice's nftables, which are open until each repair."},
 	{"TableFailed", true, "The last change of our tables failed, so what the API says now is not all enforced."},
 	{"TableNotRepaired", true, "Another program changed Sluice's nftables, and they cannot be repaired."},
 	{"TrafficProgram", false, "A program at an interface (BPF at tc, XDP) sees packets before we do, and may send them elsewhere."},
 	{"TrafficRedirect", false, "Frames of an interface take a detour through another, past hooks of family netdev."},
+	{"TunnelOpen", false, "The far ends of a tunnel are not known beforehand, so whoever is no Pod of this node may send into it."},
 }
 
 // kindOf finds a kind. One that nobody declared counts as grave.

@@ -185,6 +185,12 @@ func expressions(r compiler.EpochRule) []expr.Any {
 			&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: number(r.Value)},
 			accept,
 		}
+	case compiler.AcceptError:
+		return []expr.Any{
+			mark, masked(0),
+			&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: number(r.Value)},
+			accept,
+		}
 	case compiler.MarkJudged:
 		return []expr.Any{mark, masked(r.Value), &expr.Ct{Key: expr.CtKeyMARK, Register: register, SourceRegister: true}, accept}
 	}

@@ -23,8 +23,8 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
 		r.audit(ctx, s)
 		r.round(ctx, s)
-		a.publish(ctx)
 		a.busy.Store(false)
+		a.publish(ctx)
 	}
 }
 

@@ -26,6 +26,7 @@ func (s *syncer) resolve(ctx context.Context, b batch) error {
 	// the kernel told of is told once.
 	s.stale, s.unseen = true, true
 	err := s.tunnels.Update(ctx, t)
+	s.status.setConditions(ctx, "tunnels", s.tunnels.conditions())
 	if err == nil {
 		err = s.links.Update(t)
 	}

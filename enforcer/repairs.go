@@ -34,6 +34,9 @@ const (
 	contestCalm = time.Minute
 )
 
+// notRepaired is what a failed repair is, in place of a table that failed.
+const notRepaired = "TableNotRepaired"
+
 // wait is how long the next repair has to wait.
 func (r *repairs) wait(now time.Time) time.Duration {
 	if len(r.recent) < repairsAtOnce || now.Sub(r.recent[0]) >= repairWindow {
@@ -67,7 +70,7 @@ func (r *repairs) conditions(now time.Time, failed error) []Condition {
 	}
 	if r.running && failed != nil {
 		out = append(out, Condition{
-			What:    "TableNotRepaired",
+			What:    notRepaired,
 			Message: "another program changed Sluice's nftables, and they cannot be repaired: " + failed.Error(),
 			Mend:    "see what is wrong with the tables named sluice; to delete them makes the agent bring them anew",
 		})

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -120,6 +121,10 @@ func TestAgentSaysThatARepairFails(t *testing.T) {
 		err := a.Ready()
 		return errors.Is(err, errInjected) && strings.Contains(err.Error(), "TableNotRepaired")
 	})
+	// It is one fault, and one condition.
+	if got := fmt.Sprint(a.Status().Kinds()); got != "[TableNotRepaired 1]" {
+		t.Errorf("conditions %s", got)
+	}
 	k.fails.Store(false)
 	eventually(t, "repair", func() bool { return a.Ready() == nil })
 	c.bad.expect(c.web, 80, false)

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -20,11 +21,25 @@ func (a *Agent) running() time.Duration {
 	return a.cfg.Clock.Now().Sub(time.Unix(0, heard))
 }
 
-// overdue is nil unless a sync has been running for so long that something must
-// be wrong, such as an nft that hangs.
-func (s Status) overdue() error {
+// hanging says that a sync has been running for so long that something must be wrong,
+// such as an nft that hangs.
+func (s Status) hanging() []Condition {
 	if s.Running <= longRound {
 		return nil
 	}
-	return fmt.Errorf("a sync has been running for %v, and what it should bring is not in force", s.Running.Round(time.Second))
+	return []Condition{{
+		What:    "SyncHangs",
+		Message: fmt.Sprintf("a sync has been running for %v, and what it should bring is not in force", s.Running.Round(time.Second)),
+		Mend:    "the kernel enforces what it did before; see what the node's processors and its nft are busy with",
+	}}
+}
+
+// watchRounds has a round that does not end logged and counted while it lasts, which the
+// loop that hangs in it cannot.
+func (a *Agent) watchRounds(ctx context.Context) {
+	for holdBack(ctx, a.cfg.Clock, longRound) {
+		if a.running() > longRound {
+			a.publish(ctx)
+		}
+	}
 }

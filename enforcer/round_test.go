@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,9 @@ func TestReadyTellsOfASyncThatDoesNotEnd(t *testing.T) {
 		if err := a.Ready(); (err == nil) != c.ready || err != nil && !strings.Contains(err.Error(), "a sync has been running for") {
 			t.Errorf("%v later: %v", c.pass, err)
 		}
+		if told := fmt.Sprint(a.Status().Kinds()); (told == "[]") != c.ready || (told == "[SyncHangs 1]") == c.ready {
+			t.Errorf("%v later: conditions %s", c.pass, told)
+		}
 	}
 	a.busy.Store(false)
 	if err := a.Ready(); err != nil {
@@ -62,13 +66,16 @@ func TestAgentTellsOfATransactionThatHangs(t *testing.T) {
 	clock := testingclock.NewFakeClock(time.Now())
 	h := &hanging{Transactor: NewTransactor(c.node), entered: make(chan struct{}, 1), release: make(chan struct{})}
 	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Clock, cfg.Transactor, cfg.MinInterval = clock, h, -1 })
-	defer close(h.release)
 	if err := a.source.Set(c.objects()...); err != nil {
 		t.Fatal(err)
 	}
 	<-h.entered
 	clock.Step(longRound + time.Second)
-	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "a sync has been running for 6s") {
+	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "SyncHangs: a sync has been running for 6s") {
 		t.Errorf("readyz says %v", err)
 	}
+	gauge := a.metrics.conditions.WithLabelValues("SyncHangs")
+	eventually(t, "it is counted while it lasts", func() bool { clock.Step(longRound); return valueOf(t, gauge) == 1 })
+	close(h.release)
+	eventually(t, "it is over", func() bool { return valueOf(t, gauge) == 0 })
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"reflect"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -53,8 +51,6 @@ type Event struct {
 	Policy *networkingv1.NetworkPolicy
 	// Invalid says what of the object is unusable; the rest counts.
 	Invalid error
-	// PodCIDRs are the agent's own Node's.
-	PodCIDRs []netip.Prefix
 }
 
 // Sink takes what a source has. It never blocks for long, and its methods may
@@ -84,7 +80,7 @@ type Source interface {
 // sameEvent reports whether two events say the same of an object.
 func sameEvent(a, b Event) bool {
 	return a.Kind == b.Kind && a.Deleted == b.Deleted && errorText(a.Invalid) == errorText(b.Invalid) &&
-		reflect.DeepEqual(a.Pod, b.Pod) && maps.Equal(a.Labels, b.Labels) && slices.Equal(a.PodCIDRs, b.PodCIDRs) &&
+		reflect.DeepEqual(a.Pod, b.Pod) && maps.Equal(a.Labels, b.Labels) &&
 		reflect.DeepEqual(a.Policy, b.Policy)
 }
 

@@ -2,9 +2,7 @@ package enforcer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -210,23 +208,4 @@ func (d *decoder) decode(b []byte) (object, error) {
 	}
 	d.into.Reset()
 	return d.into, d.into.Unmarshal(b)
-}
-
-// podCIDRs reads a Node's ranges of Pod addresses.
-func podCIDRs(n *corev1.Node) ([]netip.Prefix, error) {
-	ranges := n.Spec.PodCIDRs
-	if len(ranges) == 0 && n.Spec.PodCIDR != "" {
-		ranges = []string{n.Spec.PodCIDR}
-	}
-	var out []netip.Prefix
-	var errs []error
-	for i, r := range ranges {
-		p, err := netip.ParsePrefix(r)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("Node %s: spec.podCIDRs[%d]: %w", n.Name, i, err))
-			continue
-		}
-		out = append(out, p.Masked())
-	}
-	return out, errors.Join(errs...)
 }

@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -135,7 +134,7 @@ func runSource(t *testing.T, source Source, sink Sink) {
 
 func TestKubeSourceFollowsObjects(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}, Status: corev1.PodStatus{PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}}}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24", "fd00::/64"}}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	client := fake.NewClientset(pod, node,
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n2"}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"a": "b"}}},
@@ -145,10 +144,6 @@ func TestKubeSourceFollowsObjects(t *testing.T) {
 	sink.until(t, "synced", func(s *memorySink) bool { return s.synced })
 	sink.until(t, "all listed at the time of Synced", func(s *memorySink) bool {
 		return s.has(PodEvent, "shop", "web") && s.has(NamespaceEvent, "", "shop") && s.has(PolicyEvent, "shop", "deny") && s.has(NodeEvent, "", "n1")
-	})
-	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")}
-	sink.until(t, "podCIDRs", func(s *memorySink) bool {
-		return slices.Equal(want, s.state[keyOf(NodeEvent, "", "n1")].PodCIDRs)
 	})
 
 	ctx := context.Background()

@@ -107,11 +107,8 @@ func eventOf(object any, deleted bool) (Event, error) {
 		}
 		return e, nil
 	case *corev1.Node:
-		e := Event{Kind: NodeEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted}
-		if !deleted {
-			e.PodCIDRs, e.Invalid = podCIDRs(o)
-		}
-		return e, nil
+		// That it is there is all that matters of it.
+		return Event{Kind: NodeEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted}, nil
 	}
 	return Event{}, fmt.Errorf("use %T as an object: only Pods, Namespaces, NetworkPolicies and Nodes are known", object)
 }

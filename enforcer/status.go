@@ -58,9 +58,6 @@ func (s Status) Ready() error {
 	if err := s.waiting(); err != nil {
 		errs = append(errs, err)
 	}
-	if err := s.overdue(); err != nil {
-		errs = append(errs, err)
-	}
 	for _, c := range s.standing() {
 		if c.NotReady() {
 			errs = append(errs, conditionError{c, s.cause(c)})
@@ -81,7 +78,7 @@ func (e conditionError) Unwrap() error { return e.cause }
 
 // cause is the error that a condition was made of, nil if it is none's.
 func (s Status) cause(c Condition) error {
-	if c.What == "TableFailed" {
+	if c.What == "TableFailed" || c.What == notRepaired {
 		return s.SyncError
 	}
 	return nil

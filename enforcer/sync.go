@@ -323,9 +323,6 @@ func (s *syncer) applyOne(e Event) error {
 		}
 		return s.index.SetPolicy(e.Policy)
 	case NodeEvent:
-		if e.Name.Name == s.cfg.Node {
-			return e.Invalid
-		}
 		return nil
 	}
 	return fmt.Errorf("apply event of unknown kind %d", e.Kind)

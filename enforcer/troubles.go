@@ -14,8 +14,9 @@ import (
 
 // troubles are the fields of a status as conditions, in no order.
 func (s Status) troubles() []Condition {
-	out := slices.Clone(s.places)
-	if s.SyncError != nil {
+	out := append(slices.Clone(s.places), s.hanging()...)
+	// A repair that failed says so itself.
+	if s.SyncError != nil && !slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.What == notRepaired }) {
 		out = append(out, Condition{
 			What: "TableFailed", Message: "last sync failed: " + s.SyncError.Error(),
 			Mend: "the kernel enforces what it did before, and it is tried again; the log has the whole error",
@@ -128,6 +129,8 @@ func describeAddrs(what map[netip.Addr]string) string {
 // publish shows how things stand after a round, and logs what came and went of
 // the troubles that no part of the agent logs itself.
 func (a *Agent) publish(ctx context.Context) {
+	a.telling.Lock()
+	defer a.telling.Unlock()
 	status := a.Status()
 	a.metrics.setStatus(status)
 	now := status.troubles()

@@ -93,6 +93,22 @@ func (t *tunnels) Update(ctx context.Context, what touched) error {
 	return nil
 }
 
+// conditions name the devices that anybody but Pods of this node may send to. One that is
+// down takes nothing.
+func (t *tunnels) conditions() []Condition {
+	var out []Condition
+	for _, d := range t.devices {
+		if d.up && len(d.takes) > 0 && !d.closed() {
+			out = append(out, Condition{
+				What: "TunnelOpen", Object: "interface " + d.name,
+				Message: "the far ends of this " + d.kind + " device are not known beforehand: it takes packets of any host, in any name; only the Pods of this node are kept from it",
+				Mend:    "name its far ends (vxlan with nolearning and a forwarding database, a remote address for others), or let the nodes' network keep others from it",
+			})
+		}
+	}
+	return out
+}
+
 func (t *tunnels) due(what touched) bool {
 	if what.all || what.tunnels {
 		return true

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -142,6 +143,9 @@ func TestTunnelsFollowTheKernel(t *testing.T) {
 	node.cmd("bridge", "fdb", "append", "0a:00:00:00:00:01", "dev", "vx", "dst", "192.0.2.1")
 	node.cmd("bridge", "fdb", "append", "0a:00:00:00:00:02", "dev", "vx", "dst", "192.0.2.2")
 	node.cmd("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx", "dst", "192.0.2.1")
+	if open := tunnels.conditions(); len(open) > 0 {
+		t.Errorf("its far ends are known: %v", open)
+	}
 	full := empty
 	full.Peers = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
 	look(touched{tunnels: true}, full)
@@ -151,6 +155,15 @@ func TestTunnelsFollowTheKernel(t *testing.T) {
 	}
 	node.ip("link add vx type vxlan dstport 4789 external")
 	look(all, compiler.Tunnel{Protocol: 17, Port: 4789})
+	if open := tunnels.conditions(); len(open) > 0 {
+		t.Errorf("a device that is down takes nothing: %v", open)
+	}
+	node.ip("link set vx up")
+	look(all, compiler.Tunnel{Protocol: 17, Port: 4789})
+	open := tunnels.conditions()
+	if len(open) != 1 || open[0].What != "TunnelOpen" || open[0].Object != "interface vx" || open[0].NotReady() || open[0].Mend == "" {
+		t.Errorf("conditions %v", open)
+	}
 	off := tunnelsOff(ctx, t, l)
 	if off != nil {
 		t.Errorf("nobody asks, and it looked: %v", off)
@@ -189,4 +202,8 @@ func TestAgentFollowsTunnels(t *testing.T) {
 	has("192.0.2.7", false)
 	node.ip("link del vx")
 	has("udp dport", false)
+	node.ip("link add vx type vxlan dstport 4789 external\nlink set vx up")
+	eventually(t, "the condition", func() bool { return fmt.Sprint(a.Status().Kinds()) == "[TunnelOpen 1]" && a.Ready() == nil })
+	node.ip("link del vx")
+	eventually(t, "its end", func() bool { return len(a.Status().Conditions) == 0 })
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluice-net/sluice/conformance/enforced"
 )
 
 // icmpKind is an ICMP error in both families.
@@ -106,6 +109,113 @@ func TestAttackForgedErrors(t *testing.T) {
 		friendly.expect(t, "flow that is allowed again", true, flow)
 		all("about a flow that is allowed again", true)
 	})
+}
+
+// elsewhere is another host of the uplink: a router on the way of a flow.
+func elsewhere(is6 bool) netip.Addr {
+	if is6 {
+		return netip.MustParseAddr("2001:db8::67")
+	}
+	return netip.MustParseAddr("203.0.113.67")
+}
+
+// admitOutsider lets one host of the uplink, or else nobody, reach the victim.
+func (w *world) admitOutsider(is6, admitted bool) {
+	w.t.Helper()
+	if !admitted {
+		w.admit()
+		return
+	}
+	block := "203.0.113.66/32"
+	if is6 {
+		block = "2001:db8::66/128"
+	}
+	w.Set(enforced.DenyIngress(namespace, victim, networkingv1.NetworkPolicyIngressRule{
+		From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: block}}}, Ports: allowedPorts(),
+	}))
+}
+
+// narrowElsewhere changes the epoch, and nothing for the flows of these tests.
+func (w *world) narrowElsewhere() {
+	w.t.Helper()
+	w.Set(enforced.DenyIngress(namespace, stray))
+	w.Delete(enforced.DenyIngress(namespace, stray))
+}
+
+// TestAttackStaleErrors: when policies take a flow back and nobody sends one more packet
+// of it, its ends cannot go on inside of errors about it. Routers are heard all the
+// time, and ends about what stays allowed as soon as a packet of it has passed.
+func TestAttackStaleErrors(t *testing.T) {
+	inEach(t, func(t *testing.T, w *world, is6 bool) {
+		flow := func(sport uint16) func(s *scene) []byte {
+			return func(s *scene) []byte { return s.ip(unix.IPPROTO_UDP, s.datagram(sport, allowedPort)) }
+		}
+		// about has both ends of a flow say something of it, and a router to both.
+		about := func(what string, f datagramFlow, opener, other origin, ends bool) {
+			t.Helper()
+			w.complain(t, what, opener, other.pod, is6, ends, f.reversed())
+			w.router(t, what, other.pod, is6, f.reversed())
+			if opener.pod != "" {
+				w.complain(t, what, other, opener.pod, is6, ends, f)
+				w.router(t, what, opener.pod, is6, f)
+			}
+		}
+		byOpen := origin{"a Pod that is not isolated", open}
+		between := func(from, to string, sport uint16) datagramFlow {
+			return datagramFlow{from: w.addr(from, is6), to: w.addr(to, is6), sport: sport, dport: allowedPort}
+		}
+
+		in, free, out := between(friend, victim, 4250), between(friend, open, 4251), between(caged, open, 4252)
+		fromFriend := newScene(t, w, byFriend, victim, is6, newToken())
+		toOpen := newScene(t, w, byFriend, open, is6, newToken())
+		fromCaged := newScene(t, w, byCaged, open, is6, newToken())
+		fromFriend.expect(t, "allowed flow", true, flow(in.sport))
+		toOpen.expect(t, "flow of nobody who is isolated", true, flow(free.sport))
+		fromCaged.expect(t, "allowed flow of who is isolated in egress", true, flow(out.sport))
+		about("about a judged flow", in, byFriend, byVictim, true)
+
+		w.narrowElsewhere()
+		about("about a flow that stays free", free, byFriend, byOpen, true)
+		w.router(t, "about a flow that stays allowed", victim, is6, in.reversed())
+		w.router(t, "about a flow that stays allowed", friend, is6, in)
+		fromFriend.expect(t, "flow that stays allowed", true, flow(in.sport))
+		about("about a flow that stays allowed, and was used since", in, byFriend, byVictim, true)
+
+		w.admit()
+		about("about a flow that was taken back", in, byFriend, byVictim, false)
+		fromFriend.expect(t, "flow that was taken back, after errors about it", false, flow(in.sport))
+		w.admit(allowedPorts()...)
+		fromFriend.expect(t, "flow that is given again", true, flow(in.sport))
+		about("about a flow that is given again", in, byFriend, byVictim, true)
+
+		w.Set(enforced.DenyEgress(namespace, caged))
+		about("about an egress flow that was taken back", out, byCaged, byOpen, false)
+		fromCaged.expect(t, "egress flow that was taken back, after errors about it", false, flow(out.sport))
+		w.Set(policies()[3])
+
+		// Who is no Pod of this node can be an end as well: one of another node, say.
+		w.admitOutsider(is6, true)
+		fromOutside := newScene(t, w, byOutsider, victim, is6, newToken())
+		far := datagramFlow{from: fromOutside.src, to: w.addr(victim, is6), sport: 4253, dport: allowedPort}
+		fromOutside.expect(t, "flow from outside", true, flow(far.sport))
+		about("about a judged flow from outside", far, byOutsider, byVictim, true)
+		w.admitOutsider(is6, false)
+		about("about a flow from outside that was taken back", far, byOutsider, byVictim, false)
+		fromOutside.expect(t, "flow from outside that was taken back, after errors about it", false, flow(far.sport))
+		w.admit(allowedPorts()...)
+	})
+}
+
+// router has every error about a flow that was not denied arrive from a router.
+func (w *world) router(t *testing.T, what, at string, is6 bool, f datagramFlow) {
+	t.Helper()
+	for _, k := range icmpErrorKinds {
+		s := newScene(t, w, byOutsider, at, is6, newToken())
+		s.src = elsewhere(is6)
+		s.expect(t, fmt.Sprintf("%s: %s from a router to %s", what, k.name, at), true, func(s *scene) []byte {
+			return s.complaint(k, s.packetOf(f))
+		})
+	}
 }
 
 // TestAttackErrorsAboutNothing: what a Pod says about a flow that its node does not

@@ -2,7 +2,11 @@ package attack_test
 
 import (
 	"net/netip"
+	"os/exec"
 	"slices"
+	"strings"
+	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
@@ -71,14 +75,43 @@ var linkMessageAttacks = func() []attack {
 			all = append(all, a)
 		}
 	}
-	routers := netip.MustParseAddr("ff02::16")
-	honestReport := honest("multicast listener report", func(s *scene) []byte {
-		return listenerReport(s.to(routers, multicastMAC(routers)), 2)[0]
-	})
-	// Only the guard tells a router's from a Pod's.
-	honestReport.by = fromPods
-	return append(all, honestReport)
+	// Reports are for routers and the bridge.
+	return append(all, linkMessage("multicast listener report", func(s *scene) [][]byte { return s.report(2) }))
 }()
+
+// report is as it should be.
+func (s *scene) report(groups int) [][]byte {
+	routers := netip.MustParseAddr("ff02::16")
+	return listenerReport(s.to(routers, multicastMAC(routers)), groups)
+}
+
+// TestReportsReachTheBridge: what no Pod gets the bridge has read before, so that it goes
+// on knowing who listens.
+func TestReportsReachTheBridge(t *testing.T) {
+	w := newWorld(t, lab.Bridge, true)
+	s := newScene(t, w, byAttacker, victim, true, newToken())
+	s.inject(s.report(1))
+	group := netip.AddrFrom16([16]byte(append(append([]byte{0xff, 2}, s.token...), 0, 0))).String()
+	var entries []byte
+	for deadline := time.Now().Add(eventually); ; time.Sleep(soon) {
+		err := w.node.Do(func() (err error) {
+			entries, err = exec.Command("bridge", "mdb", "show").CombinedOutput()
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%v: %s", err, entries)
+		}
+		if strings.Contains(string(entries), w.pod(attacker).Veth+" grp "+group) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the bridge does not know that somebody listens to %s:\n%s", group, entries)
+		}
+	}
+	if s.arrivals().arrives(s.token, soon) {
+		t.Error("another Pod got the report")
+	}
+}
 
 // linkMessage is sent by a Pod with a guard, and by one without, which nothing but the
 // rules by address stop.
