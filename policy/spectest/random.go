@@ -10,6 +10,8 @@ type Options struct {
 	Families                          Families
 	// Invalid mixes in policies that the API server would refuse.
 	Invalid bool
+	// Contested has about every second Pod claim the address of the first.
+	Contested bool
 	// Plain leaves out what a lab cannot build: Pods that have finished, have
 	// no address or share one with another Pod.
 	Plain bool
