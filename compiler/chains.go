@@ -119,7 +119,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, returns: returns, rest: denyChain(set.Direction, w)}
 	if !a.allPorts.any {
 		if len(a.named) > 0 {
-			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(memberObject(f, a.named)), b.allow())
+			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(membersObject(newNamedSet(f, a.named))), b.allow())
 		}
 		// Ports come before peers with all ports: to compare a port costs next to
 		// nothing, to look an address up a lot.
@@ -190,15 +190,11 @@ func (b *chainBuilder) peers(before []string, p *peers) {
 		b.rule(append(slices.Clone(before), b.allow())...)
 		return
 	}
-	terms := make([]term, 0, len(p.groups))
-	for _, g := range p.groups {
-		terms = append(terms, term{group: g})
-	}
-	if len(terms) > separateGroups {
-		add(memberObject(b.family, terms))
+	if len(p.groups) > separateGroups {
+		add(membersObject(newMemberSet(b.family, p.groups)))
 	} else {
-		for i := range terms {
-			add(memberObject(b.family, terms[i:i+1]))
+		for i := range p.groups {
+			add(membersObject(newMemberSet(b.family, p.groups[i:i+1])))
 		}
 	}
 	if len(p.ranges) > fewRanges {
@@ -313,8 +309,7 @@ func (b *chainBuilder) class(p *peers) *object {
 	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
 }
 
-func memberObject(f family, terms []term) *object {
-	m := newMemberSet(f, terms)
+func membersObject(m *memberSet) *object {
 	s := m.declaration()
 	return &object{name: s.Name, set: s, members: m}
 }

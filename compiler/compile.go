@@ -201,14 +201,27 @@ func (s *subject) program(set *policy.AllowSet, f family) *program {
 	return nil
 }
 
-// itself reports whether from one address to the other the Pod reaches itself,
-// whoever has those that it shares.
-func (s *subject) itself(from, to netip.Addr) bool {
-	return from == to || familyOf(from) == familyOf(to) && !s.Shares(from) && !s.Shares(to)
+// own are the addresses of which it is known that they are the Pod's: no other
+// claims them.
+func (s *subject) own() []netip.Addr {
+	if len(s.Shared) == 0 {
+		return s.Addrs
+	}
+	shared := make(map[netip.Addr]struct{}, len(s.Shared))
+	for i := range s.Shared {
+		shared[s.Shared[i].Addr] = struct{}{}
+	}
+	return slices.DeleteFunc(slices.Clone(s.Addrs), func(a netip.Addr) bool {
+		_, ok := shared[a]
+		return ok
+	})
 }
 
 // facts yields what the Pod puts into the fixed sets.
 func (s *subject) facts(yield func(set, key, value string)) {
+	// From one own address to another the Pod reaches itself, and from any to the
+	// same, whoever has it.
+	own := s.own()
 	for i, a := range s.Addrs {
 		f, key, sets := familyOf(a), a.String(), s.sets(a)
 		yield(f.set(localSet), key, "")
@@ -219,9 +232,12 @@ func (s *subject) facts(yield func(set, key, value string)) {
 		} else if sets[policy.Egress] == nil {
 			yield(f.set(unplacedSet), key, "")
 		}
-		for _, o := range s.Addrs {
-			if s.itself(a, o) {
-				yield(f.set(selfSet), key+" . "+o.String(), "")
+		yield(f.set(selfSet), key+" . "+key, "")
+		if _, alone := slices.BinarySearchFunc(own, a, netip.Addr.Compare); alone {
+			for _, o := range own {
+				if o != a && familyOf(o) == f {
+					yield(f.set(selfSet), key+" . "+o.String(), "")
+				}
 			}
 		}
 		if sets[policy.Ingress] != nil || sets[policy.Egress] != nil {

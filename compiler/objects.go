@@ -41,11 +41,11 @@ func (u *update) take(made *object) *object {
 		u.born[o.name] = o
 		if o.members != nil {
 			o.members.fill(u.x)
-			for _, t := range o.members.terms {
-				users := u.c.users[t.group]
+			for _, g := range o.members.groups {
+				users := u.c.users[g]
 				if users == nil {
 					users = map[*object]struct{}{}
-					u.c.users[t.group] = users
+					u.c.users[g] = users
 				}
 				users[o] = struct{}{}
 			}
@@ -72,10 +72,10 @@ func (u *update) drop(o *object) {
 		u.died[o.name] = o
 	}
 	if o.members != nil {
-		for _, t := range o.members.terms {
-			users := u.c.users[t.group]
+		for _, g := range o.members.groups {
+			users := u.c.users[g]
 			if delete(users, o); len(users) == 0 {
-				delete(u.c.users, t.group)
+				delete(u.c.users, g)
 			}
 		}
 	}

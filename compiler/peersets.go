@@ -10,13 +10,16 @@ import (
 	"github.com/sluice-net/sluice/policy"
 )
 
-// memberSet is a hash set that follows the members of groups: the union of its
-// terms, either all with a port's name or all without. It is the only content
-// of peers that changes in place.
+// memberSet is a hash set that follows the members of groups: the addresses of all
+// of them together, or those with the ports that some rules give by name. It is the
+// only content of peers that changes in place.
 type memberSet struct {
 	family family
-	terms  []term
-	// counts says how many terms have an element. A set of one group has each
+	// groups are sorted, each once.
+	groups []policy.GroupKey
+	// named is nil in sets of addresses.
+	named *namedPeers
+	// counts says of how many groups an element is. A set of one group has each
 	// element once and keeps only the addresses.
 	counts map[member]uint32
 	single map[netip.Addr]struct{}
@@ -36,9 +39,9 @@ func (m member) key() string {
 	return m.addr.String() + " . " + protocolName(m.protocol) + " . " + strconv.Itoa(int(m.port))
 }
 
-func newMemberSet(f family, terms []term) *memberSet {
-	s := &memberSet{family: f, terms: terms}
-	if len(terms) == 1 && terms[0].port.Name == "" {
+func newMemberSet(f family, groups []policy.GroupKey) *memberSet {
+	s := &memberSet{family: f, groups: groups}
+	if len(groups) == 1 {
 		s.single = map[netip.Addr]struct{}{}
 	} else {
 		s.counts = map[member]uint32{}
@@ -46,50 +49,60 @@ func newMemberSet(f family, terms []term) *memberSet {
 	return s
 }
 
-// declaration names the set by its terms.
+func newNamedSet(f family, lookups []lookup) *memberSet {
+	s := &memberSet{family: f, named: newNamedPeers(lookups), counts: map[member]uint32{}}
+	for i := range lookups {
+		s.groups = append(s.groups, lookups[i].groups...)
+	}
+	slices.Sort(s.groups)
+	s.groups = slices.Compact(s.groups)
+	return s
+}
+
+// declaration names the set by its groups, and by what ports of theirs it has.
 func (s *memberSet) declaration() *Set {
+	text := s.family.String() + "-"
+	if n := len(s.groups); n > 1 {
+		text += strconv.Itoa(n) + "-from-"
+	}
+	if s.named != nil {
+		l := &s.named.lookups[0]
+		text += l.names[0].Name + "-" + string(l.groups[0])
+		return &Set{
+			Name: contentName(namedLetter, s.family.String()+s.named.content(), text),
+			Type: s.family.addrType() + " . inet_proto . inet_service",
+		}
+	}
 	var content strings.Builder
 	content.WriteString(s.family.String())
-	for _, t := range s.terms {
-		content.WriteString("\n" + strconv.Quote(string(t.group)) + " " + strconv.Itoa(int(t.port.Protocol)) + " " + strconv.Quote(t.port.Name))
+	for _, g := range s.groups {
+		content.WriteString("\n" + strconv.Quote(string(g)) + " 0 \"\"") // no port's name
 	}
-	text := s.family.String() + "-" + string(s.terms[0].group)
-	letter, kind := byte(peersLetter), s.family.addrType()
-	if s.terms[0].port.Name != "" {
-		letter, kind = namedLetter, kind+" . inet_proto . inet_service"
-		text = s.family.String() + "-" + s.terms[0].port.Name + "-" + string(s.terms[0].group)
-	}
-	if n := len(s.terms); n > 1 {
-		text = s.family.String() + "-" + strconv.Itoa(n) + "-from-" + text[len(s.family.String())+1:]
-	}
-	return &Set{Name: contentName(letter, content.String(), text), Type: kind}
+	return &Set{Name: contentName(peersLetter, content.String(), text+string(s.groups[0])), Type: s.family.addrType()}
 }
 
 // fill takes all members of all groups.
 func (s *memberSet) fill(x *policy.Index) {
-	for _, t := range s.terms {
-		for m := range x.Members(t.group) {
-			for k := range s.members(t, m) {
+	for _, g := range s.groups {
+		for m := range x.Members(g) {
+			for k := range s.members(g, m) {
 				s.add(k)
 			}
 		}
 	}
 }
 
-// members yields what a term makes of a member of its group, each once.
-func (s *memberSet) members(t term, m policy.Member) iter.Seq[member] {
+// members yields the elements that a member of a group is, each once.
+func (s *memberSet) members(g policy.GroupKey, m policy.Member) iter.Seq[member] {
 	return func(yield func(member) bool) {
 		if familyOf(m.Addr) != s.family {
 			return
 		}
-		if t.port.Name == "" {
+		if s.named == nil {
 			yield(member{addr: m.Addr})
 			return
 		}
-		for i, p := range m.Ports {
-			if p.Name != t.port.Name || p.Protocol != t.port.Protocol || slices.Contains(m.Ports[:i], p) {
-				continue
-			}
+		for p := range s.named.ports(g, m.Ports) {
 			if !yield(member{m.Addr, p.Protocol, p.Number}) {
 				return
 			}
@@ -125,24 +138,19 @@ func (s *memberSet) remove(m member) {
 	delete(s.counts, m)
 }
 
-// apply takes the change of one group over. touched keeps what was there
+// apply takes the change of one of its groups over. touched keeps what was there
 // before, by element.
 func (s *memberSet) apply(gc policy.GroupChange, touched map[member]bool) {
-	for _, t := range s.terms {
-		if t.group != gc.Group {
-			continue
-		}
-		for _, step := range []struct {
-			members []policy.Member
-			do      func(member)
-		}{{gc.Removed, s.remove}, {gc.Added, s.add}} {
-			for _, m := range step.members {
-				for k := range s.members(t, m) {
-					if _, known := touched[k]; !known {
-						touched[k] = s.has(k)
-					}
-					step.do(k)
+	for _, step := range []struct {
+		members []policy.Member
+		do      func(member)
+	}{{gc.Removed, s.remove}, {gc.Added, s.add}} {
+		for _, m := range step.members {
+			for k := range s.members(gc.Group, m) {
+				if _, known := touched[k]; !known {
+					touched[k] = s.has(k)
 				}
+				step.do(k)
 			}
 		}
 	}

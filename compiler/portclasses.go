@@ -16,7 +16,7 @@ type allowance struct {
 	// allPorts are the peers with every port of every protocol.
 	allPorts peers
 	// named are the Pods with ports of theirs, for egress to named ports.
-	named []term
+	named []lookup
 	// spans are disjoint, sorted, and no two that touch have the same class.
 	spans []portSpan
 	// classes are the peers that spans refer to, in the order of first use.
@@ -51,17 +51,6 @@ func (p *peers) key() string {
 
 func (p *peers) equal(o *peers) bool {
 	return p.any == o.any && slices.Equal(p.groups, o.groups) && slices.Equal(p.ranges, o.ranges)
-}
-
-// term is the addresses of a group or, with a port's name, those of its
-// members that have such a port, with its numbers.
-type term struct {
-	group policy.GroupKey
-	port  policy.NamedPortRef
-}
-
-func (t term) compare(o term) int {
-	return cmp.Or(cmp.Compare(t.group, o.group), cmp.Compare(t.port.Protocol, o.port.Protocol), cmp.Compare(t.port.Name, o.port.Name))
 }
 
 // portSpan is a range of ports with the class of peers that may use it.
@@ -127,17 +116,7 @@ func allow(rules []policy.AllowRule, f family, l *limits) allowance {
 	if out.allPorts.any {
 		return out
 	}
-	for i := range rules {
-		for _, ref := range rules[i].NamedPorts {
-			for _, g := range rules[i].NamedGroups {
-				if _, all := slices.BinarySearch(out.allPorts.groups, g); !all {
-					out.named = append(out.named, term{g, ref})
-				}
-			}
-		}
-	}
-	slices.SortFunc(out.named, term.compare)
-	out.named = slices.Compact(out.named)
+	out.named = out.lookups(rules)
 	if !out.cut(rules, f, l) {
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)

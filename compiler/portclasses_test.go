@@ -57,8 +57,8 @@ func (a *allowance) lines() []string {
 	if !a.allPorts.empty() {
 		out = append(out, "all: "+a.allPorts.String())
 	}
-	for _, t := range a.named {
-		out = append(out, fmt.Sprintf("named: %s %s/%s", t.group, t.port.Name, t.port.Protocol))
+	for _, l := range a.named {
+		out = append(out, fmt.Sprintf("named: %s %s", l.groups, l.names))
 	}
 	for _, s := range a.spans {
 		out = append(out, s.String()+": "+a.classes[s.class].String())
@@ -119,7 +119,7 @@ func TestAllow(t *testing.T) {
 		},
 		{
 			"named ports", []policy.AllowRule{named, rule("b")},
-			[]string{"all: b", "named: a web/TCP", "named: a dns/UDP"},
+			[]string{"all: b", "named: [a] [web/TCP dns/UDP]"},
 		},
 		{"a rule that allows nothing", []policy.AllowRule{{}, {AllPorts: true}, {AllPeers: true}}, nil},
 	} {

@@ -220,7 +220,7 @@ func TestRandomHistories(t *testing.T) {
 
 func followHistory(t *testing.T, seed uint64) {
 	r := spectest.Seeded(seed)
-	cluster := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0})
+	cluster := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5})
 	var o policy.Options
 	if r.IntN(2) == 0 && len(cluster.Pods) > 0 {
 		o.Node = cluster.Pods[r.IntN(len(cluster.Pods))].Spec.NodeName

@@ -36,7 +36,7 @@ type scenario struct {
 // newScenario varies what the seed does not draw by itself.
 func newScenario(seed uint64, r *rand.Rand) *scenario {
 	s := &scenario{seed: seed, invalid: seed%4 == 0}
-	s.cluster = spectest.Random(r, spectest.Options{Invalid: s.invalid})
+	s.cluster = spectest.Random(r, spectest.Options{Invalid: s.invalid, Contested: seed%7 == 0, Names: seed%6 == 5})
 	s.cluster.NodeEgress = seed%5 == 0
 	s.options.NodeEgress = s.cluster.NodeEgress
 	return s
@@ -315,6 +315,9 @@ func unexplained(v, e policy.Verdict) string {
 			if diff := wrongTrace(one); diff != "" {
 				return fmt.Sprintf("%s: %s: %s", d.Direction, diff, explained(one))
 			}
+		}
+		if d.Reason == policy.ReasonTooManyClaims {
+			allowed = false
 		}
 		if len(d.Claims) > 0 && allowed != d.Allowed {
 			return fmt.Sprintf("%s: allowed %v, by the Pods that claim the address %+v", d.Direction, d.Allowed, d.Claims)

@@ -14,55 +14,44 @@ import (
 type contest struct {
 	// claimants are two at least, the newest first. The first is the owner.
 	claimants []*entry
+	// kinds are what they are to policies: hundreds of Pods of one Deployment
+	// cost as much as one.
+	kinds []kind
+	// ports are the named ports that all kinds have, once these were compared.
+	ports    []NamedPort
+	compared bool
 }
 
-// claims are the Pods that claim an address, the newest first.
+// claims are the Pods that claim an address.
 type claims struct {
+	// first is the newest, nil if there is none.
 	first *entry
-	rest  []*entry
+	// contest is nil if there are no others.
+	contest *contest
 }
 
 func (c claims) none() bool   { return c.first == nil }
-func (c claims) shared() bool { return len(c.rest) > 0 }
+func (c claims) shared() bool { return c.contest != nil }
 
-// all yields each of them.
+// all yields each of them, the newest first.
 func (c claims) all(yield func(*entry) bool) {
-	if c.first == nil || !yield(c.first) {
-		return
-	}
-	for _, e := range c.rest {
-		if !yield(e) {
-			return
-		}
-	}
-}
-
-// ports are the named ports that each of them has.
-func (c claims) ports() []NamedPort {
-	if c.first == nil {
-		return nil
-	}
-	out := c.first.pod.Ports
-	for _, e := range c.rest {
-		if slices.Equal(out, e.pod.Ports) {
-			continue
-		}
-		var common []NamedPort
-		for _, p := range out {
-			if slices.Contains(e.pod.Ports, p) {
-				common = append(common, p)
+	switch {
+	case c.contest != nil:
+		for _, e := range c.contest.claimants {
+			if !yield(e) {
+				return
 			}
 		}
-		out = common
+	case c.first != nil:
+		yield(c.first)
 	}
-	return out
 }
 
 // claims are those of an address in canonical form.
 func (x *Index) claims(a netip.Addr) claims {
 	if len(x.contests) > 0 {
 		if c := x.contests[a]; c != nil {
-			return claims{c.claimants[0], c.claimants[1:]}
+			return claims{c.claimants[0], c}
 		}
 	}
 	return claims{first: x.owners.of(a)}
@@ -75,18 +64,20 @@ func (x *Index) claim(a netip.Addr, e *entry) {
 		x.own(a, e)
 		return
 	}
-	// It can only leave groups that it is in with all that claim it so far.
-	x.touchAll(a, owner)
 	c := x.contests[a]
 	if c == nil {
-		c = &contest{claimants: []*entry{owner}}
-		x.contests[a] = c
+		c = &contest{claimants: []*entry{owner}, kinds: []kind{owner.kind()}}
 		owner.class.ns.contend(owner)
 	}
-	at, _ := slices.BinarySearchFunc(c.claimants, e, newest)
-	c.claimants = slices.Insert(c.claimants, at, e)
+	if c.find(e) < 0 {
+		// It can only leave groups that it is in with all that claim it so far.
+		x.touchAll(a, owner)
+	}
+	before := x.speaker(claims{owner, c})
+	c.add(e)
+	x.contests[a] = c
 	e.class.ns.contend(e)
-	x.contested(a, c)
+	x.contested(a, c, before, e)
 }
 
 // release takes e out of those that claim the address.
@@ -96,24 +87,22 @@ func (x *Index) release(a netip.Addr, e *entry) {
 		x.disown(a, e)
 		return
 	}
-	at := slices.Index(c.claimants, e)
-	if at < 0 {
-		return
+	if at := c.find(e); c.kinds[at].pods == 1 {
+		stays := c.claimants[0]
+		if stays == e {
+			stays = c.claimants[1]
+		}
+		// It can only come into groups that all that stay are in.
+		x.touchAll(a, stays)
 	}
-	// It can only come into groups that all that stay are in.
-	stays := c.claimants[0]
-	if at == 0 {
-		stays = c.claimants[1]
-	}
-	x.touchAll(a, stays)
-	c.claimants = slices.Delete(c.claimants, at, at+1)
-	x.soil(e)
-	x.contested(a, c)
+	before := x.speaker(claims{c.claimants[0], c})
+	c.remove(e)
+	e.class.ns.settle(e)
+	x.contested(a, c, before, e)
 	if len(c.claimants) == 1 {
 		delete(x.contests, a)
-		x.settle(stays)
+		c.claimants[0].class.ns.settle(c.claimants[0])
 	}
-	x.settle(e)
 }
 
 func newest(a, b *entry) int {
@@ -128,53 +117,58 @@ func newest(a, b *entry) int {
 
 // touchAll notes what the address is to all groups that e is in.
 func (x *Index) touchAll(a netip.Addr, e *entry) {
-	touch := func(g *group) { x.touch(g, a, x.membership(g, a)) }
+	touch := func(g *group) {
+		if g.unnoted(a) {
+			x.touch(g, a, x.membership(g, a))
+		}
+	}
 	x.blocks.around(a, touch)
 	for _, g := range e.class.groups {
 		touch(g)
 	}
 }
 
-// contested follows a change of who claims the address.
-func (x *Index) contested(a netip.Addr, c *contest) {
+// contested follows a change of who claims the address: e does, or does no more.
+// Whose name it bears is resolved anew, and whose it bore before.
+func (x *Index) contested(a netip.Addr, c *contest, before, e *entry) {
 	x.owners.set(a, c.claimants[0])
-	for _, e := range c.claimants {
-		x.soil(e)
+	for _, e := range []*entry{before, x.speaker(claims{c.claimants[0], c}), e} {
+		if e != nil {
+			x.soil(e)
+		}
 	}
 	x.conflicts++
 }
 
-// soilRivals has all Pods resolved that share an address with e.
+// soilRivals has the Pods resolved whose names the addresses bear that e shares.
 func (x *Index) soilRivals(e *entry) {
-	if len(x.contests) == 0 {
+	if len(x.contests) == 0 || !e.pod.claims() {
 		return
 	}
 	for _, a := range e.pod.Addrs {
-		if c := x.contests[a]; c != nil && slices.Contains(c.claimants, e) {
-			for _, o := range c.claimants {
-				x.soil(o)
+		if c := x.contests[a]; c != nil {
+			if s := x.speaker(claims{c.claimants[0], c}); s != nil {
+				x.soil(s)
 			}
 			x.conflicts++
 		}
 	}
 }
 
-// contend keeps e as one whose policies matter to other Pods.
+// contend keeps e as one whose policies matter to other Pods, once for each
+// address.
 func (ns *namespace) contend(e *entry) {
 	if ns.contenders == nil {
-		ns.contenders = map[*entry]struct{}{}
+		ns.contenders = map[*entry]int{}
 	}
-	ns.contenders[e] = struct{}{}
+	ns.contenders[e]++
 }
 
-// settle is the reverse of contend, if e shares no address any more.
-func (x *Index) settle(e *entry) {
-	for _, a := range e.pod.Addrs {
-		if c := x.contests[a]; c != nil && slices.Contains(c.claimants, e) {
-			return
-		}
+// settle is the reverse of contend.
+func (ns *namespace) settle(e *entry) {
+	if ns.contenders[e]--; ns.contenders[e] == 0 {
+		delete(ns.contenders, e)
 	}
-	delete(e.class.ns.contenders, e)
 }
 
 // speaker is the Pod under which the address is enforced here: the newest local
@@ -198,7 +192,7 @@ type Claim struct {
 // Conflict is an address that several live Pods' objects claim.
 type Conflict struct {
 	Addr netip.Addr
-	// Claims are sorted by Pod.
+	// Claims are sorted by Pod. They are not to be changed.
 	Claims []Claim
 }
 
@@ -218,11 +212,22 @@ func (x *Index) Claims(a netip.Addr) []Claim {
 func (x *Index) Conflicts() []Conflict {
 	var out []Conflict
 	for a, c := range x.contests {
-		if x.speaker(claims{c.claimants[0], c.claimants[1:]}) != nil {
-			out = append(out, Conflict{Addr: a, Claims: x.Claims(a)})
+		if x.speaker(claims{c.claimants[0], c}) != nil {
+			out = append(out, Conflict{Addr: a})
 		}
 	}
 	slices.SortFunc(out, func(a, b Conflict) int { return a.Addr.Compare(b.Addr) })
+	var last *contest
+	for i := range out {
+		// Pods that share many addresses are listed once.
+		c := x.contests[out[i].Addr]
+		if last != nil && slices.Equal(last.claimants, c.claimants) {
+			out[i].Claims = out[i-1].Claims
+		} else {
+			out[i].Claims = x.Claims(out[i].Addr)
+		}
+		last = c
+	}
 	return out
 }
 

@@ -82,10 +82,13 @@ func (x *Index) SetPod(p *Pod) {
 		x.attach(ns, e)
 	case e.belongs(p):
 		x.soilRivals(e)
+		gone, come := apart(e.pod.Addrs, p.Addrs)
+		x.vacate(e, gone)
 		x.unshare(ns, e)
 		p.Labels, p.Ports = e.pod.Labels, e.pod.Ports
 		e.pod = p
 		x.share(ns, e)
+		x.occupy(e, come)
 		x.soilRivals(e)
 	default:
 		x.detach(ns, e)
@@ -151,19 +154,24 @@ func (x *Index) attach(ns *namespace, e *entry) {
 	e.class, e.slot = c, int32(len(c.pods))
 	c.pods = append(c.pods, e)
 	x.share(ns, e)
-	for _, a := range p.Addrs {
+	x.occupy(e, p.Addrs)
+}
+
+// occupy has the Pod claim addresses, or be the node that has them.
+func (x *Index) occupy(e *entry, addrs []netip.Addr) {
+	for _, a := range addrs {
 		switch {
-		case p.claims():
+		case e.pod.claims():
 			x.claim(a, e)
-		case p.HostNetwork && !p.Finished:
+		case e.pod.HostNetwork && !e.pod.Finished:
 			x.hosts[a] = append(x.hosts[a], e)
 		}
 	}
 }
 
-// detach is the reverse of attach.
-func (x *Index) detach(ns *namespace, e *entry) {
-	for _, a := range e.pod.Addrs {
+// vacate is the reverse of occupy.
+func (x *Index) vacate(e *entry, addrs []netip.Addr) {
+	for _, a := range addrs {
 		switch {
 		case e.pod.claims():
 			x.release(a, e)
@@ -171,6 +179,11 @@ func (x *Index) detach(ns *namespace, e *entry) {
 			removeFrom(x.hosts, a, e)
 		}
 	}
+}
+
+// detach is the reverse of attach.
+func (x *Index) detach(ns *namespace, e *entry) {
+	x.vacate(e, e.pod.Addrs)
 	x.unshare(ns, e)
 	c := e.class
 	last := len(c.pods) - 1

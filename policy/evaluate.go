@@ -66,28 +66,17 @@ func (x *Index) judgeEnd(f facts, subjects claims, explain bool) DirectionVerdic
 		f.subject = subjects.first
 		return x.judgePod(f, explain)
 	}
-	var each []ClaimVerdict
+	each := make([]ClaimVerdict, 0, len(subjects.contest.claimants))
 	for e := range subjects.all {
 		f.subject = e
 		each = append(each, ClaimVerdict{Pod: e.pod.NamespacedName, DirectionVerdict: x.judgePod(f, explain)})
 	}
 	out := slices.MinFunc(each, func(a, b ClaimVerdict) int { return a.weight() - b.weight() }).DirectionVerdict
 	out.Claims = each
-	if out.Reason == ReasonRule && x.isolated(subjects, f.dir) > mostParts {
+	if out.Reason == ReasonRule && len(x.parts(subjects.contest, f.dir)) > mostParts {
 		out.Allowed, out.Reason, out.AllowedBy, out.Policies = false, ReasonTooManyClaims, nil, nil
 	}
 	return out
-}
-
-// isolated counts the Pods that some policy isolates.
-func (x *Index) isolated(c claims, d Direction) int {
-	n := 0
-	for e := range c.all {
-		if len(x.chosen(e.class).policies[d]) > 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // weight is less the more a verdict of one of several Pods says about all.

@@ -228,16 +228,23 @@ func (x *Index) discharge(g *group, c *class) {
 
 // touch notes what the address was to the group before it changes.
 func (x *Index) touch(g *group, a netip.Addr, before membership) {
-	if g.fresh {
+	if !g.unnoted(a) {
 		return
 	}
 	if g.was == nil {
 		g.was = map[netip.Addr]membership{}
 		x.touched = append(x.touched, g)
 	}
-	if _, known := g.was[a]; !known {
-		g.was[a] = before
+	g.was[a] = before
+}
+
+// unnoted reports whether it is of interest what the address was to the group.
+func (g *group) unnoted(a netip.Addr) bool {
+	if g.fresh {
+		return false
 	}
+	_, known := g.was[a]
+	return !known
 }
 
 // membership is what the address is to the group now: a member with the ports
@@ -251,10 +258,8 @@ func (x *Index) membership(g *group, a netip.Addr) membership {
 		ports := c.ports()
 		return membership{in: len(ports) > 0 && g.block.Contains(a), ports: ports}
 	}
-	for e := range c.all {
-		if _, in := g.classes[e.class]; !in {
-			return membership{}
-		}
+	if !c.within(g.classes) {
+		return membership{}
 	}
 	return membership{in: true, ports: c.ports()}
 }

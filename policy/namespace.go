@@ -18,8 +18,8 @@ type namespace struct {
 	pods []*entry
 	// locals are the Pods of this node, whatever their state.
 	locals map[*entry]struct{}
-	// contenders are the Pods that share an address, local or not.
-	contenders map[*entry]struct{}
+	// contenders are the Pods that share addresses, local or not, with how many.
+	contenders map[*entry]int
 	// classes by the hash of their labels; size counts them.
 	classes map[uint64]*class
 	size    int

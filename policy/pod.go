@@ -179,9 +179,10 @@ func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 // plainAddrs is list in canonical form, each address once; list itself where
 // it is so already.
 func plainAddrs(list []netip.Addr) []netip.Addr {
-	clean := true
+	clean, ascending := true, true
 	for i, a := range list {
-		clean = clean && a.IsValid() && a == plainAddr(a) && !slices.Contains(list[:i], a)
+		ascending = ascending && (i == 0 || list[i-1].Less(a))
+		clean = clean && a.IsValid() && a == plainAddr(a) && (ascending || !slices.Contains(list[:i], a))
 	}
 	if clean {
 		return list
@@ -212,15 +213,37 @@ func (p *Pod) newer(q *Pod) bool {
 
 // says reports whether p says nothing new over the entry.
 func (e *entry) says(p *Pod) bool {
-	return e.belongs(p) && e.pod.Node == p.Node && e.pod.Unguarded == p.Unguarded &&
+	return e.belongs(p) && slices.Equal(e.pod.Addrs, p.Addrs) && e.pod.Node == p.Node &&
 		slices.Equal(e.pod.NodeAddrs, p.NodeAddrs)
 }
 
 // belongs reports whether the entry and p are the same to groups and to the
-// ownership of addresses.
+// ownership of addresses, but for which addresses they claim.
 func (e *entry) belongs(p *Pod) bool {
 	q := e.pod
 	return q.UID == p.UID && q.HostNetwork == p.HostNetwork && q.Finished == p.Finished &&
-		q.Created == p.Created && slices.Equal(q.Addrs, p.Addrs) &&
-		slices.Equal(q.Ports, p.Ports) && e.class.has(p.Labels)
+		q.Created == p.Created && q.Unguarded == p.Unguarded &&
+		samePorts(q.Ports, p.Ports) && e.class.has(p.Labels)
+}
+
+// apart are the addresses of each list that are not in the other.
+func apart(a, b []netip.Addr) (onlyA, onlyB []netip.Addr) {
+	// Of long lists most is the same.
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	for _, o := range a {
+		if !slices.Contains(b, o) {
+			onlyA = append(onlyA, o)
+		}
+	}
+	for _, o := range b {
+		if !slices.Contains(a, o) {
+			onlyB = append(onlyB, o)
+		}
+	}
+	return onlyA, onlyB
 }

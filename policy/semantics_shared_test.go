@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -114,4 +116,44 @@ func TestSharedAddressAcrossNodes(t *testing.T) {
 	w.check(verdicts{"172.18.0.1 > 10.0.0.7 TCP 80": allowed, "172.18.0.2 > 10.0.0.7 TCP 80": ingressDenied})
 	w.set(onNode(minutesLater(pod("shop/b", "10.0.0.7"), 5), 2))
 	w.check(verdicts{"172.18.0.1 > 10.0.0.7 TCP 80": ingressDenied, "172.18.0.2 > 10.0.0.7 TCP 80": ingressDenied})
+}
+
+// Up to eight different ways in which the Pods are isolated are asked, whether one
+// Pod or dozens are isolated so. Pods differ by the policies that isolate them, and
+// by the numbers of the ports that these have by name.
+func TestAlikePodsCountOnceForSharedAddress(t *testing.T) {
+	objects := []any{namespace("shop"), pod("shop/web", "10.0.0.1")}
+	claim := func(name, app string, ports ...string) *corev1.Pod {
+		return withPorts(pod(name, "10.0.0.7", "app="+app), ports...)
+	}
+	for i := range 8 {
+		app := fmt.Sprint("app-", i)
+		objects = append(objects, netpol(t, "shop/"+app, strings.ReplaceAll(
+			`{podSelector: {matchLabels: {app: APP}}, policyTypes: [Ingress, Egress], ingress: [{ports: [{port: 80}, {port: http}]}], egress: [{ports: [{port: 80}, {port: http}]}]}`, "APP", app)))
+		for j := range 5 {
+			objects = append(objects, claim(fmt.Sprintf("shop/%s-%d", app, j), app, "http=8080"))
+		}
+	}
+	w := newWorld(t, objects...)
+	open := verdicts{
+		"shop/web > 10.0.0.7 TCP 80":   allowed,
+		"shop/web > 10.0.0.7 TCP 8080": allowed,
+		"shop/web > 10.0.0.7 TCP 81":   ingressDenied,
+		"10.0.0.7 > shop/web TCP 80":   allowed,
+		"10.0.0.7 > shop/web TCP 8080": egressDenied,
+	}
+	w.check(open)
+	w.set(claim("shop/free", "free", "http=8080")).check(open)
+	w.set(claim("shop/more", "app-1", "http=8080", "other=1")).check(open)
+	// The ninth: the name stands for another number on it.
+	w.set(claim("shop/more", "app-1", "http=9090", "other=1")).check(verdicts{
+		"shop/web > 10.0.0.7 TCP 80": ingressDenied,
+		"10.0.0.7 > shop/web TCP 80": allowed,
+	})
+	w.set(netpol(t, "shop/ninth", `{podSelector: {matchLabels: {app: app-1, odd: "1"}}, policyTypes: [Egress], egress: [{}]}`),
+		pod("shop/more", "10.0.0.7", "app=app-1", "odd=1")).check(verdicts{
+		"shop/web > 10.0.0.7 TCP 80": ingressDenied, // it has no such port
+		"10.0.0.7 > shop/web TCP 80": egressDenied,
+	})
+	w.delete(pod("shop/more", "10.0.0.7")).check(open)
 }

@@ -23,6 +23,12 @@ type selection struct {
 	// key is that of the allow set where no port names are to be resolved;
 	// computed when first needed.
 	key [2]string
+	// resolved is the last one where they were, for these ports: the Pods of a
+	// class mostly have the same.
+	resolved struct {
+		ports []NamedPort
+		key   string
+	}
 }
 
 // heldSubject is a subject with the sets that it keeps in use.
@@ -82,7 +88,10 @@ func (x *Index) chosen(c *class) *selection {
 // rules are resolved on the subject.
 func (s *selection) keyOf(d Direction, ports []NamedPort) string {
 	if d == Ingress && len(s.named[d]) > 0 {
-		return s.hash(d, ports)
+		if r := &s.resolved; r.key == "" || !samePorts(r.ports, ports) {
+			r.ports, r.key = ports, s.hash(d, ports)
+		}
+		return s.resolved.key
 	}
 	if s.key[d] == "" {
 		s.key[d] = s.hash(d, nil)
@@ -189,11 +198,7 @@ func (x *Index) subject(name types.NamespacedName) *heldSubject {
 	}}
 	s.Ingress = s.keep(x.hold(e, Ingress))
 	s.Egress = s.keep(x.hold(e, Egress))
-	for _, a := range addrs {
-		if c := x.claims(a); c.shared() {
-			x.shareAddr(s, a, c)
-		}
-	}
+	x.shareAddrs(s)
 	return s
 }
 
@@ -229,14 +234,18 @@ func (x *Index) hold(e *entry, d Direction) *heldSet {
 	if len(s.policies[d]) == 0 {
 		return nil
 	}
-	key := s.keyOf(d, e.pod.Ports)
-	h := x.sets[key]
+	return x.holdPart(&part{s.keyOf(d, e.pod.Ports), s, e.pod.Ports}, d)
+}
+
+func (x *Index) holdPart(p *part, d Direction) *heldSet {
+	h := x.sets[p.key]
 	if h == nil {
-		h = &heldSet{set: buildAllowSet(key, d, s.policies[d], e.pod.Ports)}
-		for _, spec := range groupsOf(s.policies[d], d) {
+		policies := p.of.policies[d]
+		h = &heldSet{set: buildAllowSet(p.key, d, policies, p.ports)}
+		for _, spec := range groupsOf(policies, d) {
 			h.groups = append(h.groups, x.use(spec))
 		}
-		x.sets[key] = h
+		x.sets[p.key] = h
 	}
 	h.users++
 	return h

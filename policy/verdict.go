@@ -46,8 +46,8 @@ const (
 	ReasonOwnNode Reason = "OwnNode"
 	// ReasonRule: a rule allows the flow.
 	ReasonRule Reason = "Rule"
-	// ReasonTooManyClaims: so many isolated Pods claim the end's address that
-	// their policies are not walked.
+	// ReasonTooManyClaims: so many Pods with different policies claim the end's
+	// address that the kernel does not ask these.
 	ReasonTooManyClaims Reason = "TooManyClaims"
 	// ReasonNoRule: policies isolate the Pod and none of their rules allows
 	// the flow. The implicit default deny.

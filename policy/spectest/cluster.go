@@ -1,11 +1,14 @@
 package spectest
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Cluster is all that decides a flow, as API objects.
@@ -47,15 +50,45 @@ func (c *Cluster) Allowed(f Flow) (egress, ingress bool) {
 	return egress, ingress
 }
 
-// crowded: more than eight isolated Pods claim one address, and nothing passes.
+// crowded: isolated Pods of more than eight kinds claim one address, and nothing
+// passes. Pods are of one kind if the same policies isolate them, and what these
+// call ports by name is the same on them.
 func (c *Cluster) crowded(pods []*corev1.Pod, direction networkingv1.PolicyType) bool {
-	n := 0
+	kinds := map[string]bool{}
 	for _, pod := range pods {
 		if c.Isolated(pod, direction) {
-			n++
+			kinds[c.kind(pod, direction)] = true
 		}
 	}
-	return n > 8
+	return len(kinds) > 8
+}
+
+func (c *Cluster) kind(pod *corev1.Pod, direction networkingv1.PolicyType) string {
+	var out strings.Builder
+	for _, np := range c.Policies {
+		if !c.applies(np, pod, direction) {
+			continue
+		}
+		fmt.Fprintf(&out, "%s/%s\n", np.Namespace, np.Name)
+		if direction == networkingv1.PolicyTypeEgress {
+			continue // names are the destination's
+		}
+		for i, rule := range np.Spec.Ingress {
+			for j, p := range rule.Ports {
+				if p.Port == nil || p.Port.Type != intstr.String {
+					continue
+				}
+				fmt.Fprintf(&out, "port %d of rule %d:", j, i)
+				for _, f := range arrivals(pod) {
+					if portMatches(p, f, []*corev1.Pod{pod}) {
+						fmt.Fprintf(&out, " %d", f.Port)
+					}
+				}
+				out.WriteByte('\n')
+			}
+		}
+	}
+	return out.String()
 }
 
 // Self reports whether the flow is from a Pod to itself, whoever has the

@@ -120,6 +120,8 @@ func (b *podBuilder) status(p *corev1.Pod, node int, others []*corev1.Pod) {
 	}
 	switch {
 	case p.Spec.HostNetwork:
+	case b.Contested && len(others) > 0 && b.chance(50):
+		takeAddr(p, others[0])
 	case b.chance(4):
 		p.Status.PodIP, p.Status.PodIPs = "", nil
 	case len(others) > 0 && b.chance(12):

@@ -15,6 +15,8 @@ type policyBuilder struct {
 	dice
 	cluster *Cluster
 	invalid bool
+	// names: see Options.
+	names bool
 }
 
 func (b *policyBuilder) policy(i int) *networkingv1.NetworkPolicy {
@@ -59,7 +61,11 @@ func (b *policyBuilder) peers() []networkingv1.NetworkPolicyPeer {
 		return pick(b.dice, [][]networkingv1.NetworkPolicyPeer{nil, {}})
 	}
 	var peers []networkingv1.NetworkPolicyPeer
-	for range 1 + b.IntN(3) {
+	most := 3
+	if b.names {
+		most = 8
+	}
+	for range 1 + b.IntN(most) {
 		peers = append(peers, b.peer())
 	}
 	return peers
@@ -123,12 +129,28 @@ func (b *policyBuilder) requirement(k labelKey) metav1.LabelSelectorRequirement 
 }
 
 func (b *policyBuilder) ports() []networkingv1.NetworkPolicyPort {
+	if b.names && b.chance(80) {
+		return b.namedPorts()
+	}
 	if b.chance(25) {
 		return pick(b.dice, [][]networkingv1.NetworkPolicyPort{nil, {}})
 	}
 	var ports []networkingv1.NetworkPolicyPort
 	for range 1 + b.IntN(3) {
 		ports = append(ports, b.port())
+	}
+	return ports
+}
+
+// namedPorts are most of the names there are, with several protocols.
+func (b *policyBuilder) namedPorts() (ports []networkingv1.NetworkPolicyPort) {
+	for range 1 + b.IntN(2*len(portNames)) {
+		name := intstr.FromString(pick(b.dice, portNames))
+		p := networkingv1.NetworkPolicyPort{Port: &name}
+		if proto := randomProtocol(b.dice); proto != "" {
+			p.Protocol = &proto
+		}
+		ports = append(ports, p)
 	}
 	return ports
 }

@@ -1,7 +1,9 @@
 package spectest
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,24 +55,47 @@ func portMatches(p networkingv1.NetworkPolicyPort, f Flow, target []*corev1.Pod)
 // protocol and number, in a container that runs beside the others: a plain
 // init container is gone when they start.
 func namedPortMatches(name string, protocol corev1.Protocol, number uint16, target *corev1.Pod) bool {
-	containers := append([]corev1.Container{}, target.Spec.Containers...)
-	for _, c := range target.Spec.InitContainers {
+	for _, p := range containerPorts(target) {
+		if p.Name == name && p.Protocol == protocol && p.ContainerPort == int32(number) {
+			return true
+		}
+	}
+	return false
+}
+
+// containerPorts are those of all containers that run beside each other, with their
+// protocol.
+func containerPorts(pod *corev1.Pod) []corev1.ContainerPort {
+	containers := append([]corev1.Container{}, pod.Spec.Containers...)
+	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			containers = append(containers, c)
 		}
 	}
+	var out []corev1.ContainerPort
 	for _, c := range containers {
 		for _, p := range c.Ports {
-			its := p.Protocol
-			if its == "" {
-				its = corev1.ProtocolTCP
+			if p.Protocol == "" {
+				p.Protocol = corev1.ProtocolTCP
 			}
-			if p.Name == name && its == protocol && p.ContainerPort == int32(number) {
-				return true
-			}
+			out = append(out, p)
 		}
 	}
-	return false
+	return out
+}
+
+// arrivals are the flows to the ports of a Pod's containers, sorted, each once.
+func arrivals(pod *corev1.Pod) []Flow {
+	var out []Flow
+	for _, p := range containerPorts(pod) {
+		if number, known := protocolNumber(p.Protocol); known {
+			out = append(out, Flow{Protocol: number, Port: uint16(p.ContainerPort)})
+		}
+	}
+	slices.SortFunc(out, func(a, b Flow) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
+	})
+	return slices.Compact(out)
 }
 
 var portName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$`)

@@ -10,6 +10,10 @@ type Options struct {
 	Families                          Families
 	// Invalid mixes in policies that the API server would refuse.
 	Invalid bool
+	// Contested has about every second Pod claim the address of the first.
+	Contested bool
+	// Names has rules with many peers and many ports that are given by name.
+	Names bool
 	// Plain leaves out what a lab cannot build: Pods that have finished, have
 	// no address or share one with another Pod.
 	Plain bool
@@ -64,7 +68,7 @@ func Random(r *rand.Rand, o Options) *Cluster {
 	for range o.Pods {
 		c.Pods = append(c.Pods, b.pod(c.Pods))
 	}
-	p := policyBuilder{dice: d, cluster: c, invalid: o.Invalid}
+	p := policyBuilder{dice: d, cluster: c, invalid: o.Invalid, names: o.Names}
 	for i := range o.Policies {
 		c.Policies = append(c.Policies, p.policy(i))
 	}

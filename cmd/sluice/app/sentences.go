@@ -38,7 +38,7 @@ func reason(f policy.Flow, d policy.DirectionVerdict) string {
 		}
 		return "a rule allows it"
 	case policy.ReasonTooManyClaims:
-		return fmt.Sprintf("too many isolated Pods claim %s for anything to pass", end.Addr)
+		return fmt.Sprintf("too many Pods with different policies claim %s for anything to pass", end.Addr)
 	case policy.ReasonNoRule:
 		return denial(name, d)
 	}
