@@ -128,6 +128,9 @@ func (x *Index) dropClass(c *class) {
 		x.unpost(pl)
 	}
 	ns := c.ns
+	if delete(ns.judged, c); len(ns.judged) == 0 {
+		ns.judged, ns.lastChosen = nil, nil
+	}
 	if first := ns.classes[c.hash]; first != c {
 		for first.next != c {
 			first = first.next

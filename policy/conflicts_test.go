@@ -117,3 +117,56 @@ func TestSharedSetsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestAlikeClaimantsAreOneKind: hundreds of Pods of one Deployment that claim the same
+// hundred addresses are one kind, and the addresses have one allow set together.
+func TestAlikeClaimantsAreOneKind(t *testing.T) {
+	x := NewIndex(Options{Node: "here"})
+	np := policyFromYAML(t, `{podSelector: {}, ingress: [{ports: [{port: http}]}]}`)
+	_ = x.SetPolicy(np)
+	addrs := ""
+	for i := range 100 {
+		addrs += fmt.Sprintf("10.0.0.%d ", i+1)
+	}
+	const pods = 200
+	claim := func(i int, ports ...NamedPort) {
+		x.SetPod(testPod(fmt.Sprint("shop/web-", i), strings.TrimSpace(addrs), web()).with(func(p *Pod) { p.Ports = ports }))
+	}
+	kinds := func(want int) {
+		t.Helper()
+		sets := map[*AllowSet]bool{}
+		for s := range x.Subjects() {
+			for _, a := range s.Addrs {
+				in, _ := s.Sets(a)
+				sets[in] = true
+				if got := len(x.contests[a].kinds); got != want {
+					t.Fatalf("%s: %d kinds of Pods claim it, want %d", a, got, want)
+				}
+			}
+		}
+		if len(sets) != 1 || len(x.contests) != 100 || x.namespaces["shop"].contenders[x.entry(types.NamespacedName{Namespace: "shop", Name: "web-0"})] != 100 {
+			t.Errorf("%d sets for %d addresses", len(sets), len(x.contests))
+		}
+	}
+	http := NamedPort{"http", TCP, 80}
+	for i := range pods {
+		claim(i, http)
+	}
+	kinds(1)
+	claim(7, http, NamedPort{"other", TCP, 81})
+	kinds(2)
+	claim(7, http)
+	kinds(1)
+	x.SetPod(testPod("shop/web-0", "10.0.0.1", web()).with(func(p *Pod) { p.Ports = []NamedPort{http} }))
+	if got := x.namespaces["shop"].contenders[x.entry(types.NamespacedName{Namespace: "shop", Name: "web-0"})]; got != 1 {
+		t.Errorf("a Pod that claims one address shares %d", got)
+	}
+	for i := range pods {
+		x.DeletePod(types.NamespacedName{Namespace: "shop", Name: fmt.Sprint("web-", i)})
+	}
+	x.DeletePolicy(types.NamespacedName{Namespace: np.Namespace, Name: np.Name})
+	x.Changes()
+	if left := x.Leftovers(); left != "" {
+		t.Error(left)
+	}
+}

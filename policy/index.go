@@ -67,6 +67,8 @@ type Index struct {
 	idle    map[*group]struct{}
 
 	counts Counts
+	// found is room for the policies of one class.
+	found []*parsed
 	// looked counts the selectors matched, for tests.
 	looked int
 }
@@ -163,7 +165,7 @@ func (x *Index) DeletePolicy(name types.NamespacedName) {
 // reselect has the policies of the classes that s matches looked up anew, and
 // the local Pods among them resolved.
 func (x *Index) reselect(ns *namespace, s *selector) {
-	x.classesIn(ns, s, func(c *class) { c.chosen = nil })
+	x.unchoose(ns, s)
 	for e := range ns.locals {
 		if e.class.chosen == nil {
 			x.soil(e)
@@ -172,6 +174,34 @@ func (x *Index) reselect(ns *namespace, s *selector) {
 	for e := range ns.contenders {
 		if e.class.chosen == nil {
 			x.soilRivals(e)
+		}
+	}
+}
+
+// unchoose forgets which policies select the classes that s matches. Most classes of
+// a large namespace have no Pod on the node, and nobody asked about them.
+func (x *Index) unchoose(ns *namespace, s *selector) {
+	ns.lastChosen = nil
+	forget := func(c *class) {
+		if c.chosen != nil {
+			c.chosen = nil
+			delete(ns.judged, c)
+		}
+	}
+	best, _ := x.shortest(s, len(ns.judged), func(l label) int {
+		if p := x.posting(l, ns); p != nil {
+			return len(p.classes)
+		}
+		return 0
+	})
+	if best != nil {
+		x.classesIn(ns, s, forget)
+		return
+	}
+	for c := range ns.judged {
+		x.looked++
+		if s.matches(c) {
+			forget(c)
 		}
 	}
 }

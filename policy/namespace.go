@@ -23,6 +23,11 @@ type namespace struct {
 	// classes by the hash of their labels; size counts them.
 	classes map[uint64]*class
 	size    int
+	// judged are the classes of which it is known which policies select them: those
+	// of local Pods, and whom else somebody asked about.
+	judged map[*class]struct{}
+	// lastChosen is what was found for the last of them, which others often share.
+	lastChosen *selection
 	// scopes in use that the namespace is in.
 	scopes []*scope
 

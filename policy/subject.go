@@ -17,6 +17,8 @@ import (
 // selection is which policies select the Pods of a class, by direction, sorted
 // by name, and what follows from that alone.
 type selection struct {
+	// found are the policies of both directions as they were found.
+	found    []*parsed
 	policies [2][]*parsed
 	// named are the port names in them, sorted, each once.
 	named [2][]NamedPortRef
@@ -55,20 +57,36 @@ func (x *Index) chosen(c *class) *selection {
 		return c.chosen
 	}
 	x.wake(c.ns)
-	c.chosen = unselected
-	var found []*parsed
+	found := x.found[:0]
 	c.ns.policiesBy.candidates(c, func(p *parsed) {
 		x.looked++
 		if p.selector.matches(c) {
 			found = append(found, p)
 		}
 	})
-	if len(found) == 0 {
-		return unselected
+	x.found = found
+	defer clear(found)
+	ns := c.ns
+	if ns.judged == nil {
+		ns.judged = map[*class]struct{}{}
 	}
-	slices.SortFunc(found, func(a, b *parsed) int { return strings.Compare(a.Name, b.Name) })
-	s := &selection{}
-	for _, p := range found {
+	ns.judged[c] = struct{}{}
+	switch last := ns.lastChosen; {
+	case len(found) == 0:
+		c.chosen = unselected
+	case last != nil && slices.Equal(last.found, found):
+		c.chosen = last
+	default:
+		c.chosen = newSelection(slices.Clone(found))
+		ns.lastChosen = c.chosen
+	}
+	return c.chosen
+}
+
+func newSelection(found []*parsed) *selection {
+	s := &selection{found: found}
+	sorted := slices.SortedFunc(slices.Values(found), func(a, b *parsed) int { return strings.Compare(a.Name, b.Name) })
+	for _, p := range sorted {
 		for _, d := range []Direction{Ingress, Egress} {
 			if p.isolates[d] {
 				s.policies[d] = append(s.policies[d], p)
@@ -80,7 +98,6 @@ func (x *Index) chosen(c *class) *selection {
 		slices.SortFunc(s.named[d], NamedPortRef.compare)
 		s.named[d] = slices.Compact(s.named[d])
 	}
-	c.chosen = s
 	return s
 }
 
