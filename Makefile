@@ -62,6 +62,7 @@ INVOCATION ?=
 
 .PHONY: release
 release: ## everything that a release publishes, into bin/release: VERSION=v1.2.3 IMAGE=registry.example/sluice
+	@git diff --quiet HEAD || { echo "the tree is not what is committed, and the provenance would say that it is" >&2; exit 1; }
 	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
 	@$(MAKE) --no-print-directory image ARCHES='$(RELEASES)' IMAGE='$(IMAGE):$(VERSION)' ARCHIVE=$(RELEASE)/sluice-image.tar BUILT=$(BIN)/image
 	@$(GO) run ./deploy/release -version '$(VERSION)' -image '$(IMAGE)' -archive $(RELEASE)/sluice-image.tar -dir $(RELEASE) \
