@@ -10,6 +10,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X github.com/sluice-net/sluice/cmd/sluice/app.version=$(VERSION)
 IMAGE   ?= sluice.invalid/sluice:dev
 ARCHIVE ?= $(BIN)/sluice-image.tar
+# Architectures that the image is for; packages of others than this machine's are
+# downloaded. And those that a release is for.
+ARCHES   ?= $(shell $(GO) env GOARCH)
+RELEASES := amd64 arm64
+# Where what goes into the image is built.
+BUILT    ?= $(dir $(ARCHIVE))image
+FOREIGN   = $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCHES))
 FUZZTIME ?= 20s
 FLOWS    ?= 1000000
 KERNEL_FLOWS ?= 20000
@@ -35,23 +42,47 @@ build: ## build bin/sluice
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/sluice ./cmd/sluice
 
 .PHONY: image
-image: ## build bin/sluice-image.tar, the container image, without Docker or a registry
+image: ## build bin/sluice-image.tar, the container image, without Docker or a registry: ARCHES='amd64 arm64'
 	@.tools/need nft=nftables
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(dir $(ARCHIVE))image/sluice ./cmd/sluice
-	@$(GO) run ./deploy/image -sluice $(dir $(ARCHIVE))image/sluice -name $(IMAGE) -version $(VERSION) -out $(ARCHIVE)
+	@for arch in $(ARCHES); do \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(BUILT)/sluice-$$arch ./cmd/sluice; \
+	done
+	@for arch in $(FOREIGN); do deploy/image/fetch-packages $$arch $(BUILT)/packages-$$arch; done
+	@$(GO) run ./deploy/image $(foreach arch,$(ARCHES),-sluice $(BUILT)/sluice-$(arch)) \
+	  $(foreach arch,$(FOREIGN),-packages $(arch)=$(BUILT)/packages-$(arch)) \
+	  -name $(IMAGE) -version $(VERSION) -out $(ARCHIVE) -sbom $(basename $(ARCHIVE))-
 	@echo "$(ARCHIVE) is $(IMAGE)"
+
+# What a release publishes, and nothing is published by it: see deploy/README.md.
+RELEASE    := $(BIN)/release
+REPOSITORY ?= https://github.com/sluice-net/sluice
+DOWNLOADS  ?= $(REPOSITORY)/releases/download/$(VERSION)
+BUILDER    ?= urn:sluice:make-release
+INVOCATION ?=
+
+.PHONY: release
+release: ## everything that a release publishes, into bin/release: VERSION=v1.2.3 IMAGE=registry.example/sluice
+	@git diff --quiet HEAD || { echo "the tree is not what is committed, and the provenance would say that it is" >&2; exit 1; }
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@$(MAKE) --no-print-directory image ARCHES='$(RELEASES)' IMAGE='$(IMAGE):$(VERSION)' ARCHIVE=$(RELEASE)/sluice-image.tar BUILT=$(BIN)/image
+	@$(GO) run ./deploy/release -version '$(VERSION)' -image '$(IMAGE)' -archive $(RELEASE)/sluice-image.tar -dir $(RELEASE) \
+	  $(foreach arch,$(RELEASES),-sluice linux/$(arch)=$(BIN)/image/sluice-$(arch)) \
+	  -downloads '$(DOWNLOADS)' -repository '$(REPOSITORY)' -revision "$$(git rev-parse HEAD)" -builder '$(BUILDER)' -invocation '$(INVOCATION)'
+	@ls -l $(RELEASE)
 
 .PHONY: test
 test: need-tests ## all tests; fails if a kernel test did not run (root)
 	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -require conformance/kernel-tests.txt
 	@$(GO) test -C conformance/cluster . ./beyond/probe
 	@$(GO) test -C conformance/cluster/sctp -count=1 .
+	@$(GO) test -C deploy/interop -count=1 .
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@$(BIN)/golangci-lint run ./...
 	@cd conformance/cluster && ../../$(BIN)/golangci-lint run ./...
 	@cd conformance/cluster/sctp && ../../../$(BIN)/golangci-lint run ./...
+	@cd deploy/interop && ../../$(BIN)/golangci-lint run ./...
 
 .PHONY: bench
 bench: need-tests ## benchmarks, with allocations (root)
@@ -120,6 +151,10 @@ cluster-sluice: image $(CLUSTER) ## put Sluice on the local cluster, as it is in
 	@$(CLUSTER) kubectl apply -f deploy/sluice.yaml
 	@$(CLUSTER) kubectl rollout status daemonset/sluice -n sluice-system --timeout=2m
 
+.PHONY: cluster-dry-run
+cluster-dry-run: $(CLUSTER) $(BIN)/helm ## have the local cluster's API server judge the chart and the kustomization, after cluster-sluice
+	@deploy/interop/judged $(CLUSTER) $(BIN)/helm
+
 .PHONY: cluster-down
 cluster-down: $(CLUSTER) ## remove the local cluster
 	@$(CLUSTER) down
@@ -146,6 +181,11 @@ need-cluster:
 
 $(CLUSTER): $(wildcard conformance/cluster/*.go conformance/cluster/go.mod)
 	@$(GO) build -C conformance/cluster -trimpath -buildvcs=false -o ../../$@ .
+
+$(BIN)/helm: deploy/interop/go.mod deploy/interop/go.sum
+	@echo "building helm $$(sed -n 's/.*helm.sh\/helm\/v4 \(v[^ ]*\).*/\1/p' deploy/interop/go.mod), once: this takes some minutes"
+	@$(GO) build -C deploy/interop -trimpath -o ../../$@ helm.sh/helm/v4/cmd/helm
+	@touch $@
 
 .PHONY: clean
 clean: ## remove what was built

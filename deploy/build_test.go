@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -47,6 +48,38 @@ var build = sync.OnceValues(func() (builtImage, error) {
 	}
 	return img, unpack(layer, img.root)
 })
+
+// multi is the image for both architectures, and the prefix of the bills of
+// materials beside it, as "make image ARCHES='amd64 arm64'" builds it: what is not
+// this machine's own comes from packages that are downloaded.
+var multi = sync.OnceValues(func() (files [2]string, err error) {
+	files = [2]string{filepath.Join(scratch, "multi.tar"), filepath.Join(scratch, "bom-")}
+	args := []string{"run", "./image", "-version", "v1.2.3", "-out", files[0], "-sbom", files[1]}
+	for _, arch := range architectures {
+		binary := filepath.Join(scratch, "sluice-"+arch)
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "../cmd/sluice")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return files, fmt.Errorf("build for %s: %w: %s", arch, err, out)
+		}
+		args = append(args, "-sluice", binary)
+		if arch == runtime.GOARCH {
+			continue
+		}
+		packages := filepath.Join(scratch, "packages-"+arch)
+		if out, err := exec.Command("image/fetch-packages", arch, packages).CombinedOutput(); err != nil {
+			return files, fmt.Errorf("fetch packages for %s: %w: %s", arch, err, out)
+		}
+		args = append(args, "-packages", arch+"="+packages)
+	}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return files, fmt.Errorf("go %v: %w: %s", args, err, out)
+	}
+	return files, nil
+})
+
+// architectures are those that releases are for.
+var architectures = []string{"amd64", "arm64"}
 
 func theImage(t testing.TB) builtImage {
 	t.Helper()

@@ -114,37 +114,10 @@ func reached(t *testing.T, root string) map[string]bool {
 }
 
 func TestArchiveIsAnImageLayout(t *testing.T) {
-	files := map[string][]byte{}
-	f, err := os.Open(theImage(t).archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[h.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type descriptor struct {
-		Digest      string
-		Size        int
-		Annotations map[string]string
-	}
+	files := archive(tarFiles(t, readFile(t, theImage(t).archive)))
 	blob := func(d descriptor) []byte {
 		t.Helper()
-		data := files["blobs/"+strings.ReplaceAll(d.Digest, ":", "/")]
-		sum := sha256.Sum256(data)
-		if d.Digest != "sha256:"+hex.EncodeToString(sum[:]) || d.Size != len(data) {
-			t.Fatalf("descriptor %+v points at %d bytes of digest %x", d, len(data), sum)
-		}
-		return data
+		return files.blob(t, d)
 	}
 	var index struct{ Manifests []descriptor }
 	into(t, files["index.json"], &index)
@@ -175,6 +148,58 @@ func TestArchiveIsAnImageLayout(t *testing.T) {
 			t.Errorf("the image is named %s, %s wants %s", got, name, c.Image)
 		}
 	}
+}
+
+// archive is an image layout's files by name.
+type archive map[string][]byte
+
+// descriptor is what an image layout says of a blob.
+type descriptor struct {
+	MediaType   string
+	Digest      string
+	Size        int
+	Annotations map[string]string
+	Platform    struct{ OS, Architecture string }
+}
+
+func (a archive) blob(t *testing.T, d descriptor) []byte {
+	t.Helper()
+	data := a["blobs/"+strings.ReplaceAll(d.Digest, ":", "/")]
+	sum := sha256.Sum256(data)
+	if d.Digest != "sha256:"+hex.EncodeToString(sum[:]) || d.Size != len(data) {
+		t.Fatalf("descriptor %+v points at %d bytes of digest %x", d, len(data), sum)
+	}
+	return data
+}
+
+// tarFiles are the regular files of a tar archive.
+func tarFiles(t *testing.T, data []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeDir {
+			continue
+		}
+		if files[h.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func into(t *testing.T, data []byte, value any) {

@@ -19,10 +19,17 @@ const (
 	layerType    = "application/vnd.oci.image.layer.v1.tar"
 )
 
-// image is what goes into an archive: one layer, with how to run it.
+// image is what goes into an archive: how to run it, and for each architecture
+// one layer.
 type image struct {
-	name, version, arch string
-	layer               []byte
+	name, version string
+	variants      []variant
+}
+
+// variant is the image of one architecture.
+type variant struct {
+	arch  string
+	layer []byte
 }
 
 // descriptor points at a blob.
@@ -86,9 +93,9 @@ type dockerManifest struct {
 // build another image.
 const epoch = "1970-01-01T00:00:00Z"
 
-func (i image) config() config {
+func (i image) config(v variant) config {
 	c := config{
-		platform: platform{i.arch, "linux"}, Created: epoch,
+		platform: platform{v.arch, "linux"}, Created: epoch,
 		Config: execution{
 			Entrypoint: []string{"/" + sluicePath},
 			// nft is looked for.
@@ -99,7 +106,7 @@ func (i image) config() config {
 				"org.opencontainers.image.licenses": "Apache-2.0",
 			},
 		},
-		RootFS:  rootFS{"layers", []string{digest(i.layer)}},
+		RootFS:  rootFS{"layers", []string{digest(v.layer)}},
 		History: []historic{{epoch, "deploy/image"}},
 	}
 	if i.version != "" {
@@ -108,43 +115,67 @@ func (i image) config() config {
 	return c
 }
 
-// write writes the archive: an OCI image layout, with the index that Docker
-// wants beside it over the same blobs.
+// write writes the archive: of one architecture as everybody can load it, of
+// several as one index over them.
 func (i image) write(w io.Writer) error {
 	a := archive{}
-	layer := a.blob(layerType, i.layer)
-	cfg, err := a.json(configType, i.config())
-	if err != nil {
+	var manifests []descriptor
+	var docker []dockerManifest
+	for _, v := range i.variants {
+		m, d, err := a.variant(i, v)
+		if err != nil {
+			return err
+		}
+		manifests, docker = append(manifests, m), append(docker, d)
+	}
+	top := manifests[0]
+	if len(manifests) > 1 {
+		var err error
+		if top, err = a.json(indexType, manifest{SchemaVersion: 2, MediaType: indexType, Manifests: manifests}); err != nil {
+			return err
+		}
+	} else if err := a.top("manifest.json", docker); err != nil {
+		// Without a word about architectures: none where there are several.
 		return err
 	}
-	m, err := a.json(manifestType, manifest{SchemaVersion: 2, MediaType: manifestType, Config: &cfg, Layers: []descriptor{layer}})
-	if err != nil {
-		return err
-	}
-	m.Platform = &platform{i.arch, "linux"}
-	m.Annotations = map[string]string{
+	top.Annotations = map[string]string{
 		// containerd takes the whole name from the one, others from the other.
 		"io.containerd.image.name":          i.name,
 		"org.opencontainers.image.ref.name": i.name,
 	}
-	tops := []struct {
-		name  string
-		value any
-	}{
-		{"oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"}},
-		{"index.json", manifest{SchemaVersion: 2, MediaType: indexType, Manifests: []descriptor{m}}},
-		{"manifest.json", []dockerManifest{{blobPath(cfg.Digest), []string{i.name}, []string{blobPath(layer.Digest)}}}},
+	if err := a.top("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"}); err != nil {
+		return err
 	}
-	for _, top := range tops {
-		if a[top.name], err = json.Marshal(top.value); err != nil {
-			return fmt.Errorf("write %s: %w", top.name, err)
-		}
+	if err := a.top("index.json", manifest{SchemaVersion: 2, MediaType: indexType, Manifests: []descriptor{top}}); err != nil {
+		return err
 	}
 	return a.write(w)
 }
 
 // archive is a tar archive's files by name.
 type archive map[string][]byte
+
+// variant adds one architecture's layer, configuration and manifest.
+func (a archive) variant(i image, v variant) (descriptor, dockerManifest, error) {
+	layer := a.blob(layerType, v.layer)
+	cfg, err := a.json(configType, i.config(v))
+	if err != nil {
+		return descriptor{}, dockerManifest{}, err
+	}
+	m, err := a.json(manifestType, manifest{SchemaVersion: 2, MediaType: manifestType, Config: &cfg, Layers: []descriptor{layer}})
+	m.Platform = &platform{v.arch, "linux"}
+	return m, dockerManifest{blobPath(cfg.Digest), []string{i.name}, []string{blobPath(layer.Digest)}}, err
+}
+
+// top adds a file of the archive that is no blob.
+func (a archive) top(name string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	a[name] = data
+	return nil
+}
 
 func (a archive) blob(mediaType string, data []byte) descriptor {
 	d := digest(data)

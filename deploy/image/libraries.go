@@ -1,107 +1,138 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
-	"os/exec"
+	"path"
 	"slices"
-	"strings"
 )
 
-// architectures in OCI's terms, which are Go's.
-var architectures = map[elf.Machine]string{
-	elf.EM_X86_64:  "amd64",
-	elf.EM_AARCH64: "arm64",
-	elf.EM_ARM:     "arm",
-	elf.EM_RISCV:   "riscv64",
-	elf.EM_PPC64:   "ppc64le",
-	elf.EM_S390:    "s390x",
+// machine is what a binary is built for.
+type machine struct {
+	// arch in OCI's terms, which are Go's.
+	arch string
+	// debian is what Debian calls it, in packages and in names of directories.
+	debian, triplet string
 }
 
-// inspect reads a binary's architecture and its loader, which is empty if it
+var machines = map[elf.Machine]machine{
+	elf.EM_X86_64:  {"amd64", "amd64", "x86_64-linux-gnu"},
+	elf.EM_AARCH64: {"arm64", "arm64", "aarch64-linux-gnu"},
+}
+
+// inspect reads what a binary is built for and its loader, which is empty if it
 // is statically linked.
-func inspect(binary string) (arch, loader string, err error) {
-	f, err := elf.Open(binary)
-	if err != nil {
-		return "", "", fmt.Errorf("read binary: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	arch, ok := architectures[f.Machine]
+func inspect(name string, f *elf.File) (m machine, loader string, err error) {
+	m, ok := machines[f.Machine]
 	if !ok {
-		return "", "", fmt.Errorf("read binary %s: unknown machine %s", binary, f.Machine)
+		return m, "", fmt.Errorf("read binary %s: unknown machine %s", name, f.Machine)
 	}
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_INTERP {
 			continue
 		}
-		name := make([]byte, p.Filesz)
-		if _, err := p.ReadAt(name, 0); err != nil {
-			return "", "", fmt.Errorf("read loader of %s: %w", binary, err)
+		text := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(text, 0); err != nil {
+			return m, "", fmt.Errorf("read loader of %s: %w", name, err)
 		}
-		loader = string(bytes.TrimRight(name, "\x00"))
+		loader = string(bytes.TrimRight(text, "\x00"))
 	}
-	return arch, loader, nil
+	return m, loader, nil
 }
 
-// staticArch is the architecture of a binary that needs nothing but a kernel.
-func staticArch(binary string) (string, error) {
-	arch, loader, err := inspect(binary)
+// openBinary reads a binary's headers.
+func openBinary(name string, data []byte) (*elf.File, error) {
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("read binary %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// staticMachine is what a binary that needs nothing but a kernel is built for.
+func staticMachine(name string, data []byte) (machine, error) {
+	f, err := openBinary(name, data)
+	if err != nil {
+		return machine{}, err
+	}
+	m, loader, err := inspect(name, f)
 	if err == nil && loader != "" {
-		err = fmt.Errorf("%s is dynamically linked: build it with CGO_ENABLED=0", binary)
+		err = fmt.Errorf("%s is dynamically linked: build it with CGO_ENABLED=0", name)
 	}
-	return arch, err
+	return m, err
 }
 
-// needed are the loader of a binary and all libraries that it loads, as its
-// loader finds them, and its architecture.
-func needed(binary string) (paths []string, arch string, err error) {
-	arch, loader, err := inspect(binary)
-	if err != nil || loader == "" {
-		return nil, arch, err
-	}
-	// What ldd does. Not readelf's list: that names no places, and where to
-	// look is the loader's own business.
-	cmd := exec.Command(loader, "--list", binary)
-	cmd.Env = []string{} // an LD_PRELOAD must not get into the image
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+// needed are the loader of a binary and all libraries that it loads, directly or
+// not, by the paths at which its loader finds them. They are read from the files
+// themselves, and nothing is run, so that it works for machines of another kind.
+// Where a loader looks in Debian is a short list; a binary that brings a list of
+// its own is refused.
+func needed(from packages, binary string) (paths []string, arch string, err error) {
+	names := []string{binary}
+	for i := 0; i < len(names); i++ {
+		data, err := from.read(names[i])
+		if err != nil {
+			return nil, "", err
 		}
-		return nil, "", fmt.Errorf("list libraries of %s: %w", binary, err)
+		f, err := openBinary(names[i], data)
+		if err != nil {
+			return nil, "", err
+		}
+		m, loader, err := inspect(names[i], f)
+		if err != nil {
+			return nil, "", err
+		}
+		if arch == "" {
+			arch = m.arch
+		}
+		if m.arch != arch {
+			return nil, "", fmt.Errorf("%s is for %s, %s for %s", names[i], m.arch, binary, arch)
+		}
+		libs, err := imported(from, f, m)
+		if err != nil {
+			return nil, "", fmt.Errorf("list libraries of %s: %w", names[i], err)
+		}
+		if loader != "" {
+			libs = append([]string{loader}, libs...) // the C library names it, too, elsewhere
+		}
+		for _, lib := range libs {
+			if !slices.ContainsFunc(names, func(n string) bool { return path.Base(n) == path.Base(lib) }) {
+				names = append(names, lib)
+			}
+		}
 	}
-	paths, err = parseList(out, loader)
-	if err != nil {
-		return nil, "", fmt.Errorf("list libraries of %s: %w", binary, err)
-	}
-	return paths, arch, nil
+	return slices.Sorted(slices.Values(names[1:])), arch, nil
 }
 
-// parseList reads lines such as
-//
-//	linux-vdso.so.1 (0x00007ffd5a9f2000)
-//	libmnl.so.0 => /lib/x86_64-linux-gnu/libmnl.so.0 (0x00007f0d6e9c1000)
-//	/lib64/ld-linux-x86-64.so.2 (0x00007f0d6eb2a000)
-func parseList(list []byte, loader string) ([]string, error) {
-	paths := []string{loader}
-	for lines := bufio.NewScanner(bytes.NewReader(list)); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
-		name, place, found := strings.Cut(line, " => ")
-		if !found {
-			continue // the kernel's vdso, or the loader itself
-		}
-		place, _, _ = strings.Cut(place, " (")
-		if !strings.HasPrefix(place, "/") {
-			return nil, fmt.Errorf("%s: %s", name, place)
-		}
-		if !slices.Contains(paths, place) {
-			paths = append(paths, place)
+// imported are the libraries that a file itself names, where they are. The
+// loader, which libraries name as well, is where binaries say that it is.
+func imported(from packages, f *elf.File, m machine) ([]string, error) {
+	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
+		if list, err := f.DynString(tag); err == nil && len(list) > 0 {
+			return nil, fmt.Errorf("it looks for them in %v besides", list)
 		}
 	}
-	slices.Sort(paths)
-	return paths, nil
+	names, err := f.ImportedLibraries()
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	var missing []error
+	for _, name := range names {
+		found := ""
+		for _, dir := range []string{"/lib/" + m.triplet, "/usr/lib/" + m.triplet, "/lib", "/usr/lib", "/lib64"} {
+			if from.has(path.Join(dir, name)) {
+				found = path.Join(dir, name)
+				break
+			}
+		}
+		if found == "" {
+			missing = append(missing, fmt.Errorf("%s: not found", name))
+			continue
+		}
+		paths = append(paths, found)
+	}
+	return paths, errors.Join(missing...)
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -34,45 +33,51 @@ type file struct {
 type root map[string]file
 
 // buildRoot collects the image's files and says for which architecture they
-// are, in the terms of OCI.
-func buildRoot(sluice, nft string) (root, string, error) {
-	arch, err := staticArch(sluice)
+// are, in the terms of OCI. The packages are the machine's own, or those that were
+// downloaded for the binary's architecture.
+func buildRoot(sluice, nft string, dirs map[string]string) (root, string, error) {
+	data, err := installed{}.read(sluice)
 	if err != nil {
 		return nil, "", err
 	}
-	libs, nftArch, err := needed(nft)
+	m, err := staticMachine(sluice, data)
 	if err != nil {
 		return nil, "", err
 	}
-	if arch != nftArch {
-		return nil, "", fmt.Errorf("%s is for %s, %s for %s", sluice, arch, nft, nftArch)
+	var from packages = installed{}
+	if dir, ok := dirs[m.arch]; ok {
+		if from, err = openPackages(dir, m.debian); err != nil {
+			return nil, "", err
+		}
 	}
-	r := root{}
-	packaged := []string{nft}
-	if err := r.add(sluicePath, sluice, 0o755); err != nil {
+	libs, nftArch, err := needed(from, nft)
+	if err != nil {
 		return nil, "", err
 	}
-	if err := r.add(nftPath, nft, 0o755); err != nil {
+	if m.arch != nftArch {
+		return nil, "", fmt.Errorf("%s is for %s, %s for %s: download packages for %s", sluice, m.arch, nft, nftArch, m.arch)
+	}
+	r := root{sluicePath: file{0o755, data}}
+	if err := r.add(from, nftPath, nft, 0o755); err != nil {
 		return nil, "", err
 	}
 	for _, lib := range libs {
 		// By the name that it is asked for; what is a link outside becomes the
 		// file.
-		if err := r.add(strings.TrimPrefix(lib, "/"), lib, 0o755); err != nil {
+		if err := r.add(from, strings.TrimPrefix(lib, "/"), lib, 0o755); err != nil {
 			return nil, "", err
 		}
-		packaged = append(packaged, lib)
 	}
-	if err := r.addPackages(packaged); err != nil {
+	if err := r.addPackages(from, append(libs, nft)); err != nil {
 		return nil, "", err
 	}
-	return r, arch, nil
+	return r, m.arch, nil
 }
 
-func (r root) add(name, from string, mode int64) error {
-	data, err := os.ReadFile(from)
+func (r root) add(from packages, name, as string, mode int64) error {
+	data, err := from.read(as)
 	if err != nil {
-		return fmt.Errorf("add to the image: %w", err)
+		return err
 	}
 	r[name] = file{mode, data}
 	return nil
