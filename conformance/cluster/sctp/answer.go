@@ -1,16 +1,24 @@
 package sctp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
-// initAck answers an INIT with a cookie that has all that the server need know;
-// the fresh one has what is the server's own.
-func initAck(p packet, f flow, secret []byte, fresh cookie) (packet, bool) {
+// initAck answers an INIT with a cookie that has all that the server need know.
+// The same INIT has the same tags in its answers: connection tracking takes the
+// last answer's, the client the first's.
+func initAck(p packet, f flow, secret []byte, now time.Time) (packet, bool) {
 	i, err := parseInitiation(p.chunks[0].value)
 	if err != nil || p.tag != 0 || len(p.chunks) != 1 {
 		return packet{}, false
 	}
-	fresh.remoteTag, fresh.remoteTSN = i.tag, i.tsn
-	answer := initiation{fresh.localTag, fresh.localTSN, fresh.seal(secret, f)}
+	own := signature(secret, f, p.chunks[0].value)
+	k := cookie{
+		made: now, remoteTag: i.tag, remoteTSN: i.tsn,
+		localTag: max(1, binary.BigEndian.Uint32(own)), localTSN: binary.BigEndian.Uint32(own[4:]),
+	}
+	answer := initiation{k.localTag, k.localTSN, k.seal(secret, f)}
 	return reply(p, i.tag, chunk{kind: chunkInitAck, value: answer.marshal()}), true
 }
 

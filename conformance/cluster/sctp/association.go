@@ -103,10 +103,11 @@ func (a *association) write(message []byte, now time.Time) bool {
 	return true
 }
 
-// close ends the association in good order: what was written still arrives, what
-// arrives is thrown away.
-func (a *association) close(now time.Time) {
-	a.deaf, a.unread = true, nil
+// ignore throws away what arrives from now on.
+func (a *association) ignore() { a.deaf, a.unread = true, nil }
+
+// shutdown ends the association in good order: what was written still arrives.
+func (a *association) shutdown(now time.Time) {
 	switch a.state {
 	case cookieWait, cookieEchoed:
 		a.abort(nil)

@@ -104,7 +104,7 @@ func (w *world) refuse(p packet, queue *[][]byte) {
 func (w *world) serve(p packet) {
 	switch first := p.chunks[0]; first.kind {
 	case chunkInit:
-		answer, ok := initAck(p, testFlow, testSecret, cookie{made: w.now, localTag: 0x5, localTSN: 1<<32 - 1})
+		answer, ok := initAck(p, testFlow, testSecret, w.now)
 		if !ok {
 			w.t.Fatalf("no answer to %+v", p)
 		}
@@ -171,14 +171,16 @@ func (w *world) porter() (answers []string) {
 		}
 		w.client.unread = nil
 		if len(answers) > 0 && !w.client.deaf {
-			w.client.close(w.now)
+			w.client.ignore()
+			w.client.shutdown(w.now)
 		}
 		if s := w.server; s != nil {
 			if s.state == established && !answered {
 				answered = s.write([]byte("foo"), w.now)
 			}
 			if s.heard && answered && !s.deaf {
-				s.close(w.now)
+				s.ignore()
+				s.shutdown(w.now)
 			}
 		}
 	}
@@ -249,7 +251,8 @@ func TestAssociationKeepsOrder(t *testing.T) {
 			w.server.unread = nil
 		}
 		if written == messages {
-			w.client.close(w.now)
+			w.client.ignore()
+			w.client.shutdown(w.now)
 		}
 	}
 	w.settle(act)

@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	// lingerTime is how long Close waits for the peer: time for one repetition.
+	// lingerTime is how long a client's Close waits for the server: time for one
+	// repetition.
 	lingerTime = 1500 * time.Millisecond
-	// turnTime is how long a server's Close waits for a client that has not said
-	// anything yet. SCTP cannot be closed in one direction only: to write after
-	// the peer has closed is an error, and a client that finds an answer before it
-	// asked is not to fail for that.
-	turnTime = time.Second
+	// turnTime is how long a server's end stays open after Close for a client that
+	// has not said anything yet. SCTP cannot be closed in one direction only: to
+	// write after the peer has closed is an error, and a client that finds an
+	// answer before it asked is not to fail for that.
+	turnTime = 5 * time.Second
 )
 
 // SCTPConn is one end of an association. Each Write is a message; a Read returns
@@ -168,26 +169,37 @@ func (c *SCTPConn) Write(b []byte) (int, error) {
 	}
 }
 
-// Close ends the association in good order. It returns when the peer has agreed,
-// or breaks off after lingerTime.
+// Close ends the association in good order. A client's waits for the server's
+// consent, for lingerTime at most, since a client's process may end right after
+// it. A server's returns at once, and the rest happens while its process goes on.
 func (c *SCTPConn) Close() error {
-	if c.accepted {
-		turn := time.Now().Add(turnTime)
-		_ = c.wait(&turn, func() bool { return c.a.heard || c.a.deaf || c.a.state != established })
-	}
 	again := false
 	c.step(func(a *association, now time.Time) {
 		again = a.deaf
-		a.close(now)
+		a.ignore()
+		if !c.accepted {
+			a.shutdown(now)
+		}
 	})
-	if again {
+	switch {
+	case again:
 		return c.failure("close", net.ErrClosed)
+	case c.accepted:
+		go c.closeInTurn()
+		return nil
 	}
 	limit := time.Now().Add(lingerTime)
 	if c.wait(&limit, func() bool { return c.a.state == closed }) != nil {
 		c.step(func(a *association, _ time.Time) { a.abort(nil) })
 	}
 	return nil
+}
+
+// closeInTurn closes a server's end once the client has said something.
+func (c *SCTPConn) closeInTurn() {
+	limit := time.Now().Add(turnTime)
+	_ = c.wait(&limit, func() bool { return c.a.heard || c.a.state != established })
+	c.step((*association).shutdown)
 }
 
 func (c *SCTPConn) failure(op string, err error) error {

@@ -23,6 +23,7 @@
 //     network namespace makes to that address at the time.
 //   - One address at each end, one stream in each direction, messages of up to
 //     maxMessage bytes. Nothing is paced but by a window of maxOutstanding messages.
-//   - A program must not end before Close returns: nobody else repeats what got
-//     lost. Close waits for the peer for lingerTime, then breaks off.
+//   - A program must not end before its clients' Close returns: nobody else
+//     repeats what got lost. That waits for the server for lingerTime, then breaks
+//     off. What a server closes ends while its process goes on.
 package sctp

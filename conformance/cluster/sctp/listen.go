@@ -3,7 +3,6 @@ package sctp
 import (
 	"crypto/rand"
 	"errors"
-	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -219,8 +218,7 @@ func (l *SCTPListener) take(w *wire, at ends, p packet) {
 	l.mu.Unlock()
 	switch first := p.chunks[0]; {
 	case first.kind == chunkInit && !closed:
-		fresh := cookie{made: time.Now(), localTag: randomTag(), localTSN: mathrand.Uint32()}
-		if answer, ok := initAck(p, f, l.secret, fresh); ok {
+		if answer, ok := initAck(p, f, l.secret, time.Now()); ok {
 			_ = w.write(answer.marshal(), at)
 		}
 		return
