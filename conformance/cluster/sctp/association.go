@@ -29,11 +29,12 @@ const (
 	maxUnread     = 64
 	receiveWindow = maxUnread * maxMessage
 
-	// firstTimeout is how long an answer may take before something is sent again;
-	// it doubles each time.
-	firstTimeout = time.Second
-	// maxRepeats ends an association, after 31 seconds of silence.
-	maxRepeats = 4
+	// answerTimeout is how long an answer may take before something is sent again.
+	// It does not double each time, as RFC 9260 wants it for busy networks:
+	// connection tracking forgets a handshake that is silent for 3 seconds.
+	answerTimeout = time.Second
+	// maxRepeats without an answer end an association.
+	maxRepeats = 10
 )
 
 // association is one end of a connection, as a state machine: packets and the
@@ -155,7 +156,7 @@ func (a *association) tick(now time.Time) {
 	}
 	a.repeats++
 	a.repeat()
-	a.timeout = now.Add(firstTimeout << a.repeats)
+	a.timeout = now.Add(answerTimeout)
 }
 
 // repeat sends what the peer has to answer in this state.
@@ -178,7 +179,7 @@ func (a *association) repeat() {
 
 // await starts the timer anew.
 func (a *association) await(now time.Time) {
-	a.repeats, a.timeout = 0, now.Add(firstTimeout)
+	a.repeats, a.timeout = 0, now.Add(answerTimeout)
 }
 
 // proceed takes the steps of the shutdown that wait for acknowledgments.

@@ -12,7 +12,7 @@ import (
 )
 
 // DialSCTP opens an association. It fails with ECONNREFUSED where nobody listens
-// or SCTP is not spoken, and with ETIMEDOUT after 31 seconds without an answer.
+// or SCTP is not spoken, and with ETIMEDOUT after 11 seconds without an answer.
 func DialSCTP(network string, laddr, raddr *SCTPAddr) (*SCTPConn, error) {
 	c, err := dial(network, laddr, raddr)
 	if err != nil {
