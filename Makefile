@@ -45,11 +45,13 @@ image: ## build bin/sluice-image.tar, the container image, without Docker or a r
 test: need-tests ## all tests; fails if a kernel test did not run (root)
 	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -require conformance/kernel-tests.txt
 	@$(GO) test -C conformance/cluster . ./beyond/probe
+	@$(GO) test -C conformance/cluster/sctp -count=1 .
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@$(BIN)/golangci-lint run ./...
 	@cd conformance/cluster && ../../$(BIN)/golangci-lint run ./...
+	@cd conformance/cluster/sctp && ../../../$(BIN)/golangci-lint run ./...
 
 .PHONY: bench
 bench: need-tests ## benchmarks, with allocations (root)
@@ -84,7 +86,7 @@ fuzz: ## run each fuzz target for FUZZTIME=20s
 	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 	    echo "== $$(dirname $$file) $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	    $(GO) test -C $$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; \
 	  done; \
 	done
 

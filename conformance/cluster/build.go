@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type program struct {
 	of     string // the package, or for tests the directory
 	test   bool
 	tags   string
+	sctp   bool // it uses the kernel's SCTP sockets
 }
 
 var hyper = program{name: "hyper", module: "kubernetes", of: "./hyper"}
@@ -27,7 +29,7 @@ var hyper = program{name: "hyper", module: "kubernetes", of: "./hyper"}
 // clusterPrograms are what machines run.
 var clusterPrograms = []program{
 	hyper,
-	{name: "agnhost", module: "kubernetes", of: "k8s.io/kubernetes/test/images/agnhost"},
+	{name: "agnhost", module: "kubernetes", of: "k8s.io/kubernetes/test/images/agnhost", sctp: true},
 	{name: "etcd", module: "etcd", of: "go.etcd.io/etcd/server/v3"},
 	{name: "containerd", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/containerd", tags: containerdTags},
 	{name: "containerd-shim-runc-v2", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", tags: containerdTags},
@@ -120,6 +122,13 @@ func (b *builder) buildOne(p program, dir string) error {
 		args = []string{"test", "-c"}
 	}
 	args = append(args, "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags="+p.tags, "-ldflags="+flags, "-o", next, p.of)
+	if p.sctp && !kernelHasSCTP() {
+		modfile, err := b.withRawSCTP(p, dir)
+		if err != nil {
+			return err
+		}
+		args = slices.Insert(args, 1, "-modfile="+modfile)
+	}
 	cmd := b.command(p.module, "go", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintln(b.out)
@@ -127,6 +136,37 @@ func (b *builder) buildOne(p program, dir string) error {
 	}
 	fmt.Fprintf(b.out, "%.0f s\n", time.Since(began).Seconds())
 	return os.Rename(next, filepath.Join(dir, p.name))
+}
+
+// rawSCTP takes the place of the package through which a program uses the
+// kernel's SCTP sockets, see sctp/doc.go.
+const rawSCTP = "github.com/ishidawataru/sctp=../sctp"
+
+// kernelHasSCTP asks for a socket. The kernel loads the module, if there is one.
+func kernelHasSCTP() bool {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, syscall.IPPROTO_SCTP)
+	if err != nil {
+		return false
+	}
+	_ = syscall.Close(fd)
+	return true
+}
+
+// withRawSCTP writes the program's go.mod and go.sum once more, with rawSCTP.
+func (b *builder) withRawSCTP(p program, dir string) (string, error) {
+	modfile, err := b.output(p.module, "go", "mod", "edit", "-replace="+rawSCTP, "-print")
+	if err != nil {
+		return "", err
+	}
+	sums, err := os.ReadFile(filepath.Join(b.source, p.module, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, p.name+".mod")
+	if err := os.WriteFile(path, []byte(modfile+"\n"), 0o644); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(filepath.Join(dir, p.name+".sum"), sums, 0o644)
 }
 
 // linkFlags leave out what only debuggers want. Kubernetes' programs also have
@@ -152,7 +192,7 @@ func (b *builder) kubernetesVersion() (string, error) {
 func (b *builder) dir() (string, error) {
 	hash := sha256.New()
 	var files []string
-	for _, pattern := range []string{"*/go.mod", "*/go.sum", "kubernetes/*/*.go", "pause/*.go"} {
+	for _, pattern := range []string{"*/go.mod", "*/go.sum", "kubernetes/*/*.go", "pause/*.go", "sctp/*.go"} {
 		found, err := filepath.Glob(filepath.Join(b.source, pattern))
 		if err != nil {
 			return "", err
@@ -162,6 +202,10 @@ func (b *builder) dir() (string, error) {
 	if len(files) == 0 {
 		return "", fmt.Errorf("%s does not hold the cluster's modules: say where they are with -source", b.source)
 	}
+	// The tests of what is built are not built.
+	files = slices.DeleteFunc(files, func(file string) bool {
+		return strings.HasSuffix(file, "_test.go") && filepath.Base(filepath.Dir(file)) == "sctp"
+	})
 	slices.Sort(files)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -178,7 +222,7 @@ func (b *builder) dir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintln(hash, toolchain, clusterPrograms, suitePrograms, images)
+	fmt.Fprintln(hash, toolchain, clusterPrograms, suitePrograms, images, kernelHasSCTP())
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err

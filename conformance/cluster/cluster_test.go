@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -48,6 +50,37 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: %+v is taken", name, o)
 		}
 	}
+}
+
+// TestRawSCTPIsReplacedIn compares what agnhost is built from with what the other
+// programs are built from.
+func TestRawSCTPIsReplacedIn(t *testing.T) {
+	dir := t.TempDir()
+	b := &builder{source: ".", out: io.Discard}
+	path, err := b.withRawSCTP(program{name: "agnhost", module: "kubernetes"}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, now := read(t, "kubernetes/go.mod"), read(t, path)
+	rest, ok := strings.CutPrefix(now, was)
+	if !ok || strings.TrimSpace(rest) != "replace github.com/ishidawataru/sctp => ../sctp" {
+		t.Errorf("%s differs from kubernetes/go.mod by %q", path, rest)
+	}
+	if read(t, "kubernetes/go.sum") != read(t, strings.TrimSuffix(path, "mod")+"sum") {
+		t.Error("the checksums differ")
+	}
+	if !exists("kubernetes/../sctp/go.mod") {
+		t.Error("what replaces it is not there")
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 func TestImagesAreReproducible(t *testing.T) {

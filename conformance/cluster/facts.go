@@ -19,6 +19,7 @@ type Facts struct {
 	Kernel     string   `json:"kernel"`
 	System     string   `json:"system"`
 	NFTables   string   `json:"nftables,omitempty"` // on this computer
+	RawSCTP    bool     `json:"rawSCTP,omitempty"`  // see sctp/doc.go
 	DaemonSets []string `json:"daemonSets"`
 	Nodes      int      `json:"nodes"`
 	Processes  int      `json:"processes"`
@@ -32,6 +33,9 @@ func (f *Facts) lines() []string {
 	}
 	if f.NFTables != "" {
 		lines = append(lines, f.NFTables)
+	}
+	if f.RawSCTP {
+		lines = append(lines, "upstream's test image, but for its SCTP: that goes over raw sockets, as the kernel has no SCTP sockets")
 	}
 	if len(f.DaemonSets) == 0 {
 		lines = append(lines, "no DaemonSet, so no policy engine from one")
@@ -100,6 +104,7 @@ func askCluster(ctx context.Context, program string, t target) (Facts, error) {
 			return f, fmt.Errorf("nft --version: %w", err)
 		}
 		f.NFTables = strings.TrimSpace(string(out))
+		f.RawSCTP = !kernelHasSCTP()
 	}
 	return f, nil
 }

@@ -57,6 +57,7 @@ func TestTableShowsRunsSideBySide(t *testing.T) {
 		return &Report{Facts: Facts{About: Options{CNI: cni, Proxy: "nftables", IP: "ipv4"}, Local: true, Kubernetes: "v1"}, Tests: tests}
 	}
 	again := run("bridge", Test{Name: "[sig-network] Netpol denies [Feature:NetworkPolicy]", State: "passed", Seconds: 5}, Test{Name: "Netpol SCTP", State: "skipped", Skip: "no sockets"})
+	again.Facts.RawSCTP = true
 	again.Beyond = []Test{{Name: "Ping", State: "passed", Seconds: 1}, {Name: "Hairpin", State: "failed", Seconds: 2}}
 	var out strings.Builder
 	table(&out, []*Report{
@@ -70,6 +71,7 @@ func TestTableShowsRunsSideBySide(t *testing.T) {
 		"| Netpol denies | passed 4.2 5.0 | failed 2.0 |\n",
 		"| Netpol SCTP | skipped |  |\n",
 		"\nSkipped: no sockets.\n",
+		"but for its SCTP: that goes over raw sockets",
 		"| Ping | passed 1.0 |  |\n",
 		"| Hairpin | failed 2.0 |  |\n",
 	} {
