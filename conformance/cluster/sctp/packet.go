@@ -68,7 +68,7 @@ type packet struct {
 	chunks   []chunk
 }
 
-// marshal appends nothing to what the caller holds: the bytes are new.
+// marshal is the packet's bytes, with the checksum.
 func (p *packet) marshal() []byte {
 	b := make([]byte, commonHeader, 64)
 	binary.BigEndian.PutUint16(b, p.src)

@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -74,7 +75,7 @@ func rawNetwork(ip netip.Addr) string {
 
 // explain says what a program lacks that may not open a raw socket.
 func explain(err error) error {
-	if os.IsPermission(err) {
+	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w: SCTP over a raw socket needs CAP_NET_RAW", err)
 	}
 	return err
