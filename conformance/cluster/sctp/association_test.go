@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -275,7 +276,7 @@ func TestAssociationGivesUp(t *testing.T) {
 	w := newWorld(t, all)
 	begin := w.now
 	w.porter()
-	if took := w.now.Sub(begin); w.client.err != syscall.ETIMEDOUT || took != 11*time.Second {
+	if took := w.now.Sub(begin); !errors.Is(w.client.err, syscall.ETIMEDOUT) || took != 11*time.Second {
 		t.Errorf("ended with %v after %v", w.client.err, took)
 	}
 	if w.sent != maxRepeats+1 {
@@ -334,7 +335,7 @@ func TestAssociationEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := test.begin()
 			test.happen(a)
-			if a.state != test.state || a.err != test.err {
+			if a.state != test.state || !errors.Is(a.err, test.err) {
 				t.Errorf("state %d, %v; want %d, %v", a.state, a.err, test.state, test.err)
 			}
 		})

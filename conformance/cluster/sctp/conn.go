@@ -130,8 +130,8 @@ func (c *SCTPConn) Read(b []byte) (n int, err error) {
 		}
 		return true
 	})
-	if err == io.EOF {
-		return n, err
+	if errors.Is(err, io.EOF) {
+		return n, io.EOF
 	}
 	return n, c.failure("read", errors.Join(late, err))
 }

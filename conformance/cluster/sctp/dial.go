@@ -16,13 +16,20 @@ import (
 func DialSCTP(network string, laddr, raddr *SCTPAddr) (*SCTPConn, error) {
 	c, err := dial(network, laddr, raddr)
 	if err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) && err == error(errno) {
-			err = os.NewSyscallError("connect", errno)
-		}
-		return nil, &net.OpError{Op: "dial", Net: "sctp", Addr: raddr, Err: err}
+		return nil, &net.OpError{Op: "dial", Net: "sctp", Addr: raddr, Err: named("connect", err)}
 	}
 	return c, nil
+}
+
+// named gives an error that is a number only the name of what failed, as the
+// errors of sockets have it.
+func named(call string, err error) error {
+	var errno syscall.Errno
+	var socket *net.OpError
+	if errors.As(err, &errno) && !errors.As(err, &socket) {
+		return os.NewSyscallError(call, errno)
+	}
+	return err
 }
 
 func dial(network string, laddr, raddr *SCTPAddr) (*SCTPConn, error) {

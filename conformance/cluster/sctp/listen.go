@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -41,11 +40,7 @@ var _ net.Listener = (*SCTPListener)(nil)
 func ListenSCTP(network string, laddr *SCTPAddr) (*SCTPListener, error) {
 	l, err := listen(network, laddr)
 	if err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) && err == error(errno) {
-			err = os.NewSyscallError("listen", errno)
-		}
-		return nil, &net.OpError{Op: "listen", Net: "sctp", Addr: laddr, Err: err}
+		return nil, &net.OpError{Op: "listen", Net: "sctp", Addr: laddr, Err: named("listen", err)}
 	}
 	return l, nil
 }
