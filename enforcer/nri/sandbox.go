@@ -70,7 +70,8 @@ func read(pod *api.PodSandbox) (Sandbox, error) {
 	if s.Netns != "" && (len(s.Netns) > maxPath || !path.IsAbs(s.Netns) || strings.ContainsRune(s.Netns, 0)) {
 		return Sandbox{}, fmt.Errorf("a network namespace at no path: %.64q", s.Netns)
 	}
-	if err := s.readAddrs(pod.GetIps()); err != nil {
+	var err error
+	if s.Addrs, err = readAddrs(pod.GetIps()); err != nil {
 		return Sandbox{}, err
 	}
 	if len(s.Addrs) == 0 && s.Netns == "" {
@@ -80,9 +81,8 @@ func read(pod *api.PodSandbox) (Sandbox, error) {
 }
 
 func checkNames(s Sandbox) error {
-	odd := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-._", r))
-	}
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
+	odd := func(r rune) bool { return !strings.ContainsRune(plain, r) }
 	switch {
 	case s.UID == "" || len(s.UID) > maxUID || strings.ContainsFunc(string(s.UID), odd):
 		return fmt.Errorf("no Pod's UID: %.64q", s.UID)
@@ -94,19 +94,19 @@ func checkNames(s Sandbox) error {
 	return nil
 }
 
-func (s *Sandbox) readAddrs(ips []string) error {
+func readAddrs(ips []string) (addrs []netip.Addr, err error) {
 	if len(ips) > maxAddrs {
-		return fmt.Errorf("%d addresses, more than %d", len(ips), maxAddrs)
+		return nil, fmt.Errorf("%d addresses, more than %d", len(ips), maxAddrs)
 	}
 	for _, ip := range ips {
 		addr, err := netip.ParseAddr(ip)
 		addr = addr.Unmap()
 		if err != nil || addr.Zone() != "" || !addr.IsGlobalUnicast() {
-			return fmt.Errorf("no Pod's address: %.64q", ip)
+			return nil, fmt.Errorf("no Pod's address: %.64q", ip)
 		}
-		if !slices.Contains(s.Addrs, addr) {
-			s.Addrs = append(s.Addrs, addr)
+		if !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
 		}
 	}
-	return nil
+	return addrs, nil
 }

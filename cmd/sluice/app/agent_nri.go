@@ -15,6 +15,7 @@ import (
 
 func (o *AgentOptions) addNRIFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.nriSocket, "nri-socket", "", `socket of the container runtime's Node Resource Interface, usually `+nri.DefaultSocket+`: the runtime then waits with a Pod's containers until the Pod is enforced, for a second at most, so that its first packets are not lost; "" is none. In a container mount its directory, not the socket`)
+	allowEmpty(flags.Lookup("nri-socket"))
 }
 
 // maxSocketPath is what the kernel's sockaddr_un has room for.

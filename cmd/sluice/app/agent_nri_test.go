@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/enforcer/nri"
@@ -19,7 +20,12 @@ func TestNRISocketIsChecked(t *testing.T) {
 		"nri.sock": false, "./nri.sock": false, "unix:///var/run/nri/nri.sock": false, "/var/run/nri/": false,
 		"/a\x00b": false, "/" + strings.Repeat("a", maxSocketPath): false, " ": false,
 	} {
-		o := AgentOptions{nriSocket: socket}
+		var o AgentOptions
+		flags := pflag.NewFlagSet("agent", pflag.ContinueOnError)
+		o.addNRIFlags(flags)
+		if err := flags.Set("nri-socket", socket); err != nil {
+			t.Fatal(err)
+		}
 		if err := o.validateNRI(); (err == nil) != good {
 			t.Errorf("%q: %v", socket, err)
 		}
