@@ -30,6 +30,7 @@ type AgentOptions struct {
 	markMask    string
 	unknownPods string
 	nodeDNS     []string
+	nriSocket   string
 	verbosity   string
 
 	config enforcer.Config

@@ -3,7 +3,6 @@ package beyond
 import (
 	"encoding/json"
 	"net/netip"
-	"path"
 	"strings"
 	"testing"
 	"time"
@@ -22,21 +21,10 @@ const gap = 5 * time.Second
 // instruction. What they get through until the agent can know of their Pod must
 // end: no connection of that time outlives it.
 func TestFirstInstant(t *testing.T) {
-	const host = "/host"
 	w := newWorld(t)
 	w.policy(w.ns, "deny", `{podSelector: {matchLabels: {role: bound}}, policyTypes: [Egress]}`)
-	volume := corev1.Volume{Name: "uploads", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/tmp"}}}
-	pods := w.pods(spec{name: "near"}, spec{name: "far", node: 1}, spec{name: "seed", change: func(p *corev1.Pod) {
-		// The node keeps the prober for Pods that are still to come.
-		p.Spec.Volumes[0] = volume
-		c := &p.Spec.Containers[0]
-		c.VolumeMounts = []corev1.VolumeMount{{Name: "uploads", MountPath: host}, {Name: "uploads", MountPath: uploads, SubPath: w.ns}}
-	}})
-	t.Cleanup(func() {
-		if r := pods["seed"].do(probe.Request{Op: probe.Remove, Path: path.Join(host, w.ns)}); r.Outcome != probe.OK {
-			t.Errorf("remove the prober from the node: %s", r.Detail)
-		}
-	})
+	pods := w.pods(spec{name: "near"}, spec{name: "far", node: 1})
+	nursery := w.nursery()
 
 	containers := map[string]probe.Request{}
 	for _, server := range []string{"near", "far"} {
@@ -50,21 +38,15 @@ func TestFirstInstant(t *testing.T) {
 			containers[strings.Join([]string{"hold", network, server}, "-")] = r
 		}
 	}
-	prober := path.Join(uploads, path.Base(pods["seed"].path))
 	newborn := func(name, role string, patience time.Duration) spec {
 		return spec{name: name, labels: map[string]string{"role": role}, pending: true, change: func(p *corev1.Pod) {
-			p.Spec.Volumes[0] = volume
+			p.Spec.Volumes[0] = nursery.volume
 			p.Spec.Containers = nil
 			for name, r := range containers {
 				if r.Op == probe.Hold {
 					r.Timeout = patience
 				}
-				request, err := json.Marshal(r)
-				w.must("write a request", err)
-				p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
-					Name: name, Image: *image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{prober, string(request), "12"},
-					VolumeMounts: []corev1.VolumeMount{{Name: "uploads", MountPath: uploads, SubPath: w.ns}},
-				})
+				p.Spec.Containers = append(p.Spec.Containers, nursery.container(name, r, 12))
 			}
 		}}
 	}

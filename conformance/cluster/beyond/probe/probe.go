@@ -43,6 +43,14 @@ const (
 	Remove Op = "remove"
 	// Quit ends the container's first process, as a kubelet would.
 	Quit Op = "quit"
+	// First does all of Acts at the same time: Ask, Connect and Burst. Ask sends one
+	// datagram and waits Interval for the answer before it sends another; Burst
+	// sends Size of them, Interval apart, and counts the answers until Timeout.
+	First Op = "first"
+	Ask   Op = "ask"
+	Burst Op = "burst"
+	// Heard says how many datagrams or connections came to a port.
+	Heard Op = "heard"
 )
 
 // Request is what a test wants done.
@@ -56,6 +64,7 @@ type Request struct {
 	Size     int           `json:"size,omitempty"`
 	Path     string        `json:"path,omitempty"`
 	Data     string        `json:"data,omitempty"`
+	Acts     []Request     `json:"acts,omitempty"`
 }
 
 // Outcome is what became of a try.
@@ -79,6 +88,11 @@ type Response struct {
 
 	// Of Upload: how large packets may be on the path, as the kernel knows.
 	MTU int `json:"mtu,omitempty"`
+
+	// Of First: when it began, and what became of each act. Of an act, Tries is what
+	// was sent and Until when the first answer came.
+	At   time.Time  `json:"at,omitzero"`
+	Acts []Response `json:"acts,omitempty"`
 
 	// Of Repeat and Hold:
 	Tries   int           `json:"tries,omitempty"`
@@ -180,6 +194,10 @@ func do(r Request, stop <-chan struct{}) Response {
 		return upload(r)
 	case Ping:
 		return ping(r)
+	case First:
+		return first(r)
+	case Heard:
+		return howMany(r)
 	case Listen:
 		return done(listen(r.Network, r.Address))
 	case PathMTU:

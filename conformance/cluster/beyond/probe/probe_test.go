@@ -97,6 +97,67 @@ func TestProber(t *testing.T) {
 	}
 }
 
+// TestFirst: what is answered, what is not and how often it was sent are told
+// apart, and the server knows what came.
+func TestFirst(t *testing.T) {
+	send, next := start(t)
+	for _, network := range []string{"tcp", "udp"} {
+		send(Request{Op: Listen, Network: network, Address: "127.0.0.1:17441"})
+		if r := next(); r.Outcome != OK {
+			t.Fatalf("listen: %+v", r)
+		}
+	}
+	// One that hears every second question only.
+	deaf, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	go func() {
+		buffer := make([]byte, 1<<10)
+		for i := 1; ; i++ {
+			n, from, err := deaf.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if i%2 == 0 {
+				_, _ = deaf.WriteTo(fmt.Appendf(nil, "%s %s", from, buffer[:n]), from)
+			}
+		}
+	}()
+	const server, nobody = "127.0.0.1:17441", "127.0.0.1:17442"
+	wait, again := 5*time.Second, 100*time.Millisecond
+	send(Request{Op: First, Acts: []Request{
+		{Op: Ask, Address: server, Timeout: wait, Interval: again},
+		{Op: Connect, Address: server, Timeout: wait},
+		{Op: Burst, Address: server, Timeout: wait, Interval: time.Millisecond, Size: 20},
+		{Op: Ask, Address: deaf.LocalAddr().String(), Timeout: wait, Interval: again},
+		{Op: Connect, Address: nobody, Timeout: wait},
+		{Op: Burst, Address: nobody, Timeout: again, Interval: time.Millisecond, Size: 5},
+	}})
+	r := next()
+	if r.Outcome != Finished || len(r.Acts) != 6 || time.Since(r.At) > time.Minute {
+		t.Fatalf("%+v", r)
+	}
+	for i, want := range []Response{
+		{Outcome: OK, Tries: 1}, {Outcome: OK, Tries: 1}, {Outcome: Finished, Tries: 20, Answers: 20},
+		{Outcome: OK, Tries: 2}, {Outcome: Refused}, {Outcome: Finished, Tries: 5},
+	} {
+		if a := r.Acts[i]; a.Outcome != want.Outcome || a.Tries != want.Tries || a.Answers != want.Answers {
+			t.Errorf("act %d: %+v, want %+v", i, a, want)
+		}
+	}
+	if late := r.Acts[3]; late.Until < again {
+		t.Errorf("the second question was answered after %v", late.Until)
+	}
+	for network, want := range map[string]int{"tcp": 1, "udp": 21} {
+		send(Request{Op: Heard, Network: network, Address: server})
+		if r := next(); r.Tries != want {
+			t.Errorf("%s: %d heard, want %d", network, r.Tries, want)
+		}
+	}
+}
+
 // An answer that is late must not be taken for the next one's, and so on for
 // good.
 func TestHoldLateAnswer(t *testing.T) {
