@@ -27,6 +27,8 @@ type Agent struct {
 	metrics *metrics
 	box     *mailbox
 	status  *statusBoard
+	// sandboxes is what the container runtime says.
+	sandboxes *sandboxes
 	// wake has room for one: a second wake-up before the first was heard says
 	// nothing new.
 	wake chan struct{}
@@ -55,6 +57,7 @@ func New(cfg Config, source Source, ns Netns, reg prometheus.Registerer) (*Agent
 		status: newStatusBoard(), wake: make(chan struct{}, 1),
 	}
 	a.box = newMailbox(cfg.Clock, a.rouse)
+	a.sandboxes = newSandboxes(a.rouse)
 	return a, nil
 }
 
@@ -130,7 +133,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, status: a.status, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, replace: true, ns: a.ns,
@@ -142,6 +145,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
+	s.where = newWhereabouts(a.cfg.Node, s.index)
 	s.conntrack = conntrack{a.ns}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
 	s.departures = newDepartures(s.conntrack)

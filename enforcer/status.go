@@ -134,7 +134,9 @@ type statusBoard struct {
 	conditions map[string][]Condition
 	// doneSeq is the number of the last batch that is in the kernel.
 	doneSeq uint64
-	// changed is closed, and replaced, when doneSeq grows.
+	// placed is what the runtime said and is in the kernel.
+	placed placement
+	// changed is closed, and replaced, when doneSeq grows or placed changes.
 	changed chan struct{}
 }
 

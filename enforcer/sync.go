@@ -16,11 +16,14 @@ import (
 // syncer owns the index, the compiler and what is known of the kernel. Only the
 // sync loop's goroutine uses it.
 type syncer struct {
-	cfg     *Config
-	box     *mailbox
-	status  *statusBoard
-	metrics *metrics
-	tables  Transactor
+	cfg *Config
+	box *mailbox
+	// sandboxes is what the container runtime says, where what each Pod's addresses are.
+	sandboxes *sandboxes
+	where     *whereabouts
+	status    *statusBoard
+	metrics   *metrics
+	tables    Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -131,6 +134,7 @@ func (s *syncer) sync(ctx context.Context) error {
 
 // compile finds what has to change.
 func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
+	s.where.Hear(s.sandboxes)
 	changes := s.index.Changes()
 	s.departures.note(changes.Subjects, s.cfg.Clock.Now())
 	for _, c := range changes.Subjects {
@@ -267,6 +271,7 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.epoch, now)
+	s.status.setPlaced(s.where.Placement(s.links))
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
@@ -304,10 +309,10 @@ func (s *syncer) applyOne(e Event) error {
 	switch e.Kind {
 	case PodEvent:
 		if e.Deleted || e.Pod == nil {
-			s.index.DeletePod(e.Name)
+			s.where.DeletePod(e.Name)
 			return nil
 		}
-		s.index.SetPod(e.Pod)
+		s.where.SetPod(e.Pod)
 		return e.Invalid
 	case NamespaceEvent:
 		if e.Deleted {

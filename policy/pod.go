@@ -21,7 +21,7 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 	}
 	out := &Pod{
 		NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
-		UID:            p.UID,
+		UID:            uidOf(p),
 		Node:           p.Spec.NodeName,
 		HostNetwork:    p.Spec.HostNetwork,
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
@@ -49,6 +49,15 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		}
 	}
 	return out, r.err()
+}
+
+// uidOf is the UID of the Pod that runs. The object of a static Pod only mirrors it,
+// comes and goes without it, and says in an annotation what the kubelet calls it.
+func uidOf(p *corev1.Pod) types.UID {
+	if uid := p.Annotations[corev1.MirrorPodAnnotationKey]; uid != "" {
+		return types.UID(uid)
+	}
+	return p.UID
 }
 
 // created is zero where the object does not say.

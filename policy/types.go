@@ -65,6 +65,7 @@ type NamedPort struct {
 // that was handed to an [Index] must not change afterwards.
 type Pod struct {
 	types.NamespacedName
+	// UID is that of the Pod that runs: of a static Pod not its object's.
 	UID types.UID
 	// Node is spec.nodeName, empty before the Pod is scheduled.
 	Node string
