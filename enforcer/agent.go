@@ -145,7 +145,6 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
-	s.where = newWhereabouts(a.cfg.Node, s.index)
 	s.conntrack = conntrack{a.ns}
 	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
 	s.departures = newDepartures(s.conntrack)
@@ -154,6 +153,10 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err := s.open(a); err != nil {
 		s.close()
 		return nil, err
+	}
+	s.where = newWhereabouts(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
+	if source, ok := a.source.(currentSource); ok {
+		s.current = func(now time.Time) error { return source.Current(PodEvent, now) }
 	}
 	return s, nil
 }

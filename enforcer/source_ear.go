@@ -32,6 +32,10 @@ type patience struct {
 	quiet time.Duration
 	// proof is how long a watch must have stood to count as one that hears.
 	proof time.Duration
+	// late is how long a request may go without an answer, and stale how long nothing
+	// may be heard, before what is known counts as possibly old: a watch that tells
+	// nothing is asked anew sooner than that.
+	late, stale time.Duration
 	// tick is how often the ears are looked at.
 	tick time.Duration
 }
@@ -39,7 +43,7 @@ type patience struct {
 func defaultPatience() patience {
 	return patience{
 		hiccup: 4 * time.Second, answer: 8 * time.Second, giveUp: 20 * time.Second,
-		quiet: 15 * time.Second, proof: time.Second, tick: 500 * time.Millisecond,
+		quiet: 15 * time.Second, proof: time.Second, late: time.Second, stale: 20 * time.Second, tick: 500 * time.Millisecond,
 	}
 }
 
@@ -127,6 +131,22 @@ func (e *ear) trouble(now time.Time, p patience) error {
 		return ConditionError{e.condition(e.why)}
 	case !e.waiting.IsZero() && now.Sub(e.waiting) >= p.answer:
 		return ConditionError{e.condition(fmt.Errorf("no answer since %s", clockTime(e.waiting)))}
+	}
+	return nil
+}
+
+// current is why there may be more than was told, nil if there is no sign of it. It
+// has no patience: nobody is told of it.
+func (e *ear) current(now time.Time, p patience) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case !e.failing.IsZero():
+		return fmt.Errorf("the watch of %s does not stand", e.resource)
+	case !e.waiting.IsZero() && now.Sub(e.waiting) >= p.late:
+		return fmt.Errorf("the watch of %s has no answer since %s", e.resource, clockTime(e.waiting))
+	case now.Sub(e.heard) >= p.stale:
+		return fmt.Errorf("nothing was heard of %s for %v", e.resource, p.stale)
 	}
 	return nil
 }

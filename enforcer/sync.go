@@ -21,9 +21,12 @@ type syncer struct {
 	// sandboxes is what the container runtime says, where what each Pod's addresses are.
 	sandboxes *sandboxes
 	where     *whereabouts
-	status    *statusBoard
-	metrics   *metrics
-	tables    Transactor
+	start     podStart
+	// current says why the source may not have told of all Pods; nil: it never can.
+	current func(now time.Time) error
+	status  *statusBoard
+	metrics *metrics
+	tables  Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -134,9 +137,12 @@ func (s *syncer) sync(ctx context.Context) error {
 
 // compile finds what has to change.
 func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
-	s.where.Hear(s.sandboxes)
+	seen := s.look(ctx, b)
+	if seen == nil {
+		seen = s.assign(ctx)
+	}
 	changes := s.index.Changes()
-	s.departures.note(changes.Subjects, s.cfg.Clock.Now())
+	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
 		if c.Now == nil {
@@ -149,7 +155,13 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
-	err := s.resolve(ctx, b)
+	err := seen
+	if err == nil {
+		err = s.resolve(ctx)
+	}
+	s.where.Placed()
+	s.countUnknown()
+	s.places.Kept = kept
 	var plan compiler.Plan
 	if s.replace {
 		s.compiler.Load(s.index, changes, s.places)
@@ -271,7 +283,10 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.epoch, now)
-	s.status.setPlaced(s.where.Placement(s.links))
+	if s.where.version > 0 {
+		s.status.setPlaced(s.where.Placement())
+	}
+	s.links.settled = true
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),

@@ -1,8 +1,10 @@
 package enforcer
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,6 +21,8 @@ import (
 type whereabouts struct {
 	node  string
 	index *policy.Index
+	links *links
+	now   func() time.Time
 	pods  map[types.NamespacedName]*resident
 
 	// told is what the runtime said, by UID, and byTold whose its addresses are.
@@ -26,6 +30,11 @@ type whereabouts struct {
 	byTold    map[netip.Addr]types.UID
 	connected bool
 	version   uint64
+
+	// left are Pods that went since the last round.
+	left []leaver
+	// ghostUntil is until when a Pod that is gone may still get a sandbox.
+	ghostUntil time.Time
 }
 
 // resident is a Pod of this node, or one that claims an address of such a Pod.
@@ -34,15 +43,24 @@ type resident struct {
 	object *policy.Pod
 	// presumed are addresses that it may have, as far as can be inferred.
 	presumed []netip.Addr
+	// placed: it had an interface that was known to be its.
+	placed bool
 }
 
-func newWhereabouts(node string, index *policy.Index) *whereabouts {
-	return &whereabouts{node: node, index: index, pods: map[types.NamespacedName]*resident{}}
+func newWhereabouts(node string, index *policy.Index, l *links, now func() time.Time) *whereabouts {
+	return &whereabouts{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
+}
+
+func comparePods(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // SetPod takes in a Pod's object.
 func (w *whereabouts) SetPod(p *policy.Pod) {
 	r := w.pods[p.NamespacedName]
+	if r != nil && (r.object.UID != p.UID || !w.here(p)) {
+		w.left = append(w.left, leaver{r, p})
+	}
 	if !w.keeps(p) {
 		delete(w.pods, p.NamespacedName)
 		w.index.SetPod(p)
@@ -58,6 +76,9 @@ func (w *whereabouts) SetPod(p *policy.Pod) {
 
 // DeletePod forgets a Pod.
 func (w *whereabouts) DeletePod(name types.NamespacedName) {
+	if r := w.pods[name]; r != nil {
+		w.left = append(w.left, leaver{r, nil})
+	}
 	delete(w.pods, name)
 	w.index.DeletePod(name)
 }
@@ -89,6 +110,23 @@ func (w *whereabouts) tell(r *resident) {
 
 // addrs are the addresses that a Pod counts with.
 func (w *whereabouts) addrs(r *resident) []netip.Addr {
+	out := w.stated(r)
+	if s, ok := w.sandboxOf(r.object); ok && len(s.Addrs) > 0 {
+		return out
+	}
+	for _, a := range r.presumed {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// stated are those that it has by what the runtime or its object says.
+func (w *whereabouts) stated(r *resident) []netip.Addr {
+	if r.object.Unread {
+		return nil
+	}
 	if s, ok := w.sandboxOf(r.object); ok && len(s.Addrs) > 0 {
 		return s.Addrs
 	}
@@ -96,11 +134,6 @@ func (w *whereabouts) addrs(r *resident) []netip.Addr {
 	for _, a := range r.object.Addrs {
 		// The runtime knows better whose it is, also while that Pod has no object.
 		if _, others := w.byTold[a]; !others {
-			out = append(out, a)
-		}
-	}
-	for _, a := range r.presumed {
-		if !slices.Contains(out, a) {
 			out = append(out, a)
 		}
 	}
@@ -158,7 +191,8 @@ func (w *whereabouts) takeIn(was map[netip.Addr]types.UID) {
 }
 
 // Placement says which sandboxes are enforced, of which nothing is left to be found.
-func (w *whereabouts) Placement(l *links) placement {
+func (w *whereabouts) Placement() placement {
+	l := w.links
 	out := placement{done: map[types.UID]uint64{}, waiting: map[types.UID]string{}, version: w.version}
 	for uid, s := range w.told {
 		r := w.pods[s.Pod]

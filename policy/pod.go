@@ -27,10 +27,12 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
 		Created:        created(p),
 		Unguarded:      p.Annotations[GuardAnnotation] == "off",
+		Terminating:    p.DeletionTimestamp != nil,
 	}
 	r := podReader{name: out.NamespacedName}
 	if n := LabelBytes(p.Labels); n > MaxLabelBytes {
 		r.fail("metadata.labels", "%d bytes are more than %d: the Pod is not taken, and its addresses are nobody's; give it fewer labels", n, MaxLabelBytes)
+		out.Unread = true
 	} else {
 		out.Labels = maps.Clone(p.Labels) // the object may be changed and handed over again
 		out.Addrs = r.podAddrs(&p.Status)
