@@ -66,6 +66,8 @@ type presumption struct {
 	claim []*policy.Pod
 	// candidates are the Pods that each of the strangers may be.
 	candidates []*policy.Pod
+	// complete: of each candidate some sandbox is among them, with its addresses.
+	complete bool
 	// closed says why nothing is presumed of some stranger, empty if there is none.
 	closed string
 }
@@ -89,9 +91,12 @@ func (s *scene) presume() presumption {
 	}
 	out.addrs = s.believed(strangers)
 	out.claim = oneOfEachKind(candidates)
+	out.complete = len(strangers) == len(candidates) && !slices.ContainsFunc(strangers, func(one stranger) bool {
+		return len(one.addrs) == 0 || slices.ContainsFunc(one.addrs, func(a netip.Addr) bool { _, ok := out.addrs[a]; return !ok })
+	})
 	if len(out.addrs)*len(out.claim) > mostPresumed {
 		out.closed = fmt.Sprintf("%d addresses may be those of %d kinds of Pods, which is too much to be judged by", len(out.addrs), len(out.claim))
-		out.addrs, out.claim = nil, nil
+		out.addrs, out.claim, out.complete = nil, nil, false
 	}
 	return out
 }

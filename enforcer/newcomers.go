@@ -20,12 +20,14 @@ type newcomer struct {
 }
 
 // The far end gets its addresses without a word to our namespace, so it is asked: at
-// once, after 5 ms, and then at growing intervals. Nothing that the Pod does makes it
-// be asked sooner.
+// once, after 5 ms, and then at growing intervals. A network plug-in makes the veth
+// first and may wait seconds for the addresses; from these until something runs in the
+// sandbox it takes some hundred milliseconds. Nothing that the Pod does makes it be
+// asked sooner.
 const (
 	firstPeek  = 5 * time.Millisecond
-	usualPeek  = time.Second
-	latePeek   = 10 * time.Second
+	usualPeek  = 200 * time.Millisecond
+	latePeek   = 2 * time.Second
 	usualPeeks = 60
 	// peeksAtOnce bounds what one round asks.
 	peeksAtOnce = 64

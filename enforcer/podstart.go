@@ -224,6 +224,12 @@ func (w *whereabouts) Presume(p presumption) {
 		}
 	}
 	w.links.nextPresumed = p.addrs
+	w.covered = map[types.UID]bool{}
+	if p.complete {
+		for _, c := range p.candidates {
+			w.covered[c.UID] = true
+		}
+	}
 }
 
 // Placed notes which Pods have an interface.

@@ -83,6 +83,55 @@ func TestSandboxIsEnforcedBeforeTheObjectHasAddresses(t *testing.T) {
 	}
 }
 
+// A runtime may name a sandbox without its addresses: then it is the one that is not
+// known yet.
+func TestSandboxWithoutAddressesIsFound(t *testing.T) {
+	for name, top := range topologies {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, name)
+			a := startAgent(t, c.node, &MemorySource{}, onNode)
+			a.set(append(c.running(), allow("web", "web", "front", 80), waiting("later", "later"))...)
+			a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
+			a.set(waiting("young", "front"))
+			young := top.pod(c.node, "young", "10.1.0.5", "fd01::5")
+			young.expect(c.web, 80, false)
+			s := young.sandbox()
+			s.Addrs = nil
+			if err := a.started(s, 10*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			young.expect(c.web, 80, true)
+			if s := a.Status().PodStart; s != "runtime (NRI)" {
+				t.Errorf("pod start: %q", s)
+			}
+		})
+	}
+}
+
+// What the runtime said outlives its connection, but not the sandbox.
+func TestSandboxesOutliveTheConnection(t *testing.T) {
+	c := newCluster(t, "bridge")
+	a := startAgent(t, c.node, &MemorySource{}, onNode)
+	a.set(append(c.running(), allow("web", "web", "front", 80))...)
+	young := bridgePod(c.node, "young", "10.1.0.5", "fd01::5")
+	object := waiting("young", "front")
+	a.set(object)
+	if err := a.started(young.sandbox(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	a.SandboxesLost()
+	a.settle()
+	young.expect(c.web, 80, true)
+	c.node.ip("link del vyoung")
+	// It is made anew, with other addresses: what was said is not believed any more.
+	again := bridgePod(c.node, "again", "10.1.0.6", "fd01::6")
+	again.promptly(t, c.web.addr(0), 80)
+	again.expect(c.web, 80, true)
+	if told, _, _ := a.sandboxes.read(0); len(told) != 0 {
+		t.Errorf("still told: %v", told)
+	}
+}
+
 // A sandbox of a Pod that no object is known of is closed until there is one.
 func TestSandboxWaitsForItsObject(t *testing.T) {
 	c := newCluster(t, "bridge")

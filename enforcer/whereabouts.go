@@ -31,6 +31,9 @@ type whereabouts struct {
 	connected bool
 	version   uint64
 
+	// covered are Pods whose sandboxes are among those that are presumed to be some
+	// Pods'.
+	covered map[types.UID]bool
 	// left are Pods that went since the last round.
 	left []leaver
 	// ghostUntil is until when a Pod that is gone may still get a sandbox.
@@ -202,7 +205,7 @@ func (w *whereabouts) Placement() placement {
 			out.done[uid] = s.version // it is the node
 		case r == nil || r.object.UID != uid || !w.here(r.object):
 			out.waiting[uid] = "the API has no such Pod on this node yet"
-		case len(s.Addrs) == 0 && !l.carries(s.Pod, r.object.Addrs):
+		case len(s.Addrs) == 0 && !w.covered[uid] && !l.carries(s.Pod, r.object.Addrs):
 			out.waiting[uid] = "its addresses are not known yet"
 		case len(s.Addrs) > 0 && !l.carriesAll(s.Pod, s.Addrs):
 			out.waiting[uid] = "its interface is not found yet"
