@@ -108,6 +108,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.readObjects(ctx) })
 	start("sync", func() error { a.loop(ctx, s); return nil })
+	if a.cfg.Nodes != nil {
+		taint := &startupTaint{nodes: a.cfg.Nodes, node: a.cfg.Node, ready: a.Ready, again: 250 * time.Millisecond, later: 5 * time.Minute}
+		start("remove the startup taint", func() error { return taint.Run(ctx) })
+	}
 	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
 	running.Wait()
 	klog.FromContext(ctx).Info("Stopped; the rules stay in force")

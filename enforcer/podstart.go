@@ -63,9 +63,12 @@ func (s *syncer) infer(now time.Time, before map[netip.Addr]int) (presumption, e
 		return presumption{closed: why}, nil
 	}
 	s.links.recognize()
-	waiting := s.where.Waiting()
 	young := s.links.youngVeths()
-	if len(waiting) == 0 || len(young) == 0 {
+	if len(young) == 0 {
+		return presumption{}, nil
+	}
+	waiting := s.where.Waiting()
+	if len(waiting) == 0 {
 		return presumption{}, nil
 	}
 	next, err := s.links.peek(now, young)
@@ -85,6 +88,7 @@ func (s *syncer) infer(now time.Time, before map[netip.Addr]int) (presumption, e
 
 // cannotInfer says why nothing can be inferred at all, empty if something can.
 func (s *syncer) cannotInfer(now time.Time) string {
+	left := s.where.Haunted(now)
 	switch {
 	case s.cfg.Node == "":
 		return "the agent does not know its node's name"
@@ -94,9 +98,11 @@ func (s *syncer) cannotInfer(now time.Time) string {
 		return "the first sync is not over"
 	}
 	if err := s.current(now); err != nil {
+		// What comes now may be that of a Pod which came and went without a word.
+		s.links.distrust(nil)
 		return "Pods of this node may be missing: " + err.Error()
 	}
-	if left := s.where.Haunted(now); left > 0 {
+	if left > 0 {
 		return fmt.Sprintf("a Pod without an interface is gone, and for %v its sandbox may still come", left.Round(time.Second))
 	}
 	return ""
@@ -204,6 +210,9 @@ func (w *whereabouts) Claimants(a netip.Addr) []types.NamespacedName {
 
 // Presume gives the Pods the addresses that they are presumed to have.
 func (w *whereabouts) Presume(p presumption) {
+	if len(p.addrs) == 0 && len(w.links.nextPresumed) == 0 {
+		return
+	}
 	var addrs []netip.Addr
 	for a := range p.addrs {
 		addrs = append(addrs, a)
@@ -235,7 +244,9 @@ func (w *whereabouts) Presume(p presumption) {
 // Placed notes which Pods have an interface.
 func (w *whereabouts) Placed() {
 	for name, r := range w.pods {
-		r.placed = r.placed || w.links.carries(name, w.stated(r))
+		if !r.placed {
+			r.placed = w.links.carries(name, w.stated(r))
+		}
 	}
 }
 
@@ -250,8 +261,8 @@ type leaver struct {
 // be its, or come to be: that one must never pass for another Pod's.
 func (w *whereabouts) Mourn() {
 	for _, l := range w.left {
-		if !w.waits(l.resident) {
-			continue
+		if !w.links.settled || !w.waits(l.resident) {
+			continue // before that nothing is inferred of anything
 		}
 		ended := l.end != nil && l.end.Finished
 		if ended && len(l.end.Addrs) > 0 {

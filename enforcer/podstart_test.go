@@ -18,6 +18,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/spectest"
 )
 
@@ -26,6 +27,19 @@ func waiting(name, app string) *corev1.Pod {
 	p := &corev1.Pod{}
 	p.Namespace, p.Name, p.UID, p.Labels = "shop", name, types.UID("uid-"+name), map[string]string{"app": app}
 	p.Spec.NodeName, p.Status.Phase = testNode, corev1.PodPending
+	return p
+}
+
+func podName(o *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+}
+
+func mustPod(t *testing.T, o *corev1.Pod) *policy.Pod {
+	t.Helper()
+	p, err := policy.PodFromAPI(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -214,6 +228,15 @@ func TestUnknownInterfacesStayClosed(t *testing.T) {
 				a.delete(object)
 				a.expectClosed(young, c.bad, "may still come")
 			})
+			t.Run("of a Pod that came and went at once", func(t *testing.T) {
+				c, a := newStart(t, name)
+				object := waiting("first", "first")
+				a.set(waiting("other", "front"))
+				a.box.Deliver(Event{Kind: PodEvent, Name: podName(object), Pod: mustPod(t, object)}, Event{Kind: PodEvent, Name: podName(object), Deleted: true})
+				a.settle()
+				young := top.pod(c.node, "first", "10.1.0.9", "fd01::9")
+				a.expectClosed(young, c.bad, "may still come")
+			})
 			t.Run("of a Pod that was known", func(t *testing.T) {
 				c, a := newStart(t, name)
 				gone, failed := waiting("gone", "gone"), waiting("failed", "failed")
@@ -272,7 +295,11 @@ func TestNothingIsInferredFromAnOldWatch(t *testing.T) {
 	a.expectClosed(young, c.bad, "closed: Pods of this node may be missing")
 	source.doubt.Store(false)
 	a.settle()
-	young.promptly(t, c.bad.addr(0), 80)
+	// Of what came before nobody can say any more that it is not a Pod's which is gone.
+	a.expectClosed(young, c.bad, "inference")
+	a.set(waiting("second", "second"))
+	next := bridgePod(c.node, "second", "10.1.0.10", "fd01::a")
+	next.promptly(t, c.bad.addr(0), 80)
 }
 
 // Pods that start at random, among neighbours that send in their names and in those

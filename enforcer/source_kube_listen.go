@@ -49,7 +49,7 @@ func (s *KubeSource) Current(kind EventKind, now time.Time) error {
 	defer s.mu.Unlock()
 	for _, e := range s.ears {
 		if e.kind == kind {
-			return e.current(now, s.patience)
+			return e.current(now)
 		}
 	}
 	return errors.New("the API server was not asked yet")

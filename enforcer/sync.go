@@ -324,7 +324,7 @@ func (s *syncer) applyOne(e Event) error {
 	switch e.Kind {
 	case PodEvent:
 		if e.Deleted || e.Pod == nil {
-			s.where.DeletePod(e.Name)
+			s.where.DeletePod(e.Name, e.Pod)
 			return nil
 		}
 		s.where.SetPod(e.Pod)

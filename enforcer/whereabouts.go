@@ -63,6 +63,8 @@ func (w *whereabouts) SetPod(p *policy.Pod) {
 	r := w.pods[p.NamespacedName]
 	if r != nil && (r.object.UID != p.UID || !w.here(p)) {
 		w.left = append(w.left, leaver{r, p})
+	} else if old, known := w.index.Pod(p.NamespacedName); r == nil && p.Finished && !(known && old.UID == p.UID && old.Finished) {
+		w.passBy(p)
 	}
 	if !w.keeps(p) {
 		delete(w.pods, p.NamespacedName)
@@ -77,13 +79,28 @@ func (w *whereabouts) SetPod(p *policy.Pod) {
 	w.tell(r)
 }
 
-// DeletePod forgets a Pod.
-func (w *whereabouts) DeletePod(name types.NamespacedName) {
-	if r := w.pods[name]; r != nil {
+// DeletePod forgets a Pod. It may have come and gone at once: then last is what it was.
+func (w *whereabouts) DeletePod(name types.NamespacedName, last *policy.Pod) {
+	r := w.pods[name]
+	if r != nil {
 		w.left = append(w.left, leaver{r, nil})
+	}
+	if last != nil && (r == nil || r.object.UID != last.UID) {
+		w.passBy(last)
 	}
 	delete(w.pods, name)
 	w.index.DeletePod(name)
+}
+
+// passBy notes a Pod that is gone, or has ended, before it was ever known.
+func (w *whereabouts) passBy(p *policy.Pod) {
+	was := *p
+	was.Finished = false
+	one := leaver{&resident{object: &was}, nil}
+	if p.Finished {
+		one.end = p
+	}
+	w.left = append(w.left, one)
 }
 
 // keeps reports whether the addresses of a Pod may be others than its object says.
