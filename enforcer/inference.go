@@ -174,10 +174,11 @@ func oneOfEachKind(pods []*policy.Pod) []*policy.Pod {
 	return out
 }
 
-// kindOfPod is all that policies ask of a Pod but for its addresses.
+// kindOfPod is all that policies ask of a Pod but for its addresses. Which node it is on
+// is the same for all.
 func kindOfPod(p *policy.Pod) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q %v", p.Namespace, p.NodeAddrs)
+	fmt.Fprintf(&b, "%q", p.Namespace)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		fmt.Fprintf(&b, " %q=%q", key, p.Labels[key])
 	}

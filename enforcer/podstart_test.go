@@ -123,7 +123,8 @@ func TestNewPodIsNotHeldUp(t *testing.T) {
 }
 
 // From the moment that a Pod has its addresses until its packets pass, it takes a round
-// of the loop, also where the network plug-in was slow to give them.
+// of the loop, also where the network plug-in was slow to give them. What it says before
+// that is a question by ARP on a bridge, which the kernel asks again after a second.
 func TestNewPodIsSeenSoonAfterItHasAddresses(t *testing.T) {
 	for name, top := range topologies {
 		t.Run(name, func(t *testing.T) {
