@@ -51,6 +51,10 @@ type Links struct {
 	Uplinks, OpenPorts []int
 	// Tunnels are what the node's tunnel devices take from the network.
 	Tunnels []Tunnel
+	// Kept are addresses that go to a Pod of another name, or came from one, and
+	// are the same Pod's: it was not known which of several it is, and what was
+	// allowed so far was allowed to each.
+	Kept map[netip.Addr]bool
 }
 
 // Bind ties an address to its place.

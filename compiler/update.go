@@ -26,6 +26,8 @@ type update struct {
 	veths   map[string]struct{}
 	// rewritten are the changes of fixed chains.
 	rewritten []Op
+	// kept are addresses that stay the same Pod's, whatever it is called.
+	kept map[netip.Addr]bool
 	// narrows: set where it cannot be told from the elements.
 	narrows bool
 }
@@ -59,6 +61,7 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 	}
 	u.interfaces(links)
 	u.tunnels(links.Tunnels)
+	u.kept = links.Kept
 	u.subjects(ch, links)
 	u.groups(ch)
 	return u
@@ -199,7 +202,7 @@ func (u *update) enter(name types.NamespacedName, s *subject, owners map[netip.A
 	s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
 	for _, a := range s.Addrs {
 		// What was judged for the former owner says nothing of the new one.
-		if uid, owned := owners[a]; owned && uid != s.UID {
+		if uid, owned := owners[a]; owned && uid != s.UID && !u.kept[a] {
 			u.narrows = true
 		}
 	}

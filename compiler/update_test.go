@@ -104,6 +104,18 @@ func TestNarrows(t *testing.T) {
 			p.Created = 9
 			b.x.SetPod(p)
 		}, true},
+		{"a local address turns out to be another Pod's, as it may have been all the time", func(b *bench) {
+			p := b.pod("free-2", "here", "free", "10.0.0.2")
+			p.Created = 9
+			b.x.SetPod(p)
+			b.links.Kept = map[netip.Addr]bool{p.Addrs[0]: true}
+		}, false},
+		{"and that one may less", func(b *bench) {
+			p := b.pod("db-2", "here", "db", "10.0.0.2")
+			p.Created = 9
+			b.x.SetPod(p)
+			b.links.Kept = map[netip.Addr]bool{p.Addrs[0]: true}
+		}, true},
 		{"an address is bound", func(b *bench) {
 			b.links.Binds[netip.MustParseAddr("10.0.0.3")] = Bind{Interface: "cni0"}
 		}, true},

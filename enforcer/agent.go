@@ -27,6 +27,8 @@ type Agent struct {
 	metrics *metrics
 	box     *mailbox
 	status  *statusBoard
+	// sandboxes is what the container runtime says.
+	sandboxes *sandboxes
 	// wake has room for one: a second wake-up before the first was heard says
 	// nothing new.
 	wake chan struct{}
@@ -56,6 +58,7 @@ func New(cfg Config, source Source, ns Netns, reg prometheus.Registerer) (*Agent
 		status: newStatusBoard(), wake: make(chan struct{}, 1),
 	}
 	a.box = newMailbox(cfg.Clock, a.rouse)
+	a.sandboxes = newSandboxes(a.rouse)
 	return a, nil
 }
 
@@ -107,6 +110,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	start("read objects", func() error { return a.readObjects(ctx) })
 	start("sync", func() error { a.loop(ctx, s); return nil })
 	start("watch rounds", func() error { a.watchRounds(ctx); return nil })
+	if a.cfg.Nodes != nil {
+		taint := &startupTaint{nodes: a.cfg.Nodes, node: a.cfg.Node, ready: a.Ready, again: 250 * time.Millisecond, later: 5 * time.Minute}
+		start("remove the startup taint", func() error { return taint.Run(ctx) })
+	}
 	klog.FromContext(ctx).Info("Enforcing", "node", a.cfg.Node)
 	running.Wait()
 	klog.FromContext(ctx).Info("Stopped; the rules stay in force")
@@ -132,7 +139,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, status: a.status, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, replace: true, ns: a.ns,
@@ -152,6 +159,10 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err := s.open(a); err != nil {
 		s.close()
 		return nil, err
+	}
+	s.where = newWhereabouts(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
+	if source, ok := a.source.(currentSource); ok {
+		s.current = func(now time.Time) error { return source.Current(PodEvent, now) }
 	}
 	return s, nil
 }

@@ -98,3 +98,14 @@ func (l *links) Bridges() []*iface {
 	slices.SortFunc(out, func(a, b *iface) int { return cmp.Compare(a.index, b.index) })
 	return out
 }
+
+// carries reports whether an interface is known for any of a Pod's addresses.
+func (l *links) carries(name types.NamespacedName, addrs []netip.Addr) bool {
+	return slices.ContainsFunc(addrs, func(a netip.Addr) bool { return l.carriesAll(name, []netip.Addr{a}) })
+}
+
+// carriesAll reports whether one is known for each of them.
+func (l *links) carriesAll(name types.NamespacedName, addrs []netip.Addr) bool {
+	p := l.pods[name]
+	return p != nil && !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return p.binds[a].veth == 0 })
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -50,6 +51,9 @@ type Config struct {
 	// TLSCert and TLSKey are files of the certificate to show there; empty: one
 	// that nobody vouches for.
 	TLSCert, TLSKey string
+
+	// Nodes, if it is set, is used to take StartupTaint from the agent's own Node.
+	Nodes corev1client.NodeInterface
 
 	// RetryMin and RetryMax bound the pause after a failed sync.
 	RetryMin, RetryMax time.Duration

@@ -37,6 +37,8 @@ type departures struct {
 	// left are the addresses whose connections are to be deleted, with the Pods that
 	// had them last.
 	left map[netip.Addr]map[tenant]bool
+	// maybe are the Pods of which one is presumed to have an address.
+	maybe map[netip.Addr]map[tenant]bool
 	// notBefore is when that is due if nobody needs the addresses sooner.
 	notBefore time.Time
 }
@@ -60,8 +62,13 @@ func newDepartures(table addressTable) *departures {
 	}
 }
 
-// note takes in which local Pods changed.
-func (d *departures) note(changes []policy.SubjectChange, now time.Time) {
+// unknownTenant stands for a Pod of which it was not known who it is.
+var unknownTenant = tenant{}
+
+// note takes in which local Pods changed, and which of them may have an address that
+// none is known to have. It returns the addresses that keep their Pod, though it goes
+// by another name now: it was one of those that were presumed to have them.
+func (d *departures) note(changes []policy.SubjectChange, now time.Time, maybe map[netip.Addr]map[tenant]bool) (kept map[netip.Addr]bool) {
 	before := map[netip.Addr]map[tenant]bool{}
 	for _, c := range changes {
 		for _, s := range []*policy.Subject{d.pods[c.Pod], c.Now} {
@@ -76,7 +83,18 @@ func (d *departures) note(changes []policy.SubjectChange, now time.Time) {
 	for _, c := range changes {
 		d.set(c)
 	}
+	presumed := d.maybe
+	d.maybe = maybe
 	for a, was := range before {
+		if all := presumed[a]; all != nil {
+			if haveOneInCommon(all, maybe[a]) || haveOneInCommon(all, d.claims[a]) {
+				kept = put(kept, a)
+				delete(d.left, a)
+				continue
+			}
+			// Which of them had it will never be known.
+			was = map[tenant]bool{unknownTenant: true}
+		}
 		switch {
 		case len(was) == 0:
 			// The first Pod of an address that we know of: its connections are its own.
@@ -88,6 +106,15 @@ func (d *departures) note(changes []policy.SubjectChange, now time.Time) {
 			d.notBefore = now.Add(tidyAfter)
 		}
 	}
+	return kept
+}
+
+func put(set map[netip.Addr]bool, a netip.Addr) map[netip.Addr]bool {
+	if set == nil {
+		set = map[netip.Addr]bool{}
+	}
+	set[a] = true
+	return set
 }
 
 // lastOf are the Pods that have an address, or had it until nobody did.

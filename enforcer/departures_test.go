@@ -64,7 +64,7 @@ func gone(pod string) policy.SubjectChange {
 // sync is a round of the sync loop: what it deletes before its commit and after.
 func (f *departuresFixture) sync(changes ...policy.SubjectChange) (before, after []string) {
 	f.t.Helper()
-	f.note(changes, f.now)
+	f.note(changes, f.now, nil)
 	if err := f.Clear(context.Background()); err != nil {
 		f.t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestDeparturesThatFailHoldUpOnlyTheNextOwner(t *testing.T) {
 	if got := f.within(time.Hour, f.now); got != departureRetry {
 		t.Errorf("tried again in %v", got)
 	}
-	f.note([]policy.SubjectChange{has("b", "2", "10.0.0.1")}, f.now)
+	f.note([]policy.SubjectChange{has("b", "2", "10.0.0.1")}, f.now, nil)
 	for range 2 {
 		if err := f.Clear(context.Background()); !errors.Is(err, errInjected) {
 			t.Errorf("the next owner comes in spite of it: %v", err)

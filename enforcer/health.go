@@ -115,7 +115,7 @@ func (a *Agent) Handler() http.Handler {
 func (a *Agent) paths() map[string]http.Handler {
 	details := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		s := a.Status()
-		answer(w, s.Ready(), s.Details()...)
+		answer(w, s.Ready(), append(s.Details(), s.start()...)...)
 	})
 	out := map[string]http.Handler{"/healthz": http.HandlerFunc(a.healthz), "/readyz": details, "/readyz/details": details}
 	if g, ok := a.reg.(prometheus.Gatherer); ok {

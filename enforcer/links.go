@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,7 +27,14 @@ type links struct {
 	roles  roles
 
 	ifaces map[int]*iface
-	pods   map[types.NamespacedName]*podLinks
+	// newcomers are veths that came after settled was set, as long as they carry no
+	// known Pod.
+	newcomers map[int]*newcomer
+	settled   bool
+	// presumed are addresses that are not known to be a Pod's, by the interface behind
+	// which they are, and nextPresumed those from the next Resolve on.
+	presumed, nextPresumed map[netip.Addr]int
+	pods                   map[types.NamespacedName]*podLinks
 	// byAddr finds what a route or a neighbour touches.
 	byAddr map[netip.Addr]types.NamespacedName
 	// owner is the Pod that each veth carries.
@@ -53,7 +61,7 @@ func newLinks(socket *nlSocket, ns Netns, r roles) *links {
 		socket: socket, peers: peers{ns: ns}, roles: r,
 		ifaces: map[int]*iface{}, pods: map[types.NamespacedName]*podLinks{},
 		byAddr: map[netip.Addr]types.NamespacedName{}, owner: map[int]types.NamespacedName{},
-		ends: map[int]podEnd{}, conflicts: map[netip.Addr]string{},
+		ends: map[int]podEnd{}, conflicts: map[netip.Addr]string{}, newcomers: map[int]*newcomer{},
 	}
 }
 
@@ -91,6 +99,7 @@ func (l *links) DeletePod(name types.NamespacedName) {
 	if p == nil {
 		return
 	}
+	l.handOver(p)
 	for _, a := range p.addrs {
 		if l.byAddr[a] == name {
 			delete(l.byAddr, a)
@@ -123,6 +132,11 @@ func (l *links) Update(t touched) error {
 				l.lose(index)
 			}
 		}
+		for index := range all {
+			if l.ifaces[index] == nil {
+				l.came(index)
+			}
+		}
 		l.ifaces = all
 		clear(l.ends)
 	}
@@ -132,8 +146,16 @@ func (l *links) Update(t touched) error {
 			l.lose(index)
 			continue
 		}
+		if l.ifaces[index] == nil {
+			l.came(index)
+		}
 		l.ifaces[index] = i
 		delete(l.ends, index)
+	}
+	if t.all || t.routes {
+		for _, n := range l.newcomers {
+			n.next = time.Time{} // the node may lead to what it has by now
+		}
 	}
 	l.dropStale(t)
 	if (t.all || t.routes || len(t.ifaces) > 0) && l.strangers() {
@@ -146,6 +168,7 @@ func (l *links) Update(t touched) error {
 func (l *links) lose(index int) {
 	delete(l.ends, index)
 	delete(l.owner, index)
+	delete(l.newcomers, index)
 	for _, p := range l.pods {
 		for a, b := range p.binds {
 			if b.iface == index || b.veth == index {
@@ -186,6 +209,7 @@ func (l *links) leftBridge(b binding) bool {
 // Resolve looks for the Pods that are not bound yet. Of the others nothing is
 // asked unless recheck is set, which looks for conflicts.
 func (l *links) Resolve(ctx context.Context, recheck bool) error {
+	l.presumed = l.nextPresumed
 	ports := &portClaims{links: l, fresh: recheck}
 	var late []*podLinks
 	names := map[*podLinks]types.NamespacedName{}
@@ -208,6 +232,7 @@ func (l *links) Resolve(ctx context.Context, recheck bool) error {
 	}
 	// What was not taken up now is nobody's any more.
 	l.inherited = nil
+	l.recognize()
 	if recheck {
 		return l.findConflicts(ctx, ports)
 	}

@@ -313,7 +313,12 @@ func TestLostNoticesAreLookedForAgain(t *testing.T) {
 	defer w.socket.Close()
 	s.watch = w
 	s.links.SetPod(subjectOf(t, c.web))
-	look := func() error { return s.resolve(context.Background(), batch{}) }
+	look := func() error {
+		if err := s.look(context.Background(), batch{}); err != nil {
+			return err
+		}
+		return s.resolve(context.Background())
+	}
 	if err := look(); err != nil {
 		t.Fatal(err)
 	}

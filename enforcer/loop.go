@@ -30,10 +30,12 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 
 // rhythm decides when the next round is.
 type rhythm struct {
-	cfg      *Config
-	last     time.Time // when the last round ended that the kernel asked for or that had something to do
-	retry    time.Duration
-	looks    int
+	cfg   *Config
+	last  time.Time // when the last round ended that the kernel asked for or that had something to do
+	retry time.Duration
+	looks int
+	// peeks: the next round is for what may have changed at far ends, and no more.
+	peeks    bool
 	audited  time.Time
 	detected time.Time
 }
@@ -52,6 +54,7 @@ func (r *rhythm) sleep(ctx context.Context, wake <-chan struct{}, s *syncer) boo
 		return false
 	case <-timer.C():
 	case <-wake:
+		r.peeks = false
 	}
 	return holdBack(ctx, r.cfg.Clock, r.cfg.MinInterval-r.cfg.Clock.Now().Sub(r.last))
 }
@@ -84,6 +87,7 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 	}
 	d = s.leftovers.within(d, r.cfg.Clock.Now())
 	d = s.departures.within(d, r.cfg.Clock.Now())
+	r.peeks = false
 	if s.synced && s.watch.curious.Load() {
 		d = min(d, look<<min(r.looks, 6))
 	}
@@ -92,12 +96,19 @@ func (r *rhythm) pause(s *syncer) time.Duration {
 			d = min(d, w)
 		}
 	}
+	if w := s.start.within(d, r.cfg.Clock.Now()); s.synced && w < d {
+		r.peeks = true
+		return w
+	}
 	return d
 }
 
 // round syncs once.
 func (r *rhythm) round(ctx context.Context, s *syncer) {
-	r.looks++
+	s.start.peeking = r.peeks
+	if !r.peeks {
+		r.looks++
+	}
 	if !s.watch.curious.Load() {
 		r.looks = 0
 	}

@@ -63,7 +63,11 @@ func (m *mailbox) Deliver(events ...Event) {
 		m.since = m.clock.Now()
 	}
 	for _, e := range events {
-		m.pending[eventKey{e.Kind, e.Name}] = e
+		key := eventKey{e.Kind, e.Name}
+		if e.Deleted && e.Kind == PodEvent {
+			e.Pod = m.pending[key].Pod // what nobody has taken would be lost
+		}
+		m.pending[key] = e
 	}
 	m.noteLarge(events)
 	m.seq++

@@ -20,6 +20,8 @@ type metrics struct {
 	guardFailures    prometheus.Counter
 	unresolved       prometheus.Gauge
 	conflicts        prometheus.Gauge
+	inferred         prometheus.Counter
+	unknown          prometheus.Gauge
 	invalid          *prometheus.GaugeVec
 	ready            prometheus.Gauge
 	conditions       *prometheus.GaugeVec
@@ -60,6 +62,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		guardFailures: counter("guard_failures_total", "Guards of Pod interfaces that could not be changed."),
 		unresolved:    gauge("unresolved_interfaces", "Addresses of local Pods whose interface is not fully known."),
 		conflicts:     gauge("address_conflicts", "Addresses of local Pods that another interface claims."),
+		inferred:      counter("inferred_interfaces_total", "Interfaces of new Pods that were enforced before it was known whose they are."),
+		unknown:       gauge("unknown_interfaces", "Sandboxes of this node that came since the agent's start and are no known Pod's."),
 		invalid:       gauges("invalid_objects", "Objects that are partly unusable, by kind.", "kind"),
 		ready:         gauge("ready", "1 while the agent is ready."),
 		conditions:    gauges("conditions", "Conditions that stand, by kind; each is named in readyz.", "what"),
@@ -67,7 +71,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.slowTransactions, m.objects, m.epoch, m.foreignMarks,
-		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.invalid, m.ready, m.conditions, m.lastHeard,
+		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.inferred, m.unknown, m.invalid, m.ready, m.conditions, m.lastHeard,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -11,12 +11,12 @@ import (
 // found: without events [look] says when.
 const lookAnyway = 2 * time.Second
 
-// resolve finds where the Pods are. Most events change nothing about that, and
-// then nothing is asked or counted.
-func (s *syncer) resolve(ctx context.Context, b batch) error {
+// look takes in what changed of interfaces and routes. Most events change nothing
+// about that, and then nothing is asked or counted.
+func (s *syncer) look(ctx context.Context, b batch) error {
 	t := s.watch.Take()
-	recheck := b.settle || s.recheck
-	if recheck || s.unseen {
+	s.recheck = s.recheck || b.settle
+	if s.recheck || s.unseen {
 		t = touched{all: true}
 	}
 	if !s.lookDue(t, len(b.events) > 0) {
@@ -30,12 +30,19 @@ func (s *syncer) resolve(ctx context.Context, b batch) error {
 	if err == nil {
 		err = s.links.Update(t)
 	}
-	if err == nil {
-		err = s.links.Resolve(ctx, recheck)
+	s.unseen = err != nil
+	return err
+}
+
+// resolve finds where the Pods are, after a look or where they changed.
+func (s *syncer) resolve(ctx context.Context) error {
+	if !s.stale {
+		return nil
 	}
+	err := s.links.Resolve(ctx, s.recheck)
 	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
 	s.places.Tunnels = s.tunnels.list
-	s.stale, s.unseen = err != nil, err != nil
+	s.stale, s.unseen = err != nil, s.unseen || err != nil
 	s.recheck = s.recheck && err != nil
 	s.bridgesAt = time.Time{}
 	s.watch.curious.Store(s.links.Waiting())
@@ -51,7 +58,7 @@ func (s *syncer) lookDue(t touched, events bool) bool {
 	if s.stale || s.replace || t.any() {
 		return true
 	}
-	return curious && (!events || s.cfg.Clock.Now().Sub(s.lookedAt) >= lookAnyway)
+	return curious && !s.start.peeking && (!events || s.cfg.Clock.Now().Sub(s.lookedAt) >= lookAnyway)
 }
 
 // ensureBridges checks what keeps bridged packets in our sight: when the Pods'

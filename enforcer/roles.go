@@ -39,7 +39,7 @@ type roles struct {
 // setRoles fills in what the compiler wants to know of interfaces that are bound to
 // no Pod. known are those that are.
 func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
-	bridges, sandboxes := l.podBridges(known), l.sandboxes(known)
+	bridges, sandboxes := l.podBridges(known), l.sandboxes()
 	for _, i := range l.ifaces {
 		bridge, isPort := bridges[i.master]
 		switch {
@@ -68,11 +68,15 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 
 // sandboxes are the network namespaces of Pods that are known by some interface.
 // Another one that leads there is a second interface of the same Pod.
-func (l *links) sandboxes(known map[int]bool) map[int]bool {
+// Of one that is only presumed to be a Pod's nothing else follows.
+func (l *links) sandboxes() map[int]bool {
 	out := map[int]bool{}
-	for index := range known {
-		if i := l.ifaces[index]; i != nil && i.leadsOut() {
-			out[i.nsid] = true
+	for _, p := range l.pods {
+		for a, b := range p.binds {
+			_, presumed := l.presumed[a]
+			if i := l.ifaces[b.veth]; i != nil && i.leadsOut() && !presumed {
+				out[i.nsid] = true
+			}
 		}
 	}
 	return out
@@ -91,7 +95,7 @@ func (l *links) podBridges(known map[int]bool) map[int]bridgeRole {
 			out[i.index] = bridgeRole{pods: l.roles.pods.match(i.name)}
 		}
 	}
-	sandboxes := l.sandboxes(known)
+	sandboxes := l.sandboxes()
 	for _, i := range l.ifaces {
 		role, isPort := out[i.master]
 		if !isPort {

@@ -43,7 +43,8 @@ type Event struct {
 	Kind EventKind
 	// Name of the object. Namespaces and Nodes have no Namespace in it.
 	Name types.NamespacedName
-	// Deleted: the object is gone, and the rest is not set.
+	// Deleted: the object is gone, and the rest is not set, but for what a Pod was that
+	// came and went before anybody took it.
 	Deleted bool
 	Pod     *policy.Pod
 	// Labels are a Namespace's.

@@ -43,6 +43,16 @@ func defaultPatience() patience {
 	}
 }
 
+// When what is known counts as possibly old: a request has no answer for lateAnswer, or
+// nothing was heard for staleAfter, which a watch that tells nothing never comes to, for
+// it is opened anew before. Once that is over it counts as old for steadyAfter: a Pod
+// may have come and gone without a word, and its sandbox lags behind.
+const (
+	lateAnswer  = time.Second
+	staleAfter  = 20 * time.Second
+	steadyAfter = ghostTime
+)
+
 // ear is what a KubeSource knows of how it hears about one kind of objects.
 type ear struct {
 	kind           EventKind
@@ -57,6 +67,8 @@ type ear struct {
 	// nothing failed.
 	failing time.Time
 	why     error
+	// interrupted is until when something may have happened unheard, zero if nothing can.
+	interrupted time.Time
 	// blamed: the request under way has already said why it fails.
 	blamed bool
 }
@@ -72,7 +84,7 @@ func (e *ear) asks() {
 func (e *ear) progresses() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard = time.Now()
+	e.listen(time.Now())
 	e.waiting = e.heard
 }
 
@@ -88,7 +100,18 @@ func (e *ear) answered() {
 func (e *ear) hears() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.heard, e.waiting, e.failing, e.why = time.Now(), time.Time{}, time.Time{}, nil
+	e.listen(time.Now())
+	e.waiting, e.failing, e.why = time.Time{}, time.Time{}, nil
+}
+
+// listen notes that something was heard, and whether that had a gap before it. The
+// caller holds the lock.
+func (e *ear) listen(now time.Time) {
+	failed := !e.failing.IsZero() && now.Sub(e.failing) >= lateAnswer
+	if failed || !e.heard.IsZero() && now.Sub(e.heard) >= staleAfter {
+		e.interrupted = now
+	}
+	e.heard = now
 }
 
 // fails says that a request failed. It goes on waiting if the client tries again
@@ -127,6 +150,24 @@ func (e *ear) trouble(now time.Time, p patience) error {
 		return ConditionError{e.condition(e.why)}
 	case !e.waiting.IsZero() && now.Sub(e.waiting) >= p.answer:
 		return ConditionError{e.condition(fmt.Errorf("no answer since %s", clockTime(e.waiting)))}
+	}
+	return nil
+}
+
+// current is why there may be more than was told, nil if there is no sign of it. It
+// has no patience: nobody is told of it.
+func (e *ear) current(now time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case !e.failing.IsZero():
+		return fmt.Errorf("the watch of %s does not stand", e.resource)
+	case !e.waiting.IsZero() && now.Sub(e.waiting) >= lateAnswer:
+		return fmt.Errorf("the watch of %s has no answer since %s", e.resource, clockTime(e.waiting))
+	case now.Sub(e.heard) >= staleAfter:
+		return fmt.Errorf("nothing was heard of %s for %v", e.resource, staleAfter)
+	case now.Sub(e.interrupted) < steadyAfter:
+		return fmt.Errorf("the watch of %s stands only since %s", e.resource, clockTime(e.interrupted))
 	}
 	return nil
 }

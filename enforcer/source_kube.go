@@ -26,6 +26,9 @@ type KubeSource struct {
 	node   string
 	// patience is when silence is told of.
 	patience patience
+
+	mu   sync.Mutex
+	ears []*ear
 }
 
 // NewKubeSource reads with client; node is the name of the own Node, empty for
@@ -101,6 +104,9 @@ func (s *KubeSource) Run(ctx context.Context, sink Sink) error {
 		ears = append(ears, store.ear)
 		running.Go(func() { r.run(ctx, store, s.patience) })
 	}
+	s.mu.Lock()
+	s.ears = ears
+	s.mu.Unlock()
 	running.Go(func() { s.listen(ctx, sink, ears) })
 	all := make(chan struct{})
 	go func() {

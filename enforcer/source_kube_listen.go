@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,6 +41,18 @@ func (s *KubeSource) listen(ctx context.Context, sink Sink, ears []*ear) {
 			}
 		}
 	}
+}
+
+// Current is of currentSource.
+func (s *KubeSource) Current(kind EventKind, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.ears {
+		if e.kind == kind {
+			return e.current(now)
+		}
+	}
+	return errors.New("the API server was not asked yet")
 }
 
 // hostOf is whom a client talks to, for people.

@@ -19,6 +19,7 @@ var keptOfPod = kept{
 		5: nil, // uid
 		6: nil, // resourceVersion
 		8: nil, // creationTimestamp
+		9: nil, // deletionTimestamp
 		// labels, annotations
 		11: nil, 12: nil,
 	},

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -60,6 +61,9 @@ func (s *MemorySource) change(objects []any, deleted bool) error {
 	}
 	return nil
 }
+
+// Current is of currentSource: what its program knows, it has said.
+func (s *MemorySource) Current(EventKind, time.Time) error { return nil }
 
 // Run delivers what is there and then what changes. One agent at a time can
 // run on a MemorySource.

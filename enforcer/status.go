@@ -40,6 +40,9 @@ type Status struct {
 	// be, with the reason. Some veths vanish while they are guarded: those are
 	// not among them.
 	Unguarded map[string]error
+	// PodStart is how the first packets of new Pods are dealt with: by the runtime's
+	// word, by inference, or not at all, with the reason.
+	PodStart string
 	// Conditions are all that stand, sorted: those that the fields above mean,
 	// too, with the Pod's name.
 	Conditions []Condition
@@ -106,6 +109,14 @@ func (s Status) Details() []string {
 	return out
 }
 
+// start says how a Pod's start goes, once that is known.
+func (s Status) start() []string {
+	if s.PodStart == "" {
+		return nil
+	}
+	return []string{"pod start: " + s.PodStart}
+}
+
 // Kinds say what stands in the way by kind and number, without a name: so much
 // is for anybody.
 func (s Status) Kinds() []string {
@@ -131,7 +142,9 @@ type statusBoard struct {
 	conditions map[string][]Condition
 	// doneSeq is the number of the last batch that is in the kernel.
 	doneSeq uint64
-	// changed is closed, and replaced, when doneSeq grows.
+	// placed is what the runtime said and is in the kernel.
+	placed placement
+	// changed is closed, and replaced, when doneSeq grows or placed changes.
 	changed chan struct{}
 }
 

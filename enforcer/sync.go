@@ -16,8 +16,14 @@ import (
 // syncer owns the index, the compiler and what is known of the kernel. Only the
 // sync loop's goroutine uses it.
 type syncer struct {
-	cfg     *Config
-	box     *mailbox
+	cfg *Config
+	box *mailbox
+	// sandboxes is what the container runtime says, where what each Pod's addresses are.
+	sandboxes *sandboxes
+	where     *whereabouts
+	start     podStart
+	// current says why the source may not have told of all Pods; nil: it never can.
+	current func(now time.Time) error
 	status  *statusBoard
 	metrics *metrics
 	tables  Transactor
@@ -131,8 +137,12 @@ func (s *syncer) sync(ctx context.Context) error {
 
 // compile finds what has to change.
 func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
+	seen := s.look(ctx, b)
+	if seen == nil {
+		seen = s.assign(ctx)
+	}
 	changes := s.index.Changes()
-	s.departures.note(changes.Subjects, s.cfg.Clock.Now())
+	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
 		if c.Now == nil {
@@ -145,7 +155,13 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
 	// fails: it is told only once.
-	err := s.resolve(ctx, b)
+	err := seen
+	if err == nil {
+		err = s.resolve(ctx)
+	}
+	s.where.Placed()
+	s.countUnknown()
+	s.places.Kept = kept
 	var plan compiler.Plan
 	if s.replace {
 		s.compiler.Load(s.index, changes, s.places)
@@ -267,6 +283,10 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.epoch, now)
+	if s.where.version > 0 {
+		s.status.setPlaced(s.where.Placement())
+	}
+	s.links.settled = true
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
@@ -304,10 +324,10 @@ func (s *syncer) applyOne(e Event) error {
 	switch e.Kind {
 	case PodEvent:
 		if e.Deleted || e.Pod == nil {
-			s.index.DeletePod(e.Name)
+			s.where.DeletePod(e.Name, e.Pod)
 			return nil
 		}
-		s.index.SetPod(e.Pod)
+		s.where.SetPod(e.Pod)
 		return e.Invalid
 	case NamespaceEvent:
 		if e.Deleted {

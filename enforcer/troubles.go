@@ -68,8 +68,8 @@ func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) {
 func placeTroubles(l *links, isolated isolation) []Condition {
 	var out []Condition
 	for name, p := range l.pods {
-		if len(p.why) == 0 {
-			continue
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.why)), func(a netip.Addr) bool { _, presumed := l.presumed[a]; return !presumed }) {
+			continue // what is only presumed to be its is not missing
 		}
 		c := Condition{
 			What: "PodUnplaced", Object: "Pod " + name.String(), Message: describeAddrs(p.why),

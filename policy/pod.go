@@ -21,16 +21,18 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 	}
 	out := &Pod{
 		NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
-		UID:            p.UID,
+		UID:            uidOf(p),
 		Node:           p.Spec.NodeName,
 		HostNetwork:    p.Spec.HostNetwork,
 		Finished:       p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed,
 		Created:        created(p),
 		Unguarded:      p.Annotations[GuardAnnotation] == "off",
+		Terminating:    p.DeletionTimestamp != nil,
 	}
 	r := podReader{name: out.NamespacedName}
 	if n := LabelBytes(p.Labels); n > MaxLabelBytes {
 		r.fail("metadata.labels", "%d bytes are more than %d: the Pod is not taken, and its addresses are nobody's; give it fewer labels", n, MaxLabelBytes)
+		out.Unread = true
 	} else {
 		out.Labels = maps.Clone(p.Labels) // the object may be changed and handed over again
 		out.Addrs = r.podAddrs(&p.Status)
@@ -49,6 +51,15 @@ func PodFromAPI(p *corev1.Pod) (*Pod, error) {
 		}
 	}
 	return out, r.err()
+}
+
+// uidOf is the UID of the Pod that runs. The object of a static Pod only mirrors it,
+// comes and goes without it, and says in an annotation what the kubelet calls it.
+func uidOf(p *corev1.Pod) types.UID {
+	if uid := p.Annotations[corev1.MirrorPodAnnotationKey]; uid != "" {
+		return types.UID(uid)
+	}
+	return p.UID
 }
 
 // created is zero where the object does not say.

@@ -69,7 +69,8 @@ func TestPodFromAPI(t *testing.T) {
 		{"succeeded is finished", `{status: {phase: Succeeded}}`, Pod{Finished: true}, ""},
 		{"failed is finished", `{status: {phase: Failed}}`, Pod{Finished: true}, ""},
 		{"pending is not finished", `{status: {phase: Pending}}`, Pod{}, ""},
-		{"terminating is not finished", `{metadata: {deletionTimestamp: "2026-01-02T03:04:05Z"}, status: {phase: Running}}`, Pod{}, ""},
+		{"terminating is not finished", `{metadata: {deletionTimestamp: "2026-01-02T03:04:05Z"}, status: {phase: Running}}`, Pod{Terminating: true}, ""},
+		{"a static Pod's UID is the kubelet's", `{metadata: {uid: object, annotations: {kubernetes.io/config.mirror: running}}}`, Pod{UID: "running"}, ""},
 		{"host network", `{spec: {hostNetwork: true}}`, Pod{HostNetwork: true}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

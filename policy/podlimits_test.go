@@ -71,12 +71,12 @@ func TestPodFromAPIDoesNotTakeAPodOfTooManyLabels(t *testing.T) {
 		p.Labels[fmt.Sprintf("%050d", n)] = strings.Repeat("v", 50)
 	}
 	got, err := PodFromAPI(p)
-	if len(got.Addrs) != 0 || len(got.Labels) != 0 || err == nil || !strings.Contains(err.Error(), "Pod shop/p: metadata.labels: ") {
+	if len(got.Addrs) != 0 || len(got.Labels) != 0 || !got.Unread || err == nil || !strings.Contains(err.Error(), "Pod shop/p: metadata.labels: ") {
 		t.Errorf("%d addresses, %d labels, %v", len(got.Addrs), len(got.Labels), err)
 	}
 	clear(p.Labels)
 	p.Labels["app"] = "web"
-	if got, err = PodFromAPI(p); err != nil || len(got.Addrs) != 1 || got.Labels["app"] != "web" {
+	if got, err = PodFromAPI(p); err != nil || len(got.Addrs) != 1 || got.Labels["app"] != "web" || got.Unread {
 		t.Errorf("a Pod of ordinary labels: %+v, %v", got, err)
 	}
 }

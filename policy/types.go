@@ -65,6 +65,7 @@ type NamedPort struct {
 // that was handed to an [Index] must not change afterwards.
 type Pod struct {
 	types.NamespacedName
+	// UID is that of the Pod that runs: of a static Pod not its object's.
 	UID types.UID
 	// Node is spec.nodeName, empty before the Pod is scheduled.
 	Node string
@@ -86,6 +87,12 @@ type Pod struct {
 	Finished bool
 	// Unguarded: annotation GuardAnnotation is "off".
 	Unguarded bool
+	// Terminating: it is being deleted. It keeps its policies and its place among
+	// peers until it is finished.
+	Terminating bool
+	// Unread: its labels are too many to be taken, so which policies select it cannot
+	// be said, and no address counts as its own.
+	Unread bool
 }
 
 // GuardAnnotation on a Pod, with the value "off", asks for no guard on the

@@ -32,6 +32,7 @@ type AgentOptions struct {
 	nodeDNS     []string
 	nriSocket   string
 	verbosity   string
+	untaint     bool
 
 	config enforcer.Config
 }
@@ -88,6 +89,7 @@ Exit codes:
 	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
 	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
+	flags.BoolVar(&o.untaint, "remove-startup-taint", false, "take the taint "+enforcer.StartupTaint+" from this Node when all policies are enforced here; the agent needs get and patch of nodes for it")
 	o.addDoorFlags(flags)
 	addLogFlags(cmd)
 	return cmd
@@ -136,9 +138,17 @@ func (o *AgentOptions) Validate() error {
 		validateInterfaces("uplinks", "eth[0-9]*", o.config.Uplinks),
 		validateInterfaces("other-interfaces", "docker0", o.config.OtherInterfaces),
 		o.validateDoor(),
+		o.validateUntaint(),
 		validateVerbosity(o.verbosity),
 		o.config.Validate(),
 	)
+}
+
+func (o *AgentOptions) validateUntaint() error {
+	if o.untaint && o.manifests != "" {
+		return errors.New("--remove-startup-taint: a directory of manifests has no Node to take it from")
+	}
+	return nil
 }
 
 // Run enforces until ctx ends.
@@ -192,6 +202,9 @@ func (o *AgentOptions) source() (enforcer.Source, error) {
 	}
 	if err := o.openDoor(config); err != nil {
 		return nil, err
+	}
+	if o.untaint {
+		o.config.Nodes = client.CoreV1().Nodes()
 	}
 	return enforcer.NewKubeSource(client, o.config.Node), nil
 }

@@ -46,6 +46,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		{[]string{"agent", "--kubeconfig", kubeconfig}, "node-name", []string{"", " ", "Worker-1", "worker_1", "worker 1", "worker-1,worker-2", "-worker"}, []string{"worker-1", "ip-10-0-0-1.eu-west-1.compute.internal"}, "--node-name: "},
 		{[]string{"agent", "--node-name", "a"}, "kubeconfig", []string{"", "/nonexistent", dir}, []string{kubeconfig}, "--kubeconfig: "},
 		{[]string{"agent", "--node-name", "a", "--kubeconfig", kubeconfig}, "context", []string{""}, []string{"c"}, "--context: "},
+		{[]string{"agent", "--node-name", "a", "--kubeconfig", kubeconfig}, "remove-startup-taint", []string{"", "maybe"}, []string{"true"}, "remove-startup-taint"},
+		{agent, "remove-startup-taint", []string{"true"}, []string{"false"}, "--remove-startup-taint: "},
 		{[]string{"cleanup"}, "ct-mark-mask", []string{"", "0xff00,0x3000", "0x1"}, []string{"0xff003000"}, "--ct-mark-mask: "},
 		{[]string{"cleanup"}, "wait", []string{"maybe"}, []string{"true"}, "wait"},
 		{[]string{"demo"}, "keep", []string{"", "maybe"}, []string{"true"}, "keep"},
