@@ -20,6 +20,15 @@ type program struct {
 	of     string // the package, or for tests the directory
 	test   bool
 	tags   string
+	// main is the program's only file, where that has to be made first.
+	main mainFile
+}
+
+// mainFile is the main.go of another module, less some of its imports. It is never
+// written among the sources: the compiler sees it there by an overlay.
+type mainFile struct {
+	from    string
+	without []string
 }
 
 var hyper = program{name: "hyper", module: "kubernetes", of: "./hyper"}
@@ -33,6 +42,22 @@ var clusterPrograms = []program{
 	{name: "containerd-shim-runc-v2", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", tags: containerdTags},
 	{name: "ctr", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/ctr", tags: containerdTags},
 	{name: "pause", module: ".", of: "./pause"},
+}
+
+// flannelPrograms are what machines run besides, with that plug-in. Two of its
+// backends cannot be built everywhere: one wants cgo, and one a provider's library
+// that not every proxy of Go modules hands out. Nobody here uses either.
+var flannelPrograms = []program{{name: "flanneld", module: "flannel", of: ".", main: mainFile{
+	from:    "github.com/flannel-io/flannel",
+	without: []string{"github.com/flannel-io/flannel/pkg/backend/tencentvpc", "github.com/flannel-io/flannel/pkg/backend/udp"},
+}}}
+
+// programs are what a cluster's machines run.
+func (o *Options) programs() []program {
+	if o.flannel() {
+		return slices.Concat(clusterPrograms, flannelPrograms)
+	}
+	return clusterPrograms
 }
 
 // suitePrograms run the upstream tests, against any cluster.
@@ -119,6 +144,14 @@ func (b *builder) buildOne(p program, dir string) error {
 	if p.test {
 		args = []string{"test", "-c"}
 	}
+	if p.main.from != "" {
+		overlay, done, err := b.overlay(p)
+		if err != nil {
+			return err
+		}
+		defer done()
+		args = append(args, "-overlay="+overlay)
+	}
 	args = append(args, "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags="+p.tags, "-ldflags="+flags, "-o", next, p.of)
 	cmd := b.command(p.module, "go", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -129,9 +162,54 @@ func (b *builder) buildOne(p program, dir string) error {
 	return os.Rename(next, filepath.Join(dir, p.name))
 }
 
+// overlay puts a program's main.go where the compiler looks for it.
+func (b *builder) overlay(p program) (path string, done func(), err error) {
+	from, err := b.output(p.module, "go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", p.main.from)
+	if err != nil {
+		return "", nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(from, "main.go"))
+	if err != nil {
+		return "", nil, err
+	}
+	less, err := withoutImports(string(text), p.main.without)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", p.main.from, err)
+	}
+	place, err := filepath.Abs(filepath.Join(b.source, p.module, "main.go"))
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp("", "sluice-cluster-")
+	if err != nil {
+		return "", nil, err
+	}
+	err = files{
+		"main.go":      less,
+		"overlay.json": object{"Replace": object{place: filepath.Join(dir, "main.go")}},
+	}.write(dir)
+	return filepath.Join(dir, "overlay.json"), func() { os.RemoveAll(dir) }, err
+}
+
+// withoutImports leaves out imports that are there for what they register.
+func withoutImports(text string, imports []string) (string, error) {
+	for _, i := range imports {
+		line := fmt.Sprintf("\t_ %q\n", i)
+		if strings.Count(text, line) != 1 {
+			return "", fmt.Errorf("main.go does not import %s in a line of its own, for what it registers", i)
+		}
+		text = strings.Replace(text, line, "", 1)
+	}
+	return text, nil
+}
+
 // linkFlags leave out what only debuggers want. Kubernetes' programs also have
 // to be told their version: without it, they are 0.0.0 to each other.
 func (b *builder) linkFlags(p program) (string, error) {
+	if p.module == "flannel" {
+		version, err := b.output(p.module, "go", "list", "-mod=readonly", "-m", "-f", "{{.Version}}", p.main.from)
+		return "-s -w -X github.com/flannel-io/flannel/pkg/version.Version=" + version, err
+	}
 	if p.module != "kubernetes" || p.name == "ginkgo" {
 		return "-s -w", nil
 	}
@@ -178,7 +256,7 @@ func (b *builder) dir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintln(hash, toolchain, clusterPrograms, suitePrograms, images)
+	fmt.Fprintln(hash, toolchain, clusterPrograms, flannelPrograms, suitePrograms, images)
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
