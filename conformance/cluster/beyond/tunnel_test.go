@@ -11,13 +11,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-net/sluice/conformance/cluster/beyond/probe"
 )
-
-// flannelPrefix is of the annotations that flannel puts on Nodes.
-const flannelPrefix = "flannel.alpha.coreos.com/"
 
 // vxlanPort is where flannel's devices take packets.
 const vxlanPort = 8472
@@ -33,8 +29,7 @@ type overlayEnd struct {
 // overlay are a node's devices, of flannel with VXLAN.
 func (w *world) overlay(node string) []overlayEnd {
 	w.t.Helper()
-	n, err := cluster.client.CoreV1().Nodes().Get(w.ctx, node, metav1.GetOptions{})
-	w.must("get node "+node, err)
+	n := w.node(node)
 	if n.Annotations[flannelPrefix+"backend-type"] != "vxlan" {
 		return nil
 	}
@@ -55,8 +50,7 @@ func (w *world) overlay(node string) []overlayEnd {
 // of its tunnel, and that of its bridge.
 func (w *world) nodeAddrs(node string, is6 bool) []netip.Addr {
 	w.t.Helper()
-	n, err := cluster.client.CoreV1().Nodes().Get(w.ctx, node, metav1.GetOptions{})
-	w.must("get node "+node, err)
+	n := w.node(node)
 	var all []netip.Addr
 	for _, a := range n.Status.Addresses {
 		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP && addr.Is6() == is6 {
