@@ -181,8 +181,8 @@ func impersonations(own ends, other netip.Addr, hardware net.HardwareAddr) map[s
 	routerToAll.src = router.src
 	kinds["a neighbour's advertisement"] = func(m string) []byte { return as.advertisement(other, m) }
 	kinds["a neighbour's advertisement to all"] = func(m string) []byte { return group.advertisement(other, m) }
-	kinds["a router's advertisement"] = func(m string) []byte { return router.router(m) }
-	kinds["a router's advertisement to all"] = func(m string) []byte { return routerToAll.router(m) }
+	kinds["a router's advertisement"] = router.router
+	kinds["a router's advertisement to all"] = routerToAll.router
 	return kinds
 }
 
