@@ -128,6 +128,7 @@ NODES   ?= 2
 CNI     ?= bridge
 PROXY   ?= nftables
 IP      ?= ipv4
+FLANNEL ?= vxlan
 PROCS   ?= 4
 FOCUS   ?= Netpol
 SKIPS   ?= conformance/cluster/skips.txt
@@ -135,11 +136,12 @@ RUN     ?= .
 RESULTS ?= bin/conformance
 # The first one thrice: a test that fails now and then fails here.
 COMBINATIONS ?= bridge-nftables-ipv4 bridge-nftables-ipv4 bridge-nftables-ipv4 bridge-iptables-ipv4 \
-  ptp-nftables-ipv4 ptp-iptables-ipv4 bridge-nftables-ipv6 bridge-nftables-dual ptp-nftables-dual
+  ptp-nftables-ipv4 ptp-iptables-ipv4 bridge-nftables-ipv6 bridge-nftables-dual ptp-nftables-dual \
+  flannel-nftables-dual-vxlan flannel-iptables-ipv4-host-gw
 
 .PHONY: cluster-up
-cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp PROXY=nftables|iptables IP=ipv4|ipv6|dual
-	@$(CLUSTER) up -nodes '$(NODES)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp|flannel PROXY=nftables|iptables IP=ipv4|ipv6|dual FLANNEL=vxlan|host-gw
+	@$(CLUSTER) up -nodes '$(NODES)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
 
 .PHONY: cluster-status
 cluster-status: $(CLUSTER) ## what of the local cluster is up
@@ -161,15 +163,15 @@ cluster-down: $(CLUSTER) ## remove the local cluster
 
 .PHONY: conformance
 conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBECONFIG=; PROCS=4 FOCUS=Netpol
-	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -skips '$(SKIPS)' -results '$(RESULTS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)'
+	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -skips '$(SKIPS)' -results '$(RESULTS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
 
 .PHONY: beyond
 beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG= AGNHOST=; RUN=.
 	@conformance/cluster/beyond/run -run '$(RUN)'
 
 .PHONY: combination
-combination: need-cluster $(CLUSTER) ## both on a new local cluster, from the first to the last step: CNI= PROXY= IP=
-	@conformance/cluster/combination '$(RESULTS)' '$(CNI)-$(PROXY)-$(IP)'
+combination: need-cluster $(CLUSTER) ## both on a new local cluster, from the first to the last step: CNI= PROXY= IP= FLANNEL=
+	@conformance/cluster/combination '$(RESULTS)' '$(CNI)-$(PROXY)-$(IP)$(if $(filter flannel,$(CNI)),-$(FLANNEL))'
 
 .PHONY: combinations
 combinations: need-cluster $(CLUSTER) ## the same for each of COMBINATIONS; writes conformance/results.md

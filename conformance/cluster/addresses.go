@@ -47,8 +47,11 @@ func (n network) podsOf(number int) netip.Prefix {
 }
 
 // everywhere is the destination of a default route.
-func (n network) everywhere() netip.Prefix {
-	if n.pods.Addr().Is4() {
+func (n network) everywhere() netip.Prefix { return everywhere(n.pods.Addr()) }
+
+// everywhere are all addresses of another's family.
+func everywhere(a netip.Addr) netip.Prefix {
+	if a.Is4() {
 		return netip.MustParsePrefix("0.0.0.0/0")
 	}
 	return netip.MustParsePrefix("::/0")

@@ -22,6 +22,15 @@ type program struct {
 	test   bool
 	tags   string
 	sctp   bool // it uses the kernel's SCTP sockets
+	// main is the program's only file, where that has to be made first.
+	main mainFile
+}
+
+// mainFile is the main.go of another module, less some of its imports. It is never
+// written among the sources: the compiler sees it there by an overlay.
+type mainFile struct {
+	from    string
+	without []string
 }
 
 var hyper = program{name: "hyper", module: "kubernetes", of: "./hyper"}
@@ -35,6 +44,22 @@ var clusterPrograms = []program{
 	{name: "containerd-shim-runc-v2", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", tags: containerdTags},
 	{name: "ctr", module: "containerd", of: "github.com/containerd/containerd/v2/cmd/ctr", tags: containerdTags},
 	{name: "pause", module: ".", of: "./pause"},
+}
+
+// flannelPrograms are what machines run besides, with that plug-in. Two of its
+// backends cannot be built everywhere: one wants cgo, and one a provider's library
+// that not every proxy of Go modules hands out. Nobody here uses either.
+var flannelPrograms = []program{{name: "flanneld", module: "flannel", of: ".", main: mainFile{
+	from:    "github.com/flannel-io/flannel",
+	without: []string{"github.com/flannel-io/flannel/pkg/backend/tencentvpc", "github.com/flannel-io/flannel/pkg/backend/udp"},
+}}}
+
+// programs are what a cluster's machines run.
+func (o *Options) programs() []program {
+	if o.flannel() {
+		return slices.Concat(clusterPrograms, flannelPrograms)
+	}
+	return clusterPrograms
 }
 
 // suitePrograms run the upstream tests, against any cluster.
@@ -121,6 +146,14 @@ func (b *builder) buildOne(p program, dir string) error {
 	if p.test {
 		args = []string{"test", "-c"}
 	}
+	if p.main.from != "" {
+		overlay, done, err := b.overlay(p)
+		if err != nil {
+			return err
+		}
+		defer done()
+		args = append(args, "-overlay="+overlay)
+	}
 	args = append(args, "-mod=readonly", "-trimpath", "-buildvcs=false", "-tags="+p.tags, "-ldflags="+flags, "-o", next, p.of)
 	if p.sctp && !kernelHasSCTP() {
 		modfile, err := b.withRawSCTP(p, dir)
@@ -169,9 +202,54 @@ func (b *builder) withRawSCTP(p program, dir string) (string, error) {
 	return path, os.WriteFile(filepath.Join(dir, p.name+".sum"), sums, 0o644)
 }
 
+// overlay puts a program's main.go where the compiler looks for it.
+func (b *builder) overlay(p program) (path string, done func(), err error) {
+	from, err := b.output(p.module, "go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", p.main.from)
+	if err != nil {
+		return "", nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(from, "main.go"))
+	if err != nil {
+		return "", nil, err
+	}
+	less, err := withoutImports(string(text), p.main.without)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s: %w", p.main.from, err)
+	}
+	place, err := filepath.Abs(filepath.Join(b.source, p.module, "main.go"))
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err := os.MkdirTemp("", "sluice-cluster-")
+	if err != nil {
+		return "", nil, err
+	}
+	err = files{
+		"main.go":      less,
+		"overlay.json": object{"Replace": object{place: filepath.Join(dir, "main.go")}},
+	}.write(dir)
+	return filepath.Join(dir, "overlay.json"), func() { os.RemoveAll(dir) }, err
+}
+
+// withoutImports leaves out imports that are there for what they register.
+func withoutImports(text string, imports []string) (string, error) {
+	for _, i := range imports {
+		line := fmt.Sprintf("\t_ %q\n", i)
+		if strings.Count(text, line) != 1 {
+			return "", fmt.Errorf("main.go does not import %s in a line of its own, for what it registers", i)
+		}
+		text = strings.Replace(text, line, "", 1)
+	}
+	return text, nil
+}
+
 // linkFlags leave out what only debuggers want. Kubernetes' programs also have
 // to be told their version: without it, they are 0.0.0 to each other.
 func (b *builder) linkFlags(p program) (string, error) {
+	if p.module == "flannel" {
+		version, err := b.output(p.module, "go", "list", "-mod=readonly", "-m", "-f", "{{.Version}}", p.main.from)
+		return "-s -w -X github.com/flannel-io/flannel/pkg/version.Version=" + version, err
+	}
 	if p.module != "kubernetes" || p.name == "ginkgo" {
 		return "-s -w", nil
 	}
@@ -222,7 +300,7 @@ func (b *builder) dir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintln(hash, toolchain, clusterPrograms, suitePrograms, images, kernelHasSCTP())
+	fmt.Fprintln(hash, toolchain, clusterPrograms, flannelPrograms, suitePrograms, images, kernelHasSCTP())
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err

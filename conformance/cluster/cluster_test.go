@@ -33,14 +33,18 @@ func TestAddressesDoNotOverlap(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	good := Options{Nodes: 2, CNI: "ptp", Proxy: "iptables", IP: "dual"}
+	good := Options{Nodes: 2, CNI: "flannel", Flannel: "host-gw", Proxy: "iptables", IP: "dual"}
 	if err := good.validate(); err != nil {
 		t.Error(err)
+	}
+	if name := good.String(); name != "flannel-iptables-dual-host-gw" {
+		t.Errorf("it is called %s", name)
 	}
 	for name, change := range map[string]func(*Options){
 		"no nodes":       func(o *Options) { o.Nodes = 0 },
 		"too many nodes": func(o *Options) { o.Nodes = maxNodes + 1 },
-		"cni":            func(o *Options) { o.CNI = "flannel" },
+		"cni":            func(o *Options) { o.CNI = "calico" },
+		"flannel":        func(o *Options) { o.Flannel = "udp" },
 		"proxy":          func(o *Options) { o.Proxy = "ipvs" },
 		"ip":             func(o *Options) { o.IP = "ipv5" },
 	} {
@@ -81,6 +85,20 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// A backend says nothing about a cluster without flannel.
+func TestOptionsOfOthersAreForgotten(t *testing.T) {
+	o := Options{Nodes: 2, CNI: "bridge", Flannel: vxlan, Proxy: "nftables", IP: "ipv4"}
+	o.settle()
+	if o.Flannel != "" || o.String() != "bridge-nftables-ipv4" || o.attachment() != "bridge" {
+		t.Errorf("%+v is called %s", o, &o)
+	}
+	o.CNI, o.Flannel = "flannel", vxlan
+	o.settle()
+	if o.String() != "flannel-nftables-ipv4-vxlan" || o.attachment() != "flannel vxlan" {
+		t.Errorf("%+v is called %s", o, &o)
+	}
 }
 
 func TestImagesAreReproducible(t *testing.T) {

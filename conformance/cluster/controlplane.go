@@ -106,7 +106,7 @@ func (c *Cluster) controlPlaneServices() []Service {
 
 // nodeObjects are made before the kubelets are there to register them, so that
 // it is known which node has which Pods' addresses: routes depend on it.
-func (c *Cluster) nodeObjects() object {
+func (c *Cluster) nodeObjects() []object {
 	var nodes []object
 	for number := 1; number <= c.Options.Nodes; number++ {
 		pods := list(c.Options.networks(), func(n network) netip.Prefix { return n.podsOf(number) })
@@ -120,5 +120,5 @@ func (c *Cluster) nodeObjects() object {
 			"spec": object{"podCIDR": pods[0], "podCIDRs": pods},
 		})
 	}
-	return object{"apiVersion": "v1", "kind": "List", "items": nodes}
+	return nodes
 }

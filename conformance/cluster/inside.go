@@ -45,6 +45,9 @@ func runMachine(in *os.File, log io.Writer) error {
 			return err
 		}
 	}
+	if spec.Flannel {
+		go attachByFlannel(log)
+	}
 	s := supervisor{log: log, running: map[int]chan struct{}{}}
 	return s.run(spec.Services)
 }

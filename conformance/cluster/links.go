@@ -6,8 +6,9 @@ import (
 )
 
 // connect makes the network between the machines, as ip's commands: a bridge in
-// the control plane, a veth to each node, and routes to every node's Pods. It
-// has no way out: the computer's own network never hears of it.
+// the control plane, a veth to each node, and routes to every node's Pods, but
+// for those from node to node where flannel makes them. It has no way out: the
+// computer's own network never hears of it.
 func (c *Cluster) connect(controlPlane *Machine, nodes []Machine) error {
 	hub := []string{"link set lo up", "link add nodes type bridge", "link set nodes up"}
 	for _, n := range c.Options.networks() {
@@ -39,7 +40,7 @@ func (c *Cluster) nodeLinks(number int) []string {
 			fmt.Sprintf("address add %s/%d dev eth0 %s", n.node(number), n.machines.Bits(), quick(n)),
 			fmt.Sprintf("route add %s via %s", n.everywhere(), n.controlPlane()))
 		for other := 1; other <= c.Options.Nodes; other++ {
-			if other != number {
+			if other != number && !c.Options.flannel() {
 				commands = append(commands, fmt.Sprintf("route add %s via %s", n.podsOf(other), n.node(other)))
 			}
 		}

@@ -37,6 +37,8 @@ type Spec struct {
 	// only look as if: they belong to the whole computer.
 	Sysctls, Pretended map[string]string
 	Services           []Service
+	// Flannel writes how Pods are attached; that is, it says what to write.
+	Flannel bool
 	// Proxy is an address inside, to which the listener that the machine
 	// inherits hands its connections.
 	Proxy string

@@ -17,7 +17,8 @@ import (
 
 const usage = `usage: sluice-cluster COMMAND
 
-  up [-nodes N] [-cni bridge|ptp] [-proxy nftables|iptables] [-ip ipv4|ipv6|dual]
+  up [-nodes N] [-cni bridge|ptp|flannel] [-proxy nftables|iptables] [-ip ipv4|ipv6|dual]
+     [-flannel vxlan|host-gw]
   down
   status
   load FILE…                put images, in OCI or Docker archives, on every node
@@ -62,6 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
+		o.settle()
 		if err := o.validate(); err != nil {
 			return err
 		}
@@ -87,6 +89,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
+		s.about.settle()
 		return s.run(ctx, b, out)
 	case "table":
 		if len(args) != 1 {

@@ -18,15 +18,19 @@ func (c *Cluster) nodeFiles(ca *authority, number int) (files, error) {
 		return nil, err
 	}
 	api := "https://" + c.Options.apiServer().String()
-	return files{
-		"etc/kubernetes/pki/ca.crt":                ca.pem,
-		"etc/kubernetes/kubelet.conf":              ca.kubeconfig(api, kubelet),
-		"etc/kubernetes/kubelet.yaml":              c.kubeletConfig(name),
-		"etc/kubernetes/kube-proxy.conf":           ca.kubeconfig(api, proxy),
-		"etc/kubernetes/kube-proxy.yaml":           c.proxyConfig(name),
-		"etc/containerd/config.toml":               containerdConfig,
-		"etc/cni/net.d/10-sluice-cluster.conflist": c.cniConfig(number),
-	}, nil
+	contents := files{
+		"etc/kubernetes/pki/ca.crt":      ca.pem,
+		"etc/kubernetes/kubelet.conf":    ca.kubeconfig(api, kubelet),
+		"etc/kubernetes/kubelet.yaml":    c.kubeletConfig(name),
+		"etc/kubernetes/kube-proxy.conf": ca.kubeconfig(api, proxy),
+		"etc/kubernetes/kube-proxy.yaml": c.proxyConfig(name),
+		"etc/containerd/config.toml":     containerdConfig,
+	}
+	if c.Options.flannel() {
+		return contents, c.flannelFiles(ca, contents)
+	}
+	contents[conflistPath] = c.cniConfig(number)
+	return contents, nil
 }
 
 func (c *Cluster) nodeServices(number int) []Service {
@@ -43,6 +47,9 @@ func (c *Cluster) nodeServices(number int) []Service {
 			Args: []string{"ctr", "--namespace=k8s.io", "images", "import", programsInside + "/" + i.file()},
 			Once: true,
 		})
+	}
+	if c.Options.flannel() {
+		services = append(services, flannelService(name))
 	}
 	return append(services,
 		Service{Name: "kubelet", Args: []string{
@@ -64,7 +71,7 @@ func (c *Cluster) nodeSysctls() map[string]string {
 		"net.ipv6.conf.default.forwarding": "1",
 		"net.ipv6.conf.default.accept_dad": "0",
 	}
-	if c.Options.CNI == "bridge" {
+	if c.Options.bridged() {
 		// Services need it for Pods on one bridge, and so does any policy
 		// engine in the inet or ip family.
 		sysctls["net.bridge.bridge-nf-call-iptables"] = "1"
@@ -157,15 +164,33 @@ func (c *Cluster) proxyConfig(node string) object {
 }
 
 func (c *Cluster) cniConfig(number int) object {
-	plugin := object{"type": "ptp", "ipMasq": false, "mtu": 1500}
-	if c.Options.CNI == "bridge" {
-		plugin = object{"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false}
+	subnets := make([]netip.Prefix, 0, 2)
+	for _, n := range c.Options.networks() {
+		subnets = append(subnets, n.podsOf(number))
 	}
+	if c.Options.bridged() {
+		return conflist(bridgePlugin(), subnets)
+	}
+	return conflist(object{"type": "ptp", "ipMasq": false, "mtu": 1500}, subnets)
+}
+
+func bridgePlugin() object {
+	return object{"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false}
+}
+
+// conflistPath is where containerd looks for how Pods are attached.
+const conflistPath = "etc/cni/net.d/10-sluice-cluster.conflist"
+
+// conflist attaches Pods by a plug-in, gives them addresses of the subnets, ports of
+// the node where they ask for them, and no more bandwidth than they ask for. The
+// last of these is what k3s and Calico chain, too: it sends a Pod's frames through
+// another device.
+func conflist(plugin object, subnets []netip.Prefix) object {
 	var ranges [][]object
 	var routes []object
-	for _, n := range c.Options.networks() {
-		ranges = append(ranges, []object{{"subnet": n.podsOf(number).String()}})
-		routes = append(routes, object{"dst": n.everywhere().String()})
+	for _, subnet := range subnets {
+		ranges = append(ranges, []object{{"subnet": subnet.String()}})
+		routes = append(routes, object{"dst": everywhere(subnet.Addr()).String()})
 	}
 	plugin["ipam"] = object{"type": "host-local", "ranges": ranges, "routes": routes}
 	return object{
@@ -174,6 +199,7 @@ func (c *Cluster) cniConfig(number int) object {
 		"plugins": []object{
 			plugin,
 			{"type": "portmap", "capabilities": object{"portMappings": true}},
+			{"type": "bandwidth", "capabilities": object{"bandwidth": true}},
 		},
 	}
 }

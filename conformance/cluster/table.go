@@ -25,7 +25,7 @@ func table(out io.Writer, reports []*Report) {
 	fmt.Fprintf(out, "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, r := range reports {
 		f := &r.Facts
-		fmt.Fprintf(out, "| %s | %s | %s | %d | %d | %d | %.0f | %d | %s |\n", f.About.CNI, f.About.Proxy, f.About.IP,
+		fmt.Fprintf(out, "| %s | %s | %s | %d | %d | %d | %.0f | %d | %s |\n", f.About.attachment(), f.About.Proxy, f.About.IP,
 			r.passed(), len(r.failed()), r.skipped(), f.Seconds, f.Processes, r.ours())
 	}
 	reasons := map[string]bool{}

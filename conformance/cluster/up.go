@@ -18,7 +18,7 @@ import (
 // up makes sure that a cluster with these options is up. One that is up already
 // stays; one that came up only in part, or lost a machine, is made anew.
 func up(ctx context.Context, o Options, b *builder, out io.Writer) error {
-	programs, err := b.build(clusterPrograms)
+	programs, err := b.build(o.programs())
 	if err != nil {
 		return err
 	}
@@ -151,6 +151,7 @@ func (c *Cluster) prepare(server string) ([]Spec, error) {
 		}
 		specs = append(specs, Spec{
 			Name: name, Sysctls: c.nodeSysctls(), Pretended: pretendedSysctls, Services: c.nodeServices(number),
+			Flannel: c.Options.flannel(),
 		})
 	}
 	for i := range specs {
@@ -195,7 +196,11 @@ func (c *Cluster) bootAll(specs []Spec, inherited *os.File) error {
 func (c *Cluster) waitForAPI(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	nodes, err := json.Marshal(c.nodeObjects())
+	objects := c.nodeObjects()
+	if c.Options.flannel() {
+		objects = append(objects, flannelObjects()...)
+	}
+	first, err := json.Marshal(object{"apiVersion": "v1", "kind": "List", "items": objects})
 	if err != nil {
 		return err
 	}
@@ -205,7 +210,7 @@ func (c *Cluster) waitForAPI(ctx context.Context) error {
 		if _, err := c.kubectl(ctx, nil, "get", "--raw=/readyz"); err != nil {
 			return err
 		}
-		_, err := c.kubectl(ctx, nodes, "apply", "--filename=-")
+		_, err := c.kubectl(ctx, first, "apply", "--filename=-")
 		return err
 	})
 }
@@ -273,7 +278,7 @@ func lastLine(path string) string {
 // greet says what there is now and what to do with it.
 func (c *Cluster) greet(out io.Writer, took time.Duration) error {
 	version := strings.SplitN(filepath.Base(c.Programs), "-", 2)[0]
-	fmt.Fprintf(out, "Kubernetes %s, a control plane and %d nodes: CNI %s, kube-proxy %s, %s", version, c.Options.Nodes, c.Options.CNI, c.Options.Proxy, c.Options.IP)
+	fmt.Fprintf(out, "Kubernetes %s, a control plane and %d nodes: CNI %s, kube-proxy %s, %s", version, c.Options.Nodes, c.Options.attachment(), c.Options.Proxy, c.Options.IP)
 	if took > 0 {
 		fmt.Fprintf(out, "; ready after %.0f s", took.Seconds())
 	}

@@ -93,7 +93,7 @@ func (c *cell) flow() (flow, bool) {
 	case c.addr.Addr().Is6():
 		f.Proto = "icmpv6"
 	}
-	return f, f.Src != ""
+	return f, f.Src != "" && !c.unsaid
 }
 
 // verifyCells has sluice answer what packets have answered already.

@@ -224,16 +224,19 @@ func TestExplain(t *testing.T) {
 	w.endpoints(service, len(replicas))
 
 	type end struct {
-		hand *hand
-		name string
+		hand  *hand
+		name  string
+		at    int  // its node
+		hides bool // other nodes see it as that
 	}
+	hidden := w.hidden()
 	clients := []end{
-		{pods["friend"].hand, w.ns + "/friend"}, {pods["stranger"].hand, "pod/" + w.ns + "/stranger"},
-		{pods["node-0"].hand, w.ns + "/node-0"}, {pods["node-1"].hand, "node/" + cluster.nodes[1]},
+		{pods["friend"].hand, w.ns + "/friend", 0, hidden}, {pods["stranger"].hand, "pod/" + w.ns + "/stranger", 1, hidden},
+		{pods["node-0"].hand, w.ns + "/node-0", 0, false}, {pods["node-1"].hand, "node/" + cluster.nodes[1], 1, false},
 	}
 	if h := outsider(t); h != nil {
 		h.learn(t, pods["node-0"])
-		clients = append(clients, end{h, h.end(pods["node-0"].addrs()[0])})
+		clients = append(clients, end{h, h.end(pods["node-0"].addrs()[0]), -1, false})
 	}
 	nodes := [2][]netip.Addr{pods["node-0"].addrs(), pods["node-1"].addrs()}
 	clusterIPs := parse(service.Spec.ClusterIPs)
@@ -249,7 +252,9 @@ func TestExplain(t *testing.T) {
 		add("deploy/"+w.ns+"/web:web", "tcp", ports(both, web))
 		add(w.ns+"/friend:7000/UDP", "udp", ports(pods["friend"].addrs(), web))
 		for i, n := range nodes {
-			add(fmt.Sprintf("node/%s:%d", cluster.nodes[i], tcp), "tcp", ports(n, tcp))
+			if c.at == i || !c.hides {
+				add(fmt.Sprintf("node/%s:%d", cluster.nodes[i], tcp), "tcp", ports(n, tcp))
+			}
 			add(fmt.Sprintf("node/%s:%d", cluster.nodes[i], web), "tcp", ports(n, web))
 			add(fmt.Sprintf("%s/node-%d:%d/UDP", w.ns, i, web), "udp", ports(n, web))
 		}
@@ -258,7 +263,9 @@ func TestExplain(t *testing.T) {
 			add("svc/"+w.ns+"/web:80/UDP", "udp", ports(clusterIPs, 80))
 			add(fmt.Sprintf("%s:%d", bracketed(clusterIPs[0]), 80), "tcp", ports(clusterIPs[:1], 80))
 		}
-		add(fmt.Sprintf("%s:%d/UDP", bracketed(nodes[1][0]), udp), "udp", ports(nodes[1][:1], udp))
+		if c.at == 1 || !c.hides {
+			add(fmt.Sprintf("%s:%d/UDP", bracketed(nodes[1][0]), udp), "udp", ports(nodes[1][:1], udp))
+		}
 	}
 	// A Deployment opens connections too.
 	for _, p := range replicas {
@@ -287,7 +294,7 @@ ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}], ports: [{port: w
 	w.policy(w.ns, "node", fmt.Sprintf(`
 podSelector: {matchLabels: {app: web}}
 ingress: [{from: %s}]
-`, blocks(nodes[1])))
+`, blocks(w.known(pods["node-1"]))))
 	w.expect("with a Pod and a node allowed", direct(true, false, true)...)
 	w.agree("with a Pod and a node allowed", questions)
 	// One Pod of the two is bound no more.

@@ -97,7 +97,7 @@ func (h *hand) send(r probe.Request) {
 
 func (h *hand) do(r probe.Request) probe.Response { return h.start(r).wait(r.Timeout + 20*time.Second) }
 
-// stop ends a Repeat, a Hold or a PathMTU.
+// stop ends a Repeat, a Hold, a Hear or a PathMTU.
 func (t task) stop() probe.Response {
 	t.hand.mu.Lock()
 	t.hand.send(probe.Request{ID: t.id, Op: probe.Stop})
@@ -172,7 +172,7 @@ func reachInto(t *testing.T, pod *corev1.Pod, container string) *hand {
 
 // upload hands the prober to netexec, which writes it to a file that can be run.
 func upload(pod *corev1.Pod) (path string, err error) {
-	local, done, err := forward(pod)
+	local, done, err := forward(pod, netexecPort(pod))
 	if err != nil {
 		return "", err
 	}
@@ -209,8 +209,8 @@ func upload(pod *corev1.Pod) (path string, err error) {
 	return result.Output, nil
 }
 
-// forward forwards a local port to netexec.
-func forward(pod *corev1.Pod) (local uint16, done func(), err error) {
+// forward forwards a local port to one of a Pod.
+func forward(pod *corev1.Pod, port int32) (local uint16, done func(), err error) {
 	url := cluster.client.CoreV1().RESTClient().Post().
 		Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
 	transport, upgrader, err := spdy.RoundTripperFor(cluster.config)
@@ -219,7 +219,7 @@ func forward(pod *corev1.Pod) (local uint16, done func(), err error) {
 	}
 	stop, ready, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", url)
-	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", netexecPort(pod))}, stop, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -32,7 +32,7 @@ ingress:
 podSelector: {matchLabels: {app: server}}
 ingress:
 - from: %s
-`, blocks(pods["other-node"].addrs())))
+`, blocks(w.seen(pods["other-node"]))))
 	w.expect("allowed by the node's address besides", cells(true, true, true)...)
 	w.deletePolicy(w.ns, "labels")
 	w.expect("allowed by the node's address alone", cells(false, true, true)...)

@@ -30,6 +30,7 @@ type cell struct {
 	op      probe.Op // Dial, if empty
 	want    bool
 	seen    string // the address that the server has to see, if not empty
+	unsaid  bool   // sluice is not asked
 }
 
 func (c *cell) String() string {

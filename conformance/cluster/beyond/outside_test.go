@@ -28,6 +28,15 @@ func (h *hand) through(what string, node []netip.Addr, tcp, udp uint16, want boo
 	return slices.Concat(h.at(what, node, "tcp", tcp, want), h.at(what, node, "udp", udp, want))
 }
 
+// across is cells from a Pod to another node's port, where it may be seen as itself,
+// or as its node.
+func (w *world) across(h *hand, what string, node []netip.Addr, tcp, udp uint16, pod, asNode bool) []cell {
+	if w.hidden() {
+		return unsaid(h.through(what, node, tcp, udp, asNode))
+	}
+	return h.through(what, node, tcp, udp, pod)
+}
+
 // TestNodePort: policies mean the server's Pod and port, and the client as its
 // node sees it: a Pod, or a node that hides who came to it.
 func TestNodePort(t *testing.T) {
@@ -39,11 +48,11 @@ func TestNodePort(t *testing.T) {
 				spec{name: "own-node", onNode: true}, spec{name: "other-node", onNode: true, node: 1},
 			)
 			tcp, udp := w.nodePorts("server", policy)
-			here, there := pods["own-node"].addrs(), pods["other-node"].addrs()
+			here := pods["own-node"].addrs()
 			cells := func(near, far, node bool) []cell {
 				return slices.Concat(
 					pods["near"].through("NodePort of its node", here, tcp, udp, near),
-					pods["far"].through("NodePort of the server's", here, tcp, udp, far),
+					w.across(pods["far"].hand, "NodePort of the server's", here, tcp, udp, far, node),
 					pods["other-node"].through("NodePort of the server's", here, tcp, udp, node),
 					pods["own-node"].through("NodePort of its node", here, tcp, udp, true))
 			}
@@ -58,7 +67,7 @@ ingress: [{from: [{podSelector: {matchLabels: {app: far}}}], ports: [{port: %d},
 			w.policy(w.ns, "node", fmt.Sprintf(`
 podSelector: {matchLabels: {app: server}}
 ingress: [{from: %s}]
-`, blocks(there)))
+`, blocks(w.known(pods["other-node"]))))
 			w.expect("with the other node's address allowed", cells(false, true, true)...)
 			w.fromOutside(policy, pods, tcp, udp)
 		})
@@ -118,7 +127,7 @@ func TestHostPort(t *testing.T) {
 	cells := func(pod, node, outside bool) []cell {
 		cells := slices.Concat(
 			pods["near"].through("hostPort of its node", here, port, port, pod),
-			pods["far"].through("hostPort of the server's node", here, port, port, pod),
+			w.across(pods["far"].hand, "hostPort of the server's node", here, port, port, pod, node),
 			pods["other-node"].through("hostPort of the server's node", here, port, port, node),
 			pods["own-node"].through("hostPort of its node", here, port, port, true))
 		if h != nil {

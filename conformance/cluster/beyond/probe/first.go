@@ -144,7 +144,7 @@ var heard = struct {
 	count map[string]int
 }{count: map[string]int{}}
 
-func hear(network string, addr net.Addr) {
+func countHeard(network string, addr net.Addr) {
 	_, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
 		return

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -38,6 +39,14 @@ const (
 	Stop Op = "stop"
 	// PathMTU makes the route to an address narrower until it is told to stop.
 	PathMTU Op = "pathmtu"
+	// Hop finds out who the neighbour is that packets to an address go to first.
+	Hop Op = "hop"
+	// Inject puts frames on the link as they are, and Hear counts the marks in
+	// frames that come from it, until it is told to stop.
+	Inject Op = "inject"
+	Hear   Op = "hear"
+	// Datagrams sends payloads over UDP and waits for no answer.
+	Datagrams Op = "datagrams"
 	// Write writes a file, and Remove removes one, or a directory.
 	Write  Op = "write"
 	Remove Op = "remove"
@@ -65,6 +74,8 @@ type Request struct {
 	Path     string        `json:"path,omitempty"`
 	Data     string        `json:"data,omitempty"`
 	Acts     []Request     `json:"acts,omitempty"`
+	// Frames are those of Inject, and the payloads of Datagrams.
+	Frames [][]byte `json:"frames,omitempty"`
 }
 
 // Outcome is what became of a try.
@@ -93,6 +104,12 @@ type Response struct {
 	// was sent and Until when the first answer came.
 	At   time.Time  `json:"at,omitzero"`
 	Acts []Response `json:"acts,omitempty"`
+	// Of Hop: hardware addresses, the prober's own and the neighbour's.
+	MAC net.HardwareAddr `json:"mac,omitempty"`
+	Hop net.HardwareAddr `json:"hop,omitempty"`
+
+	// Of Hear: how many frames had each mark.
+	Heard map[string]int `json:"heard,omitempty"`
 
 	// Of Repeat and Hold:
 	Tries   int           `json:"tries,omitempty"`
@@ -202,6 +219,14 @@ func do(r Request, stop <-chan struct{}) Response {
 		return done(listen(r.Network, r.Address))
 	case PathMTU:
 		return done(narrow(r.Address, r.Size, stop))
+	case Hop:
+		return hop(r.Address)
+	case Inject:
+		return done(inject(r.Frames))
+	case Hear:
+		return hear(stop)
+	case Datagrams:
+		return done(datagrams(r.Address, r.Frames))
 	case Write:
 		return done(write(r.Path, r.Data))
 	case Remove:

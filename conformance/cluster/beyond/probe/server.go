@@ -70,7 +70,7 @@ func accept(l net.Listener) {
 		if err != nil {
 			return
 		}
-		hear("tcp", conn.LocalAddr())
+		countHeard("tcp", conn.LocalAddr())
 		go answerLines(conn)
 	}
 }
@@ -96,7 +96,7 @@ func answerPackets(conn net.PacketConn) {
 		if err != nil {
 			return
 		}
-		hear("udp", conn.LocalAddr())
+		countHeard("udp", conn.LocalAddr())
 		// An answer that cannot be sent is one that the client does not get.
 		_, _ = conn.WriteTo(fmt.Appendf(nil, "%s %s", from, buffer[:n]), from)
 	}

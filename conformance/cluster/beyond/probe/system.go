@@ -49,6 +49,10 @@ func narrow(address string, mtu int, stop <-chan struct{}) error {
 		return fmt.Errorf("list the routes to %s: %w", address, err)
 	}
 	narrow := netlink.Route{Dst: host, LinkIndex: link, Gw: found[0].Gw, MTU: mtu}
+	if narrow.Gw != nil {
+		// The other end of a tunnel is in no subnet.
+		narrow.Flags = int(netlink.FLAG_ONLINK)
+	}
 	if len(before) > 0 {
 		narrow = before[0]
 		narrow.MTU = mtu
