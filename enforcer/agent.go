@@ -29,6 +29,8 @@ type Agent struct {
 	status  *statusBoard
 	// sandboxes is what the container runtime says.
 	sandboxes *sandboxes
+	// runtime says whether the container runtime should be heard and is not.
+	runtime func() (message, mend string, silent bool)
 	// wake has room for one: a second wake-up before the first was heard says
 	// nothing new.
 	wake chan struct{}

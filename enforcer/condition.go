@@ -52,6 +52,7 @@ var ConditionKinds = []ConditionKind{
 	{"PodUnresolved", true, "The interface of a Pod that policies isolate, or its port of a bridge, is not known, so what is allowed is lost."},
 	{"PolicyEngine", false, "There are traces of a second policy engine."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
+	{"RuntimeSilent", false, "The container runtime does not tell of sandboxes, though it should: first packets of Pods that start may be lost."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
 	{"SourceEmpty", false, "The directory of manifests held none when the agent started: nothing is known to enforce, and rules of an earlier agent stay."},
 	{"SourceFailed", true, "Some objects cannot be read, so a change of them is not enforced."},

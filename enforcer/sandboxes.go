@@ -176,3 +176,19 @@ func (b *statusBoard) waitPlaced(ctx context.Context, uid types.UID, version uin
 		}
 	}
 }
+
+// AskRuntime has the agent tell, as a condition, when the container runtime is silent.
+// It is called before Run, if somebody should hear the runtime; silent may be called at
+// any time.
+func (a *Agent) AskRuntime(silent func() (message, mend string, silent bool)) { a.runtime = silent }
+
+func (a *Agent) tellRuntime(ctx context.Context) {
+	if a.runtime == nil {
+		return
+	}
+	var now []Condition
+	if message, mend, silent := a.runtime(); silent {
+		now = []Condition{{What: "RuntimeSilent", Message: message, Mend: mend}}
+	}
+	a.status.setConditions(ctx, "runtime", now)
+}

@@ -129,6 +129,7 @@ func describeAddrs(what map[netip.Addr]string) string {
 // publish shows how things stand after a round, and logs what came and went of
 // the troubles that no part of the agent logs itself.
 func (a *Agent) publish(ctx context.Context) {
+	a.tellRuntime(ctx)
 	a.telling.Lock()
 	defer a.telling.Unlock()
 	status := a.Status()

@@ -235,7 +235,7 @@ func TestKrewManifest(t *testing.T) {
 // how it is used.
 func TestChartFlagsExist(t *testing.T) {
 	published(t, "SHA256SUMS")
-	ds := agent(t, mustTemplate(t, "uplinks={eth0}", "otherInterfaces={docker0}", "nodeDNS={169.254.20.10}", "guardOptOut=true", "reject=true"))
+	ds := agent(t, mustTemplate(t, "uplinks={eth0}", "otherInterfaces={docker0}", "nodeDNS={169.254.20.10}", "guardOptOut=true", "reject=true", "nri.enabled=true"))
 	cmd := exec.Command(filepath.Join(scratch, "sluice"), append(container(ds).Args, "--help")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v: %s", cmd.Args, err, out)

@@ -12,20 +12,13 @@ import (
 	"github.com/containerd/nri/pkg/api"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/sluice-net/sluice/enforcer"
 )
 
-// Sandbox is what a runtime says of a Pod's sandbox.
-type Sandbox struct {
-	// UID is the Pod's as the kubelet has it. For a static Pod that is the hash
-	// of its manifest, which the mirror Pod has in an annotation.
-	UID types.UID
-	Pod types.NamespacedName
-	// Addrs are all of the Pod's addresses, each once; none: the runtime is one
-	// that does not say them.
-	Addrs []netip.Addr
-	// Netns is the path of the network namespace on the node, or empty.
-	Netns string
-}
+// Sandbox is the enforcer's. The UID is the Pod's as the kubelet has it: for a static
+// Pod that is the hash of its manifest, which the mirror Pod has in an annotation.
+type Sandbox = enforcer.Sandbox
 
 // Sink is who wants to know. Its methods may be called at the same time, and
 // only SandboxStarted may wait.

@@ -90,6 +90,7 @@ Exit codes:
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
 	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
 	flags.BoolVar(&o.untaint, "remove-startup-taint", false, "take the taint "+enforcer.StartupTaint+" from this Node when all policies are enforced here; the agent needs get and patch of nodes for it")
+	o.addNRIFlags(flags)
 	o.addDoorFlags(flags)
 	addLogFlags(cmd)
 	return cmd
@@ -139,6 +140,7 @@ func (o *AgentOptions) Validate() error {
 		validateInterfaces("other-interfaces", "docker0", o.config.OtherInterfaces),
 		o.validateDoor(),
 		o.validateUntaint(),
+		o.validateNRI(),
 		validateVerbosity(o.verbosity),
 		o.config.Validate(),
 	)
@@ -169,6 +171,11 @@ func (o *AgentOptions) Run(ctx context.Context) error {
 	limitGarbage()
 	klog.FromContext(ctx).Info("Starting", "version", versionName())
 	defer klog.Flush()
+	stop, err := o.hearRuntime(ctx, agent, registry)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return agent.Run(ctx)
 }
 

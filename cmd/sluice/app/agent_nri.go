@@ -32,17 +32,24 @@ func (o *AgentOptions) validateNRI() error {
 	return nil
 }
 
-// hearRuntime has the container runtime tell the sink of sandboxes, if it is
+// runtimeListener is the agent.
+type runtimeListener interface {
+	nri.Sink
+	AskRuntime(silent func() (message, mend string, silent bool))
+}
+
+// hearRuntime has the container runtime tell the agent of sandboxes, if it is
 // asked to, until the context ends or stop is called, which returns when nothing
 // is told any more.
-func (o *AgentOptions) hearRuntime(ctx context.Context, sink nri.Sink, reg prometheus.Registerer) (stop func(), err error) {
+func (o *AgentOptions) hearRuntime(ctx context.Context, agent runtimeListener, reg prometheus.Registerer) (stop func(), err error) {
 	if o.nriSocket == "" {
 		return func() {}, nil
 	}
-	plugin, err := nri.New(o.nriSocket, sink, reg, clock.RealClock{})
+	plugin, err := nri.New(o.nriSocket, agent, reg, clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
+	agent.AskRuntime(plugin.Silent)
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {

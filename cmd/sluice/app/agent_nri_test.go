@@ -32,12 +32,13 @@ func TestNRISocketIsChecked(t *testing.T) {
 	}
 }
 
-type nobody struct{}
+type nobody struct{ asked *bool }
 
 func (nobody) SandboxStarted(context.Context, nri.Sandbox) error { return nil }
 func (nobody) SandboxGone(types.UID)                             {}
 func (nobody) SetSandboxes([]nri.Sandbox)                        {}
 func (nobody) SandboxesLost()                                    {}
+func (n nobody) AskRuntime(func() (string, string, bool))        { *n.asked = true }
 
 // The runtime is heard only where it is asked for, and no longer than the agent
 // runs.
@@ -45,9 +46,13 @@ func TestRuntimeIsHeardIfAskedFor(t *testing.T) {
 	for socket, metrics := range map[string]int{"": 0, filepath.Join(t.TempDir(), "nri.sock"): 5} {
 		o := AgentOptions{nriSocket: socket}
 		registry := prometheus.NewRegistry()
-		stop, err := o.hearRuntime(t.Context(), nobody{}, registry)
+		asked := false
+		stop, err := o.hearRuntime(t.Context(), nobody{&asked}, registry)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if asked != (socket != "") {
+			t.Errorf("socket %q: the agent is told of silence: %v", socket, asked)
 		}
 		families, err := registry.Gather()
 		if err != nil || len(families) != metrics {

@@ -27,6 +27,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		want      string
 	}{
 		{agent, "ct-mark-mask", []string{"", " ", "0xff00,0x3000", "0xff000000zz", "0xff00 3000", "ff003000", "4278202368", "-0xff00", "0x", "0x0", "0x1", "0x7", "0x7f", "0xffffffff", "0x1ff003000"}, []string{"0xff003000", "0xff"}, "--ct-mark-mask: "},
+		{agent, "nri-socket", []string{" ", "nri.sock", "/var/run/nri/", "unix:///var/run/nri/nri.sock"}, []string{"", "/var/run/nri/nri.sock"}, "--nri-socket: "},
 		{agent, "unknown-pods", []string{"", "ignore", "Drop", "drop,pass", "true"}, []string{"drop", "pass"}, "--unknown-pods: "},
 		{agent, "node-dns", []string{"", "169.254.20.10,", ",169.254.20.10", "169.254.20.10/32", "169.254.20.256", "node-local-dns", "fe80::1%eth0", "0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.251", "255.255.255.255", "169.254.20.10 10.96.0.10", "169.254.20.10:53"}, []string{"169.254.20.10", "169.254.20.10,10.96.0.10,fd00::10", "::ffff:169.254.20.10"}, "--node-dns: "},
 		{agent, "pod-interfaces", []string{"", "cali*,", "[", "*", "l?", "lo", "*o", "eth0/1", "my interface", "an-interface-of-20-c"}, []string{"cali*", "cali*,veth[0-9]*", "eth0"}, "interface"},
