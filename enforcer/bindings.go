@@ -17,6 +17,9 @@ type podLinks struct {
 	binds map[netip.Addr]binding
 	// why says for each address that is not bound what is in the way.
 	why map[netip.Addr]string
+	// ended: its interface is gone from the node, and no other was found since. That
+	// is how sandboxes end, mostly before the API says so.
+	ended bool
 }
 
 // binding is a place in terms of interface indexes: names may change.

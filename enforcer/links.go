@@ -173,6 +173,7 @@ func (l *links) lose(index int) {
 		for a, b := range p.binds {
 			if b.iface == index || b.veth == index {
 				delete(p.binds, a)
+				p.ended = len(p.binds) == 0 && b.veth == index
 			}
 		}
 	}
@@ -291,6 +292,7 @@ func (l *links) bind(ctx context.Context, name types.NamespacedName, p *podLinks
 			"interface", l.nameOf(b.iface), "veth", l.nameOf(b.veth), "mac", b.end.mac)
 	}
 	p.binds[addr] = b
+	p.ended = p.ended && b.veth == 0
 	l.own(b.veth, name)
 }
 

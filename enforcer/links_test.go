@@ -159,6 +159,37 @@ func TestLinksFollowAPodThatIsMadeAnew(t *testing.T) {
 	}
 }
 
+// A sandbox ends before the API says so, and a Pod can take its interface away itself:
+// neither is anything that the node fails to enforce.
+func TestAPodWhoseInterfaceIsGoneIsNoTrouble(t *testing.T) {
+	for _, family := range []string{"10.1.0.", "fd01::"} {
+		node := newBridgeNode(t)
+		old, other := bridgePod(node, "old", family+"2"), bridgePod(node, "other", family+"3")
+		l := testLinks(t, node)
+		all := isolation{subjectOf(t, old).Pod: true, subjectOf(t, other).Pod: true}
+		l.SetPod(subjectOf(t, old))
+		l.SetPod(subjectOf(t, other))
+		l.must(t, false)
+		node.ip("link del vold")
+		l.must(t, false)
+		if got := placeTroubles(l, all); len(got) > 0 {
+			t.Errorf("the end of a sandbox is told as %v", got)
+		}
+		// As soon as there is an interface that is nobody's it could be the Pod's.
+		bridgePod(node, "stray", family+"77")
+		l.must(t, false)
+		if got := placeTroubles(l, all); len(got) != 1 || got[0].What != "PodUnresolved" {
+			t.Errorf("a Pod that may be behind an unknown interface is told as %v", got)
+		}
+		node.ip("link del vstray")
+		fresh := bridgePod(node, "old", family+"2")
+		l.must(t, false)
+		if got := placeTroubles(l, all); len(got) > 0 || l.Result().Binds[fresh.addr(0)].Veth != "vold" {
+			t.Errorf("its next interface is not found: %v", got)
+		}
+	}
+}
+
 func TestLinksSayWhyAPodIsNotFound(t *testing.T) {
 	node := newBridgeNode(t)
 	node.ip("link add dum0 type veth peer name dum1\nlink set dum0 up\nlink set dum1 up\naddr add 198.51.100.1/24 dev dum0\nroute add default via 198.51.100.254")

@@ -67,7 +67,11 @@ func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) {
 // placeTroubles say of which Pods the place is not known, or disputed.
 func placeTroubles(l *links, isolated isolation) []Condition {
 	var out []Condition
+	strays := l.strays()
 	for name, p := range l.pods {
+		if p.ended && !strays {
+			continue // there is no interface that could be its
+		}
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.why)), func(a netip.Addr) bool { _, presumed := l.presumed[a]; return !presumed }) {
 			continue // what is only presumed to be its is not missing
 		}
@@ -95,6 +99,20 @@ func placeTroubles(l *links, isolated isolation) []Condition {
 		})
 	}
 	return out
+}
+
+// strays reports whether there are veths that may be a Pod's and are nobody's.
+func (l *links) strays() bool {
+	bridges := l.podBridges(l.known())
+	for index, i := range l.ifaces {
+		if _, owned := l.owner[index]; owned || !i.leadsOut() || l.isOther(i) || l.isUplink(i) {
+			continue
+		}
+		if bridge, isPort := bridges[i.master]; i.master == 0 || isPort && bridge.pods {
+			return true
+		}
+	}
+	return false
 }
 
 // heldBack: the Pod is behind a bridge, nobody knows at which port, and a port
