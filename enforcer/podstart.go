@@ -184,7 +184,7 @@ func (w *whereabouts) Waiting() []*policy.Pod {
 }
 
 func (w *whereabouts) waits(r *resident) bool {
-	return w.here(r.object) && !(r.object.Terminating && r.placed) && !w.links.carries(r.object.NamespacedName, w.stated(r))
+	return w.here(r.object) && (!r.object.Terminating || !r.placed) && !w.links.carries(r.object.NamespacedName, w.stated(r))
 }
 
 // started reports whether the runtime has started the Pod's sandbox and did not say

@@ -63,8 +63,10 @@ func (w *whereabouts) SetPod(p *policy.Pod) {
 	r := w.pods[p.NamespacedName]
 	if r != nil && (r.object.UID != p.UID || !w.here(p)) {
 		w.left = append(w.left, leaver{r, p})
-	} else if old, known := w.index.Pod(p.NamespacedName); r == nil && p.Finished && !(known && old.UID == p.UID && old.Finished) {
-		w.passBy(p)
+	} else if r == nil && p.Finished {
+		if old, known := w.index.Pod(p.NamespacedName); !known || old.UID != p.UID || !old.Finished {
+			w.passBy(p)
+		}
 	}
 	if !w.keeps(p) {
 		delete(w.pods, p.NamespacedName)
