@@ -89,16 +89,13 @@ func (o options) plugins() error {
 func (o options) chart() error {
 	dir := filepath.Join(o.source, "deploy", "helm", "sluice")
 	files := map[string]file{}
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+	tree := os.DirFS(dir)
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		inside, err := filepath.Rel(dir, name)
-		files["sluice/"+filepath.ToSlash(inside)] = file{0o644, data}
+		data, err := fs.ReadFile(tree, name)
+		files["sluice/"+name] = file{0o644, data}
 		return err
 	})
 	if err != nil {
