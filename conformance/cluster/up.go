@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// patience is for a busy computer: on an idle one all is there in ten seconds.
+const patience = 5 * time.Minute
+
 // up makes sure that a cluster with these options is up. One that is up already
 // stays; one that came up only in part, or lost a machine, is made anew.
 func up(ctx context.Context, o Options, b *builder, out io.Writer) error {
@@ -194,7 +197,7 @@ func (c *Cluster) bootAll(specs []Spec, inherited *os.File) error {
 }
 
 func (c *Cluster) waitForAPI(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	objects := c.nodeObjects()
 	if c.Options.flannel() {
@@ -218,7 +221,7 @@ func (c *Cluster) waitForAPI(ctx context.Context) error {
 // waitForNodes waits for the nodes, and for what every Pod needs besides: the
 // default service account.
 func (c *Cluster) waitForNodes(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := c.poll(ctx, "the default service account", func() error {
 		_, err := c.kubectl(ctx, nil, "get", "serviceaccount", "default")
@@ -226,7 +229,7 @@ func (c *Cluster) waitForNodes(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	_, err := c.kubectl(ctx, nil, "wait", "--for=condition=Ready", "node", "--all", "--timeout=120s")
+	_, err := c.kubectl(ctx, nil, "wait", "--for=condition=Ready", "node", "--all", fmt.Sprintf("--timeout=%s", patience))
 	return err
 }
 
