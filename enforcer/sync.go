@@ -286,7 +286,12 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 	if s.where.version > 0 {
 		s.status.setPlaced(s.where.Placement())
 	}
-	s.links.settled = true
+	if !s.links.settled {
+		// An interface that comes from now on is one that nobody had before: the
+		// next round may infer whose it is, and says so.
+		s.links.settled = true
+		s.box.wake()
+	}
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
