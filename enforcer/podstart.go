@@ -34,6 +34,8 @@ type podStart struct {
 	peekAt time.Time
 	// peeking: the round is only for that.
 	peeking bool
+	// text says which rung holds, once the kernel has what follows from it.
+	text string
 	// told is what was logged.
 	told string
 }
@@ -143,7 +145,7 @@ func (s *syncer) tellStart(ctx context.Context, p presumption, before map[netip.
 	case p.closed != "":
 		text = "closed: " + p.closed
 	}
-	s.status.write(func(st *Status) { st.PodStart = text })
+	s.start.text = text
 	if (p.closed == "") != (s.start.told == "") {
 		klog.FromContext(ctx).V(2).Info("How the first packets of Pods are dealt with has changed", "podStart", text)
 	}

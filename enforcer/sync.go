@@ -292,6 +292,7 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.links.settled = true
 		s.box.wake()
 	}
+	s.status.write(func(st *Status) { st.PodStart = s.start.text })
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
