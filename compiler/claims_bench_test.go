@@ -63,7 +63,7 @@ func (c *crowdOfClaims) claim(i, n int) {
 
 // BenchmarkClaims is what a node does about Pods that all claim the same addresses.
 func BenchmarkClaims(b *testing.B) {
-	for _, of := range []struct{ pods, apps, addrs int }{{50, 1, 100}, {50, 5, 100}, {50, 50, 100}, {500, 1, 100}, {500, 100, 100}} {
+	for _, of := range []struct{ pods, apps, addrs int }{{50, 1, 100}, {50, 5, 100}, {50, 50, 100}, {110, 110, 220}, {500, 1, 100}, {500, 100, 100}} {
 		name := fmt.Sprintf("pods=%d/apps=%d/addrs=%d/", of.pods, of.apps, of.addrs)
 		n := of.addrs
 		b.Run(name+"all", func(b *testing.B) {

@@ -39,8 +39,11 @@ const (
 	// mostInferred is how many addresses of one sandbox are believed. A Pod has one
 	// of each family, and may give itself any number.
 	mostInferred = 8
-	// mostPresumed bounds the claims that are made: addresses times kinds of Pods.
-	mostPresumed = 1024
+	// mostPresumed bounds the claims that are made: addresses times kinds of Pods. It
+	// has room for 110 Pods, as many as a kubelet takes by default, of both families
+	// and each with labels of its own, as those of a StatefulSet have: 15 ms an event
+	// (BenchmarkClaims).
+	mostPresumed = 1 << 15
 )
 
 // scene is what is inferred from.

@@ -75,10 +75,19 @@ func (l *links) recognize() {
 }
 
 // distrust takes those out of the newcomers that may be the Pod's who is gone: those
-// with one of the addresses, or of which no address was seen yet; all if none is given.
+// with one of its addresses; if none has one, those of which no address was seen yet,
+// too; all if no address is given. Where many Pods come and go at once, most of the
+// unseen are still being made, and must not wait for the API because of one that ended.
 func (l *links) distrust(addrs []netip.Addr) {
+	found := false
 	for index, n := range l.newcomers {
-		if len(addrs) == 0 || len(n.addrs) == 0 || slices.ContainsFunc(n.addrs, func(a netip.Addr) bool { return slices.Contains(addrs, a) }) {
+		if slices.ContainsFunc(n.addrs, func(a netip.Addr) bool { return slices.Contains(addrs, a) }) {
+			found = true
+			delete(l.newcomers, index)
+		}
+	}
+	for index, n := range l.newcomers {
+		if len(addrs) == 0 || !found && len(n.addrs) == 0 {
 			delete(l.newcomers, index)
 		}
 	}
