@@ -110,5 +110,10 @@ func (l *links) carries(name types.NamespacedName, addrs []netip.Addr) bool {
 // carriesAll reports whether one is known for each of them.
 func (l *links) carriesAll(name types.NamespacedName, addrs []netip.Addr) bool {
 	p := l.pods[name]
-	return p != nil && !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return p.binds[a].veth == 0 })
+	return p != nil && !slices.ContainsFunc(addrs, func(a netip.Addr) bool {
+		// A place that is only presumed to be this Pod's says nothing of it, also in the
+		// round in which its object has the address for the first time.
+		_, presumed := l.presumed[a]
+		return presumed || p.binds[a].veth == 0
+	})
 }
