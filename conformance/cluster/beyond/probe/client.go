@@ -97,10 +97,27 @@ func (r *Response) gap(last *time.Time) {
 	*last = now
 }
 
+// dialPatiently tries for as long as the request says. That nobody answers for the next
+// hop's hardware address ends an attempt after three seconds: the interface of a Pod
+// that the agent does not know yet may take longer than that.
+func dialPatiently(r Request) (net.Conn, error) {
+	dialer := net.Dialer{Deadline: time.Now().Add(r.Timeout)}
+	for {
+		conn, err := dialer.Dial(r.Network, r.Address)
+		if !errors.Is(err, syscall.EHOSTUNREACH) {
+			return conn, err
+		}
+		if time.Until(dialer.Deadline) <= 0 {
+			return nil, fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 // hold breaks when TCP does, or when there is no answer for the timeout. UDP
 // packets that are lost are only counted, until then.
 func hold(r Request, stop <-chan struct{}) Response {
-	conn, err := net.DialTimeout(r.Network, r.Address, r.Timeout)
+	conn, err := dialPatiently(r)
 	if err != nil {
 		return done(err)
 	}
