@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
@@ -375,23 +374,6 @@ func (l *links) locateRouted(addr netip.Addr, r routePath, veth *iface) (binding
 		end.mac = l.neighbourMAC(addr, veth.index)
 	}
 	return binding{iface: veth.index, veth: veth.index, end: end}, "", nil
-}
-
-func (l *links) neighbourMAC(addr netip.Addr, index int) string {
-	family := uint8(unix.AF_INET)
-	if addr.Is6() {
-		family = unix.AF_INET6
-	}
-	known, err := neighbours(l.socket, family)
-	if err != nil {
-		return ""
-	}
-	for _, n := range known {
-		if n.iface == index && n.addr == addr {
-			return n.mac
-		}
-	}
-	return ""
 }
 
 func (l *links) nameOf(index int) string {

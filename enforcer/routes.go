@@ -164,3 +164,20 @@ func macString(b []byte) string {
 	}
 	return net.HardwareAddr(b).String()
 }
+
+func (l *links) neighbourMAC(addr netip.Addr, index int) string {
+	family := uint8(unix.AF_INET)
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	known, err := neighbours(l.socket, family)
+	if err != nil {
+		return ""
+	}
+	for _, n := range known {
+		if n.iface == index && n.addr == addr {
+			return n.mac
+		}
+	}
+	return ""
+}
