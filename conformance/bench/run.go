@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/conformance/bench/figures"
 	"github.com/sluice-net/sluice/conformance/bench/memory"
 	"github.com/sluice-net/sluice/conformance/bench/packetpath"
+	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
 )
 
@@ -87,7 +88,8 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 	}
 	if o.quick {
 		c.Sizes = []controlpath.Size{
-			{Name: "large", Cluster: scale.Large(1_000)}, {Name: "large", Cluster: scale.Large(10_000)},
+			{Name: "large", Cluster: scale.Large(1_000), Topology: lab.PTP}, {Name: "large", Cluster: scale.Large(10_000), Topology: lab.PTP},
+			{Name: "bridge", Cluster: scale.Large(1_000), Topology: lab.Bridge},
 		}
 		c.Rounds, c.Starts, c.Bursts = 5, 2, []int{100}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/bench/controlpath"
 	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
 )
 
@@ -23,7 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestRunMeasuresEverything, once, in a small cluster of each shape.
+// TestRunMeasuresEverything, once, in a small cluster of each shape and
+// behind a bridge.
 func TestRunMeasuresEverything(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -32,7 +34,8 @@ func TestRunMeasuresEverything(t *testing.T) {
 	published := scale.Cluster{Pods: 60, Namespaces: 6, Policies: 120, LocalPods: 6, Shape: scale.Published}
 	o := controlpath.Options{
 		Sizes: []controlpath.Size{
-			{Name: "large", Cluster: scale.Large(300)}, {Name: "published", Cluster: published},
+			{Name: "large", Cluster: scale.Large(300), Topology: lab.PTP}, {Name: "published", Cluster: published, Topology: lab.PTP},
+			{Name: "bridge", Cluster: scale.Large(300), Topology: lab.Bridge},
 		},
 		Rounds: 1, Starts: 1, Bursts: []int{20}, Prober: []string{self, "prober"}, Log: t.Logf,
 	}

@@ -57,7 +57,8 @@ func proberPod(name string) *corev1.Pod {
 	}
 }
 
-func newNode(ctx context.Context, c scale.Cluster) (_ *node, err error) {
+func newNode(ctx context.Context, size Size) (_ *node, err error) {
+	c := size.Cluster
 	n := &node{cluster: c}
 	defer func() {
 		if err != nil {
@@ -71,7 +72,7 @@ func newNode(ctx context.Context, c scale.Cluster) (_ *node, err error) {
 	for i := range c.LocalPods {
 		pods = append(pods, c.PodObject(i))
 	}
-	spec, _, err := lab.SpecFromObjects(pods, lab.Placement{Topology: lab.PTP})
+	spec, _, err := lab.SpecFromObjects(pods, lab.Placement{Topology: size.Topology})
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +178,20 @@ func (n *node) change(ctx context.Context, events ...enforcer.Event) (outcome, e
 
 func (n *node) copyPath() string { return filepath.Join(n.dir, "ruleset.nft") }
 
+// families are those of our tables; a node has the guards' one of its topology.
+var families = []string{"inet", "netdev", "bridge"}
+
 // copyRuleset writes the node's ruleset, guards included, to the file that the
 // twin loads, and gives the twin interfaces of the names that the guards hang
 // on.
 func (n *node) copyRuleset(ctx context.Context) error {
 	var text strings.Builder
-	for _, family := range []string{"inet", "netdev"} {
+	for _, family := range families {
 		err := n.here.Do(func() error {
+			tables, err := exec.CommandContext(ctx, "nft", "list", "tables", family).Output()
+			if err != nil || !strings.Contains(string(tables), "table "+family+" "+compiler.TableName+"\n") {
+				return err
+			}
 			cmd := exec.CommandContext(ctx, "nft", "--stateless", "list", "table", family, compiler.TableName)
 			var stderr strings.Builder
 			cmd.Stdout, cmd.Stderr = &text, &stderr
@@ -222,8 +230,8 @@ func addInterfaces(ruleset string) error {
 
 // load has nft load the copy into the twin, and says how long it took.
 func (n *node) load(ctx context.Context) (time.Duration, error) {
-	for _, family := range []string{"inet ", "netdev "} {
-		table := family + compiler.TableName + "\n"
+	for _, family := range families {
+		table := family + " " + compiler.TableName + "\n"
 		if _, err := n.nft(ctx, "add table "+table+"delete table "+table); err != nil {
 			return 0, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer"
 )
@@ -43,13 +44,19 @@ type Options struct {
 type Size struct {
 	Name    string
 	Cluster scale.Cluster
+	// Topology is how the node's Pods are connected, by which their guards differ.
+	Topology lab.Topology
 }
 
-// Sizes of the full run: those of the targets, and the published shape.
+// Sizes of the full run: those of the targets, the published shape, and a node whose
+// Pods are behind a bridge.
 func Sizes() []Size {
-	out := []Size{{Name: "published", Cluster: scale.Burner()}}
+	out := []Size{
+		{Name: "published", Cluster: scale.Burner(), Topology: lab.PTP},
+		{Name: "bridge", Cluster: scale.Large(10_000), Topology: lab.Bridge},
+	}
 	for _, pods := range []int{1_000, 10_000, 50_000, 150_000} {
-		out = append(out, Size{Name: "large", Cluster: scale.Large(pods)})
+		out = append(out, Size{Name: "large", Cluster: scale.Large(pods), Topology: lab.PTP})
 	}
 	return out
 }
@@ -83,7 +90,7 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 
 // all builds the node, starts agents on it and then changes things.
 func (m *measurement) all(ctx context.Context) (err error) {
-	n, err := newNode(ctx, m.size.Cluster)
+	n, err := newNode(ctx, m.size)
 	if err != nil {
 		return err
 	}

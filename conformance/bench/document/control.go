@@ -19,8 +19,11 @@ type size struct {
 
 func (s size) name() string {
 	name := whole(s.at["pods"]) + " Pods"
-	if s.kind == "published" {
+	switch s.kind {
+	case "published":
 		name += ", published shape"
+	case "bridge":
+		name += ", behind a bridge"
 	}
 	return name
 }
@@ -30,11 +33,11 @@ func (s size) find(name, variant string) []float64 { return s.Find(name, variant
 // floor is what an event is compared with.
 func (s size) floor() []float64 { return s.find(controlpath.OneElement, controlpath.Floor) }
 
-// sizes are the columns: the large clusters by size, and then the published
-// shape.
+// sizes are the columns: the large clusters by size, then Pods behind a bridge, and
+// the published shape.
 func (r *report) sizes() []size {
 	var out []size
-	for _, kind := range []string{"large", "published"} {
+	for _, kind := range []string{"large", "bridge", "published"} {
 		fs := r.run.Of(Control, kind)
 		for _, pods := range fs.Values("pods") {
 			out = append(out, size{kind, fs, figures.Setting{"pods": pods}})
@@ -43,7 +46,7 @@ func (r *report) sizes() []size {
 	return out
 }
 
-// large are the columns without the published shape.
+// large are the columns of the large clusters with routed Pods.
 func (r *report) large() []size {
 	return slices.DeleteFunc(r.sizes(), func(s size) bool { return s.kind != "large" })
 }
