@@ -213,14 +213,15 @@ func (n *node) copyRuleset(ctx context.Context) error {
 	return nil
 }
 
-var guardedDevice = regexp.MustCompile(`device "([^"]+)"`)
+// named are interfaces: a guard's device, and ports in the sets of a bridge's guards.
+var named = regexp.MustCompile(`device "([^"]+)"|"(veth[^"]*)"`)
 
 // addInterfaces makes those that a ruleset names and that are missing. They are
 // bridges, which every kernel has that the lab runs on.
 func addInterfaces(ruleset string) error {
-	for _, m := range guardedDevice.FindAllStringSubmatch(ruleset, -1) {
+	for _, m := range named.FindAllStringSubmatch(ruleset, -1) {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name = m[1]
+		attrs.Name = m[1] + m[2]
 		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("add interface %s: %w", m[1], err)
 		}
