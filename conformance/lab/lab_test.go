@@ -128,7 +128,7 @@ func everyFlow(s Spec) []Flow {
 }
 
 func TestEverybodyReachesEverybody(t *testing.T) {
-	for _, topology := range []Topology{Bridge, PTP} {
+	for _, topology := range Topologies {
 		for name, mix := range families {
 			t.Run(fmt.Sprintf("%s/%s", topology, name), func(t *testing.T) {
 				s := smallCluster(topology, mix)
