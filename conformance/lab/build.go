@@ -246,10 +246,7 @@ func (k *podLinks) filterReverse() error {
 	if k.shape.reversePath == "" {
 		return nil
 	}
-	return k.node.sysctls([]sysctl{
-		{key: "ipv4/conf/all/rp_filter", value: k.shape.reversePath},
-		{key: "ipv4/conf/default/rp_filter", value: k.shape.reversePath},
-	})
+	return k.node.Sysctl("ipv4/conf/all/rp_filter", k.shape.reversePath)
 }
 
 // own routes an address from the fabric to its node and remembers whose it is.
