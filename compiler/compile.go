@@ -21,6 +21,8 @@ type Compiler struct {
 	grace bool
 	// tunnels is what rules say of the node's tunnels.
 	tunnels tunnelLayout
+	// detours: the node reaches some of its Pods by way of the network.
+	detours bool
 	limits  limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
@@ -82,7 +84,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.detours),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

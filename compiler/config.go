@@ -51,6 +51,9 @@ type Links struct {
 	Uplinks, OpenPorts []int
 	// Tunnels are what the node's tunnel devices take from the network.
 	Tunnels []Tunnel
+	// Detours: what the node itself sends to some of its Pods leaves the node first, and
+	// comes back.
+	Detours bool
 	// Kept are addresses that go to a Pod of another name, or came from one, and
 	// are the same Pod's: it was not known which of several it is, and what was
 	// allowed so far was allowed to each.

@@ -121,9 +121,12 @@ func (c *Config) judgeForward(tunnels tunnelLayout) []line {
 
 // judgeReply judges replies by the policies of their connection, so that a
 // change cuts both ways at once, and a change back revives both.
-func (c *Config) judgeReply() []line {
-	return slices.Concat([]line{
-		{"jump " + placeChain, ""},
+func (c *Config) judgeReply(detours bool) []line {
+	first := []line{{"jump " + placeChain, ""}}
+	if detours {
+		first = append(first, detourReply)
+	}
+	return slices.Concat(first, []line{
 		{"FAMILY saddr vmap @ingress-reply-V", ""},
 		{"FAMILY daddr vmap @egress-reply-V", ""},
 	}, c.destination(), []line{{"goto " + judgedChain, ""}})
@@ -175,9 +178,9 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []Chain {
+func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, detours bool) []Chain {
 	out := append(append(c.epochChains(epoch, grace), c.tunnelChains(tunnels)...), []Chain{
-		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
+		{Name: judgeReplyChain, Rules: rules(c.judgeReply(detours))},
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
@@ -194,6 +197,9 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []C
 		for _, w := range ways {
 			out = append(out, Chain{Name: denyChain(d, w), Rules: rules(c.deny(d, w))})
 		}
+	}
+	if detours {
+		out = append(out, c.detourChain())
 	}
 	return out
 }

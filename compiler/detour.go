@@ -1,0 +1,54 @@
+package compiler
+
+import (
+	"sigs.k8s.io/knftables"
+)
+
+// Where a network plug-in keeps a Pod's route in a table that rules choose by where a
+// packet comes from, the node's own routing knows nothing of the Pod: what the node sends
+// it leaves by the uplink and comes back by an interface of the Pod's, as a packet to be
+// forwarded with the node's address. Nobody could tell it there from one that somebody
+// forged. So it is marked where it leaves, which is the one place that only the node's own
+// packets come by, and what the Pod answers is told by the direction and by where it goes.
+//
+// Packets between two such Pods, or such a one and another, pass the forward hook twice.
+// The first time they are judged, and the mark carries them through the second.
+
+// detourChain is of the output hook, and there only where there are such Pods.
+const detourChain = "detours"
+
+// detourLines mark what the node sends to a Pod of its own by another way than the Pod's
+// interface: what a node sends its Pods is always allowed.
+var detourLines = []line{
+	{"FAMILY daddr @local-V oifname . FAMILY daddr != @bind-V goto " + judgedChain, "the node's own, to its Pod by way of the network"},
+}
+
+// detourReply is what such a Pod answers. In the forward hook nothing else goes to an
+// address of the node's.
+var detourReply = line{"fib daddr type local goto " + judgedChain, "to the node, which opened it"}
+
+func (c *Config) detourChain() Chain {
+	return Chain{
+		Name: detourChain, Rules: rules(detourLines),
+		Hook: &Hook{Name: knftables.OutputHook, Priority: hookPriority, Policy: knftables.AcceptPolicy},
+	}
+}
+
+// detours brings the rules about such Pods up to date.
+func (u *update) detours(now bool) {
+	c := u.c
+	if now == c.detours {
+		return
+	}
+	was := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
+	c.detours = now
+	is := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
+	u.rewritten = append(u.rewritten, rewrite(&was, &is)...)
+	out := c.cfg.detourChain()
+	u.rewritten = append(u.rewritten, Op{Add, out.object()}, Op{Flush, &knftables.Chain{Name: out.Name}})
+	if now {
+		u.rewritten = append(u.rewritten, out.addRules()...)
+	} else {
+		u.rewritten = append(u.rewritten, Op{Delete, &knftables.Chain{Name: out.Name}})
+	}
+}
