@@ -45,10 +45,9 @@ func (u *update) detours(now bool) {
 	is := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
 	u.rewritten = append(u.rewritten, rewrite(&was, &is)...)
 	out := c.cfg.detourChain()
-	u.rewritten = append(u.rewritten, Op{Add, out.object()}, Op{Flush, &knftables.Chain{Name: out.Name}})
 	if now {
-		u.rewritten = append(u.rewritten, out.addRules()...)
+		u.rewritten = append(append(u.rewritten, Op{Add, out.object()}), out.addRules()...)
 	} else {
-		u.rewritten = append(u.rewritten, Op{Delete, &knftables.Chain{Name: out.Name}})
+		u.died[out.Name] = &object{name: out.Name, chain: &out}
 	}
 }

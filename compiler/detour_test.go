@@ -67,12 +67,8 @@ func TestDetoursComeAndGo(t *testing.T) {
 	for _, detours := range []bool{true, false} {
 		n.links.Detours = detours
 		plan := n.compiler.Update(n.index, n.index.Changes(), n.links)
-		text, err := rulesim.Render("inet", plan.Commit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := n.kernel.Run(text); err != nil {
-			t.Fatalf("detours %t: %v\n%s", detours, err, text)
+		if err := n.kernel.Apply(plan); err != nil {
+			t.Fatalf("detours %t: %v", detours, err)
 		}
 		want, err := rulesim.Load(n.compiler.Ruleset().String())
 		if err != nil {
