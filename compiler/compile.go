@@ -23,7 +23,9 @@ type Compiler struct {
 	tunnels tunnelLayout
 	// detours: the node reaches some of its Pods by way of the network.
 	detours bool
-	limits  limits
+	// second: some Pods have second interfaces.
+	second bool
+	limits limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
 	// table bridge sluice, objects all others.
@@ -84,7 +86,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.detours),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.detours, c.second),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

@@ -45,6 +45,9 @@ type Links struct {
 	PodInterfaces []string
 	// OtherInterfaces are veths that carry no Pods, or more than Pods.
 	OtherInterfaces []string
+	// SecondInterfaces are those by which Pods are reached that are known by others, and
+	// nobody else, as the forward hook sees them.
+	SecondInterfaces []string
 	// Uplinks are veths that are ports of a bridge and lead out of the node, and
 	// OpenPorts those of bridges without Pods, by number. Ports that are no veths
 	// are uplinks.

@@ -178,8 +178,8 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, detours bool) []Chain {
-	out := append(append(c.epochChains(epoch, grace), c.tunnelChains(tunnels)...), []Chain{
+func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, detours, second bool) []Chain {
+	out := append(slices.Concat(c.epochChains(epoch, grace), c.tunnelChains(tunnels), c.placeChains(second)), []Chain{
 		{Name: judgeReplyChain, Rules: rules(c.judgeReply(detours))},
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
@@ -189,8 +189,6 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, det
 		{Name: staleErrorsChain, Rules: rules(staleErrors())},
 		{Name: linkChain, Rules: rules(linkRules)},
 		{Name: tunnelDestinationChain, Rules: rules(tunnelDestination)},
-		{Name: sourceChain, Rules: rules(c.source())},
-		{Name: placeChain, Rules: rules(c.place())},
 		{Name: strangerToChain, Rules: rules(toStranger)},
 	}...)
 	for _, d := range directions {
@@ -209,7 +207,7 @@ var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, r
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
-	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}}
+	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}, {Name: secondInterfacesSet, Type: "ifname"}}
 	for _, f := range families {
 		addr := f.addrType()
 		out = append(out,

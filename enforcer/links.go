@@ -65,6 +65,7 @@ func newLinks(socket *nlSocket, ns Netns, r roles) *links {
 		ifaces: map[int]*iface{}, pods: map[types.NamespacedName]*podLinks{},
 		byAddr: map[netip.Addr]types.NamespacedName{}, owner: map[int]types.NamespacedName{},
 		ends: map[int]podEnd{}, conflicts: map[netip.Addr]string{}, newcomers: map[int]*newcomer{},
+		inside: map[int][]string{},
 	}
 }
 

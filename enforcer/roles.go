@@ -44,7 +44,11 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 		bridge, isPort := bridges[i.master]
 		switch {
 		case i.kind == "bridge":
-			if b := bridges[i.index]; b.pods && !b.uplink && !b.secondary() {
+			switch b := bridges[i.index]; {
+			case b.uplink:
+			case b.secondary():
+				out.SecondInterfaces = append(out.SecondInterfaces, i.name)
+			case b.pods:
 				out.PodInterfaces = append(out.PodInterfaces, i.name)
 			}
 		case l.roles.pods.match(i.name):
@@ -54,6 +58,9 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 			if i.master != 0 || l.isOther(i) || sandboxes[i.nsid] {
 				out.OtherInterfaces = append(out.OtherInterfaces, i.name)
 			}
+			if i.master == 0 && i.leadsOut() && sandboxes[i.nsid] {
+				out.SecondInterfaces = append(out.SecondInterfaces, i.name)
+			}
 		case !bridge.pods, bridge.secondary() && sandboxes[i.nsid]:
 			out.OpenPorts = append(out.OpenPorts, i.index)
 		case l.isUplink(i):
@@ -62,6 +69,7 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 	}
 	slices.Sort(out.PodInterfaces)
 	slices.Sort(out.OtherInterfaces)
+	slices.Sort(out.SecondInterfaces)
 	slices.Sort(out.Uplinks)
 	slices.Sort(out.OpenPorts)
 }

@@ -27,7 +27,7 @@ const maxPeerLinks = 64
 
 // seconds are the Pods with other interfaces, and what these are called. Those of which
 // the node has an end are found by it. Of the others nothing is noticed: they are looked
-// for if anew is set, and else are what they were.
+// for when a Pod is new, and if anew is set.
 func (l *links) seconds(anew bool) map[types.NamespacedName][]string {
 	pods, firsts := l.namespacesOfPods()
 	out := map[types.NamespacedName][]string{}
@@ -36,18 +36,19 @@ func (l *links) seconds(anew bool) map[types.NamespacedName][]string {
 			out[pod] = append(out[pod], i.name+" of the node leads to it")
 		}
 	}
-	if anew {
-		l.inside = map[int][]string{}
-		for nsid, first := range firsts {
-			// Whoever is gone meanwhile has none.
-			if names, err := l.peers.others(l.ifaces[first]); err == nil && len(names) > 0 {
-				l.inside[nsid] = names
-			}
+	for nsid, first := range firsts {
+		if _, looked := l.inside[nsid]; looked && !anew {
+			continue
+		}
+		// Whoever is gone meanwhile has none.
+		if names, err := l.peers.others(l.ifaces[first]); err == nil {
+			l.inside[nsid] = names
 		}
 	}
+	maps.DeleteFunc(l.inside, func(nsid int, _ []string) bool { _, there := firsts[nsid]; return !there })
 	for nsid, names := range l.inside {
-		if pod, known := pods[nsid]; known {
-			out[pod] = append(out[pod], names...)
+		if len(names) > 0 {
+			out[pods[nsid]] = append(out[pods[nsid]], names...)
 		}
 	}
 	for _, names := range out {

@@ -60,6 +60,12 @@ var loads = []*load{
 		}
 		return binary.BigEndian.AppendUint32(b, 1), true
 	}},
+	{name: "fib saddr . iif oif", typ: typeWay, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.Astray {
+			return append(b, 0), true
+		}
+		return append(b, 1), true
+	}},
 	{name: "ct state", typ: typeState, read: func(p *Packet, b []byte) ([]byte, bool) {
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true
 	}},

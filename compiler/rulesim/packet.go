@@ -50,7 +50,9 @@ type Packet struct {
 	In, Out  string
 	Src, Dst netip.Addr
 	// ToNode: the destination is an address of the node's, wherever the packet is.
-	ToNode   bool
+	ToNode bool
+	// Astray: the node would not send to the source by the interface that it came by.
+	Astray   bool
 	HopLimit uint8
 	Protocol uint8
 	// Transport is what follows the network header. See [Transport].
