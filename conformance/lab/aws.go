@@ -93,7 +93,7 @@ func (k *podLinks) addRules(p *PodNamespace, near int) error {
 		if err := k.node.addRule(family(a), to); err != nil {
 			return err
 		}
-		if p.number%2 == 0 {
+		if p.number%2 == 0 || k.lab.spec.Topology == AWSBranch {
 			continue
 		}
 		from := netlink.NewRule()
@@ -117,9 +117,13 @@ func (k *podLinks) comesBy(a netip.Addr, mac []byte) error {
 }
 
 // addTrunk makes the card that branch interfaces are on. Rules for what comes by these
-// have to be asked before the node looks whether an address is its own.
+// have to be asked before the node looks whether an address is its own, and before it
+// looks for a socket: what belongs to one is not forwarded.
 func (k *podLinks) addTrunk() error {
 	if err := k.plugCard(); err != nil {
+		return err
+	}
+	if err := k.node.Sysctl("ipv4/ip_early_demux", "0"); err != nil {
 		return err
 	}
 	for fam := range 2 {
@@ -174,6 +178,11 @@ func (k *podLinks) addBranch(p *PodNamespace, near int) error {
 	}
 	for _, a := range p.Pod.Addrs {
 		if err := k.comesBy(a, attrs.HardwareAddr); err != nil {
+			return err
+		}
+		// What an IPv6 neighbour answers would be forwarded like all else that comes from
+		// the Pod.
+		if err := k.node.addNeighbour(near, a, p.MAC); err != nil {
 			return err
 		}
 	}

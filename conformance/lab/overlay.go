@@ -117,7 +117,7 @@ func (k *podLinks) masquerade() error {
 	}
 	line(" chain postrouting {\n  type nat hook postrouting priority srcnat")
 	for _, ip := range []string{"ip", "ip6"} {
-		line("  oifname %q meta l4proto { tcp, udp, icmp, icmpv6 } %s saddr @pods-%s %s daddr != @pods-%s masquerade", uplinkName, ip, ip, ip, ip)
+		line("  oifname %q meta l4proto { 1, 6, 17, 58 } %s saddr @pods-%s %s daddr != @pods-%s masquerade", uplinkName, ip, ip, ip, ip)
 	}
 	line(" }\n}")
 	if err := k.node.feed(b.String(), "nft", "-f", "-"); err != nil {
