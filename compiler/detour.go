@@ -12,25 +12,43 @@ import (
 // packets come by, and what the Pod answers is told by the direction and by where it goes.
 //
 // Packets between two such Pods, or such a one and another, pass the forward hook twice.
-// The first time they are judged, and the mark carries them through the second.
+// The first time they are judged, and the mark carries them through the second. A Pod that
+// nobody knows yet is somewhere outside to the first, so a mark must not lead to it.
 
-// detourChain is of the output hook, and there only where there are such Pods.
-const detourChain = "detours"
+// The chains are of the output and of the forward hook, and there only where there are such
+// Pods.
+const (
+	detourOutChain = "detours-out"
+	detourInChain  = "detours-in"
+)
 
-// detourLines mark what the node sends to a Pod of its own by another way than the Pod's
+// detourOut marks what the node sends to a Pod of its own by another way than the Pod's
 // interface: what a node sends its Pods is always allowed.
-var detourLines = []line{
+var detourOut = []line{
 	{"FAMILY daddr @local-V oifname . FAMILY daddr != @bind-V goto " + judgedChain, "the node's own, to its Pod by way of the network"},
+}
+
+// detourIn drops what goes to an unknown Pod, whatever it was judged as before.
+func (c *Config) detourIn() []line {
+	if c.UnknownPods {
+		return nil
+	}
+	return []line{
+		{"meta oifkind \"veth\" oifname != @" + otherInterfacesSet + " FAMILY daddr != @local-V counter name " + unknownCounter + " drop", "to an unknown Pod, judged when it left"},
+	}
 }
 
 // detourReply is what such a Pod answers. In the forward hook nothing else goes to an
 // address of the node's.
 var detourReply = line{"fib daddr type local goto " + judgedChain, "to the node, which opened it"}
 
-func (c *Config) detourChain() Chain {
-	return Chain{
-		Name: detourChain, Rules: rules(detourLines),
-		Hook: &Hook{Name: knftables.OutputHook, Priority: hookPriority, Policy: knftables.AcceptPolicy},
+func (c *Config) detourChains() []Chain {
+	chain := func(name string, hook knftables.BaseChainHook, priority string, lines []line) Chain {
+		return Chain{Name: name, Rules: rules(lines), Hook: &Hook{Name: hook, Priority: priority, Policy: knftables.AcceptPolicy}}
+	}
+	return []Chain{
+		chain(detourInChain, knftables.ForwardHook, beforeHookPriority, c.detourIn()),
+		chain(detourOutChain, knftables.OutputHook, hookPriority, detourOut),
 	}
 }
 
@@ -44,10 +62,11 @@ func (u *update) detours(now bool) {
 	c.detours = now
 	is := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
 	u.rewritten = append(u.rewritten, rewrite(&was, &is)...)
-	out := c.cfg.detourChain()
-	if now {
-		u.rewritten = append(append(u.rewritten, Op{Add, out.object()}), out.addRules()...)
-	} else {
-		u.died[out.Name] = &object{name: out.Name, chain: &out}
+	for _, chain := range c.cfg.detourChains() {
+		if now {
+			u.rewritten = append(append(u.rewritten, Op{Add, chain.object()}), chain.addRules()...)
+		} else {
+			u.died[chain.Name] = &object{name: chain.Name, chain: &chain}
+		}
 	}
 }

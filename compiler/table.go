@@ -97,7 +97,10 @@ type line struct {
 
 // hookPriority is before kube-proxy's and everybody's plain filter chains, so
 // that they see only what policies allow; after DNAT and conntrack anyway.
-const hookPriority = "filter - 10"
+const (
+	hookPriority       = "filter - 10"
+	beforeHookPriority = "filter - 11"
+)
 
 // The first packet of a connection finds everything cold: each lookup is memory
 // that no packet before has brought near, and costs as much as a dozen rules that
@@ -197,7 +200,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, det
 		}
 	}
 	if detours {
-		out = append(out, c.detourChain())
+		out = append(out, c.detourChains()...)
 	}
 	return out
 }
