@@ -53,7 +53,7 @@ policy a/closed
 			}
 			// A Pod that nobody knows is outside to the first look, and none to the second.
 			stranger := &rulesim.Connection{
-				Flow: rulesim.Flow{Src: addr(to.node), Dst: addr(map[bool]string{true: "10.0.0.77", false: "fd00::77"}[c.Flow.Src.Is4()]), Protocol: 6, FromPort: 40000, ToPort: 8080},
+				Flow:  rulesim.Flow{Src: addr(to.node), Dst: addr(map[bool]string{true: "10.0.0.77", false: "fd00::77"}[c.Flow.Src.Is4()]), Protocol: 6, FromPort: 40000, ToPort: 8080},
 				There: []rulesim.Hop{{Kernel: n.kernel, Hook: rulesim.Forward, In: uplink, Out: uplink}, {Kernel: n.kernel, Hook: rulesim.Forward, In: uplink, Out: "v-new"}},
 			}
 			if hops := stranger.Open(); !hops[0].Passed() || hops[1].Passed() {
