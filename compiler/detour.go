@@ -43,7 +43,7 @@ func (c *Config) detourIn() []line {
 var detourReply = line{"fib daddr type local goto " + judgedChain, "to the node, which opened it"}
 
 func (c *Config) detourChains() []Chain {
-	chain := func(name string, hook knftables.BaseChainHook, priority string, lines []line) Chain {
+	chain := func(name string, hook knftables.BaseChainHook, priority knftables.BaseChainPriority, lines []line) Chain {
 		return Chain{Name: name, Rules: rules(lines), Hook: &Hook{Name: hook, Priority: priority, Policy: knftables.AcceptPolicy}}
 	}
 	return []Chain{
