@@ -22,6 +22,10 @@ FLOWS    ?= 1000000
 KERNEL_FLOWS ?= 20000
 CHANGES  ?= 1000
 ROUNDS   ?= 16
+PODS     ?= 500
+# Of the lab: names separated by commas, or all. Empty: bridge and ptp whole, the
+# others briefly.
+TOPOLOGIES ?=
 DURATION ?= 1h
 SEED     ?= 0
 
@@ -95,9 +99,18 @@ bench-report: need-tests ## measure everything in one go, and write conformance/
 	@$(BIN)/bench -revision '$(VERSION)' $(if $(PARTS),-parts '$(PARTS)') $(if $(QUICK),-quick) $(if $(REPORT),-dir '$(REPORT)')
 
 .PHONY: agreement
-agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 random flows, = packets over KERNEL_FLOWS=20000 (root)
+agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 random flows, = packets over KERNEL_FLOWS=20000, TOPOLOGIES=all (root)
 	@$(GO) test -count=1 -timeout=120m -run 'Agree' ./policy ./compiler -args -flows=$(FLOWS)
-	@$(GO) test -count=1 -timeout=60m -v -run 'Agree' ./conformance/agreement -args -sluice.kernel-flows=$(KERNEL_FLOWS) | grep -v '^=== '
+	@$(GO) test -count=1 -timeout=60m -v -run 'Agree' ./conformance/agreement -args -sluice.kernel-flows=$(KERNEL_FLOWS) -sluice.topologies='$(TOPOLOGIES)' | grep -v '^=== '
+
+.PHONY: attack
+attack: need-tests ## every attack, in TOPOLOGIES=all or some by name (root)
+	@$(GO) test -count=1 -timeout=60m ./conformance/attack -args -sluice.topologies='$(TOPOLOGIES)'
+
+.PHONY: start
+start: need-tests ## first packets of Pods, and a race of PODS=500 that start among neighbours that forge, in TOPOLOGIES=all (root)
+	@$(GO) test -count=1 -timeout=120m -v ./conformance/start -args -sluice.pods=$(PODS) -sluice.topologies='$(TOPOLOGIES)' | grep -v '^=== '
+	@$(GO) test -run '^$$' -bench RemoteEnd -benchtime 200x ./conformance/start
 
 .PHONY: live
 live: need-tests ## live connections through CHANGES=1000 policy changes, and ROUNDS=16 at full rate (root)

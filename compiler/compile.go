@@ -21,7 +21,11 @@ type Compiler struct {
 	grace bool
 	// tunnels is what rules say of the node's tunnels.
 	tunnels tunnelLayout
-	limits  limits
+	// detours: the node reaches some of its Pods by way of the network.
+	detours bool
+	// second: some Pods have second interfaces.
+	second bool
+	limits limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
 	// table bridge sluice, objects all others.
@@ -82,7 +86,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.detours, c.second),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

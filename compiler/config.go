@@ -45,12 +45,18 @@ type Links struct {
 	PodInterfaces []string
 	// OtherInterfaces are veths that carry no Pods, or more than Pods.
 	OtherInterfaces []string
+	// SecondInterfaces are those by which Pods are reached that are known by others, and
+	// nobody else, as the forward hook sees them.
+	SecondInterfaces []string
 	// Uplinks are veths that are ports of a bridge and lead out of the node, and
 	// OpenPorts those of bridges without Pods, by number. Ports that are no veths
 	// are uplinks.
 	Uplinks, OpenPorts []int
 	// Tunnels are what the node's tunnel devices take from the network.
 	Tunnels []Tunnel
+	// Detours: what the node itself sends to some of its Pods leaves the node first, and
+	// comes back.
+	Detours bool
 	// Kept are addresses that go to a Pod of another name, or came from one, and
 	// are the same Pod's: it was not known which of several it is, and what was
 	// allowed so far was allowed to each.

@@ -62,7 +62,7 @@ func TestFixedNamesAreNoContentNames(t *testing.T) {
 	for _, s := range cfg.fixedSets() {
 		names = append(names, s.Name)
 	}
-	for _, c := range cfg.fixedChains(1, false, tunnelLayout{}) {
+	for _, c := range cfg.fixedChains(1, false, tunnelLayout{}, true, true) {
 		names = append(names, c.Name)
 	}
 	for _, n := range names {

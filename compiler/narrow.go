@@ -20,6 +20,8 @@ var fixedNarrowing = func() map[string]narrow {
 		// What comes from and goes to it is now held to known addresses.
 		podInterfacesSet:   {comes: true},
 		otherInterfacesSet: {goes: true},
+		// What comes by it must be from there, but for what goes to one of these.
+		secondInterfacesSet: {comes: true, goes: true},
 	}
 	for _, f := range families {
 		// A new address must come from its place; what is sent to one that is no

@@ -9,20 +9,23 @@ package compiler
 
 // source returns with what its sender may send, from where it belongs. Of a local Pod
 // that takes one lookup; the others are for packets of others.
-func (c *Config) source() []line {
-	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere()...)
+func (c *Config) source(second bool) []line {
+	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere(second)...)
 }
 
 // place returns with what comes from where it belongs, whatever it is.
-func (c *Config) place() []line {
-	return append([]line{{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}}, c.elsewhere()...)
+func (c *Config) place(second bool) []line {
+	return append([]line{{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}}, c.elsewhere(second)...)
 }
 
 // elsewhere is for what comes from no place of a local Pod.
-func (c *Config) elsewhere() []line {
+func (c *Config) elsewhere(second bool) []line {
 	// A local Pod whose place is not known may still send what no policy asks
 	// about, by whatever is no unknown Pod's.
 	out := []line{{"FAMILY saddr @local-V FAMILY saddr != @unplaced-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
+	if second {
+		out = append(out, secondSource)
+	}
 	if !c.UnknownPods {
 		out = append(out, fromPodInterface("counter name "+unknownCounter+" drop", "from an unknown Pod, link-local")...)
 	}

@@ -97,7 +97,10 @@ type line struct {
 
 // hookPriority is before kube-proxy's and everybody's plain filter chains, so
 // that they see only what policies allow; after DNAT and conntrack anyway.
-const hookPriority = "filter - 10"
+const (
+	hookPriority       = "filter - 10"
+	beforeHookPriority = "filter - 11"
+)
 
 // The first packet of a connection finds everything cold: each lookup is memory
 // that no packet before has brought near, and costs as much as a dozen rules that
@@ -121,9 +124,12 @@ func (c *Config) judgeForward(tunnels tunnelLayout) []line {
 
 // judgeReply judges replies by the policies of their connection, so that a
 // change cuts both ways at once, and a change back revives both.
-func (c *Config) judgeReply() []line {
-	return slices.Concat([]line{
-		{"jump " + placeChain, ""},
+func (c *Config) judgeReply(detours bool) []line {
+	first := []line{{"jump " + placeChain, ""}}
+	if detours {
+		first = append(first, detourReply)
+	}
+	return slices.Concat(first, []line{
 		{"FAMILY saddr vmap @ingress-reply-V", ""},
 		{"FAMILY daddr vmap @egress-reply-V", ""},
 	}, c.destination(), []line{{"goto " + judgedChain, ""}})
@@ -175,9 +181,9 @@ func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
 }
 
 // fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []Chain {
-	out := append(append(c.epochChains(epoch, grace), c.tunnelChains(tunnels)...), []Chain{
-		{Name: judgeReplyChain, Rules: rules(c.judgeReply())},
+func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, detours, second bool) []Chain {
+	out := append(slices.Concat(c.epochChains(epoch, grace), c.tunnelChains(tunnels), c.placeChains(second)), []Chain{
+		{Name: judgeReplyChain, Rules: rules(c.judgeReply(detours))},
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
@@ -186,14 +192,15 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout) []C
 		{Name: staleErrorsChain, Rules: rules(staleErrors())},
 		{Name: linkChain, Rules: rules(linkRules)},
 		{Name: tunnelDestinationChain, Rules: rules(tunnelDestination)},
-		{Name: sourceChain, Rules: rules(c.source())},
-		{Name: placeChain, Rules: rules(c.place())},
 		{Name: strangerToChain, Rules: rules(toStranger)},
 	}...)
 	for _, d := range directions {
 		for _, w := range ways {
 			out = append(out, Chain{Name: denyChain(d, w), Rules: rules(c.deny(d, w))})
 		}
+	}
+	if detours {
+		out = append(out, c.detourChains()...)
 	}
 	return out
 }
@@ -203,7 +210,7 @@ var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, r
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
-	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}}
+	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}, {Name: secondInterfacesSet, Type: "ifname"}}
 	for _, f := range families {
 		addr := f.addrType()
 		out = append(out,

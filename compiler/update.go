@@ -61,6 +61,8 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 	}
 	u.interfaces(links)
 	u.tunnels(links.Tunnels)
+	u.detours(links.Detours)
+	u.secondInterfaces(links.SecondInterfaces)
 	u.kept = links.Kept
 	u.subjects(ch, links)
 	u.groups(ch)

@@ -28,6 +28,9 @@ type binding struct {
 	// veth is 0 where it is not known.
 	veth int
 	end  podEnd
+	// detour: the node's own routing knows no way to the address, only that of a table
+	// which rules choose by where a packet comes from.
+	detour bool
 }
 
 // keep takes over the bindings of addresses that the Pod still has.
@@ -63,6 +66,7 @@ func (l *links) Result() compiler.Links {
 				bind.Port = b.veth
 			}
 			out.Binds[a] = bind
+			out.Detours = out.Detours || b.detour
 		}
 	}
 	l.setRoles(&out, l.known())

@@ -54,6 +54,7 @@ var ConditionKinds = []ConditionKind{
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 	{"RuntimeSilent", false, "The container runtime does not tell of sandboxes, though it should: first packets of Pods that start may be lost."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
+	{"SecondInterface", false, "A Pod has another interface than the one of its addresses: policies are not enforced on it."},
 	{"SourceEmpty", false, "The directory of manifests held none when the agent started: nothing is known to enforce, and rules of an earlier agent stay."},
 	{"SourceFailed", true, "Some objects cannot be read, so a change of them is not enforced."},
 	{"SourceRefused", true, "The API server does not let the agent list or watch a kind of objects: what it last said stays in force."},

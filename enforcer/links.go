@@ -43,6 +43,10 @@ type links struct {
 	// inherited is what an earlier agent's guards hold each address to: ports know
 	// their Pods for as long as they exist.
 	inherited map[netip.Addr]heldTo
+	// inside are other interfaces of Pods than veths, by the number of their namespace.
+	inside map[int][]string
+	// tables are the routes of all tables, read once a round if anybody asks.
+	tables []routePath
 	// conflicts are addresses that a second veth claims, or whose hardware address
 	// it has.
 	conflicts map[netip.Addr]string
@@ -61,6 +65,7 @@ func newLinks(socket *nlSocket, ns Netns, r roles) *links {
 		ifaces: map[int]*iface{}, pods: map[types.NamespacedName]*podLinks{},
 		byAddr: map[netip.Addr]types.NamespacedName{}, owner: map[int]types.NamespacedName{},
 		ends: map[int]podEnd{}, conflicts: map[netip.Addr]string{}, newcomers: map[int]*newcomer{},
+		inside: map[int][]string{},
 	}
 }
 
@@ -121,6 +126,7 @@ func (l *links) own(veth int, name types.NamespacedName) {
 
 // Update takes in what changed in the kernel.
 func (l *links) Update(t touched) error {
+	l.tables = nil
 	if t.all || len(l.ifaces) == 0 {
 		all, err := listIfaces(l.socket)
 		if err != nil {
@@ -187,7 +193,7 @@ func (l *links) dropStale(t touched) {
 				if !t.touches(a) {
 					continue
 				}
-				if r, ok, err := pathOf(l.socket, a); err != nil || ok && r.oif == b.iface {
+				if r, ok, err := l.wayOf(a, b); err != nil || ok && r.oif == b.iface {
 					continue
 				}
 			}
@@ -195,6 +201,14 @@ func (l *links) dropStale(t touched) {
 			delete(l.owner, b.veth)
 		}
 	}
+}
+
+// wayOf is the way to a bound address, by the tables that it was found by.
+func (l *links) wayOf(a netip.Addr, b binding) (routePath, bool, error) {
+	if b.detour {
+		return l.byOtherTable(a)
+	}
+	return pathOf(l.socket, a)
 }
 
 // leftBridge reports whether a bridged binding's veth is no port any more.
@@ -209,7 +223,7 @@ func (l *links) leftBridge(b binding) bool {
 // Resolve looks for the Pods that are not bound yet. Of the others nothing is
 // asked unless recheck is set, which looks for conflicts.
 func (l *links) Resolve(ctx context.Context, recheck bool) error {
-	l.presumed = l.nextPresumed
+	l.presumed, l.tables = l.nextPresumed, nil
 	ports := &portClaims{links: l, fresh: recheck}
 	var late []*podLinks
 	names := map[*podLinks]types.NamespacedName{}
@@ -329,7 +343,8 @@ func (l *links) locate(name types.NamespacedName, addr netip.Addr, ports *portCl
 	if ok && !r.unicast {
 		return binding{}, why, nil // the node's own, whatever other tables say
 	}
-	if why != "" {
+	detour := why != ""
+	if detour {
 		other, found, err := l.byOtherTable(addr)
 		if err != nil {
 			return binding{}, "", err
@@ -341,7 +356,9 @@ func (l *links) locate(name types.NamespacedName, addr netip.Addr, ports *portCl
 	}
 	i := l.ifaces[r.oif]
 	if i.leadsOut() {
-		return l.locateRouted(addr, r, i)
+		b, why, err := l.locateRouted(addr, r, i)
+		b.detour = detour && b.iface != 0
+		return b, why, err
 	}
 	return l.locateBridged(name, addr, i, ports)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/policy"
@@ -99,6 +100,25 @@ func TestLinksFindBridgedPodsBeforeAnyTraffic(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"cni0"}, got.PodInterfaces); diff != "" {
 		t.Errorf("interfaces (-want +got):\n%s", diff)
+	}
+}
+
+// An interface gets its addresses one after the other. Who is known by the first is found
+// by the second, too, without another look at everything.
+func TestLinksFindASecondAddressOfAKnownPort(t *testing.T) {
+	node := newBridgeNode(t)
+	a := bridgePod(node, "a", "10.1.0.2")
+	l := testLinks(t, node)
+	l.SetPod(subjectOf(t, a))
+	l.must(t, false)
+	a.object.Status.PodIPs = append(a.object.Status.PodIPs, corev1.PodIP{IP: "fd01::2"})
+	a.ip("addr add fd01::2/128 dev eth0 nodad")
+	l.SetPod(subjectOf(t, a))
+	if err := l.Resolve(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wantBinds("cni0", a), l.Result().Binds, compareAddr, ignoreLinkLocal); diff != "" {
+		t.Errorf("binds (-want +got):\n%s", diff)
 	}
 }
 

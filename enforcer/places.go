@@ -43,6 +43,7 @@ func (s *syncer) resolve(ctx context.Context) error {
 	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
 	s.places.Tunnels = s.tunnels.list
 	s.stale, s.unseen = err != nil, s.unseen || err != nil
+	s.status.setConditions(ctx, "seconds", secondConditions(s.links.seconds(s.recheck)))
 	s.recheck = s.recheck && err != nil
 	s.bridgesAt = time.Time{}
 	s.watch.curious.Store(s.links.Waiting())

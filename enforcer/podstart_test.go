@@ -3,9 +3,7 @@ package enforcer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync"
@@ -19,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
-	"github.com/sluice-net/sluice/policy/spectest"
 )
 
 // waiting is the object of a Pod before it has a sandbox.
@@ -301,93 +298,4 @@ func TestNothingIsInferredFromAnOldWatch(t *testing.T) {
 	a.set(waiting("second", "second"))
 	next := bridgePod(c.node, "second", "10.1.0.10", "fd01::a")
 	next.promptly(t, c.bad.addr(0), 80)
-}
-
-// Pods that start at random, among neighbours that send in their names and in those
-// of others, never get through what their own policies forbid. What is forbidden is
-// said by the naive evaluator, of the cluster as it is when all is known.
-func TestStartRace(t *testing.T) {
-	for name, top := range topologies {
-		t.Run(name, func(t *testing.T) {
-			c, a := newStart(t, name)
-			r := rand.New(rand.NewPCG(11, 1))
-			all := &spectest.Cluster{Namespaces: []*corev1.Namespace{shop()}, Policies: []*networkingv1.NetworkPolicy{allow("web", "web", "front", 80), caged("caged", 80)}}
-			a.set(all.Policies[1])
-			for _, p := range []testPod{c.web, c.front, c.bad} {
-				all.Pods = append(all.Pods, p.running())
-			}
-			apps := []string{"front", "caged", "other"}
-			heard := c.front.tap()
-			var probing sync.WaitGroup
-			var tried, through atomic.Int32
-			for round := range 4 {
-				var objects []any
-				var pods []*corev1.Pod
-				for i := range 3 {
-					o := waiting(fmt.Sprintf("p%d-%d", round, i), apps[r.IntN(len(apps))])
-					objects, pods = append(objects, o), append(pods, o)
-				}
-				a.set(objects...)
-				r.Shuffle(len(pods), func(i, j int) { pods[i], pods[j] = pods[j], pods[i] })
-				for i, o := range pods {
-					n := 20 + 4*round + i
-					p := top.pod(c.node, o.Name, fmt.Sprintf("10.1.0.%d", n), fmt.Sprintf("fd01::%x", n))
-					known := withAddresses(o, p)
-					all.Pods = append(all.Pods, known)
-					deadline := time.Now().Add(time.Duration(300+r.IntN(300)) * time.Millisecond)
-					for _, to := range []testPod{c.web, c.bad} {
-						for family := range 2 {
-							for _, port := range []int{80, 81} {
-								out, in := all.Allowed(spectest.Flow{Src: p.addr(family), Dst: to.addr(family), Protocol: 6, Port: uint16(port)})
-								if out && in {
-									continue
-								}
-								probing.Go(func() {
-									for time.Now().Before(deadline) {
-										tried.Add(1)
-										if conn, err := p.dial(to.addr(family), port, 20*time.Millisecond); err == nil {
-											through.Add(1)
-											t.Errorf("%s (%s) reached %s port %d", o.Name, o.Labels["app"], to.addr(family), port)
-											_ = conn.Close()
-											return
-										}
-									}
-								})
-							}
-						}
-					}
-					// A neighbour speaks in its name, and it in the neighbour's.
-					for family := range 2 {
-						to := c.front.mac
-						if name == "ptp" {
-							to = strings.TrimSpace(c.node.cmd("cat", "/sys/class/net/"+c.bad.veth+"/address"))
-						}
-						c.bad.emit(datagramFrom(to, c.bad.mac, p.addr(family), c.front.addr(family), "spoofed"),
-							datagramFrom(to, c.bad.mac, c.bad.addr(family), c.front.addr(family), "honest"))
-						if name == "ptp" {
-							to = strings.TrimSpace(c.node.cmd("cat", "/sys/class/net/"+p.veth+"/address"))
-						}
-						p.emit(datagramFrom(to, p.mac, c.bad.addr(family), c.front.addr(family), "spoofed"))
-					}
-					if r.IntN(2) == 0 {
-						time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
-						a.set(known)
-					}
-				}
-				for _, o := range all.Pods[3:] {
-					a.set(o)
-				}
-			}
-			probing.Wait()
-			if n := tried.Load(); n == 0 || through.Load() > 0 {
-				t.Errorf("%d of %d forbidden connections went through", through.Load(), n)
-			}
-			if honest, spoofed := heard.heard("honest"), heard.heard("spoofed"); honest == 0 || spoofed > 0 {
-				t.Errorf("%d honest datagrams and %d spoofed ones arrived", honest, spoofed)
-			}
-			if err := a.Ready(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
 }

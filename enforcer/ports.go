@@ -58,12 +58,39 @@ func (c *portClaims) readAll() {
 	}
 }
 
+// again asks the ports anew that carry the Pod by another address already: an interface
+// gets its addresses one after the other, and those of one family first.
+func (c *portClaims) again(name types.NamespacedName, addr netip.Addr, bridge *iface) []int {
+	l := c.links
+	presumed := l.presumed[addr]
+	var out []int
+	for index, owner := range l.owner {
+		i := l.ifaces[index]
+		if i == nil || i.master != bridge.index || !i.leadsOut() || owner != name && index != presumed {
+			continue
+		}
+		end, err := l.peers.ask(i)
+		if err != nil {
+			continue
+		}
+		l.ends[index] = end
+		if slices.Contains(end.addrs, addr) {
+			out = append(out, index)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // locateBridged finds the port of a bridge behind which an address is.
 func (l *links) locateBridged(name types.NamespacedName, addr netip.Addr, bridge *iface, ports *portClaims) (binding, string, error) {
 	unknown := binding{iface: bridge.index}
 	claiming := slices.DeleteFunc(slices.Clone(ports.of(addr)), func(index int) bool {
 		return l.ifaces[index].master != bridge.index
 	})
+	if len(claiming) == 0 {
+		claiming = ports.again(name, addr, bridge)
+	}
 	if b, ok := l.takeUp(name, addr, bridge, claiming); ok {
 		return b, "", nil
 	}

@@ -44,7 +44,11 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 		bridge, isPort := bridges[i.master]
 		switch {
 		case i.kind == "bridge":
-			if b := bridges[i.index]; b.pods && !b.uplink {
+			switch b := bridges[i.index]; {
+			case b.uplink:
+			case b.secondary():
+				out.SecondInterfaces = append(out.SecondInterfaces, i.name)
+			case b.pods:
 				out.PodInterfaces = append(out.PodInterfaces, i.name)
 			}
 		case l.roles.pods.match(i.name):
@@ -54,7 +58,10 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 			if i.master != 0 || l.isOther(i) || sandboxes[i.nsid] {
 				out.OtherInterfaces = append(out.OtherInterfaces, i.name)
 			}
-		case !bridge.pods:
+			if i.master == 0 && i.leadsOut() && sandboxes[i.nsid] {
+				out.SecondInterfaces = append(out.SecondInterfaces, i.name)
+			}
+		case !bridge.pods, bridge.secondary() && sandboxes[i.nsid]:
 			out.OpenPorts = append(out.OpenPorts, i.index)
 		case l.isUplink(i):
 			out.Uplinks = append(out.Uplinks, i.index)
@@ -62,6 +69,7 @@ func (l *links) setRoles(out *compiler.Links, known map[int]bool) {
 	}
 	slices.Sort(out.PodInterfaces)
 	slices.Sort(out.OtherInterfaces)
+	slices.Sort(out.SecondInterfaces)
 	slices.Sort(out.Uplinks)
 	slices.Sort(out.OpenPorts)
 }
@@ -85,14 +93,25 @@ func (l *links) sandboxes() map[int]bool {
 // bridgeRole is what a bridge is: pods, if it has a known one or a port that may be
 // one; uplink, if others are behind it, too. What these send cannot be told from a
 // Pod's by the bridge's name, but by the guards of the ports.
-type bridgeRole struct{ pods, uplink bool }
+type bridgeRole struct {
+	pods, uplink bool
+	// known: it has a known Pod, or the operator says that it has Pods. second: it has a
+	// port that leads to a Pod which is known by another interface.
+	known, second bool
+}
+
+// secondary reports whether a bridge is that of a second network, as far as is known. A
+// port that is nobody's may be a new Pod's second interface there, or a first one: it
+// stays closed, and must not close the others.
+func (b bridgeRole) secondary() bool { return b.second && !b.known }
 
 // podBridges are the roles of all bridges.
 func (l *links) podBridges(known map[int]bool) map[int]bridgeRole {
 	out := map[int]bridgeRole{}
 	for _, i := range l.ifaces {
 		if i.kind == "bridge" {
-			out[i.index] = bridgeRole{pods: l.roles.pods.match(i.name)}
+			named := l.roles.pods.match(i.name)
+			out[i.index] = bridgeRole{pods: named, known: named}
 		}
 	}
 	sandboxes := l.sandboxes()
@@ -103,10 +122,12 @@ func (l *links) podBridges(known map[int]bool) map[int]bridgeRole {
 		}
 		switch {
 		case known[i.index]:
-			role.pods = true
+			role.pods, role.known = true, true
 		case l.isUplink(i):
 			role.uplink = true
-		case !sandboxes[i.nsid] && !l.roles.others.match(l.nameOf(i.master)):
+		case sandboxes[i.nsid]:
+			role.second = true
+		case !l.roles.others.match(l.nameOf(i.master)):
 			role.pods = true
 		}
 		out[i.master] = role
@@ -171,12 +192,19 @@ func (l *links) known() map[int]bool {
 // packet comes from: the node's own question is answered by the main one. The
 // longest prefix counts, and it must be the only one.
 func (l *links) byOtherTable(addr netip.Addr) (routePath, bool, error) {
+	if l.tables == nil {
+		all := []routePath{}
+		if err := eachRoute(l.socket, func(r routePath) { all = append(all, r) }); err != nil {
+			return routePath{}, false, err
+		}
+		l.tables = all
+	}
 	var best routePath
 	several := false
-	err := eachRoute(l.socket, func(r routePath) {
+	for _, r := range l.tables {
 		i := l.ifaces[r.oif]
 		if i == nil || !r.unicast || r.gateway || !r.prefix.Contains(addr) || r.prefix.Bits() == 0 || !i.leadsOut() && i.kind != "bridge" {
-			return
+			continue
 		}
 		switch {
 		case best.oif == 0 || r.prefix.Bits() > best.prefix.Bits():
@@ -184,6 +212,6 @@ func (l *links) byOtherTable(addr netip.Addr) (routePath, bool, error) {
 		case r.prefix.Bits() == best.prefix.Bits() && r.oif != best.oif:
 			several = true
 		}
-	})
-	return best, best.oif != 0 && !several, err
+	}
+	return best, best.oif != 0 && !several, nil
 }

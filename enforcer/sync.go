@@ -201,6 +201,12 @@ func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *batch) error 
 		u = newUnfinished(plan)
 		u.seq, u.held = b.seq, b.held
 	}
+	// A base chain takes effect when it is made, so it is made in the commit.
+	if s.leftovers.comeBack(plan.Commit) {
+		if err := s.tidy(ctx); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
 	if err := s.prepare(ctx, plan.Prepare, u); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}

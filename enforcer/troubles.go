@@ -103,9 +103,9 @@ func placeTroubles(l *links, isolated isolation) []Condition {
 
 // strays reports whether there are veths that may be a Pod's and are nobody's.
 func (l *links) strays() bool {
-	bridges := l.podBridges(l.known())
+	bridges, sandboxes := l.podBridges(l.known()), l.sandboxes()
 	for index, i := range l.ifaces {
-		if _, owned := l.owner[index]; owned || !i.leadsOut() || l.isOther(i) || l.isUplink(i) {
+		if _, owned := l.owner[index]; owned || !i.leadsOut() || sandboxes[i.nsid] || l.isOther(i) || l.isUplink(i) {
 			continue
 		}
 		if bridge, isPort := bridges[i.master]; i.master == 0 || isPort && bridge.pods {

@@ -7,6 +7,10 @@ type Hop struct {
 	Kernel  *Kernel
 	Hook    Hook
 	In, Out string
+	// ToNode: the packet is for an address of the node's.
+	ToNode bool
+	// Astray: the node would answer by another interface.
+	Astray bool
 }
 
 // Flow is a connection from one address to another. Protocols without ports
@@ -102,7 +106,7 @@ func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
 	if s == New {
 		flags = SYN
 	}
-	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, Src: f.Src, Dst: f.Dst, HopLimit: 63,
+	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, ToNode: h.ToNode, Astray: h.Astray, Src: f.Src, Dst: f.Dst, HopLimit: 63,
 		Protocol: f.Protocol, State: s, Reply: reply, Entry: c.entries[h.Kernel], Trace: c.Trace}
 	if p.Entry == nil {
 		p.Entry = &Entry{Mark: c.ForeignMark, Original: f.Src, Reply: f.Dst}

@@ -54,6 +54,18 @@ var loads = []*load{
 	{name: "oifname", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, p.Out), true }},
 	{name: "meta iifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.In)), p.In != "" }},
 	{name: "meta oifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.Out)), p.Out != "" }},
+	{name: "fib daddr type", typ: typeFib, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.ToNode {
+			return binary.BigEndian.AppendUint32(b, 2), true
+		}
+		return binary.BigEndian.AppendUint32(b, 1), true
+	}},
+	{name: "fib saddr . iif oif", typ: typeWay, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.Astray {
+			return append(b, 0), true
+		}
+		return append(b, 1), true
+	}},
 	{name: "ct state", typ: typeState, read: func(p *Packet, b []byte) ([]byte, bool) {
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true
 	}},

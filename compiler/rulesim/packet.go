@@ -11,6 +11,7 @@ type Hook string
 const (
 	Forward Hook = "forward"
 	Input   Hook = "input"
+	Output  Hook = "output"
 )
 
 // State is what conntrack says of a packet, as the bits of "ct state".
@@ -48,6 +49,10 @@ type Packet struct {
 	Hook     Hook
 	In, Out  string
 	Src, Dst netip.Addr
+	// ToNode: the destination is an address of the node's, wherever the packet is.
+	ToNode bool
+	// Astray: the node would not send to the source by the interface that it came by.
+	Astray   bool
 	HopLimit uint8
 	Protocol uint8
 	// Transport is what follows the network header. See [Transport].

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sluice-net/sluice/conformance/enforced"
 	"github.com/sluice-net/sluice/conformance/lab"
 )
 
@@ -42,10 +43,11 @@ type attack struct {
 	at string
 	// frames makes them for a sender and a receiver.
 	frames func(s *scene) [][]byte
-	// only are the topologies that it runs in; empty: all.
+	// only are the topologies that it runs in; empty: all. Of those that a plug-in has
+	// its own of, the everyday one that it is like counts.
 	only []lab.Topology
-	// without says per topology why they do not arrive without the engine
-	// either.
+	// without says per topology, in the same way, why they do not arrive without the
+	// engine either.
 	without map[lab.Topology]string
 	// allowed: they have to arrive, with the engine too.
 	allowed bool
@@ -84,10 +86,10 @@ func newScene(t testing.TB, w *world, by origin, at string, is6 bool, token []by
 
 // hop is the hardware address that a Pod sends to for another Pod.
 func (s *scene) hop(pod string) net.HardwareAddr {
-	if s.w.topology == lab.Bridge {
+	if s.w.topology.Bridged() {
 		return s.w.pod(pod).MAC
 	}
-	// On ptp every Pod's neighbour is the node, at the Pod's own link.
+	// Where it routes, every Pod's neighbour is the node, at the Pod's own link.
 	for _, name := range podNames {
 		if p := s.w.pod(name); p.Namespace == s.sender {
 			return p.GatewayMAC
@@ -107,6 +109,22 @@ func (s *scene) inject(frames [][]byte) {
 
 func (s *scene) arrivals() *recorder { return s.w.heard[s.target] }
 
+// briefAttacks are those in which topologies of a kind can differ: by whom a packet can
+// be from, and where it gets through.
+func briefAttacks() []attack {
+	return slices.DeleteFunc(slices.Concat(sourceAttacks, linkAttacks, discoveryAttacks, arpAttacks), func(a attack) bool {
+		return !slices.Contains(a.by, byAttacker) && !slices.Contains(a.by, byOutsider) && !a.allowed
+	})
+}
+
+// like is the everyday topology that another one is of the kind of.
+func like(t lab.Topology) lab.Topology {
+	if t.Bridged() {
+		return lab.Bridge
+	}
+	return lab.PTP
+}
+
 // attacks are all of them, by theme.
 func attacks() []attack {
 	var all []attack
@@ -121,42 +139,50 @@ func attacks() []attack {
 	return all
 }
 
-var topologies = []lab.Topology{lab.Bridge, lab.PTP}
+// topologies are those that are always tried with all there is.
+var topologies = lab.Everyday
 
 func TestAttack(t *testing.T) {
-	for _, topology := range topologies {
+	for _, topology := range enforced.Whole(t) {
 		t.Run(topology.String(), func(t *testing.T) {
 			t.Parallel()
-			bare, guarded := newWorld(t, topology, false), newWorld(t, topology, true)
-			life := startLife(t, guarded)
-			late := map[string][]byte{}
-			for _, a := range attacks() {
-				if len(a.only) > 0 && !slices.Contains(a.only, topology) {
-					continue
-				}
-				for _, by := range a.by {
-					t.Run(a.name+" from "+by.name, func(t *testing.T) {
-						if a.in&ipv4 != 0 {
-							t.Run("ipv4", func(t *testing.T) { a.run(t, bare, guarded, by, false, late) })
-						}
-						if a.in&ipv6 != 0 {
-							t.Run("ipv6", func(t *testing.T) { a.run(t, bare, guarded, by, true, late) })
-						}
-					})
-				}
-			}
-			t.Run("nothing came late", func(t *testing.T) {
-				for name, token := range late {
-					for _, pod := range []string{victim, fan} {
-						if n, _ := guarded.heard[pod].frames(token); n > 0 {
-							t.Errorf("%s: %d frames at %s", name, n, pod)
-						}
-					}
-				}
-			})
-			life.check(t)
+			attackAll(t, topology, attacks())
 		})
 	}
+	for _, topology := range enforced.Brief(t) {
+		t.Run(topology.String(), func(t *testing.T) { attackAll(t, topology, briefAttacks()) })
+	}
+}
+
+func attackAll(t *testing.T, topology lab.Topology, all []attack) {
+	bare, guarded := newWorld(t, topology, false), newWorld(t, topology, true)
+	life := startLife(t, guarded)
+	late := map[string][]byte{}
+	for _, a := range all {
+		if len(a.only) > 0 && !slices.Contains(a.only, like(topology)) {
+			continue
+		}
+		for _, by := range a.by {
+			t.Run(a.name+" from "+by.name, func(t *testing.T) {
+				if a.in&ipv4 != 0 {
+					t.Run("ipv4", func(t *testing.T) { a.run(t, bare, guarded, by, false, late) })
+				}
+				if a.in&ipv6 != 0 {
+					t.Run("ipv6", func(t *testing.T) { a.run(t, bare, guarded, by, true, late) })
+				}
+			})
+		}
+	}
+	t.Run("nothing came late", func(t *testing.T) {
+		for name, token := range late {
+			for _, pod := range []string{victim, fan} {
+				if n, _ := guarded.heard[pod].frames(token); n > 0 {
+					t.Errorf("%s: %d frames at %s", name, n, pod)
+				}
+			}
+		}
+	})
+	life.check(t)
 }
 
 // run tries an attack in both worlds.
@@ -168,7 +194,7 @@ func (a *attack) run(t *testing.T, bare, guarded *world, by origin, is6 bool, la
 	token := newToken()
 	control := newScene(t, bare, by, at, is6, token)
 	control.inject(a.frames(control))
-	if why := a.without[bare.topology]; why != "" {
+	if why := a.without[like(bare.topology)]; why != "" {
 		if control.arrivals().arrives(token, soon) {
 			t.Errorf("without the engine it arrived, though %s", why)
 		}

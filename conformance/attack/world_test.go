@@ -113,9 +113,14 @@ func newWorld(t testing.TB, topology lab.Topology, engine bool, objects ...any) 
 		},
 	})
 	// The node's kernel drops packets with its own source addresses, unless told
-	// otherwise; that is not what is tested.
-	if err := c.NodeOf(named(victim)).Sysctl("ipv4/conf/all/accept_local", "1"); err != nil {
-		t.Fatal(err)
+	// otherwise, and where a plug-in has it so, what comes by another way than it would
+	// be answered; that is not what is tested.
+	for _, s := range []struct{ key, value string }{
+		{"ipv4/conf/all/accept_local", "1"}, {"ipv4/conf/all/rp_filter", "0"}, {"ipv4/conf/eth0/rp_filter", "0"},
+	} {
+		if err := c.NodeOf(named(victim)).Sysctl(s.key, s.value); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w := &world{Cluster: c, t: t, topology: topology, node: c.NodeOf(named(victim)), heard: map[string]*recorder{}}
 	for _, name := range podNames {

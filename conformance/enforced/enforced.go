@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ type Options struct {
 	Placement lab.Placement
 	// Pods get namespaces; those without node or host addresses get them.
 	Pods []*corev1.Pod
+	// Late are Pods with addresses that the lab keeps for them. They are neither there
+	// nor delivered: StartPod makes one, and its object is in Pods of the cluster.
+	Late []*corev1.Pod
 	// Objects are delivered besides the Pods: Namespaces, NetworkPolicies.
 	Objects []any
 	// Config changes the configuration of each node's agent, if not nil.
@@ -38,7 +42,7 @@ type Options struct {
 // Cluster is a lab under enforcement.
 type Cluster struct {
 	*lab.Lab
-	// Pods are the lab's Pods as they were delivered, with node and host
+	// Pods are the lab's Pods as they were delivered, or will be, with node and host
 	// addresses filled in.
 	Pods map[types.NamespacedName]*corev1.Pod
 
@@ -66,9 +70,16 @@ const settleTimeout = time.Minute
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	ctx := klog.NewContext(t.Context(), testr.NewWithInterface(t, testr.Options{}))
-	spec, pods, err := lab.SpecFromObjects(o.Pods, o.Placement)
+	spec, pods, err := lab.SpecFromObjects(slices.Concat(o.Pods, o.Late), o.Placement)
 	if err != nil {
 		t.Fatalf("derive the lab: %v", err)
+	}
+	late := map[types.NamespacedName]bool{}
+	for _, p := range o.Late {
+		late[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = true
+	}
+	for i := range spec.Pods {
+		spec.Pods[i].Late = late[spec.Pods[i].Name]
 	}
 	// Not the test's context: that ends before its cleanups.
 	l, err := lab.Build(context.WithoutCancel(ctx), spec)
@@ -83,8 +94,11 @@ func Start(t testing.TB, o Options) *Cluster {
 	t.Cleanup(c.close)
 	var objects []any
 	for _, p := range pods {
-		c.Pods[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = p
-		objects = append(objects, p)
+		name := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+		c.Pods[name] = p
+		if !late[name] {
+			objects = append(objects, p)
+		}
 	}
 	for _, n := range spec.Nodes {
 		c.sources[n.Name] = &enforcer.MemorySource{}
@@ -152,6 +166,14 @@ func (c *Cluster) Deliver(objects ...any) {
 		if err := s.Set(objects...); err != nil {
 			c.t.Fatalf("node %s: %v", node, err)
 		}
+	}
+}
+
+// DeliverTo is Deliver to one node alone.
+func (c *Cluster) DeliverTo(node string, objects ...any) {
+	c.t.Helper()
+	if err := c.sources[node].Set(objects...); err != nil {
+		c.t.Fatalf("node %s: %v", node, err)
 	}
 }
 

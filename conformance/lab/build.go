@@ -20,16 +20,19 @@ type Lab struct {
 	outside *Namespace
 	nodes   map[string]*Namespace
 	pods    map[types.NamespacedName]*PodNamespace
-	// uplinks are the fabric's ends of the links to the nodes, outsideLink the
-	// end of the outside's own interface.
-	uplinks     map[string]int
+	// links are what connects each node, with its Pods, outsideLink the end of the
+	// outside's own interface.
+	links       map[string]*podLinks
 	outsideLink int
 	servers     *servers
 	ports       ports
 	unregister  func() bool
 
+	// starting is held while a Pod is made that is late.
+	starting sync.Mutex
+
 	mu sync.Mutex
-	// hosts says whose each address is.
+	// hosts says whose each address is; it and pods grow with Pods that are late.
 	hosts     map[netip.Addr]*Namespace
 	published []string
 	closed    bool
@@ -46,6 +49,9 @@ type PodNamespace struct {
 	GatewayMAC net.HardwareAddr
 
 	eth0 int
+	// number is the Pod's in Spec.Pods.
+	number   int
+	topology Topology
 }
 
 // uplinkName is the interface by which nodes, Pods and the outside reach the
@@ -73,10 +79,10 @@ func Build(ctx context.Context, spec Spec) (*Lab, error) {
 	}
 	l := &Lab{
 		spec: spec, layout: lay,
-		nodes:   map[string]*Namespace{},
-		pods:    map[types.NamespacedName]*PodNamespace{},
-		uplinks: map[string]int{},
-		hosts:   map[netip.Addr]*Namespace{},
+		nodes: map[string]*Namespace{},
+		pods:  map[types.NamespacedName]*PodNamespace{},
+		links: map[string]*podLinks{},
+		hosts: map[netip.Addr]*Namespace{},
 	}
 	if err := l.build(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("build lab: %w", err), l.Close())
@@ -127,8 +133,11 @@ func (l *Lab) buildFabric() error {
 	}
 	w := wire{a: l.fabric, aName: "outside", b: l.outside, bName: uplinkName}
 	w.aMAC, w.bMAC = outsideMACs()
-	near, far, err := w.uplink(l.layout.fabric, l.layout.outside)
+	near, far, err := w.add(0)
 	if err != nil {
+		return err
+	}
+	if err := w.connect(near, far, l.layout.fabric, l.layout.outside); err != nil {
 		return err
 	}
 	l.outsideLink = far
@@ -150,13 +159,10 @@ func (l *Lab) addDefaultRoutes(n *Namespace, link int, source func(fam int) neti
 	return nil
 }
 
-// uplink adds a veth from the fabric (a) to something below it (b). Neighbours are permanent: this wire stands for a
-// network that works.
-func (w wire) uplink(fabric, below netip.Addr) (near, far int, err error) {
-	near, far, err = w.add(0)
-	if err != nil {
-		return 0, 0, err
-	}
+// connect addresses the ends of a veth from the fabric (a) to something below it (b),
+// whose addresses are on the interface far. Neighbours are permanent: this wire stands for
+// a network that works.
+func (w wire) connect(near, far int, fabric, below netip.Addr) error {
 	steps := []func() error{
 		func() error { return w.b.addAddr(far, host(below), netlink.SCOPE_LINK) },
 		func() error { return w.b.addAddr(far, netip.PrefixFrom(uplinkLL6, 64), netlink.SCOPE_LINK) },
@@ -168,10 +174,10 @@ func (w wire) uplink(fabric, below netip.Addr) (near, far int, err error) {
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	return near, far, nil
+	return nil
 }
 
 func (l *Lab) buildNode(ctx context.Context, index int) error {
@@ -181,25 +187,66 @@ func (l *Lab) buildNode(ctx context.Context, index int) error {
 		return err
 	}
 	l.nodes[lay.Name] = node
-	w := wire{a: l.fabric, aName: fmt.Sprintf("node%d", index), b: node, bName: uplinkName}
-	w.aMAC, w.bMAC = nodeMACs(index)
-	near, far, err := w.uplink(l.layout.fabric, lay.uplink)
-	if err != nil {
+	k := &podLinks{lab: l, lay: lay, node: node, index: index, shape: l.spec.Topology.shape()}
+	l.links[lay.Name] = k
+	if err := k.filterReverse(); err != nil {
 		return err
 	}
-	l.uplinks[lay.Name] = near
+	if err := k.addUplink(); err != nil {
+		return err
+	}
 	for _, a := range lay.Addrs {
-		if err := node.addAddr(far, host(a), netlink.SCOPE_UNIVERSE); err != nil {
+		if err := node.addAddr(k.uplink, host(a), netlink.SCOPE_UNIVERSE); err != nil {
 			return err
 		}
-		if err := l.own(a, node, lay, near); err != nil {
+		if err := l.own(a, node, lay, k.fabricLink); err != nil {
 			return err
 		}
 	}
-	if err := l.addDefaultRoutes(node, far, lay.source); err != nil {
+	if err := l.addDefaultRoutes(node, k.uplink, lay.source); err != nil {
 		return err
 	}
-	return l.buildPods(ctx, index, node, near)
+	return l.buildPods(ctx, k)
+}
+
+// addUplink connects the node to the fabric. Where its card is a port of the Pods' bridge,
+// the bridge has its addresses, hardware address included.
+func (k *podLinks) addUplink() error {
+	w := wire{a: k.lab.fabric, aName: fmt.Sprintf("node%d", k.index), b: k.node, bName: uplinkName}
+	w.aMAC, w.bMAC = nodeMACs(k.index)
+	var err error
+	if k.fabricLink, k.uplink, err = w.add(0); err != nil {
+		return err
+	}
+	if k.shape.uplinked {
+		if err := k.enslave(w.bMAC); err != nil {
+			return err
+		}
+	}
+	return w.connect(k.fabricLink, k.uplink, k.lab.layout.fabric, k.lay.uplink)
+}
+
+// enslave makes the node's card a port of its bridge.
+func (k *podLinks) enslave(mac net.HardwareAddr) error {
+	if err := k.node.Sysctl("ipv6/conf/"+uplinkName+"/disable_ipv6", "1"); err != nil {
+		return err
+	}
+	if err := k.addBridge(mac); err != nil {
+		return err
+	}
+	if err := k.node.link.LinkSetMasterByIndex(linkAt(k.uplink), k.bridge); err != nil {
+		return fmt.Errorf("make %s of %s a port of %s: %w", uplinkName, k.node.Name, k.shape.bridge, err)
+	}
+	k.uplink = k.bridge
+	return nil
+}
+
+// filterReverse has the node take packets only where it would send the answer to.
+func (k *podLinks) filterReverse() error {
+	if k.shape.reversePath == "" {
+		return nil
+	}
+	return k.node.Sysctl("ipv4/conf/all/rp_filter", k.shape.reversePath)
 }
 
 // own routes an address from the fabric to its node and remembers whose it is.
@@ -208,7 +255,9 @@ func (l *Lab) own(a netip.Addr, ns *Namespace, node *nodeLayout, link int) error
 	if a.Is4() {
 		via = node.uplink
 	}
+	l.mu.Lock()
 	l.hosts[a] = ns
+	l.mu.Unlock()
 	return l.fabric.addRoute(host(a), hop{index: link, via: via})
 }
 

@@ -29,6 +29,10 @@ type nodeLayout struct {
 	uplink netip.Addr
 	// subnets are the Pods' per family, IPv4 first.
 	subnets [2]subnet
+	// vtep is the IPv4 address of the node's tunnel device.
+	vtep netip.Addr
+	// blocks are prefixes that are the node's, and nowhere but for its Pods.
+	blocks []netip.Prefix
 	// pods index Spec.Pods, without hostNetwork.
 	pods []int
 }
@@ -45,9 +49,11 @@ type subnet struct {
 func (s subnet) Shared() bool { return s.Prefix.IsValid() }
 
 var (
-	linkAddrs  = netip.MustParsePrefix("169.254.0.0/16")
-	gatewayLL6 = netip.MustParseAddr("fe80::1")
-	uplinkLL6  = netip.MustParseAddr("fe80::2")
+	linkAddrs = netip.MustParsePrefix("169.254.0.0/16")
+	// usualGateway is what several plug-ins tell Pods to send to, and nobody has.
+	usualGateway = netip.MustParseAddr("169.254.1.1")
+	gatewayLL6   = netip.MustParseAddr("fe80::1")
+	uplinkLL6    = netip.MustParseAddr("fe80::2")
 )
 
 // family indexes subnets.
@@ -78,23 +84,28 @@ func newLayout(s *Spec) (*layout, error) {
 		return next
 	}
 	l := &layout{fabric: pick(), outside: pick(), own: own}
+	nowhere := usualGateway
+	if taken[nowhere] {
+		nowhere = pick()
+	}
+	taken[nowhere], own[nowhere] = true, true
 	neighbours := 0
 	for _, n := range s.Nodes {
-		nl := nodeLayout{Node: n, uplink: pick()}
-		var addrs [2][]netip.Addr
-		for i, p := range s.Pods {
-			if p.Node != n.Name || p.HostNetwork {
-				continue
-			}
-			nl.pods = append(nl.pods, i)
-			for _, a := range p.Addrs {
-				addrs[family(a)] = append(addrs[family(a)], a)
-			}
-		}
+		nl := nodeLayout{Node: n, uplink: pick(), vtep: pick()}
+		addrs := nl.take(s)
 		fallback := pick()
+		switch s.Topology.shape().gateway {
+		case byEntry, byProxy:
+			fallback = nowhere
+		case byNetwork:
+			fallback = l.fabric
+		}
 		nl.subnets[0] = newSubnet(s.Topology, addrs[0], known, fallback)
-		nl.subnets[1] = newSubnet(s.Topology, addrs[1], known, gatewayLL6)
-		if s.Topology == Bridge {
+		nl.subnets[1] = newSubnet(s.Topology, addrs[1], known, s.Topology.gateway6())
+		if s.Topology == Calico {
+			nl.blocks = append(blocksOf(addrs[0], known), blocksOf(addrs[1], known)...)
+		}
+		if s.Topology.Bridged() {
 			neighbours += max(len(addrs[0])*len(addrs[0]), len(addrs[1])*len(addrs[1]))
 		} else {
 			neighbours += 2 * max(len(addrs[0]), len(addrs[1]))
@@ -106,6 +117,29 @@ func newLayout(s *Spec) (*layout, error) {
 	}
 	l.staticNeighbours = neighbours > maxDynamicNeighbours
 	return l, nil
+}
+
+// take finds the node's Pods, and returns their addresses by family.
+func (n *nodeLayout) take(s *Spec) (addrs [2][]netip.Addr) {
+	for i, p := range s.Pods {
+		if p.Node != n.Name || p.HostNetwork {
+			continue
+		}
+		n.pods = append(n.pods, i)
+		for _, a := range p.Addrs {
+			addrs[family(a)] = append(addrs[family(a)], a)
+		}
+	}
+	return addrs
+}
+
+// gateway6 is where Pods send IPv6 packets: what the node's end of a veth derives from
+// its hardware address, where nothing else is given to it.
+func (t Topology) gateway6() netip.Addr {
+	if t == Calico {
+		return linkLocal(calicoMAC)
+	}
+	return gatewayLL6
 }
 
 // knownAddrs are all addresses that somebody has, sorted.
@@ -129,7 +163,7 @@ func knownAddrs(s *Spec) []netip.Addr {
 // newSubnet finds a prefix of the usual size or wider that holds the Pods and
 // nobody else, with an address left for the gateway.
 func newSubnet(t Topology, pods, known []netip.Addr, fallback netip.Addr) subnet {
-	if t != Bridge || len(pods) == 0 {
+	if !t.prefixed() || len(pods) == 0 {
 		return subnet{Gateway: fallback}
 	}
 	usual, widest := 24, 16

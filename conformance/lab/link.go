@@ -95,10 +95,12 @@ type hop struct {
 	via   netip.Addr
 	// src is the source address that the kernel prefers on this route.
 	src netip.Addr
+	// table is the main one if 0.
+	table int
 }
 
 func (n *Namespace) addRoute(to netip.Prefix, h hop) error {
-	r := &netlink.Route{LinkIndex: h.index, Dst: ipNet(to), Scope: netlink.SCOPE_UNIVERSE}
+	r := &netlink.Route{LinkIndex: h.index, Dst: ipNet(to), Scope: netlink.SCOPE_UNIVERSE, Table: h.table}
 	if h.via.IsValid() {
 		r.Gw = h.via.AsSlice()
 		r.Flags = int(netlink.FLAG_ONLINK)

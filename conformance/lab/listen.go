@@ -52,16 +52,11 @@ func startServers() (*servers, error) {
 // ports of Services.
 func (l *Lab) serveSpec() error {
 	for _, p := range l.spec.Pods {
-		addrs := p.Addrs
-		if p.HostNetwork {
-			addrs = l.nodeAddrs(p.Node)
+		if p.Late {
+			continue
 		}
-		for _, a := range addrs {
-			for _, port := range p.Ports {
-				if err := l.serve(endpoint{netip.AddrPortFrom(a, port.Number), port.Protocol}); err != nil {
-					return fmt.Errorf("Pod %s: %w", p.Name, err)
-				}
-			}
+		if err := l.servePod(p); err != nil {
+			return fmt.Errorf("Pod %s: %w", p.Name, err)
 		}
 	}
 	for _, s := range l.spec.Services {
@@ -70,6 +65,21 @@ func (l *Lab) serveSpec() error {
 				if err := l.serve(endpoint{b.AddrPort, port.Protocol}); err != nil {
 					return fmt.Errorf("Service %s: %w", s.Name, err)
 				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Lab) servePod(p Pod) error {
+	addrs := p.Addrs
+	if p.HostNetwork {
+		addrs = l.nodeAddrs(p.Node)
+	}
+	for _, a := range addrs {
+		for _, port := range p.Ports {
+			if err := l.serve(endpoint{netip.AddrPortFrom(a, port.Number), port.Protocol}); err != nil {
+				return err
 			}
 		}
 	}

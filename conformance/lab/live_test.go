@@ -18,7 +18,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 }
 
 func TestStreamsLiveAreCutAndComeBack(t *testing.T) {
-	for _, topology := range []Topology{Bridge, PTP} {
+	for _, topology := range Everyday {
 		t.Run(topology.String(), func(t *testing.T) {
 			l := buildLab(t, smallCluster(topology, families["dual"]))
 			var streams []*Stream

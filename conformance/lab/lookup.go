@@ -11,8 +11,12 @@ import (
 func (l *Lab) Node(name string) *Namespace { return l.nodes[name] }
 
 // Pod is the namespace of a Pod, its node's for hostNetwork, nil if it has
-// none.
-func (l *Lab) Pod(name types.NamespacedName) *PodNamespace { return l.pods[name] }
+// none, yet.
+func (l *Lab) Pod(name types.NamespacedName) *PodNamespace {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pods[name]
+}
 
 // Outside is where external addresses live.
 func (l *Lab) Outside() *Namespace { return l.outside }

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
@@ -23,6 +24,9 @@ func (l *Lab) addExternal(a netip.Addr) error {
 	if _, known := l.hosts[a]; known {
 		return nil
 	}
+	if slices.ContainsFunc(l.spec.Pods, func(p Pod) bool { return p.Late && slices.Contains(p.Addrs, a) }) {
+		return fmt.Errorf("address %s: its Pod has not started", a)
+	}
 	if err := l.detour(a); err != nil {
 		return err
 	}
@@ -36,12 +40,18 @@ func (l *Lab) addExternal(a netip.Addr) error {
 }
 
 // detour sends what is for an outside address to the gateway where Pods would
-// look for it on their own link.
+// look for it on their own link, and past the node's blackholes.
 func (l *Lab) detour(a netip.Addr) error {
 	fam := family(a)
 	for i := range l.layout.nodes {
 		n := &l.layout.nodes[i]
 		s := n.subnets[fam]
+		if slices.ContainsFunc(n.blocks, func(b netip.Prefix) bool { return b.Contains(a) }) {
+			if err := l.detourNode(n, a, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if !s.Shared() || !s.Prefix.Contains(a) {
 			continue
 		}
@@ -63,17 +73,12 @@ func (l *Lab) detourNode(n *nodeLayout, a netip.Addr, s subnet) error {
 	if a.Is4() {
 		via = l.layout.fabric
 	}
-	node := l.nodes[n.Name]
-	eth0, err := node.link.LinkByName(uplinkName)
-	if err != nil {
-		return fmt.Errorf("find the uplink of %s: %w", node.Name, err)
-	}
-	to := hop{index: eth0.Attrs().Index, via: via, src: n.source(family(a))}
-	if err := node.addRoute(host(a), to); err != nil {
+	k := l.links[n.Name]
+	to := hop{index: k.uplink, via: via, src: n.source(family(a))}
+	if err := k.node.addRoute(host(a), to); err != nil || !s.Shared() {
 		return err
 	}
-	for _, i := range n.pods {
-		p := l.pods[l.spec.Pods[i].Name]
+	for _, p := range k.pods {
 		if !p.has(family(a)) {
 			continue
 		}

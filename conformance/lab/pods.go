@@ -11,61 +11,83 @@ import (
 
 // podLinks is the node's side of its Pods.
 type podLinks struct {
-	lay  *nodeLayout
-	node *Namespace
-	// fabricLink is the fabric's end of the node's uplink.
-	fabricLink int
-	// bridge is the index of cni0, 0 in PTP.
+	lab   *Lab
+	lay   *nodeLayout
+	node  *Namespace
+	index int
+	shape shape
+	// fabricLink is the fabric's end of the node's uplink, uplink what has the node's
+	// addresses.
+	fabricLink, uplink int
+	// bridge is the index of the Pods' bridge, 0 where there is none.
 	bridge    int
 	bridgeMAC net.HardwareAddr
+	// card is the node's second network card, fabricCard the fabric's end of it.
+	card, fabricCard   int
+	cardMAC, fabricMAC net.HardwareAddr
+	// second is the bridge of a second network.
+	second int
+	// pods are those that are there.
+	pods []*PodNamespace
 }
 
-func (l *Lab) buildPods(ctx context.Context, index int, node *Namespace, fabricLink int) error {
-	k := &podLinks{lay: &l.layout.nodes[index], node: node, fabricLink: fabricLink}
-	var err error
-	if l.spec.Topology == Bridge {
-		err = k.addBridge(index)
-	} else {
-		err = node.addAddr(loopback, host(k.lay.subnets[0].Gateway), netlink.SCOPE_LINK)
-	}
-	if err != nil {
+func (l *Lab) buildPods(ctx context.Context, k *podLinks) error {
+	if err := k.prepare(); err != nil {
 		return err
 	}
-	pods := make([]*PodNamespace, 0, len(k.lay.pods))
 	for _, i := range k.lay.pods {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if l.spec.Pods[i].Late {
+			continue
 		}
 		p, err := l.buildPod(k, i)
 		if err != nil {
 			return fmt.Errorf("Pod %s: %w", l.spec.Pods[i].Name, err)
 		}
-		pods = append(pods, p)
+		k.pods = append(k.pods, p)
 	}
 	for _, p := range l.spec.Pods {
 		if p.HostNetwork && p.Node == k.lay.Name {
-			l.pods[p.Name] = &PodNamespace{Namespace: node, Pod: p}
+			l.pods[p.Name] = &PodNamespace{Namespace: k.node, Pod: p}
 		}
 	}
-	if l.spec.Topology != Bridge {
+	if k.bridge == 0 {
 		return nil
 	}
-	if err := node.settle(k.bridge); err != nil {
+	if err := k.node.settle(k.bridge); err != nil {
 		return err
 	}
-	return l.introduce(k, pods)
+	return l.introduce(k)
 }
 
-// addBridge makes cni0 with the gateway addresses.
-func (k *podLinks) addBridge(index int) error {
+// prepare makes what the node has before it has Pods.
+func (k *podLinks) prepare() error {
+	var err error
+	switch {
+	case k.shape.bridge != "" && k.bridge == 0:
+		err = k.addBridge(mac(0xfd, k.index, 1))
+	case k.shape.gateway == byNode:
+		err = k.node.addAddr(loopback, host(k.lay.subnets[0].Gateway), netlink.SCOPE_LINK)
+	}
+	if err == nil && k.shape.node != nil {
+		err = k.shape.node(k)
+	}
+	return err
+}
+
+// addBridge makes the Pods' bridge, with the gateway addresses where these are the
+// node's.
+func (k *podLinks) addBridge(mac net.HardwareAddr) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr = bridgeName, mac(0xfd, index, 1)
+	attrs.Name, attrs.HardwareAddr = k.shape.bridge, mac
 	b := &netlink.Bridge{LinkAttrs: attrs}
 	if err := k.node.link.LinkAdd(b); err != nil {
 		return fmt.Errorf("add bridge in %s: %w", k.node.Name, err)
 	}
 	k.bridge, k.bridgeMAC = b.Attrs().Index, attrs.HardwareAddr
-	if err := k.node.up(k.bridge); err != nil {
+	if err := k.node.up(k.bridge); err != nil || k.shape.gateway != byNode {
 		return err
 	}
 	for _, s := range k.lay.subnets {
@@ -90,23 +112,21 @@ func (l *Lab) buildPod(k *podLinks, i int) (*PodNamespace, error) {
 		return nil, err
 	}
 	p := &PodNamespace{
-		Namespace: ns, Pod: pod,
-		Veth: fmt.Sprintf("veth%d", i), MAC: mac(0, i, 2), GatewayMAC: mac(0, i, 1),
+		Namespace: ns, Pod: pod, number: i, topology: l.spec.Topology,
+		MAC: mac(0, i, 2), GatewayMAC: mac(0, i, 1),
 	}
+	p.Veth = fmt.Sprintf("%s%d", k.shape.veth, i)
+	switch {
+	case p.IsBranch():
+		p.Veth = fmt.Sprintf("vlan%d", i)
+	case l.spec.Topology == Calico:
+		p.GatewayMAC = calicoMAC
+	}
+	l.mu.Lock()
 	l.pods[pod.Name] = p
-	w := wire{a: k.node, aName: p.Veth, aMAC: p.GatewayMAC, b: ns, bName: uplinkName, bMAC: p.MAC}
-	var near int
-	if near, p.eth0, err = w.add(k.bridge); err != nil {
-		return nil, err
-	}
-	if k.bridge != 0 {
-		p.GatewayMAC = k.bridgeMAC
-		// As the bridge CNI plugin does for Kubernetes: br_netfilter bridges
-		// a Pod's packet to itself, by way of a Service, back out of its port.
-		if err := k.node.link.LinkSetHairpin(linkAt(near), true); err != nil {
-			return nil, fmt.Errorf("set hairpin mode of %s: %w", p.Veth, err)
-		}
-	} else if err := k.node.addAddr(near, netip.PrefixFrom(gatewayLL6, 64), netlink.SCOPE_LINK); err != nil {
+	l.mu.Unlock()
+	near, err := k.wirePod(p)
+	if err != nil {
 		return nil, err
 	}
 	for _, a := range pod.Addrs {
@@ -122,10 +142,38 @@ func (l *Lab) buildPod(k *podLinks, i int) (*PodNamespace, error) {
 			return nil, err
 		}
 	}
+	if k.shape.pod != nil {
+		if err := k.shape.pod(k, p, near); err != nil {
+			return nil, err
+		}
+	}
 	if !l.layout.staticNeighbours {
 		return p, nil
 	}
 	return p, k.acquaint(p, near)
+}
+
+// wirePod makes the Pod's veth and returns the number of the node's end.
+func (k *podLinks) wirePod(p *PodNamespace) (near int, err error) {
+	w := wire{a: k.node, aName: p.Veth, aMAC: p.GatewayMAC, b: p.Namespace, bName: uplinkName, bMAC: p.MAC}
+	if near, p.eth0, err = w.add(k.bridge); err != nil {
+		return 0, err
+	}
+	switch {
+	case k.bridge != 0:
+		p.GatewayMAC = k.bridgeMAC
+		if k.shape.gateway == byNetwork {
+			p.GatewayMAC, _ = nodeMACs(k.index)
+		}
+		// As the bridge CNI plugin does for Kubernetes: br_netfilter bridges
+		// a Pod's packet to itself, by way of a Service, back out of its port.
+		if err := k.node.link.LinkSetHairpin(linkAt(near), true); err != nil {
+			return 0, fmt.Errorf("set hairpin mode of %s: %w", p.Veth, err)
+		}
+	case k.shape.gateway == byNode:
+		return near, k.node.addAddr(near, netip.PrefixFrom(gatewayLL6, 64), netlink.SCOPE_LINK)
+	}
+	return near, nil
 }
 
 // addPodAddr gives the Pod an address and the node a route to it.
@@ -145,7 +193,7 @@ func (k *podLinks) addPodAddr(p *PodNamespace, a netip.Addr, near int) error {
 	if k.bridge != 0 {
 		to = k.bridge
 	}
-	return k.node.addRoute(host(a), hop{index: to, src: k.lay.source(family(a))})
+	return k.node.addRoute(host(a), hop{index: to, src: k.lay.source(family(a)), table: p.table()})
 }
 
 // addGateway gives the Pod its default route.
@@ -173,13 +221,13 @@ func (p *PodNamespace) has(fam int) bool {
 
 // introduce makes the Pods of a bridge reach each other on it where no prefix
 // says so, and spares them discovery where they are too many for it.
-func (l *Lab) introduce(k *podLinks, pods []*PodNamespace) error {
-	for _, p := range pods {
-		for _, q := range pods {
+func (l *Lab) introduce(k *podLinks) error {
+	for _, p := range k.pods {
+		for _, q := range k.pods {
 			if p == q {
 				continue
 			}
-			if err := l.introducePeer(k, p, q); err != nil {
+			if err := l.introducePeer(k, p, q, l.layout.staticNeighbours); err != nil {
 				return err
 			}
 		}
@@ -192,13 +240,8 @@ func (k *podLinks) acquaint(p *PodNamespace, near int) error {
 	if k.bridge != 0 {
 		near = k.bridge
 	}
-	for fam, s := range k.lay.subnets {
-		if !p.has(fam) {
-			continue
-		}
-		if err := p.addNeighbour(p.eth0, s.Gateway, p.GatewayMAC); err != nil {
-			return err
-		}
+	if err := k.addEntries(p, near); err != nil {
+		return err
 	}
 	for _, a := range p.Pod.Addrs {
 		if err := k.node.addNeighbour(near, a, p.MAC); err != nil {
@@ -208,7 +251,8 @@ func (k *podLinks) acquaint(p *PodNamespace, near int) error {
 	return nil
 }
 
-func (l *Lab) introducePeer(k *podLinks, p, q *PodNamespace) error {
+// introducePeer makes one Pod reach another on their bridge.
+func (l *Lab) introducePeer(k *podLinks, p, q *PodNamespace, static bool) error {
 	for _, a := range q.Pod.Addrs {
 		if !p.has(family(a)) {
 			continue
@@ -218,7 +262,7 @@ func (l *Lab) introducePeer(k *podLinks, p, q *PodNamespace) error {
 				return err
 			}
 		}
-		if l.layout.staticNeighbours {
+		if static {
 			if err := p.addNeighbour(p.eth0, a, q.MAC); err != nil {
 				return err
 			}

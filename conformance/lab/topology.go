@@ -3,32 +3,10 @@ package lab
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// Topology is how a node connects its Pods.
-type Topology uint8
-
-const (
-	// Bridge: the node's ends of the Pods' veths are ports of the bridge cni0,
-	// Pods of one node reach each other at layer 2.
-	Bridge Topology = iota
-	// PTP: each Pod has a veth to the node, which routes between them.
-	PTP
-)
-
-func (t Topology) String() string {
-	switch t {
-	case Bridge:
-		return "bridge"
-	case PTP:
-		return "ptp"
-	}
-	return "topology " + strconv.Itoa(int(t))
-}
 
 // Protocols that the lab treats in a way of their own.
 const (
@@ -68,6 +46,9 @@ type Pod struct {
 	Addrs       []netip.Addr
 	Ports       []Port
 	HostNetwork bool
+	// Late: its addresses are its own from the beginning, and nothing else of it is
+	// there until [Lab.StartPod].
+	Late bool
 }
 
 // Port is served by an echo server from the beginning. Probe serves what else
