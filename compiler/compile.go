@@ -21,7 +21,9 @@ type Compiler struct {
 	grace bool
 	// tunnels is what rules say of the node's tunnels.
 	tunnels tunnelLayout
-	limits  limits
+	// ipvs: it is the ruleset of a node with IPVS.
+	ipvs   bool
+	limits limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
 	// table bridge sluice, objects all others.
@@ -82,7 +84,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.ipvs),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

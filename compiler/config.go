@@ -51,6 +51,9 @@ type Links struct {
 	Uplinks, OpenPorts []int
 	// Tunnels are what the node's tunnel devices take from the network.
 	Tunnels []Tunnel
+	// IPVS: the node has it, so that packets to Services pass it between the hooks
+	// input and output. What was so once stays so.
+	IPVS bool
 	// Kept are addresses that go to a Pod of another name, or came from one, and
 	// are the same Pod's: it was not known which of several it is, and what was
 	// allowed so far was allowed to each.

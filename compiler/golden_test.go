@@ -27,12 +27,14 @@ func TestGolden(t *testing.T) {
 		bridged bool
 		config  compiler.Config
 		tunnels []compiler.Tunnel
+		ipvs    bool
 	}{
 		{name: "empty"},
 		{name: "default-deny"},
 		{name: "shop", config: compiler.Config{LogGroup: 77}},
 		{name: "ranges", config: compiler.Config{Reject: true, UnknownPods: true, NodeEgress: true}},
 		{name: "bridge", bridged: true},
+		{name: "ipvs", bridged: true, ipvs: true, config: compiler.Config{NodeDNS: []netip.Addr{addr("169.254.20.10")}}},
 		{name: "tunnels", bridged: true, tunnels: []compiler.Tunnel{
 			{Protocol: 17, Port: 8472, Closed: true, Peers: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}},
 			{Protocol: 17, Port: 6081},
@@ -44,6 +46,7 @@ func TestGolden(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.Mark.Mask = compiler.DefaultMask
 			n := compileScript(t, tt.config, tt.bridged, readFile(t, tt.name+".txt"))
+			n.links.IPVS = tt.ipvs
 			n.tunnel(t, tt.tunnels...)
 			got := n.compiler.Ruleset().String()
 			compareGolden(t, tt.name+".nft", got)

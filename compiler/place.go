@@ -13,9 +13,14 @@ func (c *Config) source() []line {
 	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere()...)
 }
 
-// place returns with what comes from where it belongs, whatever it is.
-func (c *Config) place() []line {
-	return append([]line{{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}}, c.elsewhere()...)
+// place returns with what comes from where it belongs, whatever it is. What IPVS sends on
+// has no interface any more that it came by: it was asked at input.
+func (c *Config) place(ipvs bool) []line {
+	var out []line
+	if ipvs {
+		out = []line{{"iif 0 return", "sent on by IPVS"}}
+	}
+	return append(append(out, line{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}), c.elsewhere()...)
 }
 
 // elsewhere is for what comes from no place of a local Pod.

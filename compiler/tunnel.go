@@ -134,29 +134,44 @@ var tunnelDestination = append(
 	fromPodInterface("FAMILY daddr @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
 	line{"FAMILY daddr @" + tunnelPeersSet + "-V FAMILY saddr @local-V " + dropTunnel, "a Pod's"})
 
-// tunnelChains are those that change with the tunnels, sorted by name.
-func (c *Config) tunnelChains(l tunnelLayout) []Chain {
-	return []Chain{
+// nodeChains are those that change with the node's tunnels, and with IPVS, sorted by
+// name.
+func (c *Config) nodeChains(l tunnelLayout, ipvs bool) []Chain {
+	out := []Chain{
 		{Name: judgeForwardChain, Rules: rules(c.judgeForward(l))},
-		{Name: judgeInputChain, Rules: rules(c.judgeInput(l))},
+		{Name: judgeInputChain, Rules: rules(c.judgeInput(l, ipvs))},
+	}
+	if ipvs {
+		out = append(out, c.ipvsChains(l)...)
+	}
+	return append(out, []Chain{
+		{Name: placeChain, Rules: rules(c.place(ipvs))},
 		{Name: tunnelForwardChain, Rules: rules(each(l.all, "goto "+tunnelDestinationChain))},
 		{Name: tunnelInputChain, Rules: rules(each(l.all, "goto "+tunnelSourceChain))},
 		{Name: tunnelSourceChain, Rules: rules(l.tunnelSource())},
-	}
+	}...)
 }
 
-// tunnels brings the sets and rules about tunnels up to date.
-func (u *update) tunnels(list []Tunnel) {
+// node brings the sets and rules about the node's tunnels and its IPVS up to date.
+func (u *update) node(list []Tunnel, ipvs bool) {
 	for set, want := range u.c.cfg.tunnelPeers(list) {
 		u.fixed.only(set, want)
 	}
 	layout := u.c.cfg.tunnelLayout(list)
-	if layout.equal(u.c.tunnels) {
+	comes := ipvs && !u.c.ipvs
+	if layout.equal(u.c.tunnels) && !comes {
 		return
 	}
-	was := u.c.cfg.tunnelChains(u.c.tunnels)
+	before := u.c.cfg.nodeChains(u.c.tunnels, u.c.ipvs)
 	u.c.tunnels = layout
-	for i, now := range u.c.cfg.tunnelChains(layout) {
-		u.rewritten = append(u.rewritten, rewrite(&was[i], &now)...)
+	if comes {
+		u.beginIPVS()
 	}
+	pair(before, u.c.cfg.nodeChains(layout, u.c.ipvs), func(c Chain) string { return c.Name }, func(was, now *Chain) {
+		if was == nil {
+			u.made.Chains = append(u.made.Chains, *now)
+			return
+		}
+		u.rewritten = append(u.rewritten, rewrite(was, now)...)
+	})
 }

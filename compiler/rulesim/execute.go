@@ -145,7 +145,7 @@ func (k *Kernel) addChain(t *table, c command) error {
 	return nil
 }
 
-var hooks = map[string][]string{"inet": {string(Forward), string(Input)}, "netdev": {"ingress", "egress"}}
+var hooks = map[string][]string{"inet": {string(Forward), string(Input), string(Output)}, "netdev": {"ingress", "egress"}}
 
 func parseChainBody(n *chain, t *table, b *cursor) error {
 	for b.skipLines(); !b.done(); b.skipLines() {

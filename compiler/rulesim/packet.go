@@ -11,6 +11,7 @@ type Hook string
 const (
 	Forward Hook = "forward"
 	Input   Hook = "input"
+	Output  Hook = "output"
 )
 
 // State is what conntrack says of a packet, as the bits of "ct state".
@@ -48,6 +49,11 @@ type Packet struct {
 	Hook     Hook
 	In, Out  string
 	Src, Dst netip.Addr
+	// Own: the source is an address of the node.
+	Own bool
+	// Before leaves out base chains of this priority and later ones: something else took
+	// the packet there. 0: none is left out.
+	Before   int
 	HopLimit uint8
 	Protocol uint8
 	// Transport is what follows the network header. See [Transport].

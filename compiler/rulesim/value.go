@@ -49,6 +49,8 @@ var (
 	typeLength  = newType("integer", 2, nil, false)
 	typeProto   = newType("inet_proto", 1, map[string]uint64{"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 58, "sctp": 132}, false)
 	typeFamily  = newType("nf_proto", 1, map[string]uint64{"ipv4": 2, "ipv6": 10}, false)
+	typeIndex   = newType("iface_index", 4, nil, false)
+	typeRoute   = newType("fib_addrtype", 4, map[string]uint64{"unicast": 1, "local": 2}, false)
 	typeDir     = newType("ct_dir", 1, map[string]uint64{"original": 0, "reply": 1}, false)
 	typeState   = newType("ct_state", 4, map[string]uint64{"invalid": uint64(Invalid), "established": uint64(Established), "related": uint64(Related), "new": uint64(New), "untracked": uint64(Untracked)}, true)
 	typeStatus  = newType("ct_status", 4, nil, true)
