@@ -27,7 +27,10 @@ func (s *syncer) audit(ctx context.Context) {
 // detect looks for other programs that get in the way.
 func (s *syncer) detect(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	found, err := detect(s.ns, s.links.ifaces, len(s.cfg.Compiler.NodeDNS) > 0)
+	found, err := search{
+		ns: s.ns, ifaces: s.links.ifaces, ways: s.links.podWays(), ipvs: &s.ipvs,
+		nodeDNS: len(s.cfg.Compiler.NodeDNS) > 0, harmless: s.cfg.HarmlessPrograms,
+	}.conditions()
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")
 	}

@@ -36,6 +36,7 @@ type syncer struct {
 	foreign   foreignMarks
 	links     *links
 	tunnels   tunnels
+	ipvs      ipvs
 	watch     *linkWatch
 	drift     *drift
 	bridges   bridgeNetfilter
