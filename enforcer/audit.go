@@ -24,8 +24,10 @@ func (s *syncer) audit(ctx context.Context) {
 	}
 }
 
-// detect looks for other programs that get in the way.
+// detect looks for other programs that get in the way. What they do to Pods is known only
+// when it is known which interfaces are Pods'.
 func (s *syncer) detect(ctx context.Context) {
+	s.searchDue = len(s.links.ifaces) == 0
 	logger := klog.FromContext(ctx)
 	found, err := search{
 		ns: s.ns, ifaces: s.links.ifaces, ways: s.links.podWays(), ipvs: &s.ipvs,
