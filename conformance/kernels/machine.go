@@ -41,10 +41,10 @@ func (b binary) hash() string {
 // directory is where the package's tests run, from the root of a machine.
 func (b binary) directory() string { return path.Join("src", strings.TrimPrefix(b.pkg, module)) }
 
-// buildTests compiles the tests of each package.
-func buildTests(ctx context.Context, dir string, s *selection) (map[string]binary, error) {
+// buildTests compiles the tests of packages.
+func buildTests(ctx context.Context, dir string, packages []string) (map[string]binary, error) {
 	out := map[string]binary{}
-	for _, pkg := range s.packages() {
+	for _, pkg := range packages {
 		b := binary{pkg: pkg, beside: files{}}
 		at := filepath.Join(dir, "tests", strings.ReplaceAll(strings.TrimPrefix(pkg, module), "/", "-")+".test")
 		if err := build(ctx, at, "test", "-c", "-trimpath", "-buildvcs=false", "-tags", buildTag, "-ldflags", "-s -w", "-o", at, pkg); err != nil {

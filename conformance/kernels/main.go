@@ -76,7 +76,7 @@ func (o *options) matrix(ctx context.Context, only string) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
-	binaries, err := buildTests(ctx, o.dir, selected)
+	binaries, err := buildTests(ctx, o.dir, selected.tried(o.run))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -106,6 +107,16 @@ func (s *selection) packages() []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// tried are the packages with a test that fits and is not left out everywhere.
+func (s *selection) tried(only *regexp.Regexp) []string {
+	return slices.DeleteFunc(s.packages(), func(pkg string) bool {
+		return !slices.ContainsFunc(s.of(pkg), func(id testID) bool {
+			everywhere := slices.ContainsFunc(s.out, func(l leftOut) bool { return l.kernel == "*" && l.fits(id) })
+			return only.MatchString(id.String()) && !everywhere
+		})
+	})
 }
 
 // of are the tests of a package, sorted.
