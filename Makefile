@@ -121,6 +121,15 @@ live: need-tests ## live connections through CHANGES=1000 policy changes, and RO
 chaos: need-tests ## everything happens to a node at once, for DURATION=1h: SEED= replays (root)
 	@$(GO) test -count=1 -timeout=0 -v ./conformance/chaos -args -sluice.duration=$(DURATION) -sluice.seed=$(SEED) -sluice.long | grep -v '^=== '
 
+# Kernels of Debian's, each a package, or package/suite.
+KERNELS ?= linux-image-cloud-amd64 linux-image-cloud-amd64/$(shell . /etc/os-release && echo $$VERSION_CODENAME)-backports
+ONLY    ?=
+
+.PHONY: kernel-matrix
+kernel-matrix: ## the kernel tests on KERNELS='package package/suite' in qemu, into conformance/kernels.md: ONLY=expression
+	@.tools/need qemu-system-x86_64=qemu-system-x86 depmod=kmod ipvsadm=ipvsadm nft=nftables ip=iproute2 iptables-legacy=iptables sysctl=procps unshare=util-linux
+	@$(GO) run ./conformance/kernels -kernels '$(KERNELS)' $(if $(ONLY),-run '$(ONLY)')
+
 .PHONY: golden
 golden: ## write the golden files anew
 	@$(GO) test -count=1 -run 'Golden' ./compiler ./cmd/sluice/app ./conformance/bench/document -args -update

@@ -19,12 +19,8 @@ type Compiler struct {
 	cfg   Config
 	epoch uint32
 	grace bool
-	// tunnels is what rules say of the node's tunnels.
-	tunnels tunnelLayout
-	// detours: the node reaches some of its Pods by way of the network.
-	detours bool
-	// second: some Pods have second interfaces.
-	second bool
+	// node is what rules say of the node.
+	node   node
 	limits limits
 
 	// fixed are the sets of table inet sluice with names of their own, ports all of
@@ -86,7 +82,7 @@ func (c *Compiler) Ruleset() *Ruleset {
 func (c *Compiler) outline() *Ruleset {
 	out := &Ruleset{
 		Counters: slices.Clone(fixedCounters),
-		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.tunnels, c.detours, c.second),
+		Chains:   c.cfg.fixedChains(c.epoch, c.grace, c.node),
 	}
 	for _, f := range c.fixed {
 		out.Sets = append(out.Sets, f.Set)

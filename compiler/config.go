@@ -57,6 +57,9 @@ type Links struct {
 	// Detours: what the node itself sends to some of its Pods leaves the node first, and
 	// comes back.
 	Detours bool
+	// IPVS: the node has it, so that packets to Services pass it between the hooks
+	// input and output. What was so once stays so.
+	IPVS bool
 	// Kept are addresses that go to a Pod of another name, or came from one, and
 	// are the same Pod's: it was not known which of several it is, and what was
 	// allowed so far was allowed to each.

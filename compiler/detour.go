@@ -51,22 +51,3 @@ func (c *Config) detourChains() []Chain {
 		chain(detourOutChain, knftables.OutputHook, hookPriority, detourOut),
 	}
 }
-
-// detours brings the rules about such Pods up to date.
-func (u *update) detours(now bool) {
-	c := u.c
-	if now == c.detours {
-		return
-	}
-	was := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
-	c.detours = now
-	is := Chain{Name: judgeReplyChain, Rules: rules(c.cfg.judgeReply(c.detours))}
-	u.rewritten = append(u.rewritten, rewrite(&was, &is)...)
-	for _, chain := range c.cfg.detourChains() {
-		if now {
-			u.rewritten = append(append(u.rewritten, Op{Add, chain.object()}), chain.addRules()...)
-		} else {
-			u.died[chain.Name] = &object{name: chain.Name, chain: &chain}
-		}
-	}
-}

@@ -110,10 +110,10 @@ func (c *Config) judged(epoch uint32) []line {
 // picks up in the middle, as on a node where nothing tracked them before. An
 // epoch that [MarkLayout.Encode] gives no value, as 0, has every packet judged.
 func (c *Compiler) SetEpoch(epoch uint32, grace bool) []Op {
-	before := c.cfg.epochChains(c.epoch, c.grace)
+	before := c.cfg.epochChains(c.epoch, c.grace, c.node.ipvs)
 	c.epoch, c.grace = epoch, grace
 	var out []Op
-	for i, now := range c.cfg.epochChains(epoch, grace) {
+	for i, now := range c.cfg.epochChains(epoch, grace, c.node.ipvs) {
 		out = append(out, rewrite(&before[i], &now)...)
 	}
 	return out

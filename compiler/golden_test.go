@@ -29,6 +29,7 @@ func TestGolden(t *testing.T) {
 		tunnels []compiler.Tunnel
 		detours bool
 		second  []string
+		ipvs    bool
 	}{
 		{name: "empty"},
 		{name: "default-deny"},
@@ -36,6 +37,7 @@ func TestGolden(t *testing.T) {
 		{name: "ranges", config: compiler.Config{Reject: true, UnknownPods: true, NodeEgress: true}},
 		{name: "bridge", bridged: true},
 		{name: "plugins", detours: true, second: []string{"br1"}},
+		{name: "ipvs", bridged: true, ipvs: true, config: compiler.Config{NodeDNS: []netip.Addr{addr("169.254.20.10")}}},
 		{name: "tunnels", bridged: true, tunnels: []compiler.Tunnel{
 			{Protocol: 17, Port: 8472, Closed: true, Peers: []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}},
 			{Protocol: 17, Port: 6081},
@@ -48,6 +50,7 @@ func TestGolden(t *testing.T) {
 			tt.config.Mark.Mask = compiler.DefaultMask
 			n := compileScript(t, tt.config, tt.bridged, readFile(t, tt.name+".txt"))
 			n.links.Detours, n.links.SecondInterfaces = tt.detours, tt.second
+			n.links.IPVS = tt.ipvs
 			n.tunnel(t, tt.tunnels...)
 			got := n.compiler.Ruleset().String()
 			compareGolden(t, tt.name+".nft", got)

@@ -29,9 +29,11 @@ func TestAgreementThroughHistories(t *testing.T) {
 			if seed%2 == 0 {
 				w.crowd(r)
 			}
+			begins := r.IntN(3 * len(events))
 			h := &replay{world: w, t: t, r: r}
 			for at := 0; at < len(events); {
 				step := min(1+r.IntN(4), len(events)-at)
+				w.ipvs = at >= begins
 				h.step(events[at:at+step], spectest.Replay(events[:at+step]))
 				at += step
 			}

@@ -59,10 +59,10 @@ func TestFixedNamesAreNoContentNames(t *testing.T) {
 	cfg := testConfig()
 	cfg.NodeDNS = addrs("169.254.20.10")
 	names := fixedCounters
-	for _, s := range cfg.fixedSets() {
+	for _, s := range append(cfg.fixedSets(), senderSets()...) {
 		names = append(names, s.Name)
 	}
-	for _, c := range cfg.fixedChains(1, false, tunnelLayout{}, true, true) {
+	for _, c := range cfg.fixedChains(1, false, node{detours: true, second: true, ipvs: true}) {
 		names = append(names, c.Name)
 	}
 	for _, n := range names {

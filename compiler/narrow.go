@@ -32,6 +32,7 @@ var fixedNarrowing = func() map[string]narrow {
 		// Pods may not send to a far end, and only it may send to the node.
 		out[f.set(tunnelPeersSet)] = narrow{comes: true, goes: true}
 		out[f.set(selfSet)] = narrow{goes: true}
+		out[f.set(senderMap)] = narrow{comes: true, changes: true}
 		out[f.set(nodeDNSSet)] = narrow{goes: true}
 		// Concerns packets that no mark lets pass.
 		out[f.set(isolatedSet)] = narrow{comes: true}

@@ -9,21 +9,26 @@ package compiler
 
 // source returns with what its sender may send, from where it belongs. Of a local Pod
 // that takes one lookup; the others are for packets of others.
-func (c *Config) source(second bool) []line {
-	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere(second)...)
+func (c *Config) source(n node) []line {
+	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere(n)...)
 }
 
-// place returns with what comes from where it belongs, whatever it is.
-func (c *Config) place(second bool) []line {
-	return append([]line{{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}}, c.elsewhere(second)...)
+// place returns with what comes from where it belongs, whatever it is. What IPVS sends on
+// has no interface any more that it came by: it was asked at input.
+func (c *Config) place(n node) []line {
+	var out []line
+	if n.ipvs {
+		out = []line{{"iif 0 return", "sent on by IPVS"}}
+	}
+	return append(append(out, line{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}), c.elsewhere(n)...)
 }
 
 // elsewhere is for what comes from no place of a local Pod.
-func (c *Config) elsewhere(second bool) []line {
+func (c *Config) elsewhere(n node) []line {
 	// A local Pod whose place is not known may still send what no policy asks
 	// about, by whatever is no unknown Pod's.
 	out := []line{{"FAMILY saddr @local-V FAMILY saddr != @unplaced-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
-	if second {
+	if n.second {
 		out = append(out, secondSource)
 	}
 	if !c.UnknownPods {

@@ -64,7 +64,7 @@ func (n *follower) deliver(e spectest.Event) {
 
 // find draws where the local addresses are. Some are nowhere.
 func (n *follower) find(r *rand.Rand) {
-	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}}
+	n.links = compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}, IPVS: n.links.IPVS || r.IntN(20) == 0}
 	n.findTunnels(r)
 	i := 0
 	var last compiler.Bind

@@ -16,28 +16,3 @@ var secondSource = line{
 	"iifname @" + secondInterfacesSet + " oifname != @" + secondInterfacesSet + " fib saddr . iif oif missing counter name " + misplacedCounter + " drop",
 	"by a Pod's second interface, in a name that is not from there",
 }
-
-// secondInterfaces brings the set up to date, and the rules, which are there where the set
-// has something.
-func (u *update) secondInterfaces(list []string) {
-	want := names(list)
-	u.fixed.only(secondInterfacesSet, want)
-	c := u.c
-	if c.second == (len(want) > 0) {
-		return
-	}
-	was := c.cfg.placeChains(c.second)
-	c.second = !c.second
-	for i, now := range c.cfg.placeChains(c.second) {
-		u.rewritten = append(u.rewritten, rewrite(&was[i], &now)...)
-	}
-}
-
-// placeChains are those that ask where a packet comes from, with the rule about second
-// interfaces or without.
-func (c *Config) placeChains(second bool) []Chain {
-	return []Chain{
-		{Name: sourceChain, Rules: rules(c.source(second))},
-		{Name: placeChain, Rules: rules(c.place(second))},
-	}
-}

@@ -113,14 +113,16 @@ const (
 func (c *Config) judgeForward(tunnels tunnelLayout) []line {
 	return slices.Concat([]line{
 		toIrregular(irregularChain),
-		// A connection that conntrack does not know would be judged as if its
-		// opener were who talks first: to be cut, not guessed.
-		{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""},
+		toMidstream,
 		{"ct direction reply goto " + judgeReplyChain, ""},
 		{"jump " + sourceChain, ""},
 		{"FAMILY daddr vmap @ingress-V", ""},
 	}, c.destination(), tunnels.toTunnels(tunnelForwardChain), []line{{"goto " + judgedChain, ""}})
 }
+
+// toMidstream: a connection that conntrack does not know would be judged as if its
+// opener were who talks first. It is to be cut, not guessed.
+var toMidstream = line{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""}
 
 // judgeReply judges replies by the policies of their connection, so that a
 // change cuts both ways at once, and a change back revives both.
@@ -135,12 +137,22 @@ func (c *Config) judgeReply(detours bool) []line {
 	}, c.destination(), []line{{"goto " + judgedChain, ""}})
 }
 
-// judgeInput judges packets from Pods to their own node, as judgeForward does.
-func (c *Config) judgeInput(tunnels tunnelLayout) []line {
+// judgeInput judges packets from Pods to their own node, as judgeForward does. What
+// IPVS may take is not judged yet.
+func (c *Config) judgeInput(tunnels tunnelLayout, ipvs bool) []line {
 	out := append([]line{
 		toIrregular(irregularInputChain),
 		{"ct direction reply accept", "opened by the node: probes"},
 	}, tunnels.toTunnels(tunnelInputChain)...)
+	if ipvs {
+		return append(out, line{"jump " + placeChain, ""})
+	}
+	return append(out, c.toNode()...)
+}
+
+// toNode is whether a Pod may reach its own node.
+func (c *Config) toNode() []line {
+	var out []line
 	if len(c.NodeDNS) > 0 {
 		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V iifname . FAMILY saddr @bind-V goto " + judgedChain, "NodeLocal DNSCache"})
 	}
@@ -167,23 +179,26 @@ func midstream(grace bool) []line {
 }
 
 // epochChains are the chains that an epoch or the end of the grace changes.
-func (c *Config) epochChains(epoch uint32, grace bool) []Chain {
+func (c *Config) epochChains(epoch uint32, grace, ipvs bool) []Chain {
 	hook := func(name knftables.BaseChainHook) *Hook {
 		return &Hook{Name: name, Priority: hookPriority, Policy: knftables.AcceptPolicy}
 	}
-	return []Chain{
+	out := []Chain{
 		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeForwardChain))},
 		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeInputChain))},
 		{Name: judgedErrorsChain, Rules: rules(c.fastPath(AcceptError, epoch, staleErrorsChain))},
 		{Name: midstreamChain, Rules: rules(midstream(grace))},
 		{Name: judgedChain, Rules: rules(c.judged(epoch))},
 	}
+	if ipvs {
+		out = append(out, c.ipvsBases(epoch)...)
+	}
+	return out
 }
 
 // fixedChains are the chains that policies do not change.
-func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, detours, second bool) []Chain {
-	out := append(slices.Concat(c.epochChains(epoch, grace), c.tunnelChains(tunnels), c.placeChains(second)), []Chain{
-		{Name: judgeReplyChain, Rules: rules(c.judgeReply(detours))},
+func (c *Config) fixedChains(epoch uint32, grace bool, n node) []Chain {
+	out := append(append(c.epochChains(epoch, grace, n.ipvs), c.nodeChains(n)...), []Chain{
 		{Name: irregularChain, Rules: rules(irregular)},
 		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
 		{Name: icmpChain, Rules: rules(c.icmpMessages())},
@@ -198,9 +213,6 @@ func (c *Config) fixedChains(epoch uint32, grace bool, tunnels tunnelLayout, det
 		for _, w := range ways {
 			out = append(out, Chain{Name: denyChain(d, w), Rules: rules(c.deny(d, w))})
 		}
-	}
-	if detours {
-		out = append(out, c.detourChains()...)
 	}
 	return out
 }

@@ -133,30 +133,3 @@ func (l tunnelLayout) tunnelSource() []line {
 var tunnelDestination = append(
 	fromPodInterface("FAMILY daddr @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
 	line{"FAMILY daddr @" + tunnelPeersSet + "-V FAMILY saddr @local-V " + dropTunnel, "a Pod's"})
-
-// tunnelChains are those that change with the tunnels, sorted by name.
-func (c *Config) tunnelChains(l tunnelLayout) []Chain {
-	return []Chain{
-		{Name: judgeForwardChain, Rules: rules(c.judgeForward(l))},
-		{Name: judgeInputChain, Rules: rules(c.judgeInput(l))},
-		{Name: tunnelForwardChain, Rules: rules(each(l.all, "goto "+tunnelDestinationChain))},
-		{Name: tunnelInputChain, Rules: rules(each(l.all, "goto "+tunnelSourceChain))},
-		{Name: tunnelSourceChain, Rules: rules(l.tunnelSource())},
-	}
-}
-
-// tunnels brings the sets and rules about tunnels up to date.
-func (u *update) tunnels(list []Tunnel) {
-	for set, want := range u.c.cfg.tunnelPeers(list) {
-		u.fixed.only(set, want)
-	}
-	layout := u.c.cfg.tunnelLayout(list)
-	if layout.equal(u.c.tunnels) {
-		return
-	}
-	was := u.c.cfg.tunnelChains(u.c.tunnels)
-	u.c.tunnels = layout
-	for i, now := range u.c.cfg.tunnelChains(layout) {
-		u.rewritten = append(u.rewritten, rewrite(&was[i], &now)...)
-	}
-}

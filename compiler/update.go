@@ -24,8 +24,11 @@ type update struct {
 	// members are what the elements of groups' sets were that were touched.
 	members map[*object]map[member]bool
 	veths   map[string]struct{}
-	// rewritten are the changes of fixed chains.
-	rewritten []Op
+	// rewritten are the changes of fixed chains, made and hooked those that come, and
+	// begun the fixed sets that do.
+	rewritten    []Op
+	made, hooked Ruleset
+	begun        []Set
 	// kept are addresses that stay the same Pod's, whatever it is called.
 	kept map[netip.Addr]bool
 	// narrows: set where it cannot be told from the elements.
@@ -60,9 +63,7 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 		veths:   map[string]struct{}{},
 	}
 	u.interfaces(links)
-	u.tunnels(links.Tunnels)
-	u.detours(links.Detours)
-	u.secondInterfaces(links.SecondInterfaces)
+	u.node(links)
 	u.kept = links.Kept
 	u.subjects(ch, links)
 	u.groups(ch)
@@ -185,7 +186,7 @@ func (u *update) release(s *subject) {
 
 func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 	delete(u.c.subjects, s.Pod)
-	s.facts(func(set, key, _ string) { u.fixed.unset(set, key) })
+	u.facts(s, func(set, key, _ string) { u.fixed.unset(set, key) })
 	s.guarded(u.c.cfg.GuardOptOut, u.ports.unset)
 	for _, a := range s.Addrs {
 		owners[a] = s.UID
@@ -198,9 +199,17 @@ func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 	}
 }
 
+// facts yields what the Pod puts into the fixed sets that there are.
+func (u *update) facts(s *subject, yield func(set, key, value string)) {
+	s.facts(yield)
+	if u.c.node.ipvs {
+		s.senders(yield)
+	}
+}
+
 func (u *update) enter(name types.NamespacedName, s *subject, owners map[netip.Addr]types.UID) {
 	u.c.subjects[name] = s
-	s.facts(u.fixed.set)
+	u.facts(s, u.fixed.set)
 	s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
 	for _, a := range s.Addrs {
 		// What was judged for the former owner says nothing of the new one.
@@ -242,7 +251,8 @@ func (u *update) groups(ch policy.Changes) {
 
 func (u *update) plan() Plan {
 	out := Plan{Narrows: u.narrows}
-	var made, left Ruleset
+	made, left := u.made, Ruleset{}
+	made.Sets = u.filled()
 	for _, o := range u.born {
 		made.add(o)
 	}
@@ -253,9 +263,10 @@ func (u *update) plan() Plan {
 	left.sort()
 	out.Prepare = create(&made)
 	changes := u.elements()
-	out.Commit = append(changes.ops(), u.rewritten...)
-	out.Narrows = out.Narrows || changes.narrows() || len(u.rewritten) > 0
-	out.Divisible = changes.ofGroups() && len(u.rewritten) == 0
+	switched := append(u.rewritten, create(&u.hooked)...)
+	out.Commit = append(changes.ops(), switched...)
+	out.Narrows = out.Narrows || changes.narrows() || len(switched) > 0
+	out.Divisible = changes.ofGroups() && len(switched) == 0
 	out.Cleanup = remove(&left)
 	var ports elementChanges
 	u.ports.changes(&ports)

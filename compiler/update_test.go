@@ -125,6 +125,7 @@ func TestNarrows(t *testing.T) {
 		{"an address is nowhere", func(b *bench) { delete(b.links.Binds, netip.MustParseAddr("10.0.0.1")) }, true},
 		{"another interface carries Pods", func(b *bench) { b.links.PodInterfaces = []string{"cni0", "cni1"} }, true},
 		{"a tunnel comes", func(b *bench) { b.links.Tunnels = append(b.links.Tunnels, Tunnel{Protocol: 47}) }, true},
+		{"the node has IPVS", func(b *bench) { b.links.IPVS = true }, true},
 		{"a tunnel's far end comes", func(b *bench) { b.links.Tunnels[0].Peers = addrs("192.0.2.1", "192.0.2.2") }, true},
 		{"a tunnel's far end goes", func(b *bench) { b.links.Tunnels[0].Peers = nil }, true},
 		{"an interface carries no Pods any more", func(b *bench) { b.links.PodInterfaces = nil }, false},

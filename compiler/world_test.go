@@ -27,6 +27,9 @@ type world struct {
 	config  compiler.Config
 	// bridged nodes have one interface for all their Pods.
 	bridged bool
+	// ipvs: whatever a Pod sends to another end than its node goes to a Service, and
+	// IPVS sends it on.
+	ipvs bool
 	// whole sees every Pod as local.
 	whole *policy.Index
 	nodes map[string]*host
@@ -148,7 +151,7 @@ func (n *host) install(t testing.TB) {
 
 // links are the interfaces of a node's Pods.
 func (w *world) links(c *spectest.Cluster, nodeName string) compiler.Links {
-	l := compiler.Links{Binds: map[netip.Addr]compiler.Bind{}}
+	l := compiler.Links{Binds: map[netip.Addr]compiler.Bind{}, IPVS: w.ipvs}
 	for _, pod := range c.Pods {
 		if pod.Spec.NodeName != nodeName || pod.Spec.HostNetwork {
 			continue
@@ -200,12 +203,12 @@ func (w *world) legs(f spectest.Flow) []leg {
 	src, dst := w.scheduled(f.Src), w.scheduled(f.Dst)
 	if src != nil && dst != nil && src.Spec.NodeName == dst.Spec.NodeName {
 		in, out := w.bind(src).Interface, w.bind(dst).Interface
-		return []leg{{there: w.hop(src, rulesim.Forward, in, out), back: w.hop(src, rulesim.Forward, out, in), src: src, dst: dst, epoch: w.epoch(src)}}
+		return []leg{{there: w.there(src, f, out), back: w.hop(src, rulesim.Forward, out, in), src: src, dst: dst, epoch: w.epoch(src)}}
 	}
 	var out []leg
 	if src != nil {
 		veth := w.bind(src).Interface
-		l := leg{there: w.hop(src, rulesim.Forward, veth, uplink), back: w.hop(src, rulesim.Forward, uplink, veth), src: src, epoch: w.epoch(src)}
+		l := leg{there: w.there(src, f, uplink), back: w.hop(src, rulesim.Forward, uplink, veth), src: src, epoch: w.epoch(src)}
 		if dst == nil && w.cluster.OnOwnNode(src, f.Dst) {
 			l.there, l.back = w.hop(src, rulesim.Input, veth, ""), nil
 		}
@@ -221,6 +224,24 @@ func (w *world) legs(f spectest.Flow) []leg {
 	}
 	return out
 }
+
+// there are the hooks that what a Pod sends passes on its own node.
+func (w *world) there(src *corev1.Pod, f spectest.Flow, out string) []rulesim.Hop {
+	in := w.bind(src).Interface
+	if !w.ipvs {
+		return w.hop(src, rulesim.Forward, in, out)
+	}
+	service := netip.MustParseAddr("10.96.0.10")
+	if f.Src.Is6() {
+		service = netip.MustParseAddr("fd00:96::10")
+	}
+	taken := w.hop(src, rulesim.Input, in, "")[0]
+	taken.Service, taken.Before = service, ipvsPriority
+	return append([]rulesim.Hop{taken}, w.hop(src, rulesim.Output, "", out)...)
+}
+
+// ipvsPriority is where IPVS takes packets at input.
+const ipvsPriority = 99
 
 // scheduled is the newest Pod that claims an address and is on a node: only a
 // node can enforce anything. It is the one that has the address in this world.

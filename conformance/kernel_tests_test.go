@@ -14,22 +14,32 @@ import (
 // kernelOnly are directories all of whose tests need the kernel, kernelMarks
 // are what a test elsewhere calls if it does.
 var (
-	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/live"}
+	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/live", "conformance/sockets"}
 	kernelMarks = map[string]bool{
 		"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true,
 		"newEventBench": true, "newTwins": true, "newRepairable": true, "chaos": true,
 	}
 )
 
+// The lists are of tests that make test demands, and of those that need what not every
+// kernel has, for make kernel-matrix.
+const (
+	everyKernel = "kernel-tests.txt"
+	someKernels = "kernels/tests.txt"
+)
+
 // TestKernelTestsAreNamed keeps the list that make test demands complete.
 func TestKernelTestsAreNamed(t *testing.T) {
-	data, err := os.ReadFile("kernel-tests.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listed := map[string]bool{}
-	for line := range strings.Lines(string(data)) {
-		listed[strings.TrimSpace(line)] = true
+	named := map[string]map[string]bool{}
+	for _, file := range []string{everyKernel, someKernels} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named[file] = map[string]bool{}
+		for line := range strings.Lines(string(data)) {
+			named[file][strings.TrimSpace(line)] = true
+		}
 	}
 	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer"}, kernelOnly...) {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
@@ -37,9 +47,13 @@ func TestKernelTestsAreNamed(t *testing.T) {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)
 		}
 		for _, file := range files {
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
+			}
+			list := everyKernel
+			if slices.ContainsFunc(parsed.Comments, func(c *ast.CommentGroup) bool { return c.List[0].Text == "//go:build kernels" }) {
+				list = someKernels
 			}
 			for _, d := range parsed.Decls {
 				f, ok := d.(*ast.FuncDecl)
@@ -47,8 +61,8 @@ func TestKernelTestsAreNamed(t *testing.T) {
 					continue
 				}
 				name := module + dir + " " + f.Name.Name
-				if (slices.Contains(kernelOnly, dir) || marked(f)) && !listed[name] {
-					t.Errorf("conformance/kernel-tests.txt lacks the line\n%s", name)
+				if (slices.Contains(kernelOnly, dir) || marked(f)) && !named[list][name] {
+					t.Errorf("conformance/%s lacks the line\n%s", list, name)
 				}
 			}
 		}

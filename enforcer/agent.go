@@ -176,6 +176,7 @@ func (s *syncer) open(a *Agent) error {
 	}
 	s.links = newLinks(socket, a.ns, roles{pods: a.cfg.PodInterfaces, uplinks: a.cfg.Uplinks, others: a.cfg.OtherInterfaces})
 	s.tunnels = tunnels{socket: socket, off: a.cfg.Compiler.PodTunnels}
+	s.ipvs = ipvs{ns: a.ns}
 	if err := socket.strict(); err != nil {
 		return err
 	}

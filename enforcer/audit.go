@@ -24,10 +24,15 @@ func (s *syncer) audit(ctx context.Context) {
 	}
 }
 
-// detect looks for other programs that get in the way.
+// detect looks for other programs that get in the way. What they do to Pods is known only
+// when it is known which interfaces are Pods'.
 func (s *syncer) detect(ctx context.Context) {
+	s.searchDue = len(s.links.ifaces) == 0
 	logger := klog.FromContext(ctx)
-	found, err := detect(s.ns, s.links.ifaces, len(s.cfg.Compiler.NodeDNS) > 0)
+	found, err := search{
+		ns: s.ns, ifaces: s.links.ifaces, ways: s.links.podWays(), ipvs: &s.ipvs,
+		nodeDNS: len(s.cfg.Compiler.NodeDNS) > 0, harmless: s.cfg.HarmlessPrograms,
+	}.conditions()
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")
 	}

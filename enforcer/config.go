@@ -30,6 +30,10 @@ type Config struct {
 	// and ports that are no veths lead out. Nil: [DefaultUplinks] and
 	// [DefaultOtherInterfaces].
 	Uplinks, OtherInterfaces []string
+	// HarmlessPrograms are patterns of names of BPF programs at interfaces that send no
+	// packet elsewhere, as the operator knows; an XDP program is xdp@INTERFACE. All
+	// others may, where packets of Pods come by.
+	HarmlessPrograms []string
 	// MinInterval is the least time from one sync to the next. A change after
 	// a quiet time is never held back. Negative: none.
 	MinInterval time.Duration
@@ -103,6 +107,11 @@ func (c *Config) Validate() error {
 	for _, p := range slices.Concat(c.PodInterfaces, c.Uplinks, c.OtherInterfaces) {
 		if _, err := path.Match(p, ""); err != nil {
 			errs = append(errs, fmt.Errorf("interface pattern %q: %w", p, err))
+		}
+	}
+	for _, p := range c.HarmlessPrograms {
+		if _, err := path.Match(p, ""); err != nil {
+			errs = append(errs, fmt.Errorf("program pattern %q: %w", p, err))
 		}
 	}
 	if c.RetryMin <= 0 || c.RetryMax < c.RetryMin {

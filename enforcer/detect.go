@@ -11,25 +11,39 @@ import (
 	"github.com/google/nftables"
 )
 
-// detect looks for what other programs set up. It reads the heads of their
-// chains and never their rules, and changes nothing of theirs. Where one look
-// fails, what the others found is returned all the same.
-func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Condition, error) {
+// search is for what other programs set up, and what it goes by.
+type search struct {
+	ns     Netns
+	ifaces map[int]*iface
+	// ways are the interfaces by which packets of Pods come, or may.
+	ways map[int]bool
+	// nodeDNS: NodeLocal DNSCache was declared.
+	nodeDNS bool
+	// harmless are the BPF programs of which the operator says that they send nothing
+	// past us.
+	harmless patterns
+	ipvs     *ipvs
+}
+
+// conditions reads the heads of others' chains and never their rules, and changes nothing
+// of theirs. Where one look fails, what the others found is returned all the same.
+func (s search) conditions() ([]Condition, error) {
 	var errs []error
-	out := interfaceConditions(ifaces, nodeDNS)
-	flowtables, err := flowtables(ns)
+	out := interfaceConditions(s.ifaces, s.nodeDNS)
+	flowtables, err := s.flowtableConditions()
 	errs = append(errs, err)
-	for _, name := range flowtables {
-		out = append(out, Condition{What: "Flowtable", Object: "flowtable " + name, Message: "connections that it offloads bypass the forward hook, so a change of policy does not cut them", Mend: "switch off the offloading of whatever made it"})
-	}
-	chains, err := listForeign(ns)
+	out = append(out, flowtables...)
+	chains, err := listForeign(s.ns)
 	errs = append(errs, err)
 	out = append(out, chainConditions(chains)...)
-	out = append(out, engineConditions(chains, ifaces)...)
-	traffic, err := trafficConditions(ns, ifaces)
+	out = append(out, engineConditions(chains, s.ifaces)...)
+	traffic, err := s.trafficConditions()
 	errs = append(errs, err)
 	out = append(out, traffic...)
-	legacy, err := legacyTables(ns)
+	balanced, err := s.ipvs.Conditions()
+	errs = append(errs, err)
+	out = append(out, balanced...)
+	legacy, err := legacyTables(s.ns)
 	errs = append(errs, err)
 	for _, t := range legacy {
 		out = append(out, Condition{What: "LegacyTables", Object: "table " + t, Message: "it is of legacy iptables, whose rules cannot be read: a policy DROP there, or a rule, drops whatever NetworkPolicies allow", Mend: "look at it with iptables-legacy-save or ip6tables-legacy-save, or use iptables-nft"})
@@ -41,11 +55,8 @@ func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Condition, error) 
 func interfaceConditions(ifaces map[int]*iface, nodeDNS bool) []Condition {
 	var out []Condition
 	for _, i := range ifaces {
-		switch {
-		case i.name == "nodelocaldns" && !nodeDNS:
+		if i.name == "nodelocaldns" && !nodeDNS {
 			out = append(out, Condition{What: "NodeLocalDNS", Object: "interface nodelocaldns", Message: "NodeLocal DNSCache answers on this node, and Pods whose egress is isolated cannot reach it unless a policy allows its address", Mend: "name its addresses with --node-dns to open port 53 of them to every Pod"})
-		case i.name == "kube-ipvs0":
-			out = append(out, Condition{What: "IPVS", Object: "interface kube-ipvs0", Message: "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook, so policies may not hold for traffic through Services", Mend: "use kube-proxy's nftables or iptables mode"})
 		}
 	}
 	return out
@@ -78,9 +89,49 @@ func legacyTables(ns Netns) ([]string, error) {
 	return out, err
 }
 
+// flowtableConditions name those that take packets of Pods past the forward hook. A
+// flowtable takes what comes by its devices, of connections that some rule gave it: they
+// pass no hook any more until they end, so that no change of a policy cuts them. Who may
+// begin one was judged. Where no rule gives it any, or its devices carry no Pods, it
+// does nothing to us.
+func (s search) flowtableConditions() ([]Condition, error) {
+	ways := map[string]bool{}
+	for index := range s.ways {
+		if i := s.ifaces[index]; i != nil {
+			ways[i.name] = true
+		}
+	}
+	found, err := flowtables(s.ns)
+	var out []Condition
+	for _, f := range found {
+		devices := slices.DeleteFunc(slices.Clone(f.devices), func(name string) bool { return !ways[name] })
+		if f.uses == 0 || len(devices) == 0 {
+			continue
+		}
+		slices.Sort(devices)
+		out = append(out, Condition{
+			What: "Flowtable", Object: "flowtable " + f.name,
+			Message: fmt.Sprintf("connections of Pods that it takes over come by %s past our hooks, so that a change of policy does not cut them", strings.Join(firstOf(devices, 10), ", ")),
+			Mend:    "switch off the offloading of what made it, or take the interfaces of Pods, and those that lead out, from it",
+		})
+	}
+	return out, err
+}
+
+// flowtable is one of another program.
+type flowtable struct {
+	name    string
+	devices []string
+	// uses is how many rules give it connections.
+	uses uint32
+}
+
+// maxFlowtables bounds what is kept of them.
+const maxFlowtables = 1000
+
 // flowtables lists those of all tables.
-func flowtables(ns Netns) ([]string, error) {
-	var out []string
+func flowtables(ns Netns) ([]flowtable, error) {
+	var out []flowtable
 	err := ns.Do(func() error {
 		conn, err := nftables.New()
 		if err != nil {
@@ -99,8 +150,8 @@ func flowtables(ns Netns) ([]string, error) {
 			if err != nil {
 				return fmt.Errorf("list flowtables of %s: %w", t.Name, err)
 			}
-			for _, f := range found {
-				out = append(out, t.Name+"/"+f.Name)
+			for _, f := range found[:min(len(found), maxFlowtables-len(out))] {
+				out = append(out, flowtable{familyNames[byte(t.Family)] + " " + t.Name + " " + f.Name, f.Devices, f.Use})
 			}
 		}
 		return nil

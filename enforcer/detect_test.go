@@ -1,13 +1,10 @@
 package enforcer
 
 import (
-	"encoding/binary"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -15,12 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// searchOf goes by what links know.
+func searchOf(node testNS, l *links) search {
+	return search{ns: node, ifaces: l.ifaces, ways: l.podWays(), ipvs: &ipvs{ns: node}}
+}
+
 // detected are the conditions of a node, as kind and object.
 func detected(t *testing.T, node testNS) ([]Condition, []string) {
 	t.Helper()
 	l := testLinks(t, node)
 	l.must(t, false)
-	found, err := detect(node, l.ifaces, false)
+	found, err := searchOf(node, l).conditions()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestDetectNamesASecondPolicyEngine(t *testing.T) {
 
 func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
 	node := newNS(t)
-	for _, name := range []string{"plain", "empty", "bandwidth", "mirror", "egress", "class"} {
+	for _, name := range []string{"plain", "empty", "bandwidth", "mirror", "egress", "class", "away", "back", "out"} {
 		node.ip("link add v%s type veth peer name p%s", name, name)
 	}
 	node.ip("link add ifb0 type ifb\nlink set ifb0 up")
@@ -127,44 +129,30 @@ func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
 		"filter add dev vmirror ingress" + all + "action mirred egress mirror dev ifb0",
 		"qdisc add dev vegress clsact",
 		"filter add dev vegress egress" + all + "action mirred ingress redirect dev ifb0",
+		"qdisc add dev vaway clsact",
+		"filter add dev vaway ingress" + all + "action mirred egress redirect dev vplain",
+		"qdisc add dev vback clsact",
+		"filter add dev vback ingress" + all + "action mirred ingress redirect dev vplain",
+		"qdisc add dev vout clsact",
+		"filter add dev vout egress" + all + "action mirred egress redirect dev vplain",
 		"qdisc add dev vclass clsact",
 		"filter add dev vclass ingress" + all + "flowid 1:1",
 	} {
 		node.cmd("tc", strings.Fields(line)...)
 	}
 	found, got := detected(t, node)
-	want := []string{"TrafficRedirect interface vbandwidth", "TrafficRedirect interface vegress"}
+	want := []string{
+		"TrafficBypass interface vaway", "TrafficRedirect interface vback", "TrafficRedirect interface vbandwidth",
+		"TrafficRedirect interface vegress", "TrafficRedirect interface vout",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, c := range found {
-		if !strings.Contains(c.Message, "ifb ifb0") {
+		if !strings.Contains(c.Message, "ifb ifb0") && !strings.Contains(c.Message, "veth vplain") {
 			t.Errorf("where it leads to is not said: %s", c)
 		}
 	}
-}
-
-// passAll loads a BPF program of two instructions that lets everything pass.
-func passAll(t *testing.T, kind uint32, verdict int32) int {
-	t.Helper()
-	var code [16]byte
-	code[0] = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_K // r0 = verdict
-	binary.NativeEndian.PutUint32(code[4:], uint32(verdict))
-	code[8] = unix.BPF_JMP | unix.BPF_EXIT
-	license := []byte("GPL\x00")
-	attr := struct {
-		kind, count   uint32
-		code, license uintptr
-		_             [96]byte
-	}{kind: kind, count: 2, code: uintptr(unsafe.Pointer(&code)), license: uintptr(unsafe.Pointer(&license[0]))}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	runtime.KeepAlive(&code)
-	runtime.KeepAlive(license)
-	if errno != 0 {
-		t.Fatalf("load a BPF program: %v", errno)
-	}
-	t.Cleanup(func() { _ = unix.Close(int(fd)) })
-	return int(fd)
 }
 
 func TestDetectNamesPrograms(t *testing.T) {
@@ -192,8 +180,22 @@ func TestDetectNamesPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, got := detected(t, node)
-	if diff := cmp.Diff([]string{"TrafficProgram interface vtc", "TrafficProgram interface vxdp"}, got); diff != "" || !strings.Contains(found[0].Message, "from-container") {
+	if diff := cmp.Diff([]string{"TrafficBypass interface vtc", "TrafficBypass interface vxdp"}, got); diff != "" || !strings.Contains(found[0].Message, "from-container") {
 		t.Errorf("%v (-want +got):\n%s", found, diff)
+	}
+	// Those that the operator knows, and those of interfaces without Pods, may drop.
+	l := testLinks(t, node)
+	l.must(t, false)
+	for what, change := range map[string]func(*search){
+		"named":            func(s *search) { s.harmless = patterns{"from-*", "xdp@vxdp"} },
+		"not on Pods' way": func(s *search) { s.ways = nil },
+	} {
+		s := searchOf(node, l)
+		change(&s)
+		found, err := s.conditions()
+		if err != nil || len(found) != 2 || found[0].What != "TrafficProgram" || found[1].What != "TrafficProgram" {
+			t.Errorf("%s: %v, %v", what, found, err)
+		}
 	}
 }
 
@@ -218,21 +220,25 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 	}
 	for kind, in := range actionsIn {
 		options := nl.NewRtAttr(int(in), append(mirred(egressRedirect, 7), mirred(2, 8)...)).Serialize()
-		if f := filterOf(kind, options); !slices.Equal(f.to, []int{7}) || len(f.actions) != 2 {
+		if f := filterOf(kind, options); !slices.Equal(f.to, []int{7}) || len(f.actions) != 2 || len(f.back) > 0 {
 			t.Errorf("%s: %+v", kind, f)
 		}
 	}
 	program := filterOf("bpf", nl.NewRtAttr(tcaBPFName, nl.ZeroTerminated("cil_from_container")).Serialize())
 	i := &iface{name: "v1"}
-	got := i.describeFilters("ingress", []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}, nil)
-	if len(got) != 1 || got[0].What != "TrafficProgram" || !strings.Contains(got[0].Message, "cil_from_container") {
-		t.Errorf("%+v", got)
+	filters := []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}
+	for at, want := range map[string]string{"ingress": "TrafficBypass", "egress": "TrafficProgram"} {
+		got := search{ways: map[int]bool{0: true}}.describeFilters(i, at, filters)
+		if len(got) != 1 || got[0].What != want || !strings.Contains(got[0].Message, "cil_from_container") {
+			t.Errorf("%s: %+v", at, got)
+		}
 	}
-	// IFLA_XDP { IFLA_XDP_ATTACHED }
+	// IFLA_XDP { IFLA_XDP_ATTACHED, IFLA_XDP_PROG_ID }
 	for mode, want := range map[byte]bool{0: false, 1: true, 2: true} {
-		msg := append(make([]byte, unix.SizeofIfInfomsg), nl.NewRtAttr(iflaXDP, nl.NewRtAttr(iflaXDPAttached, []byte{mode}).Serialize()).Serialize()...)
-		if hasXDP(msg) != want {
-			t.Errorf("XDP mode %d: %v", mode, !want)
+		xdp := append(nl.NewRtAttr(iflaXDPAttached, []byte{mode}).Serialize(), nl.NewRtAttr(iflaXDPProgram, nl.Uint32Attr(77)).Serialize()...)
+		msg := append(make([]byte, unix.SizeofIfInfomsg), nl.NewRtAttr(iflaXDP, xdp).Serialize()...)
+		if program, has := xdpOf(msg); has != want || program != 77 {
+			t.Errorf("XDP mode %d: program %d, %v", mode, program, has)
 		}
 	}
 }
@@ -284,7 +290,7 @@ func FuzzDetectReadsMessages(f *testing.F) {
 			_ = filterOf(kind, msg)
 		}
 		if len(msg) >= unix.SizeofIfInfomsg {
-			_ = hasXDP(msg)
+			_, _ = xdpOf(msg)
 		}
 	})
 }

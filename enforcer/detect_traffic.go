@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,10 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Traffic control sits in front of nftables: what it sends elsewhere at an
-// interface never comes to that interface's hooks of family netdev. Of BPF
-// programs netlink shows those that hang on a clsact or ingress qdisc, and XDP;
-// those that hang on the interface itself (tcx, netkit) it does not.
+// Traffic control sits in front of nftables: what it sends elsewhere at an interface
+// never comes to that interface's hooks of family netdev, nor to a hook behind them.
+// BPF programs at tc hang on a clsact or ingress qdisc, or on the interface itself (tcx,
+// from Linux 6.6); XDP programs sit in front of all. Netlink shows all but tcx, which
+// the system call bpf shows where it is allowed: see programs.go.
+//
+// What a program does cannot be read with the rights that an agent has. Those that see
+// packets of Pods before us may redirect them past us, as Cilium's do, so the node is not
+// ready until the operator says of them that they do not.
 
 // Parents of filters, of linux/pkt_sched.h. An ingress qdisc has the first
 // alone.
@@ -38,6 +44,7 @@ const (
 	ingressRedirect = 3
 	iflaXDP         = 43
 	iflaXDPAttached = 2
+	iflaXDPProgram  = 4
 )
 
 // actionsIn is the attribute with the actions, by the kind of filter.
@@ -50,13 +57,14 @@ type tcFilter struct {
 	name string
 	// actions are the kinds of the filter's actions.
 	actions []string
-	// to are the interfaces that it sends packets to, instead of on their way.
-	to []int
+	// to are the interfaces that it sends packets to, instead of on their way: out of
+	// that interface, or, for those in back, as if they had come by it.
+	to, back []int
 }
 
 // trafficConditions tell which interfaces' packets take another way.
-func trafficConditions(ns Netns, ifaces map[int]*iface) ([]Condition, error) {
-	socket, err := openSocket(ns, unix.NETLINK_ROUTE)
+func (s search) trafficConditions() ([]Condition, error) {
+	socket, err := openSocket(s.ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
@@ -68,21 +76,22 @@ func trafficConditions(ns Netns, ifaces map[int]*iface) ([]Condition, error) {
 	}
 	var errs []error
 	for _, index := range slices.Sorted(maps.Keys(qdiscs)) {
-		i := ifaces[index]
+		i := s.ifaces[index]
 		if i == nil {
 			continue
 		}
-		found, err := i.filterConditions(socket, qdiscs[index], ifaces)
+		found, err := s.filterConditions(socket, i, qdiscs[index])
 		out = append(out, found...)
 		errs = append(errs, err)
 	}
 	programs, err := xdpPrograms(socket)
-	for _, name := range programs {
-		out = append(out, Condition{
-			What: "TrafficProgram", Object: "interface " + name,
-			Message: "it has an XDP program, which sees frames before anything else and may drop them or send them elsewhere",
-			Mend:    `see what put it there: "ip -d link show ` + name + `", "bpftool net"`,
-		})
+	for _, p := range programs {
+		out = append(out, s.programConditions(p)...)
+	}
+	errs = append(errs, err)
+	programs, err = s.tcxPrograms()
+	for _, p := range programs {
+		out = append(out, s.programConditions(p)...)
 	}
 	return out, errors.Join(append(errs, err)...)
 }
@@ -125,7 +134,7 @@ func tcMessage(msg []byte) (index int, kind string, options []byte) {
 
 // filterConditions say where an interface's filters send packets, and which
 // programs see them.
-func (i *iface) filterConditions(s *nlSocket, qdisc string, ifaces map[int]*iface) ([]Condition, error) {
+func (s search) filterConditions(socket *nlSocket, i *iface, qdisc string) ([]Condition, error) {
 	var out []Condition
 	for _, at := range []struct {
 		parent uint32
@@ -134,48 +143,67 @@ func (i *iface) filterConditions(s *nlSocket, qdisc string, ifaces map[int]*ifac
 		if at.parent == atEgress && qdisc != "clsact" {
 			continue
 		}
-		filters, err := tcFilters(s, i.index, at.parent)
+		filters, err := tcFilters(socket, i.index, at.parent)
 		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
 			continue // it is gone, or its qdisc is
 		}
 		if err != nil {
 			return out, fmt.Errorf("list filters of %s: %w", i.name, err)
 		}
-		out = append(out, i.describeFilters(at.name, filters, ifaces)...)
+		out = append(out, s.describeFilters(i, at.name, filters)...)
 	}
 	return out, nil
 }
 
-func (i *iface) describeFilters(at string, filters []tcFilter, ifaces map[int]*iface) []Condition {
-	targets, programs := map[string]bool{}, map[string]bool{}
+// describeFilters tells of what filters do at an interface. An ifb gives back what it is
+// given, which goes on where it was; what is sent as if it had come by another interface
+// comes to our hooks there. All else is out of our sight.
+func (s search) describeFilters(i *iface, at string, filters []tcFilter) []Condition {
+	detours, away := map[string]bool{}, map[string]bool{}
+	programs := attached{iface: i, at: "tc " + at, ingress: at == "ingress", mend: `"tc filter show dev ` + i.name + " " + at + `"`}
 	for _, f := range filters {
+		for _, to := range f.back {
+			detours[s.nameInterface(to)] = true
+		}
 		for _, to := range f.to {
-			name := fmt.Sprintf("interface %d", to)
-			if t := ifaces[to]; t != nil {
-				name = strings.TrimSpace(t.kind + " " + t.name)
+			if t := s.ifaces[to]; t != nil && t.kind != "ifb" && at == "ingress" && s.ways[i.index] {
+				away[s.nameInterface(to)] = true
+				continue
 			}
-			targets[name] = true
+			detours[s.nameInterface(to)] = true
 		}
 		if f.kind == "bpf" || slices.Contains(f.actions, "bpf") {
-			programs[f.name] = true
+			programs.names = append(programs.names, cmp.Or(f.name, "one without a name"))
 		}
 	}
-	var out []Condition
-	if len(targets) > 0 {
+	out := s.programConditions(programs)
+	see := `see "tc filter show dev ` + i.name + " " + at + `"`
+	if len(detours) > 0 {
 		out = append(out, Condition{
 			What: "TrafficRedirect", Object: "interface " + i.name,
-			Message: fmt.Sprintf("a filter at tc %s sends its frames through %s (as the CNI plug-in bandwidth does): they pass by hooks of family netdev there, and are judged where they come out again", at, strings.Join(firstOf(slices.Sorted(maps.Keys(targets)), 5), ", ")),
-			Mend:    `nothing, if a bandwidth limit is wanted; otherwise see "tc filter show dev ` + i.name + " " + at + `"`,
+			Message: fmt.Sprintf("a filter at tc %s sends its frames through %s (as the CNI plug-in bandwidth does): they pass by hooks of family netdev there, and are judged where they come out again", at, listed(detours)),
+			Mend:    "nothing, if a bandwidth limit is wanted; otherwise " + see,
 		})
 	}
-	if len(programs) > 0 {
+	if len(away) > 0 {
 		out = append(out, Condition{
-			What: "TrafficProgram", Object: "interface " + i.name,
-			Message: fmt.Sprintf("BPF programs at tc %s (%s) see its frames before nftables, and may drop them or send them elsewhere", at, strings.Join(firstOf(slices.Sorted(maps.Keys(programs)), 5), ", ")),
-			Mend:    `see what put them there: "tc filter show dev ` + i.name + " " + at + `", "bpftool net"`,
+			What: "TrafficBypass", Object: "interface " + i.name,
+			Message: fmt.Sprintf("a filter at tc %s sends its frames out of %s: they come to no hook that judges", at, listed(away)),
+			Mend:    "take it away, or have it redirect to an ifb: " + see,
 		})
 	}
 	return out
+}
+
+func (s search) nameInterface(index int) string {
+	if t := s.ifaces[index]; t != nil {
+		return strings.TrimSpace(t.kind + " " + t.name)
+	}
+	return fmt.Sprintf("interface %d", index)
+}
+
+func listed(names map[string]bool) string {
+	return strings.Join(firstOf(slices.Sorted(maps.Keys(names)), 5), ", ")
 }
 
 // maxFilters bounds what is kept of an interface's filters.
@@ -233,41 +261,11 @@ func (f *tcFilter) readAction(action []byte) {
 		if a.kind != tcaMirredParms || len(a.value) < mirredSize {
 			continue
 		}
-		if e := attrInt(a.value[mirredEaction:mirredIfindex]); e == egressRedirect || e == ingressRedirect {
-			f.to = append(f.to, attrInt(a.value[mirredIfindex:mirredSize]))
+		switch to := attrInt(a.value[mirredIfindex:mirredSize]); attrInt(a.value[mirredEaction:mirredIfindex]) {
+		case egressRedirect:
+			f.to = append(f.to, to)
+		case ingressRedirect:
+			f.back = append(f.back, to)
 		}
 	}
-}
-
-// xdpPrograms are the interfaces with one.
-func xdpPrograms(s *nlSocket) ([]string, error) {
-	var out []string
-	err := dumpWhole(func() error {
-		out = nil
-		req := s.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		return s.each(req, func(msg []byte) {
-			if i, ok := ifaceOf(msg); ok && hasXDP(msg) {
-				out = append(out, i.name)
-			}
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list interfaces with XDP programs: %w", err)
-	}
-	return out, nil
-}
-
-func hasXDP(msg []byte) bool {
-	for a := range attrs(msg[unix.SizeofIfInfomsg:]) {
-		if a.kind != iflaXDP {
-			continue
-		}
-		for x := range attrs(a.value) {
-			if x.kind == iflaXDPAttached && len(x.value) > 0 && x.value[0] != 0 {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -190,11 +190,13 @@ func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 
 func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
 	node := newBridgeNode(t)
-	node.ip("link add nodelocaldns type bridge\nlink add kube-ipvs0 type bridge")
+	node.ip("link add nodelocaldns type bridge")
 	for _, nodeDNS := range []bool{false, true} {
 		l := testLinks(t, node)
 		l.must(t, false)
-		found, err := detect(node, l.ifaces, nodeDNS)
+		s := searchOf(node, l)
+		s.nodeDNS = nodeDNS
+		found, err := s.conditions()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,9 +205,9 @@ func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
 			got = append(got, w.What)
 		}
 		slices.Sort(got)
-		want := []string{"IPVS", "NodeLocalDNS"}
+		want := []string{"NodeLocalDNS"}
 		if nodeDNS {
-			want = want[:1]
+			want = nil
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("with node DNS %v (-want +got):\n%s", nodeDNS, diff)

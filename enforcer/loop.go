@@ -141,8 +141,10 @@ func (r *rhythm) audit(ctx context.Context, s *syncer) {
 	}
 	if now.Sub(r.detected) >= 6*r.cfg.AuditInterval {
 		r.detected = now
-		s.recheck = true
-		s.detect(ctx)
+		s.recheck, s.searchDue = true, true
+		if !s.synced || r.retry > 0 {
+			s.detect(ctx) // no sync comes to it
+		}
 	}
 }
 

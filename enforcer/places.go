@@ -30,6 +30,9 @@ func (s *syncer) look(ctx context.Context, b batch) error {
 	if err == nil {
 		err = s.links.Update(t)
 	}
+	if err == nil {
+		s.ipvs.Update(ctx, s.links.ifaces, t.all)
+	}
 	s.unseen = err != nil
 	return err
 }
@@ -41,7 +44,7 @@ func (s *syncer) resolve(ctx context.Context) error {
 	}
 	err := s.links.Resolve(ctx, s.recheck)
 	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
-	s.places.Tunnels = s.tunnels.list
+	s.places.Tunnels, s.places.IPVS = s.tunnels.list, s.ipvs.seen
 	s.stale, s.unseen = err != nil, s.unseen || err != nil
 	s.status.setConditions(ctx, "seconds", secondConditions(s.links.seconds(s.recheck)))
 	s.recheck = s.recheck && err != nil

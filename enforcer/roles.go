@@ -135,6 +135,27 @@ func (l *links) podBridges(known map[int]bool) map[int]bridgeRole {
 	return out
 }
 
+// podWays are the interfaces by which packets of Pods come, or may: all but those that
+// are known to carry none.
+func (l *links) podWays() map[int]bool {
+	out := map[int]bool{}
+	bridges := l.podBridges(l.known())
+	for _, i := range l.ifaces {
+		bridge, isPort := bridges[i.master]
+		carries := i.name != "lo" && i.kind != "dummy" && i.kind != "ifb" && !l.roles.others.match(i.name)
+		switch {
+		case i.kind == "bridge":
+			carries = bridges[i.index].pods
+		case isPort:
+			carries = bridge.pods
+		}
+		if carries {
+			out[i.index] = true
+		}
+	}
+	return out
+}
+
 // isUplink reports whether a port leads out of the node, or to another part of it.
 func (l *links) isUplink(i *iface) bool { return !i.leadsOut() || l.roles.uplinks.match(i.name) }
 

@@ -36,6 +36,7 @@ type syncer struct {
 	foreign   foreignMarks
 	links     *links
 	tunnels   tunnels
+	ipvs      ipvs
 	watch     *linkWatch
 	drift     *drift
 	bridges   bridgeNetfilter
@@ -70,6 +71,8 @@ type syncer struct {
 	bridgesAt time.Time
 	// recheck: the next sync looks for conflicts of addresses.
 	recheck bool
+	// searchDue: others' programs are to be looked for, and searched that they were once.
+	searchDue, searched bool
 	// graceEnds is zero outside the grace of a first install.
 	graceEnds time.Time
 	epoch     uint32
@@ -112,7 +115,14 @@ func (s *syncer) sync(ctx context.Context) error {
 	}
 	s.tellRepairs(ctx, nil)
 	s.worked = len(b.events) > 0 || !plan.Empty()
+	if s.searchDue && !s.searched {
+		s.searched = true
+		s.detect(ctx) // before the node is said to be ready
+	}
 	s.account(ctx, started, plan)
+	if s.searchDue {
+		s.detect(ctx)
+	}
 	s.checkNodeName(ctx)
 	if s.leftovers.due(s.cfg.Clock.Now()) || b.settle {
 		if err := s.tidy(ctx); err != nil {

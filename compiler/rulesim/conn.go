@@ -11,6 +11,10 @@ type Hop struct {
 	ToNode bool
 	// Astray: the node would answer by another interface.
 	Astray bool
+	// Service is the destination that the packet has here, if that is not the flow's;
+	// only base chains before the priority Before see it.
+	Service netip.Addr
+	Before  int
 }
 
 // Flow is a connection from one address to another. Protocols without ports
@@ -106,7 +110,7 @@ func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
 	if s == New {
 		flags = SYN
 	}
-	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, ToNode: h.ToNode, Astray: h.Astray, Src: f.Src, Dst: f.Dst, HopLimit: 63,
+	p := &Packet{Hook: h.Hook, In: h.In, Out: h.Out, ToNode: h.ToNode, Astray: h.Astray, Before: h.Before, Src: f.Src, Dst: f.Dst, HopLimit: 63,
 		Protocol: f.Protocol, State: s, Reply: reply, Entry: c.entries[h.Kernel], Trace: c.Trace}
 	if p.Entry == nil {
 		p.Entry = &Entry{Mark: c.ForeignMark, Original: f.Src, Reply: f.Dst}
@@ -117,6 +121,9 @@ func (c *Connection) packet(h Hop, s State, reply bool) *Packet {
 	if reply {
 		p.Src, p.Dst = f.Dst, f.Src
 		f.FromPort, f.ToPort = f.answer()
+	}
+	if h.Service.IsValid() {
+		p.Dst = h.Service
 	}
 	p.Transport = Transport(f.Protocol, f.FromPort, f.ToPort, flags)
 	return p

@@ -214,7 +214,7 @@ func (k *Kernel) Judge(p *Packet) Result {
 	r := &run{p: p}
 	r.res.Verdict = Accept
 	for _, base := range k.bases {
-		if base.hook != p.Hook {
+		if base.hook != p.Hook || p.Before != 0 && base.priority >= p.Before {
 			continue
 		}
 		if r.res.Verdict = r.traverse(base); r.res.Verdict != Accept {

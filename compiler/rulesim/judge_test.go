@@ -138,7 +138,7 @@ func TestJudgeCounts(t *testing.T) {
 
 func TestRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, rules := range []string{
-		"ip dscp 8 accept", "meta mark set 1", "masquerade", "fib daddr type local accept", "ct status dnat accept",
+		"ip dscp 8 accept", "meta mark set 1", "masquerade", "fib daddr oif eth0 accept", "ct status dnat accept",
 		"tcp flags syn / fin,syn accept", "queue num 5", "ct state { new } vmap { new : accept } extra", "ip saddr 10.0.0.1/8 accept",
 		"th dport http accept", "log level warn", "limit rate over 5/second drop", "ct mark 1 | 2 accept", "reject with icmp host-unreachable",
 		"ip saddr map { 10.0.0.1 : 10.0.0.2 }", "ip saddr . th dport 10.0.0.1 . 80 accept", "notrack", "tproxy to :1", "meta l4proto 010 accept",

@@ -54,7 +54,7 @@ var loads = []*load{
 	{name: "oifname", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, p.Out), true }},
 	{name: "meta iifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.In)), p.In != "" }},
 	{name: "meta oifkind", typ: typeIfname, read: func(p *Packet, b []byte) ([]byte, bool) { return appendName(b, kind(p.Out)), p.Out != "" }},
-	{name: "fib daddr type", typ: typeFib, read: func(p *Packet, b []byte) ([]byte, bool) {
+	{name: "fib daddr type", typ: typeRoute, read: func(p *Packet, b []byte) ([]byte, bool) {
 		if p.ToNode {
 			return binary.BigEndian.AppendUint32(b, 2), true
 		}
@@ -65,6 +65,18 @@ var loads = []*load{
 			return append(b, 0), true
 		}
 		return append(b, 1), true
+	}},
+	{name: "iif", typ: typeIndex, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.In == "" {
+			return append(b, 0, 0, 0, 0), true
+		}
+		return append(b, 0, 0, 0, 1), true
+	}},
+	{name: "fib saddr type", typ: typeRoute, read: func(p *Packet, b []byte) ([]byte, bool) {
+		if p.Own {
+			return append(b, 0, 0, 0, 2), true
+		}
+		return append(b, 0, 0, 0, 1), true
 	}},
 	{name: "ct state", typ: typeState, read: func(p *Packet, b []byte) ([]byte, bool) {
 		return binary.BigEndian.AppendUint32(b, uint32(p.State)), true

@@ -52,7 +52,12 @@ type Packet struct {
 	// ToNode: the destination is an address of the node's, wherever the packet is.
 	ToNode bool
 	// Astray: the node would not send to the source by the interface that it came by.
-	Astray   bool
+	Astray bool
+	// Own: the source is an address of the node.
+	Own bool
+	// Before leaves out base chains of this priority and later ones: something else took
+	// the packet there. 0: none is left out.
+	Before   int
 	HopLimit uint8
 	Protocol uint8
 	// Transport is what follows the network header. See [Transport].

@@ -15,6 +15,10 @@ const (
 	NATNFT ServiceNAT = iota
 	// NATIPTables is a set of chains in iptables' nat table.
 	NATIPTables
+	// NATIPVS is IPVS with the Services' addresses on the dummy interface kube-ipvs0,
+	// and a table of nftables per family that says what to masquerade. Not every kernel
+	// has it.
+	NATIPVS
 )
 
 // masqueradeMark is kube-proxy's own.
@@ -70,6 +74,12 @@ func (l *Lab) installServices() error {
 		return nil
 	}
 	for _, n := range l.spec.Nodes {
+		if l.spec.ServiceNAT == NATIPVS {
+			if err := l.installIPVS(n); err != nil {
+				return fmt.Errorf("translate Services: %w", err)
+			}
+			continue
+		}
 		for fam := range 2 {
 			ports := natPorts(l.spec.Services, n.Name, fam)
 			argv, script := []string{"nft", "-f", "-"}, nftServices(ports, fam)

@@ -81,6 +81,7 @@ Exit codes:
 	flags.StringSliceVar(&o.config.PodInterfaces, "pod-interfaces", nil, "patterns of interfaces that carry Pods, besides those that are found (such as cali*)")
 	flags.StringSliceVar(&o.config.Uplinks, "uplinks", enforcer.DefaultUplinks, "patterns of bridge ports that lead out of the node; ports that are no veths do in any case")
 	flags.StringSliceVar(&o.config.OtherInterfaces, "other-interfaces", enforcer.DefaultOtherInterfaces, "patterns of bridges and veths that carry no Pods: all others do, and are closed until their Pod is known")
+	flags.StringSliceVar(&o.config.HarmlessPrograms, "harmless-programs", nil, "patterns of names of BPF programs at interfaces that send no packet elsewhere (an XDP program is xdp@INTERFACE): where packets of Pods come by any other, the node is not ready")
 	flags.StringVar(&o.markMask, "ct-mark-mask", fmt.Sprintf("%#x", compiler.DefaultMask), "bits of the conntrack mark for Sluice, when others use the default's")
 	flags.StringVar(&o.unknownPods, "unknown-pods", "drop", "traffic of addresses on Pod interfaces that are no known Pod's: drop or pass")
 	flags.BoolVar(&o.config.Compiler.GuardOptOut, "guard-opt-out", false, "let Pods with the annotation "+policy.GuardAnnotation+"=off do without the guard on their interface: those that tag frames, send multicast or answer ARP for others; to send from addresses that are no Pod's they need --unknown-pods=pass, too")

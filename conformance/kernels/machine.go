@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const module = "github.com/sluice-net/sluice/"
+
+// buildTag is on tests that need what not every kernel has.
+const buildTag = "kernels"
+
+// binary is the tests of a package.
+type binary struct {
+	pkg  string
+	data []byte
+	// beside are the files that tests find in their directory.
+	beside files
+}
+
+// hash tells binaries apart: they are built the same way each time.
+func (b binary) hash() string {
+	sum := sha256.Sum256(b.data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// directory is where the package's tests run, from the root of a machine.
+func (b binary) directory() string { return path.Join("src", strings.TrimPrefix(b.pkg, module)) }
+
+// buildTests compiles the tests of packages.
+func buildTests(ctx context.Context, dir string, packages []string) (map[string]binary, error) {
+	out := map[string]binary{}
+	for _, pkg := range packages {
+		b := binary{pkg: pkg, beside: files{}}
+		at := filepath.Join(dir, "tests", strings.ReplaceAll(strings.TrimPrefix(pkg, module), "/", "-")+".test")
+		if err := build(ctx, at, "test", "-c", "-trimpath", "-buildvcs=false", "-tags", buildTag, "-ldflags", "-s -w", "-o", at, pkg); err != nil {
+			return nil, err
+		}
+		var err error
+		if b.data, err = os.ReadFile(at); err != nil {
+			return nil, err
+		}
+		from := filepath.FromSlash(strings.TrimPrefix(pkg, module))
+		err = b.beside.tree(b.directory(), from, func(file string) bool { return strings.HasSuffix(file, ".go") || tooLarge(file) })
+		if err != nil {
+			return nil, err
+		}
+		out[pkg] = b
+	}
+	return out, nil
+}
+
+// tooLarge is what no test reads.
+func tooLarge(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Size() > 4<<20
+}
+
+func build(ctx context.Context, at string, args ...string) error {
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// baseFiles are in every machine: the first process, what turns the tests' words into
+// events, and commands.
+func baseFiles(ctx context.Context, dir string) (files, error) {
+	f := files{}
+	for name, pkg := range map[string]string{"init": "./conformance/kernels/guest", "bin/test2json": "cmd/test2json"} {
+		at := filepath.Join(dir, "tests", filepath.Base(name))
+		if err := build(ctx, at, "build", "-trimpath", "-buildvcs=false", "-o", at, pkg); err != nil {
+			return nil, err
+		}
+		if err := f.copy(name, at); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.addCommands(); err != nil {
+		return nil, err
+	}
+	return f, f.addSettings()
+}
+
+// machine runs the tests of one package on one kernel.
+type machine struct {
+	kernel        kernel
+	base, modules files
+	binary        binary
+	memory        int
+	timeout       time.Duration
+	dir           string
+	out           io.Writer
+}
+
+// job is what the first process reads; guest/main.go has its twin.
+type job struct {
+	Modules []string
+	Dir     string
+	Command []string
+}
+
+// results runs tests, and again by themselves those that did not pass: an emulated
+// processor is slow, and some tests are about time.
+func (m *machine) results(ctx context.Context, tests []string, into map[testID]result) error {
+	kept := filepath.Join(m.dir, "results", m.kernel.Release, filepath.Base(m.binary.directory())+"-"+m.binary.hash()+".json")
+	passed := readPassed(kept)
+	var open []string
+	for _, t := range tests {
+		if r, ok := passed[t]; ok {
+			into[testID{m.binary.pkg, t}] = r
+		} else {
+			open = append(open, t)
+		}
+	}
+	for try := 1; try <= 2 && len(open) > 0; try++ {
+		got, err := m.boot(ctx, open, try)
+		if err != nil {
+			return err
+		}
+		var again []string
+		for _, t := range open {
+			r := got[t]
+			r.Try = try
+			into[testID{m.binary.pkg, t}] = r
+			if r.Passed {
+				passed[t] = r
+			} else {
+				again = append(again, t)
+			}
+		}
+		open = again
+		if err := writePassed(kept, passed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPassed are the tests that passed before with the same binary on the same kernel.
+func readPassed(file string) map[string]result {
+	out := map[string]result{}
+	if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &out) != nil {
+		return map[string]result{}
+	}
+	return out
+}
+
+func writePassed(file string, passed map[string]result) error {
+	data, err := json.MarshalIndent(passed, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o644)
+}
+
+// boot starts a machine, and reads what its tests said when it has ended. A machine that
+// ends early is no error here: its tests did not report.
+func (m *machine) boot(ctx context.Context, tests []string, try int) (map[string]result, error) {
+	name := strings.ReplaceAll(strings.TrimPrefix(m.binary.directory(), "src/"), "/", "-")
+	at := filepath.Join(m.dir, "machines", m.kernel.Release, fmt.Sprintf("%s-%d", name, try))
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return nil, err
+	}
+	initrd, said, console := filepath.Join(at, "initrd"), filepath.Join(at, "results.jsonl"), filepath.Join(at, "console.log")
+	if err := m.writeRoot(initrd, tests); err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.Remove(initrd) }()
+	fmt.Fprintf(m.out, "%s: %s, %d tests, try %d; the machine's console is %s\n", m.kernel, m.binary.pkg, len(tests), try, console)
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, m.timeout+2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2",
+		"-m", fmt.Sprint(m.memory), "-nodefaults", "-display", "none", "-no-reboot", "-monitor", "none",
+		"-kernel", m.kernel.image(), "-initrd", initrd, "-append", "console=ttyS0 panic=-1 random.trust_cpu=on loglevel=4",
+		"-serial", "file:"+console, "-serial", "file:"+said)
+	out, err := cmd.CombinedOutput()
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("run qemu: %w: %s", err, bytes.TrimSpace(out))
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, ctx.Err()
+	}
+	events, err := os.Open(said)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = events.Close() }()
+	got, err := readResults(events, tests)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", said, err)
+	}
+	passed := 0
+	for _, t := range tests {
+		if got[t].Passed {
+			passed++
+		} else {
+			fmt.Fprintf(m.out, "  %s: %s\n", t, got[t].Why)
+		}
+	}
+	fmt.Fprintf(m.out, "  %d of %d passed in %v\n", passed, len(tests), time.Since(started).Round(time.Second))
+	return got, nil
+}
+
+// writeRoot writes the root of a machine.
+func (m *machine) writeRoot(to string, tests []string) error {
+	own := files{"tests": {mode: 0o755, data: m.binary.data}}
+	names := make([]string, len(tests))
+	for i, t := range tests {
+		names[i] = regexp.QuoteMeta(t)
+	}
+	j, err := json.Marshal(job{
+		Modules: loadedModules, Dir: "/" + m.binary.directory(),
+		Command: []string{"/bin/test2json", "-p", m.binary.pkg, "/tests", "-test.v=test2json", "-test.count=1",
+			"-test.timeout=" + m.timeout.String(), "-test.run=^(" + strings.Join(names, "|") + ")$"},
+	})
+	if err != nil {
+		return err
+	}
+	own["job.json"] = file{mode: 0o644, data: j}
+	own[m.binary.directory()+"/.here"] = file{mode: 0o644}
+	maps.Copy(own, m.binary.beside)
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	for _, part := range []files{m.base, m.modules, own} {
+		if err := writeCPIO(out, part); err != nil {
+			_ = out.Close()
+			return err
+		}
+	}
+	return out.Close()
+}

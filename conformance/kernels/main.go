@@ -1,0 +1,140 @@
+// Command kernels runs the kernel tests on kernels of Debian's, in machines that qemu
+// emulates, and writes what passed on which: see README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// options are what the command line says.
+type options struct {
+	kernels  []string
+	tests    []string
+	leftOut  string
+	run      *regexp.Regexp
+	dir      string
+	document string
+	memory   int
+	timeout  time.Duration
+	out      io.Writer
+}
+
+func main() {
+	var o options
+	kernels := flag.String("kernels", "linux-image-cloud-amd64", "Debian packages of kernels, with the suite as `package/suite` where it is none that apt has; separated by commas")
+	tests := flag.String("tests", "conformance/kernel-tests.txt,conformance/kernels/tests.txt", "`files` that name the tests, separated by commas")
+	flag.StringVar(&o.leftOut, "left-out", "conformance/kernels/left-out.txt", "`file` that names tests that are left out, and why")
+	only := flag.String("run", "", "run the tests alone whose package and name match the `expression`; then the document is not written")
+	flag.StringVar(&o.dir, "dir", "bin/kernels", "`directory` for packages, machines and results; what ran there already, with the same binary on the same kernel, is not run again if it passed")
+	flag.StringVar(&o.document, "document", "conformance/kernels.md", "`file` to write the table to")
+	flag.IntVar(&o.memory, "memory", 3072, "MiB of a machine")
+	flag.DurationVar(&o.timeout, "timeout", 90*time.Minute, "for the tests of one package: an emulated processor is slow")
+	flag.Parse()
+	o.out = os.Stdout
+	o.kernels, o.tests = split(*kernels), split(*tests)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	if err := o.matrix(ctx, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "kernels:", err)
+		os.Exit(1)
+	}
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// matrix runs all tests on all kernels.
+func (o *options) matrix(ctx context.Context, only string) error {
+	var err error
+	if o.run, err = regexp.Compile(only); err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
+	if runtime.GOARCH != "amd64" {
+		return fmt.Errorf("the machines are amd64's, and take programs and libraries from this one, which is %s", runtime.GOARCH)
+	}
+	selected, err := o.selection()
+	if err != nil {
+		return err
+	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return err
+	}
+	binaries, err := buildTests(ctx, o.dir, selected.tried(o.run))
+	if err != nil {
+		return err
+	}
+	base, err := baseFiles(ctx, o.dir)
+	if err != nil {
+		return err
+	}
+	var columns []column
+	var failed []error
+	for _, name := range o.kernels {
+		c, err := o.column(ctx, name, selected, binaries, base)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("kernel %s: %w", name, err))
+			c.trouble = err.Error()
+		}
+		columns = append(columns, c)
+		if n := c.failures(); n > 0 {
+			failed = append(failed, fmt.Errorf("kernel %s: %d tests failed", c.kernel, n))
+		}
+	}
+	if only == "" {
+		text := document(selected, columns)
+		if err := os.WriteFile(o.document, []byte(text), 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(o.out, "%s is written\n", o.document)
+	}
+	return errors.Join(failed...)
+}
+
+// column runs the tests on one kernel.
+func (o *options) column(ctx context.Context, name string, selected *selection, binaries map[string]binary, base files) (column, error) {
+	c := column{kernel: kernel{Package: name}, results: map[testID]result{}}
+	k, err := fetchKernel(ctx, o.dir, name)
+	if err != nil {
+		return c, err
+	}
+	c.kernel = k
+	modules, err := k.modules()
+	if err != nil {
+		return c, err
+	}
+	for _, pkg := range selected.packages() {
+		var tests []string
+		for _, id := range selected.of(pkg) {
+			if why := selected.leftOut(k, id); why != "" {
+				c.results[id] = result{LeftOut: why}
+			} else if o.run.MatchString(id.String()) {
+				tests = append(tests, id.test)
+			}
+		}
+		if len(tests) == 0 {
+			continue
+		}
+		m := machine{kernel: k, base: base, modules: modules, binary: binaries[pkg], memory: o.memory, timeout: o.timeout, dir: o.dir, out: o.out}
+		if err := m.results(ctx, tests, c.results); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,206 @@
+package enforcer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// attached are BPF programs at one place of an interface.
+type attached struct {
+	iface *iface
+	// at is the place, as people write it: "tc ingress", "tcx ingress", "XDP".
+	at string
+	// ingress: they see what comes by the interface before our hooks do. What they see
+	// on its way out was judged.
+	ingress bool
+	names   []string
+	// mend is how to see what is there.
+	mend string
+}
+
+// programConditions tell of programs: those that may take packets of Pods past us, and
+// all others.
+func (s search) programConditions(p attached) []Condition {
+	may, others := map[string]bool{}, map[string]bool{}
+	for _, name := range p.names {
+		harmless := s.harmless.match(name) || p.at == placeXDP && s.harmless.match("xdp@"+p.iface.name)
+		if p.ingress && s.ways[p.iface.index] && !harmless {
+			may[name] = true
+		} else {
+			others[name] = true
+		}
+	}
+	var out []Condition
+	if len(may) > 0 {
+		c := Condition{
+			What: "TrafficBypass", Object: "interface " + p.iface.name,
+			Message: fmt.Sprintf("BPF programs at %s (%s) see packets of Pods before our hooks, and may redirect them past these, as Cilium's do", p.at, listed(may)),
+			Mend:    "see what put them there: " + p.mend + `, "bpftool net"; name them with --harmless-programs if they send nothing elsewhere`,
+		}
+		if p.at == placeXDP {
+			c.Mend += " (xdp@" + p.iface.name + ")"
+		}
+		out = append(out, c)
+	}
+	if len(others) > 0 {
+		out = append(out, Condition{
+			What: "TrafficProgram", Object: "interface " + p.iface.name,
+			Message: fmt.Sprintf("BPF programs at %s (%s) see its frames, and may drop them", p.at, listed(others)),
+			Mend:    "if an allowed connection fails, see what put them there: " + p.mend + `, "bpftool net"`,
+		})
+	}
+	return out
+}
+
+const placeXDP = "XDP"
+
+// xdpPrograms are the interfaces with one.
+func xdpPrograms(s *nlSocket) ([]attached, error) {
+	var out []attached
+	err := dumpWhole(func() error {
+		out = nil
+		req := s.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		return s.each(req, func(msg []byte) {
+			i, ok := ifaceOf(msg)
+			if program, has := xdpOf(msg); ok && has {
+				out = append(out, attached{
+					iface: &i, at: placeXDP, ingress: true, names: []string{programName(uint32(program))},
+					mend: `"ip -d link show ` + i.name + `"`,
+				})
+			}
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces with XDP programs: %w", err)
+	}
+	return out, nil
+}
+
+// xdpOf is the number of an interface's XDP program.
+func xdpOf(msg []byte) (program int, has bool) {
+	for a := range attrs(msg[unix.SizeofIfInfomsg:]) {
+		if a.kind != iflaXDP {
+			continue
+		}
+		for x := range attrs(a.value) {
+			switch x.kind {
+			case iflaXDPAttached:
+				has = len(x.value) > 0 && x.value[0] != 0
+			case iflaXDPProgram:
+				program = attrInt(x.value)
+			}
+		}
+	}
+	return program, has
+}
+
+// What package unix does not name, of linux/bpf.h.
+const (
+	bpfTCXIngress = 46
+	bpfTCXEgress  = 47
+	// maxPrograms is how many programs at one place are told.
+	maxPrograms = 64
+)
+
+// bpfQuery is the part of union bpf_attr for BPF_PROG_QUERY.
+type bpfQuery struct {
+	ifindex, kind uint32
+	flags, attach uint32
+	programs      uint64
+	count         uint32
+	_             uint32
+	rest          [4]uint64
+}
+
+// tcxPrograms are those on the interfaces themselves. Kernels before 6.6 have none
+// (EINVAL), and an agent in a container is mostly kept from asking (EPERM, by seccomp):
+// then nothing is known of them.
+func (s search) tcxPrograms() ([]attached, error) {
+	var out []attached
+	err := s.ns.Do(func() error {
+		for _, index := range slices.Sorted(maps.Keys(s.ifaces)) {
+			for _, at := range []struct {
+				kind uint32
+				name string
+			}{{bpfTCXIngress, "tcx ingress"}, {bpfTCXEgress, "tcx egress"}} {
+				names, err := programsAt(index, at.kind)
+				switch {
+				case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOSYS):
+					return nil
+				case errors.Is(err, unix.ENODEV):
+					continue
+				case err != nil:
+					return fmt.Errorf("list programs at %s of %s: %w", at.name, s.ifaces[index].name, err)
+				}
+				if len(names) > 0 {
+					out = append(out, attached{iface: s.ifaces[index], at: at.name, ingress: at.kind == bpfTCXIngress, names: names, mend: `"bpftool net show dev ` + s.ifaces[index].name + `"`})
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// programsAt names the programs at one place of an interface of the thread's namespace.
+func programsAt(index int, kind uint32) ([]string, error) {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	ids := new([maxPrograms]uint32)
+	pins.Pin(ids)
+	query := bpfQuery{ifindex: uint32(index), kind: kind, programs: uint64(uintptr(unsafe.Pointer(ids))), count: maxPrograms}
+	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_QUERY, uintptr(unsafe.Pointer(&query)), unsafe.Sizeof(query))
+	// ENOSPC: there are more, and the first of them were told.
+	if errno != 0 && errno != unix.ENOSPC {
+		return nil, errno
+	}
+	var out []string
+	for _, id := range ids[:min(query.count, maxPrograms)] {
+		out = append(out, programName(id))
+	}
+	return out, nil
+}
+
+// bpfInfo is struct bpf_prog_info up to the name.
+type bpfInfo struct {
+	kind, id      uint32
+	tag           [8]byte
+	jited, xlated uint32
+	code          [2]uint64
+	loaded        uint64
+	user, maps    uint32
+	mapIDs        uint64
+	name          [16]byte
+}
+
+// programName is a program's name, or its number where it may not be asked for.
+func programName(id uint32) string {
+	number := fmt.Sprintf("program %d", id)
+	get := struct{ id, next, flags uint32 }{id: id}
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_GET_FD_BY_ID, uintptr(unsafe.Pointer(&get)), unsafe.Sizeof(get))
+	if errno != 0 {
+		return number
+	}
+	defer func() { _ = unix.Close(int(fd)) }()
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	info := new(bpfInfo)
+	pins.Pin(info)
+	ask := struct {
+		fd, size uint32
+		info     uint64
+	}{uint32(fd), uint32(unsafe.Sizeof(*info)), uint64(uintptr(unsafe.Pointer(info)))}
+	_, _, errno = unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET_INFO_BY_FD, uintptr(unsafe.Pointer(&ask)), unsafe.Sizeof(ask))
+	if name := unix.ByteSliceToString(info.name[:]); errno == 0 && name != "" {
+		return name
+	}
+	return number
+}
