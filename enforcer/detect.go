@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // detect looks for what other programs set up. It reads the heads of their
@@ -78,32 +80,16 @@ func legacyTables(ns Netns) ([]string, error) {
 	return out, err
 }
 
-// flowtables lists those of all tables.
+// flowtables lists those of all tables, up to some more than are told of.
 func flowtables(ns Netns) ([]string, error) {
 	var out []string
-	err := ns.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return fmt.Errorf("open nftables: %w", err)
-		}
-		tables, err := conn.ListTables()
-		if err != nil {
-			return fmt.Errorf("list tables: %w", err)
-		}
-		for _, t := range tables {
+	err := askNft(ns, func(socket *nftwire.Socket) error {
+		return socket.Flowtables(maxForeign, func(family byte, table, name string) {
 			// Only these families have a forward path to bypass.
-			if t.Family != nftables.TableFamilyIPv4 && t.Family != nftables.TableFamilyIPv6 && t.Family != nftables.TableFamilyINet {
-				continue
+			if family == unix.NFPROTO_IPV4 || family == unix.NFPROTO_IPV6 || family == unix.NFPROTO_INET {
+				out = append(out, table+"/"+name)
 			}
-			found, err := conn.ListFlowtables(t)
-			if err != nil {
-				return fmt.Errorf("list flowtables of %s: %w", t.Name, err)
-			}
-			for _, f := range found {
-				out = append(out, t.Name+"/"+f.Name)
-			}
-		}
-		return nil
+		})
 	})
 	return out, err
 }

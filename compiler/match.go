@@ -1,0 +1,184 @@
+package compiler
+
+import "net/netip"
+
+// Is holds if a field has a value.
+type Is struct {
+	unnamed
+	Field Field
+	Not   bool
+	Value Value
+}
+
+func (m Is) Visit(v Visitor) { v.Is(m) }
+
+func (m Is) appendText(out []byte) []byte {
+	out = appendNot(append(append(out, m.Field.String()...), ' '), m.Not)
+	return m.Field.appendValue(out, m.Value.Bytes())
+}
+
+// OneOf holds if a field has one of some values, each different. They are a set of the
+// rule's own, but for a single one.
+type OneOf struct {
+	unnamed
+	Field Field
+	Not   bool
+	// Values are those of [Value.Bytes], one after the other.
+	Values string
+}
+
+func (m OneOf) Visit(v Visitor) { v.OneOf(m) }
+
+func (m OneOf) appendText(out []byte) []byte {
+	out = appendNot(append(append(out, m.Field.String()...), ' '), m.Not)
+	out = append(out, "{ "...)
+	size := m.Field.Size()
+	for at := 0; at+size <= len(m.Values); at += size {
+		if at > 0 {
+			out = append(out, ", "...)
+		}
+		out = m.Field.appendValue(out, []byte(m.Values[at:at+size]))
+	}
+	return append(out, " }"...)
+}
+
+// Between holds if a field is in a range, of which both ends are part.
+type Between struct {
+	unnamed
+	Field       Field
+	First, Last Value
+}
+
+func (m Between) Visit(v Visitor) { v.Between(m) }
+
+func (m Between) appendText(out []byte) []byte {
+	out = append(append(out, m.Field.String()...), ' ')
+	out = m.Field.appendValue(out, m.First.Bytes())
+	return m.Field.appendValue(append(out, '-'), m.Last.Bytes())
+}
+
+// AtMost holds if a field is not larger than a value.
+type AtMost struct {
+	unnamed
+	Field Field
+	Value Value
+}
+
+func (m AtMost) Visit(v Visitor) { v.AtMost(m) }
+
+func (m AtMost) appendText(out []byte) []byte {
+	out = append(append(out, m.Field.String()...), " <= "...)
+	return m.Field.appendValue(out, m.Value.Bytes())
+}
+
+// Within holds if an address is in a prefix, of one bit at least.
+type Within struct {
+	unnamed
+	Field  Field
+	Not    bool
+	Prefix netip.Prefix
+}
+
+func (m Within) Visit(v Visitor) { v.Within(m) }
+
+func (m Within) appendText(out []byte) []byte {
+	out = appendNot(append(append(out, m.Field.String()...), ' '), m.Not)
+	return m.Prefix.AppendTo(out)
+}
+
+// Masked holds if some bits of a field have a value.
+type Masked struct {
+	unnamed
+	Field       Field
+	Not         bool
+	Mask, Value Value
+}
+
+func (m Masked) Visit(v Visitor) { v.Masked(m) }
+
+func (m Masked) appendText(out []byte) []byte {
+	out = append(append(out, m.Field.String()...), " & "...)
+	// A mask of several flags is an expression to nft.
+	if m.Field.Type() == TCPFlag {
+		out = append(m.Field.appendValue(append(out, '('), m.Mask.Bytes()), ')')
+	} else {
+		out = m.Field.appendValue(out, m.Mask.Bytes())
+	}
+	if m.Not {
+		out = append(out, " != "...)
+	} else {
+		out = append(out, " == "...)
+	}
+	return m.Field.appendValue(out, m.Value.Bytes())
+}
+
+// InState holds if the connection is in one of some states.
+type InState struct {
+	unnamed
+	States uint32
+}
+
+func (m InState) Visit(v Visitor) { v.InState(m) }
+
+func (m InState) appendText(out []byte) []byte {
+	out = append(append(out, ConnState.String()...), ' ')
+	return ConnState.appendValue(out, ConnState.Number(m.States).Bytes())
+}
+
+// Exists holds if a packet has the header that a field is.
+type Exists struct {
+	unnamed
+	Field Field
+}
+
+func (m Exists) Visit(v Visitor) { v.Exists(m) }
+
+func (m Exists) appendText(out []byte) []byte {
+	return append(append(out, m.Field.String()...), " exists"...)
+}
+
+// In holds if a set has the fields as an element.
+type In struct {
+	Key Concat
+	Not bool
+	Set string
+	// Ranges: elements of the set may be ranges, which is another comparison to the
+	// kernel.
+	Ranges bool
+}
+
+func (m In) Visit(v Visitor) { v.In(m) }
+
+func (m In) appendText(out []byte) []byte {
+	return appendName(appendNot(append(m.Key.appendText(out), ' '), m.Not), m.Set)
+}
+
+func (m In) names(yield func(string) bool) bool { return yield(m.Set) }
+
+// is, oneOf and the rest are for whoever writes rules.
+func is(f Field, v Value) Term { return Is{Field: f, Value: v} }
+
+func isNumber(f Field, n uint32) Term { return Is{Field: f, Value: f.Number(n)} }
+
+func isNot(f Field, n uint32) Term { return Is{Field: f, Not: true, Value: f.Number(n)} }
+
+func oneOf(f Field, list ...uint32) Term { return OneOf{Field: f, Values: f.Numbers(list...)} }
+
+func between(f Field, first, last uint32) Term {
+	return Between{Field: f, First: f.Number(first), Last: f.Number(last)}
+}
+
+func atMost(f Field, n uint32) Term { return AtMost{Field: f, Value: f.Number(n)} }
+
+func within(f Field, p netip.Prefix) Term { return Within{Field: f, Prefix: p} }
+
+func outside(f Field, p netip.Prefix) Term { return Within{Field: f, Not: true, Prefix: p} }
+
+func in(set string, key ...Field) Term { return In{Key: concat(key...), Set: set} }
+
+func notIn(set string, key ...Field) Term { return In{Key: concat(key...), Not: true, Set: set} }
+
+// maskedNumber compares some bits of a number.
+func maskedNumber(f Field, mask, value uint32) Term {
+	return Masked{Field: f, Mask: f.Number(mask), Value: f.Number(value)}
+}
