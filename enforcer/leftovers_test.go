@@ -130,7 +130,7 @@ func (a *testAgent) quiet(r *recording) bool {
 		return false
 	}
 	last := r.ops[len(r.ops)-1]
-	return last[len(last)-1].Verb == compiler.Delete && nameOf(last[len(last)-1].Object) != ""
+	return last[len(last)-1].Verb == compiler.Delete && compiler.NameOf(last[len(last)-1].Object) != ""
 }
 
 // eventuallySoon polls fast: what comes next must come before leftovers are due.

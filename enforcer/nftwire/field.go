@@ -153,7 +153,7 @@ var fields = [...]field{
 	compiler.ARPSourceEther:      network(8, 6, ofARP).set(typeEther, arpOf, 6),
 	compiler.ARPSourceIP:         network(14, 4, ofARP).set(typeIPv4, arpOf, 7),
 	compiler.ARPDestinationIP:    network(24, 4, ofARP).set(typeIPv4, arpOf, 9),
-	compiler.FragmentNextHeader:  field{from: fromExtension, need: ofIPv6, key: headerFragment, size: 1}.set(typeProtocol, fragmentOf, 0),
+	compiler.FragmentNextHeader:  field{from: fromExtension, need: ofIPv6, key: headerFragment, size: 1}.set(typeProtocol, fragmentOf, 1),
 	compiler.FragmentHeader:      {from: fromExtension, need: ofIPv6, key: headerFragment, size: 1},
 	compiler.NeighbourTarget:     transport(8, 16, nothing).set(typeInteger, 0, 0),
 	compiler.IP6DestinationStart: network(24, 2, nothing),

@@ -92,8 +92,8 @@ func (b *Batch) noteField(f *field) {
 	data := b.beginNotes(expressionData)
 	switch {
 	case f.from == fromExtension:
-		b.note(extensionHeader, f.header)
 		b.note(extensionPart, f.part)
+		b.note(extensionHeader, f.header)
 	default:
 		b.note(payloadHeader, f.header)
 		b.note(payloadPart, f.part)
