@@ -112,14 +112,22 @@ func (r *Ruleset) add(o *object) {
 
 // elements are those of one set, sorted.
 func (c *Compiler) elements(set string) []Element {
-	if f := c.fixed[set]; f != nil {
-		var out []Element
-		for k, v := range f.values {
-			out = append(out, Element{k, v})
+	f := c.fixed[set]
+	if f == nil {
+		o := c.objects[set]
+		if o.members == nil {
+			return o.set.Elements // sorted, and they never change
 		}
-		return sortElements(out)
+		return sortElements(o.members.elements())
 	}
-	return c.objects[set].elements()
+	var out []Element
+	if len(f.values) > 0 {
+		out = make([]Element, 0, len(f.values))
+	}
+	for k, v := range f.values {
+		out = append(out, Element{k, v})
+	}
+	return sortElements(out)
 }
 
 // Replace returns one transaction that puts the ruleset in the place of

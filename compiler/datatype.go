@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"strconv"
@@ -54,13 +53,13 @@ type dataType struct {
 	// size is of a key's part; fields know theirs.
 	size int
 	host bool
-	text func(out, value []byte) []byte
+	text func(out []byte, value Value) []byte
 }
 
 var dataTypeTable = [dataTypes]dataType{
 	IPv4Addr:    {name: "ipv4_addr", size: 4, text: addrText},
 	IPv6Addr:    {name: "ipv6_addr", size: 16, text: addrText},
-	InetProto:   {name: "inet_proto", size: 1, text: func(out, v []byte) []byte { return append(out, protocolName(policy.Protocol(v[0]))...) }},
+	InetProto:   {name: "inet_proto", size: 1, text: func(out []byte, v Value) []byte { return append(out, protocolName(policy.Protocol(v.bytes[0]))...) }},
 	InetService: {name: "inet_service", size: 2, text: numberText},
 	IfName:      {name: "ifname", size: ifNameSize, text: nameText},
 	IfIndex:     {name: "iface_index", size: 4, host: true, text: numberText},
@@ -72,7 +71,7 @@ var dataTypeTable = [dataTypes]dataType{
 	ICMPv6Kind:  {text: wordText(icmpv6Names)},
 	TCPFlag:     {text: flagText("|", tcpFlagNames)},
 	CTState:     {host: true, text: flagText(",", stateNames)},
-	CTStatus:    {host: true, text: func(out, v []byte) []byte { return strconv.AppendUint(append(out, "0x"...), numberOf(v), 16) }},
+	CTStatus:    {host: true, text: func(out []byte, v Value) []byte { return strconv.AppendUint(append(out, "0x"...), v.number(), 16) }},
 	CTMark:      {host: true, text: markText},
 	CTDirection: {text: wordText(map[uint64]string{0: "original", 1: "reply"})},
 	IfKind:      {text: nameText},
@@ -93,26 +92,24 @@ func (d DataType) Size() int { return dataTypeTable[d].size }
 func (d DataType) HostOrder() bool { return dataTypeTable[d].host }
 
 // appendText writes a value as nft does.
-func (d DataType) appendText(out, value []byte) []byte { return dataTypeTable[d].text(out, value) }
+func (d DataType) appendText(out []byte, value Value) []byte {
+	return dataTypeTable[d].text(out, value)
+}
 
-func addrText(out, v []byte) []byte {
-	a, _ := netip.AddrFromSlice(v)
+func addrText(out []byte, v Value) []byte {
+	a, _ := netip.AddrFromSlice(v.bytes[:v.size])
 	return a.AppendTo(out)
 }
 
-func numberOf(v []byte) uint64 {
-	var whole [8]byte
-	copy(whole[8-min(len(v), 8):], v)
-	return binary.BigEndian.Uint64(whole[:])
+func numberText(out []byte, v Value) []byte { return strconv.AppendUint(out, v.number(), 10) }
+
+func hexText(out []byte, v Value) []byte {
+	return hex.AppendEncode(append(out, "0x"...), v.bytes[:v.size])
 }
 
-func numberText(out, v []byte) []byte { return strconv.AppendUint(out, numberOf(v), 10) }
-
-func hexText(out, v []byte) []byte { return hex.AppendEncode(append(out, "0x"...), v) }
-
-func nameText(out, v []byte) []byte {
+func nameText(out []byte, v Value) []byte {
 	out = append(out, '"')
-	for _, b := range v {
+	for _, b := range v.bytes[:v.size] {
 		if b == 0 {
 			break
 		}
@@ -121,20 +118,20 @@ func nameText(out, v []byte) []byte {
 	return append(out, '"')
 }
 
-func etherText(out, v []byte) []byte {
-	for i := range v {
+func etherText(out []byte, v Value) []byte {
+	for i := range v.bytes[:v.size] {
 		if i > 0 {
 			out = append(out, ':')
 		}
-		out = hex.AppendEncode(out, v[i:i+1])
+		out = hex.AppendEncode(out, v.bytes[i:i+1])
 	}
 	return out
 }
 
 // wordText writes what has a name by it, all else as a number.
-func wordText(names map[uint64]string) func(out, v []byte) []byte {
-	return func(out, v []byte) []byte {
-		if name, known := names[numberOf(v)]; known {
+func wordText(names map[uint64]string) func(out []byte, v Value) []byte {
+	return func(out []byte, v Value) []byte {
+		if name, known := names[v.number()]; known {
 			return append(out, name...)
 		}
 		return numberText(out, v)
@@ -142,9 +139,9 @@ func wordText(names map[uint64]string) func(out, v []byte) []byte {
 }
 
 // flagText joins the names of the bits that are set, in the order of the names.
-func flagText(by string, names []flagName) func(out, v []byte) []byte {
-	return func(out, v []byte) []byte {
-		n, first := numberOf(v), true
+func flagText(by string, names []flagName) func(out []byte, v Value) []byte {
+	return func(out []byte, v Value) []byte {
+		n, first := v.number(), true
 		for _, f := range names {
 			if n&uint64(f.bit) == 0 {
 				continue
@@ -167,8 +164,8 @@ type flagName struct {
 }
 
 // markText pads marks, so that their bits stand beneath each other.
-func markText(out, v []byte) []byte {
-	if numberOf(v) == 0 {
+func markText(out []byte, v Value) []byte {
+	if v.number() == 0 {
 		return append(out, "0x0"...)
 	}
 	return hexText(out, v)

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"net/netip"
@@ -131,64 +132,90 @@ type Element struct {
 	Value MapValue
 }
 
-// KeyText is a key of the set as nft writes it.
-func (s *Set) KeyText(key Key) string { return string(s.appendKey(nil, key)) }
+// KeyText is a key of the set as nft writes it, empty for one of another size.
+func (s *Set) KeyText(key Key) string { return string(s.appendKey(make([]byte, 0, 64), key)) }
 
 func (s *Set) appendKey(out []byte, key Key) []byte {
-	for i, part := range s.keyParts(key) {
+	for i, part := range s.parts(key) {
 		if i > 0 {
 			out = append(out, " . "...)
 		}
-		out = append(out, part...)
+		out = part.appendText(out)
 	}
 	return out
 }
 
-// keyParts are the texts of a key's parts. A key of another size has none.
-func (s *Set) keyParts(key Key) []string {
-	first, last := string(key), string(key)
-	if s.Interval {
-		first, last = first[:len(key)/2], last[len(key)/2:]
+// keyPart is a part of a key: a value of a type, or a range of them.
+type keyPart struct {
+	kind        DataType
+	first, last string
+}
+
+// parts yields those of a key. A key of another size has none.
+func (s *Set) parts(key Key) func(yield func(int, keyPart) bool) {
+	return func(yield func(int, keyPart) bool) {
+		first, last := string(key), string(key)
+		if s.Interval {
+			first, last = first[:len(key)/2], last[len(key)/2:]
+		}
+		if len(first) != s.Key.Size() || len(last) != len(first) {
+			return
+		}
+		for i, kind := range s.Key[:s.Key.Len()] {
+			n := kind.Size()
+			if !yield(i, keyPart{kind, first[:n], last[:n]}) {
+				return
+			}
+			first, last = first[n:], last[n:]
+		}
 	}
-	if len(first) != s.Key.Size() || len(last) != len(first) {
-		return nil
+}
+
+func (p keyPart) appendText(out []byte) []byte {
+	switch {
+	case p.first == p.last:
+		return p.kind.appendText(out, valueOf(p.first))
+	case p.kind == IPv4Addr || p.kind == IPv6Addr:
+		from, _ := netip.AddrFromSlice([]byte(p.first))
+		to, _ := netip.AddrFromSlice([]byte(p.last))
+		return append(out, addrRange{from, to}.String()...)
 	}
-	out := make([]string, s.Key.Len())
-	for i := range out {
-		n := s.Key[i].Size()
-		out[i] = partText(s.Key[i], []byte(first[:n]), []byte(last[:n]))
-		first, last = first[n:], last[n:]
+	return p.kind.appendText(append(p.kind.appendText(out, valueOf(p.first)), '-'), valueOf(p.last))
+}
+
+// keyTexts are the parts of a key as knftables has them.
+func (s *Set) keyTexts(key Key) []string {
+	var out []string
+	for _, part := range s.parts(key) {
+		out = append(out, string(part.appendText(nil)))
 	}
 	return out
 }
 
-// partText is a value, or a range of values.
-func partText(kind DataType, first, last []byte) string {
-	if string(first) == string(last) {
-		return string(kind.appendText(nil, first))
+// inTextOrder are the places of some keys in the order of their texts, which is the one
+// for people. What first says comes before that.
+func inTextOrder(n int, text func(out []byte, i int) []byte, first func(i, k int) int) []int {
+	texts := make([]byte, 0, 24*n)
+	ends := make([]int, n+1)
+	places := make([]int, n)
+	for i := range n {
+		texts = text(texts, i)
+		ends[i+1], places[i] = len(texts), i
 	}
-	if kind == IPv4Addr || kind == IPv6Addr {
-		from, _ := netip.AddrFromSlice(first)
-		to, _ := netip.AddrFromSlice(last)
-		return addrRange{from, to}.String()
-	}
-	return string(kind.appendText(append(kind.appendText(nil, first), '-'), last))
+	slices.SortFunc(places, func(i, k int) int {
+		return cmp.Or(first(i, k), bytes.Compare(texts[ends[i]:ends[i+1]], texts[ends[k]:ends[k+1]]))
+	})
+	return places
 }
 
-// byText are the elements in the order of their texts, for whoever reads them.
+// byText are the elements in the order of their texts.
 func (s *Set) byText() []Element {
-	type written struct {
-		text string
-		Element
-	}
-	list := make([]written, len(s.Elements))
-	for i, e := range s.Elements {
-		list[i] = written{s.KeyText(e.Key), e}
-	}
-	slices.SortFunc(list, func(a, b written) int { return cmp.Compare(a.text, b.text) })
-	out := make([]Element, len(list))
-	for i := range list {
-		out[i] = list[i].Element
+	places := inTextOrder(len(s.Elements),
+		func(out []byte, i int) []byte { return s.appendKey(out, s.Elements[i].Key) },
+		func(int, int) int { return 0 })
+	out := make([]Element, len(places))
+	for at, i := range places {
+		out[at] = s.Elements[i]
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func (f Field) Type() DataType { return fieldTable[f].kind }
 func (f Field) Size() int { return fieldTable[f].size }
 
 // appendValue writes a value of the field as nft does.
-func (f Field) appendValue(out, value []byte) []byte { return f.Type().appendText(out, value) }
+func (f Field) appendValue(out []byte, value Value) []byte { return f.Type().appendText(out, value) }
 
 // Concat is up to four fields that are looked up together, in order; the rest is
 // [NoField].
@@ -173,6 +173,21 @@ type Value struct {
 
 // Bytes are as many as the field has.
 func (v Value) Bytes() []byte { return v.bytes[:v.size] }
+
+// number is a value of up to eight bytes.
+func (v Value) number() uint64 {
+	var out uint64
+	for _, b := range v.bytes[:min(v.size, 8)] {
+		out = out<<8 | uint64(b)
+	}
+	return out
+}
+
+// valueOf takes bytes in network order, as many as a register holds.
+func valueOf(part string) (v Value) {
+	v.size = uint8(copy(v.bytes[:], part))
+	return v
+}
 
 // Number is a value of a field of up to four bytes.
 func (f Field) Number(n uint32) Value {

@@ -14,7 +14,7 @@ func (m Is) Visit(v Visitor) { v.Is(m) }
 
 func (m Is) appendText(out []byte) []byte {
 	out = appendNot(append(append(out, m.Field.String()...), ' '), m.Not)
-	return m.Field.appendValue(out, m.Value.Bytes())
+	return m.Field.appendValue(out, m.Value)
 }
 
 // OneOf holds if a field has one of some values, each different. They are a set of the
@@ -37,7 +37,7 @@ func (m OneOf) appendText(out []byte) []byte {
 		if at > 0 {
 			out = append(out, ", "...)
 		}
-		out = m.Field.appendValue(out, []byte(m.Values[at:at+size]))
+		out = m.Field.appendValue(out, valueOf(m.Values[at:at+size]))
 	}
 	return append(out, " }"...)
 }
@@ -53,8 +53,8 @@ func (m Between) Visit(v Visitor) { v.Between(m) }
 
 func (m Between) appendText(out []byte) []byte {
 	out = append(append(out, m.Field.String()...), ' ')
-	out = m.Field.appendValue(out, m.First.Bytes())
-	return m.Field.appendValue(append(out, '-'), m.Last.Bytes())
+	out = m.Field.appendValue(out, m.First)
+	return m.Field.appendValue(append(out, '-'), m.Last)
 }
 
 // AtMost holds if a field is not larger than a value.
@@ -68,7 +68,7 @@ func (m AtMost) Visit(v Visitor) { v.AtMost(m) }
 
 func (m AtMost) appendText(out []byte) []byte {
 	out = append(append(out, m.Field.String()...), " <= "...)
-	return m.Field.appendValue(out, m.Value.Bytes())
+	return m.Field.appendValue(out, m.Value)
 }
 
 // Within holds if an address is in a prefix, of one bit at least.
@@ -100,16 +100,16 @@ func (m Masked) appendText(out []byte) []byte {
 	out = append(append(out, m.Field.String()...), " & "...)
 	// A mask of several flags is an expression to nft.
 	if m.Field.Type() == TCPFlag {
-		out = append(m.Field.appendValue(append(out, '('), m.Mask.Bytes()), ')')
+		out = append(m.Field.appendValue(append(out, '('), m.Mask), ')')
 	} else {
-		out = m.Field.appendValue(out, m.Mask.Bytes())
+		out = m.Field.appendValue(out, m.Mask)
 	}
 	if m.Not {
 		out = append(out, " != "...)
 	} else {
 		out = append(out, " == "...)
 	}
-	return m.Field.appendValue(out, m.Value.Bytes())
+	return m.Field.appendValue(out, m.Value)
 }
 
 // InState holds if the connection is in one of some states.
@@ -122,7 +122,7 @@ func (m InState) Visit(v Visitor) { v.InState(m) }
 
 func (m InState) appendText(out []byte) []byte {
 	out = append(append(out, ConnState.String()...), ' ')
-	return ConnState.appendValue(out, ConnState.Number(m.States).Bytes())
+	return ConnState.appendValue(out, ConnState.Number(m.States))
 }
 
 // Exists holds if a packet has the header that a field is.

@@ -99,7 +99,7 @@ func (r *ChainRule) Knftables() knftables.Object {
 
 // Knftables has the key as nft writes it.
 func (e *SetElement) Knftables() knftables.Object {
-	out := &knftables.Element{Key: e.Set.keyParts(e.Key)}
+	out := &knftables.Element{Key: e.Set.keyTexts(e.Key)}
 	if e.Set.Value == NoValue {
 		out.Set = e.Set.Name
 		return out

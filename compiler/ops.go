@@ -63,17 +63,21 @@ func (r *Ruleset) intervalsFirst() []*Set {
 
 // add returns the ops that add elements to the set.
 func (s *Set) add(list []Element) []Op {
-	out := make([]Op, 0, len(list))
-	for _, e := range list {
-		out = append(out, Op{Add, &SetElement{s, e}})
+	out := make([]Op, len(list))
+	objects := make([]SetElement, len(list))
+	for i, e := range list {
+		objects[i] = SetElement{s, e}
+		out[i] = Op{Add, &objects[i]}
 	}
 	return out
 }
 
 func (c *Chain) addRules() []Op {
-	out := make([]Op, 0, len(c.Rules))
-	for _, r := range c.Rules {
-		out = append(out, Op{Add, &ChainRule{c.Name, r}})
+	out := make([]Op, len(c.Rules))
+	objects := make([]ChainRule, len(c.Rules))
+	for i, r := range c.Rules {
+		objects[i] = ChainRule{c.Name, r}
+		out[i] = Op{Add, &objects[i]}
 	}
 	return out
 }
@@ -131,19 +135,12 @@ func (list elementChanges) sort() {
 	if len(list) < 2 {
 		return
 	}
-	type written struct {
-		text string
-		elementChange
-	}
-	texts := make([]written, len(list))
-	for i, e := range list {
-		texts[i] = written{e.set.KeyText(e.key), e}
-	}
-	slices.SortFunc(texts, func(a, b written) int {
-		return cmp.Or(cmp.Compare(a.set.Name, b.set.Name), cmp.Compare(a.text, b.text))
-	})
-	for i := range texts {
-		list[i] = texts[i].elementChange
+	places := inTextOrder(len(list),
+		func(out []byte, i int) []byte { return list[i].set.appendKey(out, list[i].key) },
+		func(i, k int) int { return cmp.Compare(list[i].set.Name, list[k].set.Name) })
+	was := slices.Clone(list)
+	for at, i := range places {
+		list[at] = was[i]
 	}
 }
 

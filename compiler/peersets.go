@@ -157,6 +157,7 @@ func (s *memberSet) apply(gc policy.GroupChange, touched map[member]bool) {
 	}
 }
 
+// elements are in any order.
 func (s *memberSet) elements() []Element {
 	out := make([]Element, 0, len(s.single)+len(s.counts))
 	for a := range s.single {
@@ -165,5 +166,5 @@ func (s *memberSet) elements() []Element {
 	for m := range s.counts {
 		out = append(out, Element{Key: m.key()})
 	}
-	return sortElements(out)
+	return out
 }

@@ -341,7 +341,7 @@ func ReadHeld(key Key) (Held, bool) {
 		return Held{}, false
 	}
 	addr, ok := netip.AddrFromSlice([]byte(key[head:]))
-	out := Held{Port: int(numberOf([]byte(key[:4]))), MAC: string(etherText(nil, []byte(key[4:head]))), Addr: addr}
+	out := Held{Port: int(valueOf(string(key[:4])).number()), MAC: string(etherText(nil, valueOf(string(key[4:head])))), Addr: addr}
 	return out, ok
 }
 

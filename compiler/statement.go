@@ -46,11 +46,11 @@ type MarkConnection struct {
 func (s MarkConnection) Visit(v Visitor) { v.MarkConnection(s) }
 
 func (s MarkConnection) appendText(out []byte) []byte {
-	out = ConnMark.appendValue(append(out, "ct mark set ct mark & "...), ConnMark.Number(s.Keep).Bytes())
+	out = ConnMark.appendValue(append(out, "ct mark set ct mark & "...), ConnMark.Number(s.Keep))
 	if s.Set == 0 {
 		return out
 	}
-	return ConnMark.appendValue(append(out, " | "...), ConnMark.Number(s.Set).Bytes())
+	return ConnMark.appendValue(append(out, " | "...), ConnMark.Number(s.Set))
 }
 
 // Remember adds the fields to a set that packets fill. A full set ends the rule.
