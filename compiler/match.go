@@ -10,6 +10,7 @@ type Is struct {
 	Value Value
 }
 
+// Visit calls the method for such terms.
 func (m Is) Visit(v Visitor) { v.Is(m) }
 
 func (m Is) appendText(out []byte) []byte {
@@ -27,6 +28,7 @@ type OneOf struct {
 	Values string
 }
 
+// Visit calls the method for such terms.
 func (m OneOf) Visit(v Visitor) { v.OneOf(m) }
 
 func (m OneOf) appendText(out []byte) []byte {
@@ -49,6 +51,7 @@ type Between struct {
 	First, Last Value
 }
 
+// Visit calls the method for such terms.
 func (m Between) Visit(v Visitor) { v.Between(m) }
 
 func (m Between) appendText(out []byte) []byte {
@@ -64,6 +67,7 @@ type AtMost struct {
 	Value Value
 }
 
+// Visit calls the method for such terms.
 func (m AtMost) Visit(v Visitor) { v.AtMost(m) }
 
 func (m AtMost) appendText(out []byte) []byte {
@@ -79,6 +83,7 @@ type Within struct {
 	Prefix netip.Prefix
 }
 
+// Visit calls the method for such terms.
 func (m Within) Visit(v Visitor) { v.Within(m) }
 
 func (m Within) appendText(out []byte) []byte {
@@ -94,6 +99,7 @@ type Masked struct {
 	Mask, Value Value
 }
 
+// Visit calls the method for such terms.
 func (m Masked) Visit(v Visitor) { v.Masked(m) }
 
 func (m Masked) appendText(out []byte) []byte {
@@ -118,6 +124,7 @@ type InState struct {
 	States uint32
 }
 
+// Visit calls the method for such terms.
 func (m InState) Visit(v Visitor) { v.InState(m) }
 
 func (m InState) appendText(out []byte) []byte {
@@ -131,6 +138,7 @@ type Exists struct {
 	Field Field
 }
 
+// Visit calls the method for such terms.
 func (m Exists) Visit(v Visitor) { v.Exists(m) }
 
 func (m Exists) appendText(out []byte) []byte {
@@ -147,6 +155,7 @@ type In struct {
 	Ranges bool
 }
 
+// Visit calls the method for such terms.
 func (m In) Visit(v Visitor) { v.In(m) }
 
 func (m In) appendText(out []byte) []byte {

@@ -5,6 +5,7 @@ import "strconv"
 // Count counts in the rule itself.
 type Count struct{ unnamed }
 
+// Visit calls the method for such terms.
 func (s Count) Visit(v Visitor) { v.Count(s) }
 
 func (s Count) appendText(out []byte) []byte { return append(out, "counter"...) }
@@ -12,6 +13,7 @@ func (s Count) appendText(out []byte) []byte { return append(out, "counter"...) 
 // CountNamed counts in a counter of the table.
 type CountNamed struct{ Counter string }
 
+// Visit calls the method for such terms.
 func (s CountNamed) Visit(v Visitor) { v.CountNamed(s) }
 
 func (s CountNamed) appendText(out []byte) []byte {
@@ -27,6 +29,7 @@ type CountMapped struct {
 	Map string
 }
 
+// Visit calls the method for such terms.
 func (s CountMapped) Visit(v Visitor) { v.CountMapped(s) }
 
 func (s CountMapped) appendText(out []byte) []byte {
@@ -43,6 +46,7 @@ type MarkConnection struct {
 	Keep, Set uint32
 }
 
+// Visit calls the method for such terms.
 func (s MarkConnection) Visit(v Visitor) { v.MarkConnection(s) }
 
 func (s MarkConnection) appendText(out []byte) []byte {
@@ -64,6 +68,7 @@ type Remember struct {
 	PerSecond, Burst uint32
 }
 
+// Visit calls the method for such terms.
 func (s Remember) Visit(v Visitor) { v.Remember(s) }
 
 func (s Remember) appendText(out []byte) []byte {
@@ -92,6 +97,7 @@ type Log struct {
 	Snap uint32
 }
 
+// Visit calls the method for such terms.
 func (s Log) Visit(v Visitor) { v.Log(s) }
 
 func (s Log) appendText(out []byte) []byte {

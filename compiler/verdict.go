@@ -3,6 +3,7 @@ package compiler
 // Accept ends our base chain.
 type Accept struct{ unnamed }
 
+// Visit calls the method for such terms.
 func (t Accept) Visit(v Visitor) { v.Accept(t) }
 
 func (t Accept) appendText(out []byte) []byte { return append(out, "accept"...) }
@@ -10,6 +11,7 @@ func (t Accept) appendText(out []byte) []byte { return append(out, "accept"...) 
 // Drop ends the packet.
 type Drop struct{ unnamed }
 
+// Visit calls the method for such terms.
 func (t Drop) Visit(v Visitor) { v.Drop(t) }
 
 func (t Drop) appendText(out []byte) []byte { return append(out, "drop"...) }
@@ -17,6 +19,7 @@ func (t Drop) appendText(out []byte) []byte { return append(out, "drop"...) }
 // Return goes back to the chain that jumped here.
 type Return struct{ unnamed }
 
+// Visit calls the method for such terms.
 func (t Return) Visit(v Visitor) { v.Return(t) }
 
 func (t Return) appendText(out []byte) []byte { return append(out, "return"...) }
@@ -24,6 +27,7 @@ func (t Return) appendText(out []byte) []byte { return append(out, "return"...) 
 // Jump goes to a chain that may return.
 type Jump struct{ Chain string }
 
+// Visit calls the method for such terms.
 func (t Jump) Visit(v Visitor) { v.Jump(t) }
 
 func (t Jump) appendText(out []byte) []byte { return append(append(out, "jump "...), t.Chain...) }
@@ -33,6 +37,7 @@ func (t Jump) names(yield func(string) bool) bool { return yield(t.Chain) }
 // Goto goes to a chain that returns, if at all, to where this one would.
 type Goto struct{ Chain string }
 
+// Visit calls the method for such terms.
 func (t Goto) Visit(v Visitor) { v.Goto(t) }
 
 func (t Goto) appendText(out []byte) []byte { return append(append(out, "goto "...), t.Chain...) }
@@ -47,6 +52,7 @@ type VerdictMap struct {
 	Ranges bool
 }
 
+// Visit calls the method for such terms.
 func (t VerdictMap) Visit(v Visitor) { v.VerdictMap(t) }
 
 func (t VerdictMap) appendText(out []byte) []byte {
@@ -63,6 +69,7 @@ type Reject struct {
 	Reset bool
 }
 
+// Visit calls the method for such terms.
 func (t Reject) Visit(v Visitor) { v.Reject(t) }
 
 func (t Reject) appendText(out []byte) []byte {
