@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/knftables"
 )
@@ -85,16 +84,17 @@ func sortedOnce(list []netip.Addr) []netip.Addr {
 
 // parseMAC reads a hardware address of Ethernet as Linux writes it.
 func parseMAC(text string) (mac [6]byte, err error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != len(mac) {
-		return mac, fmt.Errorf("hardware address %q has %d parts, not %d", text, len(parts), len(mac))
+	if len(text) != 3*len(mac)-1 {
+		return mac, fmt.Errorf("hardware address %q has %d characters, not %d", text, len(text), 3*len(mac)-1)
 	}
-	for i, p := range parts {
-		b, err := hex.DecodeString(p)
-		if err != nil || len(b) != 1 {
-			return mac, fmt.Errorf("hardware address %q: part %q is no byte", text, p)
+	for i := range mac {
+		at := 3 * i
+		if i > 0 && text[at-1] != ':' {
+			return mac, fmt.Errorf("hardware address %q: %q where a colon belongs", text, text[at-1])
 		}
-		mac[i] = b[0]
+		if _, err := hex.Decode(mac[i:i+1], []byte(text[at:at+2])); err != nil {
+			return mac, fmt.Errorf("hardware address %q: %w", text, err)
+		}
 	}
 	return mac, nil
 }

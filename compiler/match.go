@@ -4,7 +4,7 @@ import "net/netip"
 
 // Is holds if a field has a value.
 type Is struct {
-	unnamed
+	matching
 	Field Field
 	Not   bool
 	Value Value
@@ -21,7 +21,7 @@ func (m Is) appendText(out []byte) []byte {
 // OneOf holds if a field has one of some values, each different. They are a set of the
 // rule's own, but for a single one.
 type OneOf struct {
-	unnamed
+	matching
 	Field Field
 	Not   bool
 	// Values are those of [Value.Bytes], one after the other.
@@ -46,7 +46,7 @@ func (m OneOf) appendText(out []byte) []byte {
 
 // Between holds if a field is in a range, of which both ends are part.
 type Between struct {
-	unnamed
+	matching
 	Field       Field
 	First, Last Value
 }
@@ -62,7 +62,7 @@ func (m Between) appendText(out []byte) []byte {
 
 // AtMost holds if a field is not larger than a value.
 type AtMost struct {
-	unnamed
+	matching
 	Field Field
 	Value Value
 }
@@ -77,7 +77,7 @@ func (m AtMost) appendText(out []byte) []byte {
 
 // Within holds if an address is in a prefix, of one bit at least.
 type Within struct {
-	unnamed
+	matching
 	Field  Field
 	Not    bool
 	Prefix netip.Prefix
@@ -93,7 +93,7 @@ func (m Within) appendText(out []byte) []byte {
 
 // Masked holds if some bits of a field have a value.
 type Masked struct {
-	unnamed
+	matching
 	Field       Field
 	Not         bool
 	Mask, Value Value
@@ -120,7 +120,7 @@ func (m Masked) appendText(out []byte) []byte {
 
 // InState holds if the connection is in one of some states.
 type InState struct {
-	unnamed
+	matching
 	States uint32
 }
 
@@ -134,7 +134,7 @@ func (m InState) appendText(out []byte) []byte {
 
 // Exists holds if a packet has the header that a field is.
 type Exists struct {
-	unnamed
+	matching
 	Field Field
 }
 
@@ -163,6 +163,8 @@ func (m In) appendText(out []byte) []byte {
 }
 
 func (m In) names(yield func(string) bool) bool { return yield(m.Set) }
+
+func (In) isMatch() bool { return true }
 
 // is, oneOf and the rest are for whoever writes rules.
 func is(f Field, v Value) Term { return Is{Field: f, Value: v} }

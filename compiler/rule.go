@@ -24,7 +24,11 @@ type Term interface {
 	// names yields the names of sets, chains and counters that it refers to, until
 	// yield returns false, and reports whether it never did.
 	names(yield func(string) bool) bool
+	isMatch() bool
 }
+
+// IsMatch reports whether the term only asks something of a packet.
+func IsMatch(t Term) bool { return t.isMatch() }
 
 // Visitor is told of terms, each by its kind.
 type Visitor interface {
@@ -106,10 +110,18 @@ func (r Rule) Refers(to func(name string) bool) bool {
 	})
 }
 
-// unnamed is of terms that refer to nothing.
-type unnamed struct{}
+// matching is of matches that refer to nothing, acting of statements and verdicts.
+type matching struct{}
 
-func (unnamed) names(func(string) bool) bool { return true }
+func (matching) names(func(string) bool) bool { return true }
+
+func (matching) isMatch() bool { return true }
+
+type acting struct{}
+
+func (acting) names(func(string) bool) bool { return true }
+
+func (acting) isMatch() bool { return false }
 
 // appendName writes a set's name.
 func appendName(out []byte, set string) []byte { return append(append(out, '@'), set...) }

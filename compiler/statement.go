@@ -3,7 +3,7 @@ package compiler
 import "strconv"
 
 // Count counts in the rule itself.
-type Count struct{ unnamed }
+type Count struct{ acting }
 
 // Visit calls the method for such terms.
 func (s Count) Visit(v Visitor) { v.Count(s) }
@@ -22,6 +22,8 @@ func (s CountNamed) appendText(out []byte) []byte {
 
 func (s CountNamed) names(yield func(string) bool) bool { return yield(s.Counter) }
 
+func (CountNamed) isMatch() bool { return false }
+
 // CountMapped counts in the counter that a map has for the fields. Without one the rule
 // ends.
 type CountMapped struct {
@@ -39,10 +41,12 @@ func (s CountMapped) appendText(out []byte) []byte {
 
 func (s CountMapped) names(yield func(string) bool) bool { return yield(s.Map) }
 
+func (CountMapped) isMatch() bool { return false }
+
 // MarkConnection keeps some bits of the connection's mark and sets others. Where there is
 // no connection it ends the rule.
 type MarkConnection struct {
-	unnamed
+	acting
 	Keep, Set uint32
 }
 
@@ -88,9 +92,11 @@ func (s Remember) appendText(out []byte) []byte {
 
 func (s Remember) names(yield func(string) bool) bool { return yield(s.Set) }
 
+func (Remember) isMatch() bool { return false }
+
 // Log sends the beginning of the packet to an NFLOG group.
 type Log struct {
-	unnamed
+	acting
 	Prefix string
 	Group  uint16
 	// Snap is how much of the packet.

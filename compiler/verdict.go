@@ -1,7 +1,7 @@
 package compiler
 
 // Accept ends our base chain.
-type Accept struct{ unnamed }
+type Accept struct{ acting }
 
 // Visit calls the method for such terms.
 func (t Accept) Visit(v Visitor) { v.Accept(t) }
@@ -9,7 +9,7 @@ func (t Accept) Visit(v Visitor) { v.Accept(t) }
 func (t Accept) appendText(out []byte) []byte { return append(out, "accept"...) }
 
 // Drop ends the packet.
-type Drop struct{ unnamed }
+type Drop struct{ acting }
 
 // Visit calls the method for such terms.
 func (t Drop) Visit(v Visitor) { v.Drop(t) }
@@ -17,7 +17,7 @@ func (t Drop) Visit(v Visitor) { v.Drop(t) }
 func (t Drop) appendText(out []byte) []byte { return append(out, "drop"...) }
 
 // Return goes back to the chain that jumped here.
-type Return struct{ unnamed }
+type Return struct{ acting }
 
 // Visit calls the method for such terms.
 func (t Return) Visit(v Visitor) { v.Return(t) }
@@ -34,6 +34,8 @@ func (t Jump) appendText(out []byte) []byte { return append(append(out, "jump ".
 
 func (t Jump) names(yield func(string) bool) bool { return yield(t.Chain) }
 
+func (Jump) isMatch() bool { return false }
+
 // Goto goes to a chain that returns, if at all, to where this one would.
 type Goto struct{ Chain string }
 
@@ -43,6 +45,8 @@ func (t Goto) Visit(v Visitor) { v.Goto(t) }
 func (t Goto) appendText(out []byte) []byte { return append(append(out, "goto "...), t.Chain...) }
 
 func (t Goto) names(yield func(string) bool) bool { return yield(t.Chain) }
+
+func (Goto) isMatch() bool { return false }
 
 // VerdictMap does what a map has for the fields, if anything.
 type VerdictMap struct {
@@ -61,9 +65,11 @@ func (t VerdictMap) appendText(out []byte) []byte {
 
 func (t VerdictMap) names(yield func(string) bool) bool { return yield(t.Map) }
 
+func (VerdictMap) isMatch() bool { return false }
+
 // Reject drops the packet and tells its sender.
 type Reject struct {
-	unnamed
+	acting
 	// Reset tells it by a reset: the packet must be of TCP. Others are told that it is
 	// administratively prohibited.
 	Reset bool

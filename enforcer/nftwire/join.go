@@ -63,11 +63,8 @@ func comparisonOf(t compiler.Term) (c comparison, match bool) {
 		if f := &fields[t.Field]; !t.Not && f.from == fromPayload && len(t.Values) == t.Field.Size() {
 			c.field, c.value = f, []byte(t.Values)
 		}
-	case compiler.Between, compiler.AtMost, compiler.Within, compiler.Masked, compiler.InState, compiler.Exists, compiler.In:
-	default:
-		return c, false
 	}
-	return c, true
+	return c, compiler.IsMatch(t)
 }
 
 func joinRun(out map[int]join, run []comparison) map[int]join {
