@@ -1,9 +1,7 @@
 package compiler
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -69,7 +67,7 @@ type chainBuilder struct {
 	returns bool
 	// rest is the chain for what no rule so far lets pass.
 	rest  string
-	rules []string
+	rules []Rule
 	uses  []*object
 }
 
@@ -80,26 +78,44 @@ func (b *chainBuilder) use(made *object) string {
 	return o.name
 }
 
-// allow is what becomes of a packet that is allowed. The Pod that it comes from is
-// asked first, and then the one that it goes to, which is the last.
-func (b *chainBuilder) allow() string {
-	if !b.returns && (b.direction == policy.Ingress) == (b.way == forth) {
-		return "goto " + judgedChain
-	}
-	return "return"
+// Verdicts that most chains have, once for all of them.
+var (
+	toJudged Term = Goto{JudgedChain}
+	returns  Term = Return{}
+)
+
+// in looks fields up in a set that the rules use.
+func (b *chainBuilder) in(made *object, key ...Field) Term {
+	return In{Key: concat(key...), Ranges: made.set.Interval, Set: b.use(made)}
 }
 
-func (b *chainBuilder) rule(parts ...string) {
-	b.rules = append(b.rules, strings.Join(parts, " "))
+// vmap has a map that the rules use decide.
+func (b *chainBuilder) vmap(made *object) Term {
+	return VerdictMap{Key: concat(portField(b.way), L4Protocol), Ranges: made.set.Interval, Map: b.use(made)}
 }
+
+// allow is what becomes of a packet that is allowed. The Pod that it comes from is
+// asked first, and then the one that it goes to, which is the last.
+func (b *chainBuilder) allow() Term {
+	if !b.returns && (b.direction == policy.Ingress) == (b.way == forth) {
+		return toJudged
+	}
+	return returns
+}
+
+func (b *chainBuilder) rule(terms ...Term) { b.rules = append(b.rules, Rule{Terms: terms}) }
 
 // object names the chain by its rules and whatever else is in its name.
 func (b *chainBuilder) object(letter byte, more, text string) *object {
-	name := contentName(letter, more+"\n"+strings.Join(b.rules, "\n"), text)
-	c := &Chain{Name: name}
-	for _, r := range b.rules {
-		c.Rules = append(c.Rules, Rule{Text: r})
+	content := append(make([]byte, 0, 1024), more...)
+	for i := range b.rules {
+		content = b.rules[i].appendText(append(content, '\n'))
 	}
+	if len(b.rules) == 0 {
+		content = append(content, '\n')
+	}
+	name := contentName(letter, content, text)
+	c := &Chain{Name: name, Rules: b.rules}
 	return &object{name: name, chain: c, uses: b.uses}
 }
 
@@ -108,7 +124,7 @@ func (b *chainBuilder) object(letter byte, more, text string) *object {
 func (u *update) allOf(set *policy.AllowSet, parts []allowance, f family, w way) *object {
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w}
 	for i := range parts {
-		b.rule("jump", b.use(u.chain(set.All[i], &parts[i], f, w, true)))
+		b.rule(Jump{b.use(u.chain(set.All[i], &parts[i], f, w, true))})
 	}
 	b.rule(b.allow())
 	return b.named(set.Policies)
@@ -119,7 +135,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, returns: returns, rest: denyChain(set.Direction, w)}
 	if !a.allPorts.any {
 		if len(a.named) > 0 {
-			b.rule(peerKey(f, set.Direction, w), ".", "meta l4proto", ".", portKey(w), "@"+b.use(membersObject(newNamedSet(f, a.named))), b.allow())
+			b.rule(b.in(membersObject(newNamedSet(f, a.named)), peerField(f, set.Direction, w), L4Protocol, portField(w)), b.allow())
 		}
 		// Ports come before peers with all ports: to compare a port costs next to
 		// nothing, to look an address up a lot.
@@ -129,7 +145,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 			b.peers(nil, &a.allPorts)
 		}
 		b.ports(a)
-		b.rule("goto", b.rest)
+		b.rule(Goto{b.rest})
 	}
 	return b.named(set.Policies)
 }
@@ -181,28 +197,32 @@ func (p *peers) rules() int {
 }
 
 // peers lets addresses pass, if what stands before matches too.
-func (b *chainBuilder) peers(before []string, p *peers) {
-	key := peerKey(b.family, b.direction, b.way)
-	add := func(made *object) {
-		b.rule(append(slices.Clone(before), key, "@"+b.use(made), b.allow())...)
+func (b *chainBuilder) peers(before []Term, p *peers) {
+	at := peerField(b.family, b.direction, b.way)
+	add := func(match Term) {
+		terms := make([]Term, 0, len(before)+2)
+		b.rule(append(append(terms, before...), match, b.allow())...)
 	}
 	if p.any {
-		b.rule(append(slices.Clone(before), b.allow())...)
+		b.rule(append(before[:len(before):len(before)], b.allow())...)
 		return
 	}
+	members := func(groups []policy.GroupKey) {
+		add(b.in(membersObject(newMemberSet(b.family, groups)), at))
+	}
 	if len(p.groups) > separateGroups {
-		add(membersObject(newMemberSet(b.family, p.groups)))
+		members(p.groups)
 	} else {
 		for i := range p.groups {
-			add(membersObject(newMemberSet(b.family, p.groups[i:i+1])))
+			members(p.groups[i : i+1])
 		}
 	}
 	if len(p.ranges) > fewRanges {
-		add(blocksObject(b.family, p.ranges))
+		add(b.in(blocksObject(b.family, p.ranges), at))
 		return
 	}
 	for _, r := range p.ranges {
-		b.rule(append(slices.Clone(before), key, r.String(), b.allow())...)
+		add(r.match(at))
 	}
 }
 
@@ -238,16 +258,15 @@ func (b *chainBuilder) ports(a *allowance) {
 // carries on with every element that matched so far, one at a time: with the protocol
 // first, these are nearly all.
 func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
-	key := []string{portKey(b.way), ".", "meta l4proto"}
 	switch {
 	case len(spans) <= fewSpans:
 		for _, s := range spans {
 			b.span(&classes[s.class], s)
 		}
 	case len(classes) == 1:
-		b.peers(append(key, "@"+b.use(portsObject(spans))), &classes[0])
+		b.peers([]Term{b.in(portsObject(spans), portField(b.way), L4Protocol)}, &classes[0])
 	default:
-		b.rule(append(key, "vmap", "@"+b.use(b.portMap(classes, spans)))...)
+		b.rule(b.vmap(b.portMap(classes, spans)))
 	}
 }
 
@@ -256,7 +275,7 @@ func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
 func (b *chainBuilder) span(p *peers, s portSpan) {
 	match := b.matchSpan(s)
 	if p.rules() > 1 {
-		b.rule(append(match, "goto", b.use(b.class(p)))...)
+		b.rule(append(match, Goto{b.use(b.class(p))})...)
 		return
 	}
 	b.peers(match, p)
@@ -265,10 +284,10 @@ func (b *chainBuilder) span(p *peers, s portSpan) {
 // portMap leads each span of ports to the chain of its peers.
 func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
 	inner := b.inner()
-	known := make([]string, len(classes))
-	verdicts := make([]string, len(spans))
+	known := make([]MapValue, len(classes))
+	verdicts := make([]MapValue, len(spans))
 	for i, span := range spans {
-		if known[span.class] == "" {
+		if known[span.class].Do == Nothing {
 			known[span.class] = inner.verdict(&classes[span.class])
 		}
 		verdicts[i] = known[span.class]
@@ -277,23 +296,26 @@ func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
 }
 
 // verdictMap has a verdict for each span.
-func verdictMap(spans []portSpan, verdicts []string, uses []*object) *object {
+func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 	s := portsSet(spans)
-	s.Value = "verdict"
+	s.Value = VerdictValue
 	for i, v := range verdicts {
 		s.Elements[i].Value = v
 	}
-	sortElements(s.Elements)
 	s.Name = contentName(portMapLetter, contentOf(s), counted(spans[0].text(), len(spans)))
+	sortElements(s.Elements)
 	return &object{name: s.Name, set: s, uses: uses}
 }
 
 // verdict lets the peers of some ports pass.
-func (b *chainBuilder) verdict(p *peers) string {
-	if p.any {
-		return b.allow()
+func (b *chainBuilder) verdict(p *peers) MapValue {
+	switch {
+	case !p.any:
+		return MapValue{DoGoto, b.use(b.class(p))}
+	case b.allow() == returns:
+		return MapValue{Do: DoReturn}
 	}
-	return "goto " + b.use(b.class(p))
+	return MapValue{DoGoto, JudgedChain}
 }
 
 // inner builds what the chain leads to.
@@ -305,7 +327,7 @@ func (b *chainBuilder) inner() *chainBuilder {
 func (b *chainBuilder) class(p *peers) *object {
 	inner := b.inner()
 	inner.peers(nil, p)
-	inner.rule("goto", b.rest)
+	inner.rule(Goto{b.rest})
 	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
 }
 
@@ -315,11 +337,11 @@ func membersObject(m *memberSet) *object {
 }
 
 func blocksObject(f family, ranges []addrRange) *object {
-	s := &Set{Type: f.addrType(), Interval: true}
-	for _, r := range ranges {
-		s.Elements = append(s.Elements, Element{Key: r.String()})
+	s := &Set{Key: keyType(f.addrType()), Interval: true, Elements: make([]Element, len(ranges))}
+	for i, r := range ranges {
+		s.Elements[i].Key = r.key()
 	}
-	text := f.String() + "-" + s.Elements[0].Key
+	text := f.String() + "-" + ranges[0].String()
 	s.Name = contentName(blocksLetter, contentOf(s), counted(text, len(ranges)))
 	sortElements(s.Elements)
 	return &object{name: s.Name, set: s}
@@ -334,22 +356,25 @@ func portsObject(spans []portSpan) *object {
 
 // portsSet has an element for each span, in their order, and no name.
 func portsSet(spans []portSpan) *Set {
-	s := &Set{Type: "inet_service . inet_proto"}
+	s := &Set{Key: keyType(InetService, InetProto), Elements: make([]Element, len(spans))}
 	for _, span := range spans {
 		s.Interval = s.Interval || span.first != span.last
-		s.Elements = append(s.Elements, Element{Key: span.String()})
+	}
+	for i, span := range spans {
+		s.Elements[i].Key = span.key(s.Interval)
 	}
 	return s
 }
 
-// contentOf is all that makes a set with immutable elements.
-func contentOf(s *Set) string {
-	var b strings.Builder
-	b.WriteString(s.Type + " : " + s.Value)
+// contentOf is all that makes a set with immutable elements, in their order.
+func contentOf(s *Set) []byte {
+	out := make([]byte, 0, 64+40*len(s.Elements))
+	out = append(append(append(out, s.Key.String()...), " : "...), s.Value.String()...)
 	for _, e := range s.Elements {
-		b.WriteString("\n" + e.Key + " : " + e.Value)
+		out = s.appendKey(append(out, '\n'), e.Key)
+		out = e.Value.appendText(append(out, " : "...))
 	}
-	return b.String()
+	return out
 }
 
 // counted says how many more there are than the one that the text shows.

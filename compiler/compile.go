@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -113,21 +112,29 @@ func (r *Ruleset) add(o *object) {
 
 // elements are those of one set, sorted.
 func (c *Compiler) elements(set string) []Element {
-	if f := c.fixed[set]; f != nil {
-		var out []Element
-		for k, v := range f.values {
-			out = append(out, Element{k, v})
+	f := c.fixed[set]
+	if f == nil {
+		o := c.objects[set]
+		if o.members == nil {
+			return o.set.Elements // sorted, and they never change
 		}
-		return sortElements(out)
+		return sortElements(o.members.elements())
 	}
-	return c.objects[set].elements()
+	var out []Element
+	if len(f.values) > 0 {
+		out = make([]Element, 0, len(f.values))
+	}
+	for k, v := range f.values {
+		out = append(out, Element{k, v})
+	}
+	return sortElements(out)
 }
 
 // Replace returns one transaction that puts the ruleset in the place of
 // whatever the table holds. Packets meet the old rules or the new ones. It can
 // be large: [Compiler.Repair] comes to the same in pieces.
 func (c *Compiler) Replace() []Op {
-	table := &knftables.Table{}
+	table := &Table{}
 	// Adding first, for there may be nothing to delete.
 	out := []Op{{Add, table}, {Delete, table}, {Add, table}}
 	return append(out, create(c.Ruleset())...)
@@ -218,40 +225,40 @@ func (s *subject) own() []netip.Addr {
 }
 
 // facts yields what the Pod puts into the fixed sets.
-func (s *subject) facts(yield func(set, key, value string)) {
+func (s *subject) facts(yield func(set string, key Key, value MapValue)) {
 	// From one own address to another the Pod reaches itself, and from any to the
 	// same, whoever has it.
 	own := s.own()
 	for i, a := range s.Addrs {
-		f, key, sets := familyOf(a), a.String(), s.sets(a)
-		yield(f.set(localSet), key, "")
+		f, key, sets := familyOf(a), addrKey(a), s.sets(a)
+		yield(f.set(localSet), key, MapValue{})
 		if b := s.binds[i]; b.Interface != "" {
-			place := quote(b.Interface) + " . " + key
-			yield(f.set(bindSet), place, "")
+			place := interfaceKey(b.Interface) + key
+			yield(f.set(bindSet), place, MapValue{})
 			yield(f.set(sourceMap), place, s.sends(sets[policy.Egress], f))
 		} else if sets[policy.Egress] == nil {
-			yield(f.set(unplacedSet), key, "")
+			yield(f.set(unplacedSet), key, MapValue{})
 		}
-		yield(f.set(selfSet), key+" . "+key, "")
+		yield(f.set(selfSet), key+key, MapValue{})
 		if _, alone := slices.BinarySearchFunc(own, a, netip.Addr.Compare); alone {
 			for _, o := range own {
 				if o != a && familyOf(o) == f {
-					yield(f.set(selfSet), key+" . "+o.String(), "")
+					yield(f.set(selfSet), key+addrKey(o), MapValue{})
 				}
 			}
 		}
 		if sets[policy.Ingress] != nil || sets[policy.Egress] != nil {
-			yield(f.set(isolatedSet), key, "")
+			yield(f.set(isolatedSet), key, MapValue{})
 		}
 		for _, d := range directions {
 			if sets[d] == nil {
 				continue
 			}
-			yield(deniedMap(d, f), key, s.counters[d].name)
+			yield(deniedMap(d, f), key, MapValue{DoCount, s.counters[d].name})
 			p := s.program(sets[d], f)
 			for _, w := range ways {
 				if !bySource(d, w) {
-					yield(dispatchMap(d, w, f), key, "jump "+p.chains[w].name)
+					yield(dispatchMap(d, w, f), key, MapValue{DoJump, p.chains[w].name})
 				}
 			}
 		}
@@ -259,15 +266,15 @@ func (s *subject) facts(yield func(set, key, value string)) {
 }
 
 // anything is the verdict on what a Pod sends that is not isolated in egress.
-const anything = "return"
+var anything = MapValue{Do: DoReturn}
 
 // sends is the verdict on what the Pod sends. Its chain returns, if at all, to where
 // [Config.source] would.
-func (s *subject) sends(egress *policy.AllowSet, f family) string {
+func (s *subject) sends(egress *policy.AllowSet, f family) MapValue {
 	if egress == nil {
 		return anything
 	}
-	return "goto " + s.program(egress, f).chains[forth].name
+	return MapValue{DoGoto, s.program(egress, f).chains[forth].name}
 }
 
 // counter counts what is denied to the Pod in one direction.

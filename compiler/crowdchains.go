@@ -1,5 +1,7 @@
 package compiler
 
+import "github.com/sluice-net/sluice/policy"
+
 // crowd lets the peers pass that are limited to some ports. What no rule here lets
 // pass goes on to the end of the chain, or from a leaf to [chainBuilder.rest].
 func (b *chainBuilder) crowd(c *crowd) {
@@ -9,28 +11,46 @@ func (b *chainBuilder) crowd(c *crowd) {
 			b.peers(b.matchSpan(g.spans[0]), &g.peers)
 			continue
 		}
-		b.peers([]string{portKey(b.way), ".", "meta l4proto", "@" + b.use(portsObject(g.spans))}, &g.peers)
+		b.peers([]Term{b.in(portsObject(g.spans), portField(b.way), L4Protocol)}, &g.peers)
 	}
 	var spans []portSpan
-	var verdicts []string
+	var verdicts []MapValue
 	var uses []*object
 	for i := range c.trees {
 		b.leaves(&c.trees[i], func(s portSpan, leaf *object) {
 			uses = append(uses, leaf)
 			spans = append(spans, s)
-			verdicts = append(verdicts, "goto "+leaf.name)
+			verdicts = append(verdicts, MapValue{DoGoto, leaf.name})
 		})
 	}
 	if len(spans) == 0 {
 		return
 	}
-	b.rule(portKey(b.way), ".", "meta l4proto", "vmap", "@"+b.use(verdictMap(spans, verdicts, uses)))
+	b.rule(b.vmap(verdictMap(spans, verdicts, uses)))
 }
 
 // matchSpan compares ports and protocol.
-func (b *chainBuilder) matchSpan(s portSpan) []string {
-	return []string{portKey(b.way), s.ports(), "meta l4proto", protocolName(s.protocol)}
+func (b *chainBuilder) matchSpan(s portSpan) []Term {
+	at := portField(b.way)
+	port := isNumber(at, uint32(s.first))
+	if s.first != s.last {
+		port = between(at, uint32(s.first), uint32(s.last))
+	}
+	return []Term{port, isProtocol(s.protocol)}
 }
+
+// isProtocol is one of the few that have ports.
+func isProtocol(p policy.Protocol) Term {
+	switch p {
+	case policy.TCP:
+		return isTCP
+	case policy.UDP:
+		return isUDP
+	}
+	return isNumber(L4Protocol, uint32(p))
+}
+
+var isTCP, isUDP = isNumber(L4Protocol, uint32(policy.TCP)), isNumber(L4Protocol, uint32(policy.UDP))
 
 // leaves yields the chain of each leaf in which there is something.
 func (b *chainBuilder) leaves(t *portTree, yield func(portSpan, *object)) {
@@ -52,7 +72,7 @@ func (b *chainBuilder) leaves(t *portTree, yield func(portSpan, *object)) {
 			}
 			inner.repeat(nodes[n])
 		}
-		inner.rule("goto", b.rest)
+		inner.rule(Goto{b.rest})
 		yield(t.span(leaf), b.u.take(inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())))
 	})
 	for _, n := range nodes {

@@ -24,30 +24,36 @@ const (
 
 // detourOut marks what the node sends to a Pod of its own by another way than the Pod's
 // interface: what a node sends its Pods is always allowed.
-var detourOut = []line{
-	{"FAMILY daddr @local-V oifname . FAMILY daddr != @bind-V goto " + judgedChain, "the node's own, to its Pod by way of the network"},
+func detourOut() []Rule {
+	return inBoth(func(f family) Rule {
+		return rule(in(f.set(localSet), f.destination()), notIn(f.set(bindSet), InterfaceOut, f.destination()), toJudged).
+			because("the node's own, to its Pod by way of the network")
+	})
 }
 
 // detourIn drops what goes to an unknown Pod, whatever it was judged as before.
-func (c *Config) detourIn() []line {
+func (c *Config) detourIn() []Rule {
 	if c.UnknownPods {
 		return nil
 	}
-	return []line{
-		{"meta oifkind \"veth\" oifname != @" + otherInterfacesSet + " FAMILY daddr != @local-V counter name " + unknownCounter + " drop", "to an unknown Pod, judged when it left"},
-	}
+	return inBoth(func(f family) Rule {
+		return dropping(unknownCounter, is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut),
+			notIn(f.set(localSet), f.destination())).because("to an unknown Pod, judged when it left")
+	})
 }
 
 // detourReply is what such a Pod answers. In the forward hook nothing else goes to an
 // address of the node's.
-var detourReply = line{"fib daddr type local goto " + judgedChain, "to the node, which opened it"}
+func detourReply() Rule {
+	return rule(isNumber(RouteToDestination, routeLocal), toJudged).because("to the node, which opened it")
+}
 
 func (c *Config) detourChains() []Chain {
-	chain := func(name string, hook knftables.BaseChainHook, priority knftables.BaseChainPriority, lines []line) Chain {
-		return Chain{Name: name, Rules: rules(lines), Hook: &Hook{Name: hook, Priority: priority, Policy: knftables.AcceptPolicy}}
+	chain := func(name string, hook knftables.BaseChainHook, priority knftables.BaseChainPriority, rules []Rule) Chain {
+		return Chain{Name: name, Rules: rules, Hook: &Hook{Name: hook, Priority: priority, Policy: knftables.AcceptPolicy}}
 	}
 	return []Chain{
 		chain(detourInChain, knftables.ForwardHook, beforeHookPriority, c.detourIn()),
-		chain(detourOutChain, knftables.OutputHook, hookPriority, detourOut),
+		chain(detourOutChain, knftables.OutputHook, hookPriority, detourOut()),
 	}
 }

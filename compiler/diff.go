@@ -59,10 +59,10 @@ func Diff(old, new *Ruleset) Plan {
 
 // compare finds the elements that differ.
 func (list *elementChanges) compare(was, now *Set) {
-	pair(was.Elements, now.Elements, func(e Element) string { return e.Key },
+	pair(was.Elements, now.Elements, func(e Element) string { return string(e.Key) },
 		func(w, n *Element) {
 			var before, after former
-			key := ""
+			key := Key("")
 			if w != nil {
 				key, before = w.Key, former{true, w.Value}
 			}
@@ -100,11 +100,11 @@ func pair[T any](old, new []T, name func(T) string, do func(was, now *T)) {
 func (r *Ruleset) Equal(o *Ruleset) bool {
 	return slices.Equal(r.Counters, o.Counters) &&
 		slices.EqualFunc(r.Sets, o.Sets, func(a, b Set) bool {
-			return a.Name == b.Name && a.Type == b.Type && a.Value == b.Value && a.Interval == b.Interval &&
+			return a.Name == b.Name && a.Key == b.Key && a.Value == b.Value && a.Interval == b.Interval &&
 				a.Timeout == b.Timeout && a.Size == b.Size && slices.Equal(a.Elements, b.Elements)
 		}) &&
 		slices.EqualFunc(r.Chains, o.Chains, func(a, b Chain) bool {
-			return a.Name == b.Name && slices.Equal(a.Rules, b.Rules) && (a.Hook == nil) == (b.Hook == nil) &&
+			return a.Name == b.Name && slices.EqualFunc(a.Rules, b.Rules, Rule.Equal) && (a.Hook == nil) == (b.Hook == nil) &&
 				(a.Hook == nil || *a.Hook == *b.Hook)
 		})
 }

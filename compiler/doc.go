@@ -8,6 +8,8 @@
 //
 //   - Pure and deterministic, like package policy: no I/O, clocks, logging or
 //     goroutines, byte-identical output for the same input in any order.
+//   - Rules, sets and elements are data with two renderings: nft's text here, which
+//     also names chains, and the kernel's bytes in enforcer. Nothing reads either back.
 //   - Our table only drops or falls through ("accept" ends only our own base
 //     chain), and uses no packet marks.
 //   - What holds intervals never changes in place: port maps, CIDR sets and the

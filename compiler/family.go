@@ -2,8 +2,6 @@ package compiler
 
 import (
 	"net/netip"
-
-	"github.com/sluice-net/sluice/policy"
 )
 
 // family is an address family as the ruleset's names and expressions have it.
@@ -25,10 +23,7 @@ func familyOf(a netip.Addr) family {
 
 func (f family) String() string { return [...]string{"v4", "v6"}[f] }
 
-// header is the nft name of the header that holds the addresses.
-func (f family) header() string { return [...]string{"ip", "ip6"}[f] }
-
-func (f family) addrType() string { return [...]string{"ipv4_addr", "ipv6_addr"}[f] }
+func (f family) addrType() DataType { return [...]DataType{IPv4Addr, IPv6Addr}[f] }
 
 // set is the name of one of the two sets that differ in nothing but family.
 func (f family) set(name string) string { return name + "-" + f.String() }
@@ -41,29 +36,7 @@ const (
 	back             // replies, judged with swapped keys
 )
 
-// peerKey is where a packet has the address of the peer, as seen from the Pod
-// that is the subject.
-func peerKey(f family, d policy.Direction, w way) string {
-	if (d == policy.Ingress) == (w == forth) {
-		return f.header() + " saddr"
-	}
-	return f.header() + " daddr"
-}
-
-// subjectKey is where a packet has the subject's address.
-func subjectKey(f family, d policy.Direction, w way) string {
-	if (d == policy.Ingress) == (w == forth) {
-		return f.header() + " daddr"
-	}
-	return f.header() + " saddr"
-}
-
-// portKey is where a packet has the port that policies speak of.
-func portKey(w way) string {
-	if w == forth {
-		return "th dport"
-	}
-	return "th sport"
-}
-
 func (w way) suffix() string { return [...]string{"", "-reply"}[w] }
+
+// direction is the one that conntrack sees such packets in.
+func (w way) direction() uint32 { return [...]uint32{directionOriginal, directionReply}[w] }

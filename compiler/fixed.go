@@ -3,14 +3,14 @@ package compiler
 // fixedSet is a set with a name of its own and its elements by key.
 type fixedSet struct {
 	Set
-	values map[string]string
+	values map[Key]MapValue
 }
 
 // newFixedSets makes the sets of a table that policies do not make or delete.
 func newFixedSets(declared []Set) map[string]*fixedSet {
 	out := make(map[string]*fixedSet, len(declared))
 	for _, s := range declared {
-		values := make(map[string]string, len(s.Elements))
+		values := make(map[Key]MapValue, len(s.Elements))
 		for _, e := range s.Elements {
 			values[e.Key] = e.Value
 		}
@@ -23,21 +23,21 @@ func newFixedSets(declared []Set) map[string]*fixedSet {
 // former is what an element was before.
 type former struct {
 	there bool
-	value string
+	value MapValue
 }
 
 // journal changes fixed sets and notes what was there before, so that the plan is
 // the net difference.
 type journal struct {
 	sets    map[string]*fixedSet
-	touched map[string]map[string]former
+	touched map[string]map[Key]former
 }
 
 func newJournal(sets map[string]*fixedSet) journal {
-	return journal{sets, map[string]map[string]former{}}
+	return journal{sets, map[string]map[Key]former{}}
 }
 
-func (j *journal) set(name, key, value string) {
+func (j *journal) set(name string, key Key, value MapValue) {
 	s := j.sets[name]
 	was, there := s.values[key]
 	if there && was == value {
@@ -47,7 +47,7 @@ func (j *journal) set(name, key, value string) {
 	s.values[key] = value
 }
 
-func (j *journal) unset(name, key string) {
+func (j *journal) unset(name string, key Key) {
 	s := j.sets[name]
 	if was, there := s.values[key]; there {
 		j.note(name, key, former{true, was})
@@ -55,10 +55,10 @@ func (j *journal) unset(name, key string) {
 	}
 }
 
-func (j *journal) note(name, key string, was former) {
+func (j *journal) note(name string, key Key, was former) {
 	touched := j.touched[name]
 	if touched == nil {
-		touched = map[string]former{}
+		touched = map[Key]former{}
 		j.touched[name] = touched
 	}
 	if _, known := touched[key]; !known {
@@ -67,14 +67,14 @@ func (j *journal) note(name, key string, was former) {
 }
 
 // only makes a set hold these keys and no other.
-func (j *journal) only(name string, keys map[string]bool) {
+func (j *journal) only(name string, keys map[Key]bool) {
 	for key := range j.sets[name].values {
 		if !keys[key] {
 			j.unset(name, key)
 		}
 	}
 	for key := range keys {
-		j.set(name, key, "")
+		j.set(name, key, MapValue{})
 	}
 }
 

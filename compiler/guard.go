@@ -1,27 +1,28 @@
 package compiler
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/knftables"
 )
 
-// guard is the rules of a routed veth's chain in table netdev sluice, a rule a line:
-// what may leave the Pod. Its hook sees all that address rules cannot: tagged
+// guard is what the chain of a routed veth in table netdev sluice is made of: what may
+// leave the Pod. Its hook sees all that address rules cannot: tagged
 // frames, ARP, foreign link-local addresses. What reaches the Pod needs none, for
 // nothing does but what the node itself sends or routes. Ports of bridges have
-// guards of another kind, see portguard.go.
-type guard string
-
-// guardSpec is what a guard is made of. Everything is sorted, each once.
-type guardSpec struct {
-	macs      []string
+// guards of another kind, see portguard.go. Everything is sorted, each once.
+type guard struct {
+	macs      [][6]byte
 	addrs     []netip.Addr
 	linkLocal []netip.Addr
+}
+
+func (g guard) equal(o guard) bool {
+	return slices.Equal(g.macs, o.macs) && slices.Equal(g.addrs, o.addrs) && slices.Equal(g.linkLocal, o.linkLocal)
 }
 
 // guardPriority is before other programs' chains on the veth.
@@ -29,49 +30,51 @@ const guardPriority = "-10"
 
 // guardAnew brings the guard of a veth up to date.
 func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
-	was := c.guards[veth]
-	now := guard("")
-	if spec, guarded := c.guardSpec(veth); guarded {
-		now = guard(strings.Join(spec.outOfPod(), "\n"))
-	}
+	was, now := c.guards[veth], c.guardOf(veth)
 	if len(c.onVeth[veth]) == 0 {
 		delete(c.onVeth, veth)
 	}
-	if now == "" {
+	if len(now.macs) == 0 {
 		delete(c.guards, veth)
 	} else {
 		c.guards[veth] = now
 	}
-	return now.plan(veth), was != now
+	if was.equal(now) {
+		return GuardPlan{}, false
+	}
+	return now.plan(veth), true
 }
 
-// guardSpec collects what the Pods behind a veth may send; there is one. A Pod
+// guardOf collects what the Pods behind a veth may send; there is one. A Pod
 // whose hardware address is not known cannot be guarded, one that asks for no
-// guard is not.
-func (c *Compiler) guardSpec(veth string) (guardSpec, bool) {
-	var out guardSpec
+// guard is not: the guard is empty.
+func (c *Compiler) guardOf(veth string) guard {
+	var out guard
 	if !validInterface(veth) {
-		return out, false
+		return out
 	}
 	for s := range c.onVeth[veth] {
 		if s.Unguarded && c.cfg.GuardOptOut {
-			return out, false
+			return guard{}
 		}
 		for i, b := range s.binds {
 			mac, err := parseMAC(b.MAC)
 			if b.Veth != veth || b.Port != 0 || err != nil {
 				continue
 			}
-			out.macs = append(out.macs, strings.ToLower(b.MAC))
+			out.macs = append(out.macs, mac)
 			out.addrs = append(out.addrs, s.Addrs[i])
 			out.linkLocal = append(out.linkLocal, linkLocalOf(mac, b.LinkLocal)...)
 		}
 	}
-	slices.Sort(out.macs)
+	slices.SortFunc(out.macs, func(a, b [6]byte) int { return bytes.Compare(a[:], b[:]) })
 	out.macs = slices.Compact(out.macs)
 	out.addrs = sortedOnce(out.addrs)
 	out.linkLocal = sortedOnce(out.linkLocal)
-	return out, len(out.macs) > 0
+	if len(sameFamily(out.addrs, ipv6)) == 0 {
+		out.linkLocal = nil // It speaks no IPv6, by whatever address.
+	}
+	return out
 }
 
 func sortedOnce(list []netip.Addr) []netip.Addr {
@@ -81,16 +84,17 @@ func sortedOnce(list []netip.Addr) []netip.Addr {
 
 // parseMAC reads a hardware address of Ethernet as Linux writes it.
 func parseMAC(text string) (mac [6]byte, err error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != len(mac) {
-		return mac, fmt.Errorf("hardware address %q has %d parts, not %d", text, len(parts), len(mac))
+	if len(text) != 3*len(mac)-1 {
+		return mac, fmt.Errorf("hardware address %q has %d characters, not %d", text, len(text), 3*len(mac)-1)
 	}
-	for i, p := range parts {
-		b, err := hex.DecodeString(p)
-		if err != nil || len(b) != 1 {
-			return mac, fmt.Errorf("hardware address %q: part %q is no byte", text, p)
+	for i := range mac {
+		at := 3 * i
+		if i > 0 && text[at-1] != ':' {
+			return mac, fmt.Errorf("hardware address %q: %q where a colon belongs", text, text[at-1])
 		}
-		mac[i] = b[0]
+		if _, err := hex.Decode(mac[i:i+1], []byte(text[at:at+2])); err != nil {
+			return mac, fmt.Errorf("hardware address %q: %w", text, err)
+		}
 	}
 	return mac, nil
 }
@@ -126,118 +130,111 @@ func linkLocalOf(mac [6]byte, seen []netip.Addr) []netip.Addr {
 	return out
 }
 
-// otherwise is where what no rule lets out of a Pod ends.
-const otherwise = "counter drop"
+// countedDrop drops what matches, and counts it in the rule.
+func countedDrop(matches ...Term) Rule { return all(matches, Count{}, Drop{}) }
 
-// outOfPod is all that a Pod may send: the chain's policy is drop.
-func (s *guardSpec) outOfPod() []string {
-	macs := set(s.macs)
-	own4, own6 := texts(sameFamily(s.addrs, ipv4)), texts(sameFamily(s.addrs, ipv6))
-	targets := set(targetsOf(append(sameFamily(s.addrs, ipv6), s.linkLocal...)))
-	link := texts(s.linkLocal)
-	both := append(slices.Clone(own6), link...)
-
-	out := append(s.usualOutOfPod(),
+// rules are all that a Pod may send: the chain's policy is drop.
+func (g guard) rules() []Rule {
+	own4, own6 := sameFamily(g.addrs, ipv4), sameFamily(g.addrs, ipv6)
+	macs := OneOf{Field: EtherSource, Not: true, Values: macValues(g.macs)}
+	out := append(g.usual(),
 		// Past a tag, no address below is looked at.
-		"ether type { vlan, 8021ad } counter drop",
-		"ether saddr != "+macs+" counter drop",
+		countedDrop(oneOf(EtherProtocol, etherVLAN, etherQinQ)),
+		countedDrop(macs),
 	)
 	if len(own4) > 0 {
 		out = append(out,
-			// 0.0.0.0 is a probe for an address that is not used yet.
-			"arp htype 1 arp plen 4 arp saddr ether "+macs+" arp saddr ip "+set(append([]string{"0.0.0.0"}, own4...))+" accept",
-			"ip saddr "+set(own4)+" accept",
+			rule(isNumber(ARPHardware, arpEthernet), isNumber(ARPProtocolLength, 4), OneOf{Field: ARPSourceEther, Values: macs.Values},
+				// 0.0.0.0 is a probe for an address that is not used yet.
+				fromAny(ARPSourceIP, append([]netip.Addr{netip.IPv4Unspecified()}, own4...)), Accept{}),
+			rule(fromAny(IPSource, own4), Accept{}),
 		)
 	}
-	if len(own6) == 0 {
-		return append(out, otherwise)
+	if len(own6) > 0 {
+		out = append(out, g.rules6(own6)...)
 	}
-	return append(out,
-		"icmpv6 type { nd-router-advert, nd-redirect } counter drop",
-		// An advertisement may speak of own addresses alone: a target is at the
-		// same place in all.
-		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 "+targets+" accept",
-		"icmpv6 type nd-neighbor-advert counter drop",
-		"ip6 saddr "+set(both)+" ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept",
-		// Detection of duplicate addresses: asking for another Pod's would be a
-		// way to keep it from its address.
-		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 "+targets+" accept",
-		"ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-router-solicit accept",
-		"icmpv6 type { nd-neighbor-solicit, nd-router-solicit } counter drop",
-		"ip6 daddr fe80::/10 counter drop",
-		"ip6 saddr "+set(own6)+" accept",
-		"ip6 saddr "+set(append([]string{"::"}, link...))+" ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept",
-		otherwise,
-	)
+	return append(out, countedDrop())
 }
 
-// usualOutOfPod has a rule for the usual packet of each family at the top: from the
+// rules6 are about IPv6.
+func (g guard) rules6(own []netip.Addr) []Rule {
+	both := fromAny(IP6Source, append(own[:len(own):len(own)], g.linkLocal...))
+	// An advertisement may speak of own addresses alone: a target is at the
+	// same place in all.
+	targets := fromAny(NeighbourTarget, sortedOnce(append(own[:len(own):len(own)], g.linkLocal...)))
+	asks := isNumber(ICMPv6Type, ndAsk)
+	asksOrRouters := oneOf(ICMPv6Type, ndAsk, ndRouterAsk)
+	return []Rule{
+		countedDrop(oneOf(ICMPv6Type, ndRouterTell, ndRedirect)),
+		rule(both, fromThisLink, isNumber(ICMPv6Type, ndTell), targets, Accept{}),
+		countedDrop(isNumber(ICMPv6Type, ndTell)),
+		rule(both, fromThisLink, asksOrRouters, Accept{}),
+		// Detection of duplicate addresses: asking for another Pod's would be a
+		// way to keep it from its address.
+		rule(anonymous, fromThisLink, asks, targets, Accept{}),
+		rule(anonymous, fromThisLink, isNumber(ICMPv6Type, ndRouterAsk), Accept{}),
+		countedDrop(asksOrRouters),
+		countedDrop(within(IP6Destination, linkLocal6)),
+		rule(fromAny(IP6Source, own), Accept{}),
+		rule(fromAny(IP6Source, append([]netip.Addr{netip.IPv6Unspecified()}, g.linkLocal...)), notRouted, oneOf(ICMPv6Type, mldReport, mldDone, mld2Report), Accept{}),
+	}
+}
+
+// usual has a rule for the usual packet of each family at the top: from the
 // first address of the Pod, and nothing that the rules below look closer at. They
 // would accept it, too, but at four times the cost, and on every packet. Hardware
 // address and tag do not matter: nobody learns hardware addresses from routed
 // packets, and a tagged frame is dropped by the node, or stripped of its tag before
 // it is routed and judged. The destination's first ten bits are compared by offset,
 // for a field with a name costs as much again.
-func (s *guardSpec) usualOutOfPod() []string {
-	var out []string
-	if len(s.macs) != 1 {
+func (g guard) usual() []Rule {
+	var out []Rule
+	if len(g.macs) != 1 {
 		return nil
 	}
 	for _, f := range families {
-		own := sameFamily(s.addrs, f)
+		own := sameFamily(g.addrs, f)
 		if len(own) == 0 {
 			continue
 		}
-		from := f.header() + " saddr " + own[0].String()
+		from := []Term{is(f.source(), AddrValue(own[0]))}
+		comment := "usual: ip from its own address"
 		if f == ipv6 {
-			from += " meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80"
+			from = append(from, noICMPv6, notLinkLocal)
+			comment = "usual: ip6 from its own address"
 		}
-		out = append(out, from+" accept"+noted+"usual: "+f.header()+" from its own address")
+		out = append(out, all(from, Accept{}).because(comment))
 	}
 	return out
 }
 
-// noted separates a rule of a guard from its comment.
-const noted = " # "
+// notLinkLocal is the same as outside [linkLocal6].
+var notLinkLocal = Masked{Field: IP6DestinationStart, Mask: IP6DestinationStart.Number(0xffc0), Not: true, Value: IP6DestinationStart.Number(0xfe80)}
 
-func texts(list []netip.Addr) []string {
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
+func fromAny(f Field, list []netip.Addr) Term { return OneOf{Field: f, Values: AddrValues(list)} }
+
+func macValues(list [][6]byte) string {
+	out := make([]byte, 0, len(list)*6)
+	for _, mac := range list {
+		out = append(out, mac[:]...)
 	}
-	return out
+	return string(out)
 }
-
-// targetsOf writes addresses as nft takes them for a field that it has no name
-// for.
-func targetsOf(list []netip.Addr) []string {
-	out := make([]string, len(list))
-	for i, a := range sortedOnce(list) {
-		out[i] = targetText(a)
-	}
-	return out
-}
-
-// set is an anonymous set.
-func set(list []string) string { return "{ " + strings.Join(list, ", ") + " }" }
 
 // plan makes the guard what it is to be. Adding a chain that is there changes
 // nothing, so what is to be gone is added first.
 func (g guard) plan(veth string) GuardPlan {
 	name := contentName(guardLetter, string(knftables.IngressHook)+" "+veth, string(knftables.IngressHook)+"-"+veth)
-	c := Chain{Name: name}
-	out := GuardPlan{Veth: veth, Ops: []Op{{Add, &knftables.Table{}}}}
-	if g == "" {
-		out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Delete, c.object()})
+	c := &Chain{Name: name}
+	out := GuardPlan{Veth: veth, Ops: []Op{{Add, &Table{}}}}
+	if len(g.macs) == 0 {
+		out.Ops = append(out.Ops, Op{Add, c}, Op{Delete, c})
 		return out
 	}
 	c.Hook = &Hook{Name: knftables.IngressHook, Priority: guardPriority, Policy: knftables.DropPolicy, Device: veth}
-	for text := range strings.SplitSeq(string(g), "\n") {
-		rule, comment, _ := strings.Cut(text, noted)
-		c.Rules = append(c.Rules, Rule{Text: rule, Comment: comment})
-	}
+	c.Rules = g.rules()
 	out.Chains = []string{name}
-	out.Ops = append(out.Ops, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: name}})
+	out.Ops = append(out.Ops, Op{Add, c}, Op{Flush, &Chain{Name: name}})
 	out.Ops = append(out.Ops, c.addRules()...)
 	return out
 }

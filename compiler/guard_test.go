@@ -7,31 +7,30 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/knftables"
 )
 
 // guardText shows a guard by the hooks of its chains and their rules.
 func guardText(t *testing.T, p GuardPlan) string {
 	t.Helper()
-	if _, ok := p.Ops[0].Object.(*knftables.Table); !ok || p.Ops[0].Verb != Add {
+	if _, ok := p.Ops[0].Object.(*Table); !ok || p.Ops[0].Verb != Add {
 		t.Fatalf("the first op is %+v, not the table", p.Ops[0])
 	}
 	var b strings.Builder
 	for _, op := range p.Ops[1:] {
 		switch o := op.Object.(type) {
-		case *knftables.Chain:
+		case *Chain:
 			if op.Verb == Add && o.Hook != nil {
-				b.WriteString(string(*o.Hook) + " " + *o.Device + " " + string(*o.Policy) + "\n")
+				b.WriteString(string(o.Hook.Name) + " " + o.Hook.Device + " " + string(o.Hook.Policy) + "\n")
 			}
 			if op.Verb == Delete {
 				b.WriteString("no " + strings.Split(o.Name, "-")[1] + "\n")
 			}
-		case *knftables.Rule:
-			if o.Comment == nil { // the usual packets' have one
-				b.WriteString("  " + o.Rule + "\n")
-				continue
+		case *ChainRule:
+			b.WriteString("  " + o.String())
+			if o.Comment != "" { // the usual packets' have one
+				b.WriteString(" # " + o.Comment)
 			}
-			b.WriteString("  " + o.Rule + noted + *o.Comment + "\n")
+			b.WriteString("\n")
 		}
 	}
 	return b.String()
@@ -119,7 +118,7 @@ func TestGuardHasALimit(t *testing.T) {
 		p := b.update()
 		sources := 0
 		for _, op := range p.Ports {
-			if e, ok := op.Object.(*knftables.Element); ok && e.Set == linkSourcesSet {
+			if e, ok := op.Object.(*SetElement); ok && e.Set.Name == linkSourcesSet {
 				sources++
 			}
 		}

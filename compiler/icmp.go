@@ -1,7 +1,7 @@
 package compiler
 
 import (
-	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/sluice-net/sluice/policy"
@@ -9,56 +9,70 @@ import (
 
 // toIrregular is for what conntrack finds no connection for, or another's: all of
 // ICMP that is not judged as what it is is among it.
-func toIrregular(chain string) line {
-	return line{"ct state invalid,related,untracked jump " + chain, ""}
+func toIrregular(chain string) Rule {
+	return rule(InState{States: StateInvalid | StateRelated | StateUntracked}, Jump{chain})
 }
 
 // irregular packets that return are judged. Those without an entry of conntrack are
 // so by themselves, each time, for there is no mark to remember it in, and as if they
 // opened what they belong to. Invalid ones have no place near an isolated Pod: they
 // are late, forged, or meant to confuse.
-var irregular = []line{
-	{"meta l4proto icmp jump " + icmpChain, ""},
-	{"meta l4proto icmpv6 jump " + icmpChain, ""},
-	{"ct state invalid FAMILY saddr @isolated-V counter name " + invalidCounter + " drop", ""},
-	{"ct state invalid FAMILY daddr @isolated-V counter name " + invalidCounter + " drop", ""},
+func irregular() []Rule {
+	out := []Rule{
+		rule(isNumber(L4Protocol, uint32(protoICMP)), Jump{icmpChain}),
+		rule(isNumber(L4Protocol, uint32(protoICMPv6)), Jump{icmpChain}),
+	}
+	for _, end := range []func(family) Field{family.source, family.destination} {
+		out = append(out, inBoth(func(f family) Rule {
+			return dropping(invalidCounter, InState{States: StateInvalid}, in(f.set(isolatedSet), end(f)))
+		})...)
+	}
+	return out
 }
 
 // icmpMessages are those that are not judged as what they are. All others return.
-func (c *Config) icmpMessages() []line {
-	return []line{
-		{"icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } goto " + linkChain, "of the link, if it is what it seems"},
+func (c *Config) icmpMessages() []Rule {
+	const redirects = "redirects come from the next hop, not through it"
+	return []Rule{
+		rule(oneOf(ICMPv6Type, mldQuery, mldReport, mldDone, ndRouterAsk, ndRouterTell, ndAsk, ndTell, mld2Report), Goto{linkChain}).
+			because("of the link, if it is what it seems"),
 		// Conntrack takes an IPv4 redirect for an error about a flow, and would
 		// have it pass with those of allowed flows.
-		{"icmp type redirect ip daddr @" + ipv4.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
-		{"icmpv6 type nd-redirect ip6 daddr @" + ipv6.set(isolatedSet) + " counter name " + relatedCounter + " drop", "redirects come from the next hop, not through it"},
+		dropping(relatedCounter, isNumber(ICMPType, icmpRedirect), in(ipv4.set(isolatedSet), IPDestination)).because(redirects),
+		dropping(relatedCounter, isNumber(ICMPv6Type, ndRedirect), in(ipv6.set(isolatedSet), IP6Destination)).because(redirects),
 		c.aboutDenied(),
-		{"ct state related goto " + errorsChain, "ICMP error about an allowed flow"},
+		rule(InState{States: StateRelated}, Goto{errorsChain}).because("ICMP error about an allowed flow"),
 		// The types that conntrack looks for a flow for: there is none, or it was
 		// told not to look.
-		{"icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem } goto " + errorsChain, "ICMP error about no flow"},
-		{"icmpv6 type 0-127 goto " + errorsChain, "ICMP error about no flow"},
+		rule(oneOf(ICMPType, icmpUnreachable, icmpQuench, icmpRedirect, icmpTimeExceed, icmpParameter), Goto{errorsChain}).
+			because("ICMP error about no flow"),
+		rule(between(ICMPv6Type, 0, lastICMPv6Error), Goto{errorsChain}).because("ICMP error about no flow"),
 	}
 }
 
+// lastICMPv6Error is the last type of errors (RFC 4443, 2.1).
+const lastICMPv6Error = 127
+
 // aboutDenied: an error about a denied flow must not revive it. It is neither judged nor
 // does it mark.
-func (c *Config) aboutDenied() line {
-	return line{"ct state related ct mark & " + c.denied() + " == " + c.denied() + " counter name " + relatedCounter + " drop", "ICMP error about a denied flow"}
+func (c *Config) aboutDenied() Rule {
+	denied := c.Mark.Denied()
+	return dropping(relatedCounter, InState{States: StateRelated}, maskedNumber(ConnMark, denied, denied)).because("ICMP error about a denied flow")
 }
 
 // irregularInput has one thing more to tell, for what goes to the node: errors about
 // what no policy asks. That is whatever the node opened, which nobody ever judges.
-func (c *Config) irregularInput() []line {
-	unasked := "ct state related ct direction reply "
-	if c.NodeEgress {
-		unasked = "ct state related "
+func (c *Config) irregularInput() []Rule {
+	unasked := []Term{InState{States: StateRelated}}
+	if !c.NodeEgress {
+		unasked = append(unasked, isNumber(ConnDirection, directionReply))
 	}
-	return []line{
-		{unasked + "meta l4proto icmp goto " + nodeErrorsChain, "ICMP error about what no policy asks"},
-		{unasked + "meta l4proto icmpv6 goto " + nodeErrorsChain, "ICMP error about what no policy asks"},
-		{"goto " + irregularChain, ""},
+	var out []Rule
+	for _, p := range []policy.Protocol{protoICMP, protoICMPv6} {
+		out = append(out, rule(append(unasked[:len(unasked):len(unasked)], isNumber(L4Protocol, uint32(p)), Goto{nodeErrorsChain})...).
+			because("ICMP error about what no policy asks"))
 	}
+	return append(out, rule(Goto{irregularChain}))
 }
 
 // errorsFromEnds drops what Pods say about the flows of others, and does own with what
@@ -74,24 +88,30 @@ func (c *Config) irregularInput() []line {
 //
 // All others return. They are nodes, routers and whoever else is no Pod of this node, in
 // whose name no Pod of this node can send.
-func errorsFromEnds(own string) []line {
-	return []line{
-		{"jump " + placeChain, ""},
-		{"icmp type redirect ip saddr @" + ipv4.set(localSet) + " counter name " + relatedCounter + " drop", "no Pod is a next hop"},
-		{"ct direction original FAMILY saddr . ct original FAMILY saddr @self-V " + own, "about the sender's own flow"},
-		{"ct direction reply FAMILY saddr . ct reply FAMILY saddr @self-V " + own, "about the sender's own flow"},
-		{"FAMILY saddr @local-V counter name " + relatedCounter + " drop", "a Pod's, about others' flows"},
+func errorsFromEnds(own Term) []Rule {
+	out := []Rule{
+		rule(Jump{placeChain}),
+		dropping(relatedCounter, isNumber(ICMPType, icmpRedirect), in(ipv4.set(localSet), IPSource)).because("no Pod is a next hop"),
 	}
+	for _, w := range ways {
+		out = append(out, inBoth(func(f family) Rule {
+			return rule(isNumber(ConnDirection, w.direction()), in(f.set(selfSet), f.source(), f.opener(w)), own).because("about the sender's own flow")
+		})...)
+	}
+	return append(out, inBoth(func(f family) Rule {
+		return dropping(relatedCounter, in(f.set(localSet), f.source())).because("a Pod's, about others' flows")
+	})...)
 }
 
 // nodeErrors are about flows that no policy asks about.
-func (c *Config) nodeErrors() []line {
-	return slices.Concat([]line{c.aboutDenied()}, errorsFromEnds("accept"), []line{{"accept", "from no Pod"}})
+func (c *Config) nodeErrors() []Rule {
+	return slices.Concat([]Rule{c.aboutDenied()}, errorsFromEnds(Accept{}), []Rule{rule(Accept{}).because("from no Pod")})
 }
 
 // icmpErrors are all others. Those about no flow return, and are judged as what they are.
-func icmpErrors() []line {
-	return append(errorsFromEnds("goto "+judgedErrorsChain), line{"ct state related goto " + judgedErrorsChain, "from no Pod of this node"})
+func icmpErrors() []Rule {
+	return append(errorsFromEnds(Goto{judgedErrorsChain}),
+		rule(InState{States: StateRelated}, Goto{judgedErrorsChain}).because("from no Pod of this node"))
 }
 
 // staleErrors are about flows of which no packet was judged under this epoch. A flow may
@@ -113,40 +133,47 @@ func icmpErrors() []line {
 //
 // Errors are never judged as the flow is, by its ports: the chains of policies read
 // those of the packet. Nor as ICMP, for that would mark the flow.
-func staleErrors() []line {
-	const drop = " counter name " + relatedCounter + " drop"
-	end := func(way string) line {
-		flow := "ct " + way + " FAMILY saddr"
-		return line{"ct direction " + way + " FAMILY saddr != @local-V update @" + flowEndsSet + "-V { " + flow + " . " + flow + " } " +
-			"FAMILY saddr . " + flow + " != @" + flowEndsSet + "-V accept", "from no end of the flow"}
+func staleErrors() []Rule {
+	out := toItself(Accept{})
+	for _, w := range ways {
+		out = append(out, inBoth(func(f family) Rule {
+			end := f.opener(w)
+			return rule(
+				isNumber(ConnDirection, w.direction()), notIn(f.set(localSet), f.source()),
+				Remember{Key: concat(end, end), Set: f.set(flowEndsSet), Again: true},
+				notIn(f.set(flowEndsSet), f.source(), end), Accept{}).because("from no end of the flow")
+		})...)
 	}
-	isolated := func(way, end string, d policy.Direction) line {
-		return line{"ct direction " + way + " counter name FAMILY " + end + " map @denied-" + d.String() + "-V" + drop, "a flow that may be denied now"}
+	for _, w := range ways {
+		// Who sends what goes as the opener's packets do is held to its egress, and the
+		// other end to its ingress; what goes back, the other way round.
+		asked := [...]policy.Direction{policy.Egress, policy.Ingress}
+		if w == back {
+			asked = [...]policy.Direction{policy.Ingress, policy.Egress}
+		}
+		for i, end := range []func(family) Field{family.source, family.destination} {
+			out = append(out, inBoth(func(f family) Rule {
+				return dropping(relatedCounter, isNumber(ConnDirection, w.direction()),
+					CountMapped{concat(end(f)), deniedMap(asked[i], f)}).because("a flow that may be denied now")
+			})...)
+		}
 	}
-	return []line{
-		{"FAMILY saddr . FAMILY daddr @self-V accept", selfComment},
-		end("original"),
-		end("reply"),
-		isolated("original", "saddr", policy.Egress),
-		isolated("original", "daddr", policy.Ingress),
-		isolated("reply", "saddr", policy.Ingress),
-		isolated("reply", "daddr", policy.Egress),
-		{"accept", "no policy has a say"},
-	}
+	return append(out, rule(Accept{}).because("no policy has a say"))
 }
 
 // Lengths are what follows the IPv6 header, in bytes, as the guards of bridge ports
 // have them (see portguard.go). A Fragment header is never among it (RFC 6980, 5).
 // Conntrack takes it away where it puts a packet together; what was hidden behind other
 // headers then has these still.
-const (
-	solicitLength   = "24-40"
-	advertiseLength = "24-40"
-	routerLength    = "8-16"
+var (
+	solicitLength   = between(IP6Length, 24, 40)
+	advertiseLength = between(IP6Length, 24, 40)
+	routerLength    = between(IP6Length, 8, 16)
 	// mldLength is with eight bytes of a router alert, mldQueryLength with up to 16
 	// sources besides.
-	mldLength      = "24-32"
-	mldQueryLength = "24-292"
+	mldLength      = between(IP6Length, 24, 32)
+	mldQueryLength = between(IP6Length, 24, 292)
+	reportLength   = between(IP6Length, 8, groupsAtOnce)
 )
 
 // linkRules are about messages of one link, which pass to isolated Pods too, or nobody
@@ -155,22 +182,33 @@ const (
 // cannot be routed either. From Pods nothing else of these types passes to anybody,
 // for a guard sees no type that a fragment or another header hides; to the node
 // others send what they like.
-var linkRules = slices.Concat(
-	neighbours("nd-neighbor-solicit", solicitLength, "ip6 daddr != "+multicast6, "of one neighbour"),
-	neighbours("nd-neighbor-solicit", solicitLength, "ip6 daddr "+solicitedNode, "of who has an address"),
-	neighbours("nd-neighbor-advert", advertiseLength, "ip6 daddr != "+multicast6, "of one neighbour"),
-	neighbours("nd-neighbor-advert", advertiseLength, "ip6 daddr "+allNodes, "of all"),
-	neighbours("nd-router-solicit", routerLength, "ip6 daddr ff02::2", "of routers"),
-	[]line{
-		{"icmpv6 type nd-router-advert ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 saddr fe80::/10 accept", "router discovery: no Pod's, by its guard"},
-		{fmt.Sprintf("icmpv6 type mld2-listener-report ip6 hoplimit 1 ip6 length 8-%d ip6 daddr ff02::16 accept", groupsAtOnce), "multicast listener discovery"},
-		{"icmpv6 type mld-listener-query ip6 hoplimit 1 ip6 length " + mldQueryLength + " ip6 daddr " + multicast6 + " accept", "multicast listener discovery"},
-		{"icmpv6 type mld-listener-report ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr " + multicast6 + " accept", "multicast listener discovery"},
-		{"icmpv6 type mld-listener-done ip6 hoplimit 1 ip6 length " + mldLength + " ip6 daddr ff02::2 accept", "multicast listener discovery"},
-	},
-	fromPodInterface("counter name "+linkCounter+" drop", "a Pod's, and not what it seems"))
-
-// neighbours accepts one message of neighbour discovery.
-func neighbours(kind, length, to, comment string) []line {
-	return []line{{"icmpv6 type " + kind + " ip6 hoplimit 255 ip6 nexthdr icmpv6 ip6 length " + length + " " + to + " accept", "neighbour discovery, " + comment}}
+func linkRules() []Rule {
+	neighbours := func(kind uint32, length, to Term, comment string) Rule {
+		return rule(isNumber(ICMPv6Type, kind), fromThisLink, plainICMPv6, length, to, Accept{}).because("neighbour discovery, " + comment)
+	}
+	listeners := func(kind uint32, length, to Term) Rule {
+		return rule(isNumber(ICMPv6Type, kind), notRouted, length, to, Accept{}).because("multicast listener discovery")
+	}
+	return append([]Rule{
+		neighbours(ndAsk, solicitLength, outside(IP6Destination, multicast6), "of one neighbour"),
+		neighbours(ndAsk, solicitLength, within(IP6Destination, solicitedNode), "of who has an address"),
+		neighbours(ndTell, advertiseLength, outside(IP6Destination, multicast6), "of one neighbour"),
+		neighbours(ndTell, advertiseLength, to6(allNodes), "of all"),
+		neighbours(ndRouterAsk, routerLength, to6(allRouters), "of routers"),
+		rule(isNumber(ICMPv6Type, ndRouterTell), fromThisLink, plainICMPv6, within(IP6Source, linkLocal6), Accept{}).
+			because("router discovery: no Pod's, by its guard"),
+		listeners(mld2Report, reportLength, to6(mld2Routers)),
+		listeners(mldQuery, mldQueryLength, within(IP6Destination, multicast6)),
+		listeners(mldReport, mldLength, within(IP6Destination, multicast6)),
+		listeners(mldDone, mldLength, to6(allRouters)),
+	}, fromPodInterface(linkCounter, "a Pod's, and not what it seems", nil)...)
 }
+
+// What messages of one link have in common.
+var (
+	fromThisLink = isNumber(IP6HopLimit, 255)
+	notRouted    = isNumber(IP6HopLimit, 1)
+	plainICMPv6  = isNumber(IP6NextHeader, uint32(protoICMPv6))
+)
+
+func to6(a netip.Addr) Term { return is(IP6Destination, AddrValue(a)) }

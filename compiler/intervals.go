@@ -90,13 +90,30 @@ func (r addrRange) String() string {
 	if r.first == r.last {
 		return r.first.String()
 	}
-	if n := commonBits(r.first, r.last); n >= 0 {
-		p := netip.PrefixFrom(r.first, n)
-		if first, last := span(p); first == r.first && last == r.last {
-			return p.String()
-		}
+	if p, ok := r.prefix(); ok {
+		return p.String()
 	}
 	return r.first.String() + "-" + r.last.String()
+}
+
+// match compares a field with the range as nft's text says it: with an address, a
+// prefix, or both ends.
+func (r addrRange) match(at Field) Term {
+	if r.first == r.last {
+		return is(at, AddrValue(r.first))
+	}
+	if p, ok := r.prefix(); ok {
+		return within(at, p)
+	}
+	return Between{Field: at, First: AddrValue(r.first), Last: AddrValue(r.last)}
+}
+
+// prefix is the one that is the range.
+func (r addrRange) prefix() (netip.Prefix, bool) {
+	n := commonBits(r.first, r.last)
+	p := netip.PrefixFrom(r.first, n)
+	first, last := span(p)
+	return p, first == r.first && last == r.last
 }
 
 func commonBits(a, b netip.Addr) int {

@@ -47,62 +47,63 @@ func (c *Config) ipvsBases(epoch uint32) []Chain {
 		return &Hook{Name: name, Priority: priority, Policy: knftables.AcceptPolicy}
 	}
 	return []Chain{
-		{Name: inputLateChain, Hook: hook(knftables.InputHook, afterIPVS), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeInputLateChain))},
-		{Name: outputChain, Hook: hook(knftables.OutputHook, hookPriority), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeOutputChain))},
+		{Name: inputLateChain, Hook: hook(knftables.InputHook, afterIPVS), Rules: c.fastPath(epoch, false, judgeInputLateChain)},
+		{Name: outputChain, Hook: hook(knftables.OutputHook, hookPriority), Rules: c.fastPath(epoch, false, judgeOutputChain)},
 	}
 }
 
 // ipvsChains are where these lead to, sorted by name.
 func (c *Config) ipvsChains(tunnels tunnelLayout) []Chain {
 	return []Chain{
-		{Name: judgeInputLateChain, Rules: rules(c.judgeInputLate())},
-		{Name: judgeOutputChain, Rules: rules(c.judgeOutput(tunnels))},
+		{Name: judgeInputLateChain, Rules: c.judgeInputLate()},
+		{Name: judgeOutputChain, Rules: c.judgeOutput(tunnels)},
 	}
 }
 
 // judgeInputLate judges what Pods send to their own node and IPVS did not take. Errors
 // were decided at input: here IPVS has put a Service's address on those of its backends.
-func (c *Config) judgeInputLate() []line {
-	return append([]line{
-		{"ct state related meta l4proto icmp accept", "decided before IPVS"},
-		{"ct state related meta l4proto icmpv6 accept", "decided before IPVS"},
+func (c *Config) judgeInputLate() []Rule {
+	decided := func(protocol policy.Protocol) Rule {
+		return rule(InState{States: StateRelated}, isNumber(L4Protocol, uint32(protocol)), Accept{}).because("decided before IPVS")
+	}
+	return append([]Rule{
+		decided(policy.ICMP), decided(policy.ICMPv6),
 		toIrregular(irregularInputChain),
-		{"ct direction reply accept", "opened by the node: probes"},
+		rule(isNumber(ConnDirection, directionReply), Accept{}).because("opened by the node: probes"),
 	}, c.toNode()...)
 }
 
 // judgeOutput judges what IPVS sends on, as [Config.judgeForward] does what is routed.
 // What the node sends of its own has an address of the node's: no Pod's packet has one,
 // for input lets none pass.
-func (c *Config) judgeOutput(tunnels tunnelLayout) []line {
-	return slices.Concat([]line{
-		{"fib saddr type local accept", "the node's own"},
+func (c *Config) judgeOutput(tunnels tunnelLayout) []Rule {
+	return slices.Concat([]Rule{
+		rule(isNumber(RouteToSource, routeLocal), Accept{}).because("the node's own"),
 		// In the name of a packet's destination the node resets its connection. Nobody
 		// else can send that: a reset that conntrack has no entry for is invalid.
-		{"ct state related tcp flags & rst == rst accept", "the node's own, in the name of another"},
+		rule(InState{States: StateRelated}, maskedNumber(TCPFlags, tcpRst, tcpRst), Accept{}).because("the node's own, in the name of another"),
 		toIrregular(irregularChain),
-		toMidstream,
-		{"ct direction reply goto " + judgeReplyChain, ""},
-		{"FAMILY saddr vmap @" + senderMap + "-V", ""},
-		{"FAMILY daddr vmap @ingress-V", ""},
-	}, c.destination(), tunnels.toTunnels(tunnelForwardChain), []line{{"goto " + judgedChain, ""}})
+		toMidstream(),
+		rule(isNumber(ConnDirection, directionReply), Goto{judgeReplyChain}),
+	}, inBoth(func(f family) Rule { return rule(vmap(f.set(senderMap), f.source())) }),
+		dispatch(policy.Ingress, forth, family.destination), c.destination(), tunnels.toTunnels(tunnelForwardChain), []Rule{rule(toJudged)})
 }
 
 // senderSets are the maps of senders, without elements.
 func senderSets() []Set {
 	var out []Set
 	for _, f := range families {
-		out = append(out, Set{Name: f.set(senderMap), Type: f.addrType(), Value: "verdict"})
+		out = append(out, Set{Name: f.set(senderMap), Key: keyType(f.addrType()), Value: VerdictValue})
 	}
 	return out
 }
 
 // senders yields what the Pod puts into the maps of senders.
-func (s *subject) senders(yield func(set, key, value string)) {
+func (s *subject) senders(yield func(set string, key Key, value MapValue)) {
 	for _, a := range s.Addrs {
 		f := familyOf(a)
 		if egress := s.sets(a)[policy.Egress]; egress != nil {
-			yield(f.set(senderMap), a.String(), "jump "+s.program(egress, f).chains[forth].name)
+			yield(f.set(senderMap), addrKey(a), MapValue{DoJump, s.program(egress, f).chains[forth].name})
 		}
 	}
 }
@@ -111,7 +112,7 @@ func (s *subject) senders(yield func(set, key, value string)) {
 func (u *update) beginIPVS() {
 	maps.Copy(u.c.fixed, newFixedSets(senderSets()))
 	u.begun = senderSets()
-	u.hooked.Chains = u.c.cfg.ipvsBases(u.c.epoch)
+	u.hooked.Chains = append(u.hooked.Chains, u.c.cfg.ipvsBases(u.c.epoch)...)
 	for _, s := range u.c.subjects {
 		s.senders(u.fixed.set)
 	}

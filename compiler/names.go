@@ -42,7 +42,7 @@ var nameEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPa
 // letter begins it. No name is a keyword of nft, all of which are shorter than
 // letter and hash, or one of the table's fixed names, in all of which a dash
 // or the end comes earlier.
-func contentName(letter byte, content, text string) string {
+func contentName[T string | []byte](letter byte, content T, text string) string {
 	sum := sha256.Sum256(append([]byte{letter, 0}, content...))
 	var b strings.Builder
 	b.Grow(nameLength)

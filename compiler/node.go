@@ -24,18 +24,18 @@ func (c *Config) nodeChains(n node) []Chain {
 		out = c.detourChains()
 	}
 	out = append(out,
-		Chain{Name: judgeForwardChain, Rules: rules(c.judgeForward(n.tunnels))},
-		Chain{Name: judgeInputChain, Rules: rules(c.judgeInput(n.tunnels, n.ipvs))})
+		Chain{Name: judgeForwardChain, Rules: c.judgeForward(n.tunnels)},
+		Chain{Name: judgeInputChain, Rules: c.judgeInput(n.tunnels, n.ipvs)})
 	if n.ipvs {
 		out = append(out, c.ipvsChains(n.tunnels)...)
 	}
 	return append(out,
-		Chain{Name: judgeReplyChain, Rules: rules(c.judgeReply(n.detours))},
-		Chain{Name: placeChain, Rules: rules(c.place(n))},
-		Chain{Name: sourceChain, Rules: rules(c.source(n))},
-		Chain{Name: tunnelForwardChain, Rules: rules(each(n.tunnels.all, "goto "+tunnelDestinationChain))},
-		Chain{Name: tunnelInputChain, Rules: rules(each(n.tunnels.all, "goto "+tunnelSourceChain))},
-		Chain{Name: tunnelSourceChain, Rules: rules(n.tunnels.tunnelSource())})
+		Chain{Name: judgeReplyChain, Rules: c.judgeReply(n.detours)},
+		Chain{Name: placeChain, Rules: c.place(n)},
+		Chain{Name: sourceChain, Rules: c.source(n)},
+		Chain{Name: tunnelForwardChain, Rules: toChain(n.tunnels.all, tunnelDestinationChain)},
+		Chain{Name: tunnelInputChain, Rules: toChain(n.tunnels.all, tunnelSourceChain)},
+		Chain{Name: tunnelSourceChain, Rules: n.tunnels.tunnelSource()})
 }
 
 // node brings the sets and rules about the node up to date.
@@ -69,8 +69,7 @@ func (u *update) nodeChain(was, now *Chain) {
 	case was != nil:
 		u.rewritten = append(u.rewritten, rewrite(was, now)...)
 	case now.Hook != nil:
-		// Packets come to it at once: it must be whole, and no sooner than the rest.
-		u.rewritten = append(append(u.rewritten, Op{Add, now.object()}), now.addRules()...)
+		u.hooked.Chains = append(u.hooked.Chains, *now)
 	default:
 		u.made.Chains = append(u.made.Chains, *now)
 	}

@@ -22,7 +22,7 @@ func (o *object) declared() Set {
 	return out
 }
 
-// elements are those of a set as they are, sorted.
+// elements are those of a set as they are, in any order.
 func (o *object) elements() []Element {
 	if o.members != nil {
 		return o.members.elements()

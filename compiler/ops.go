@@ -3,8 +3,6 @@ package compiler
 import (
 	"cmp"
 	"slices"
-
-	"sigs.k8s.io/knftables"
 )
 
 // create returns the ops that make all of a ruleset, in an order that can be
@@ -17,7 +15,7 @@ func create(r *Ruleset) []Op {
 	}
 	out := declare(r, make([]Op, 0, n))
 	for _, s := range r.intervalsFirst() {
-		out = append(out, s.addElements()...)
+		out = append(out, s.add(s.byText())...)
 	}
 	for i := range r.Chains {
 		if c := &r.Chains[i]; c.Hook == nil {
@@ -26,7 +24,7 @@ func create(r *Ruleset) []Op {
 	}
 	for i := range r.Chains {
 		if c := &r.Chains[i]; c.Hook != nil {
-			out = append(append(out, Op{Add, c.object()}), c.addRules()...)
+			out = append(append(out, Op{Add, c}), c.addRules()...)
 		}
 	}
 	return out
@@ -37,15 +35,15 @@ func create(r *Ruleset) []Op {
 // is of another kind.
 func declare(r *Ruleset, to []Op) []Op {
 	for _, name := range r.Counters {
-		to = append(to, Op{Add, &knftables.Counter{Name: name}})
+		to = append(to, Op{Add, &Counter{Name: name}})
 	}
 	for i := range r.Chains {
 		if c := &r.Chains[i]; c.Hook == nil {
-			to = append(to, Op{Add, c.object()})
+			to = append(to, Op{Add, c})
 		}
 	}
 	for i := range r.Sets {
-		to = append(to, Op{Add, r.Sets[i].object()})
+		to = append(to, Op{Add, &r.Sets[i]})
 	}
 	return to
 }
@@ -63,18 +61,23 @@ func (r *Ruleset) intervalsFirst() []*Set {
 	return out
 }
 
-func (s *Set) addElements() []Op {
-	out := make([]Op, 0, len(s.Elements))
-	for _, e := range s.Elements {
-		out = append(out, Op{Add, s.element(e)})
+// add returns the ops that add elements to the set.
+func (s *Set) add(list []Element) []Op {
+	out := make([]Op, len(list))
+	objects := make([]SetElement, len(list))
+	for i, e := range list {
+		objects[i] = SetElement{s, e}
+		out[i] = Op{Add, &objects[i]}
 	}
 	return out
 }
 
 func (c *Chain) addRules() []Op {
-	out := make([]Op, 0, len(c.Rules))
-	for _, r := range c.Rules {
-		out = append(out, Op{Add, c.rule(r)})
+	out := make([]Op, len(c.Rules))
+	objects := make([]ChainRule, len(c.Rules))
+	for i, r := range c.Rules {
+		objects[i] = ChainRule{c.Name, r}
+		out[i] = Op{Add, &objects[i]}
 	}
 	return out
 }
@@ -84,16 +87,16 @@ func (c *Chain) addRules() []Op {
 func remove(r *Ruleset) []Op {
 	var out []Op
 	for i := range r.Chains {
-		out = append(out, Op{Flush, &knftables.Chain{Name: r.Chains[i].Name}})
+		out = append(out, Op{Flush, &Chain{Name: r.Chains[i].Name}})
 	}
 	for i := range r.Sets {
-		out = append(out, Op{Delete, r.Sets[i].reference()})
+		out = append(out, Op{Delete, &r.Sets[i]})
 	}
 	for i := range r.Chains {
-		out = append(out, Op{Delete, &knftables.Chain{Name: r.Chains[i].Name}})
+		out = append(out, Op{Delete, &Chain{Name: r.Chains[i].Name}})
 	}
 	for _, name := range r.Counters {
-		out = append(out, Op{Delete, &knftables.Counter{Name: name}})
+		out = append(out, Op{Delete, &Counter{Name: name}})
 	}
 	return out
 }
@@ -101,31 +104,44 @@ func remove(r *Ruleset) []Op {
 // rewrite returns the ops that give a chain other rules. Within one
 // transaction packets see the old rules or the new ones.
 func rewrite(was, now *Chain) []Op {
-	if slices.Equal(was.Rules, now.Rules) {
+	if slices.EqualFunc(was.Rules, now.Rules, Rule.Equal) {
 		return nil
 	}
-	return append([]Op{{Flush, &knftables.Chain{Name: now.Name}}}, now.addRules()...)
+	return now.written()
+}
+
+// written returns the ops that write a chain's rules over whatever it has.
+func (c *Chain) written() []Op {
+	return append([]Op{{Flush, &Chain{Name: c.Name}}}, c.addRules()...)
 }
 
 // elementChange is an element that comes, goes, or changes its value.
 type elementChange struct {
 	set      *Set
-	key      string
+	key      Key
 	was, now former
 }
 
 type elementChanges []elementChange
 
-func (list *elementChanges) add(s *Set, key string, was, now former) {
+func (list *elementChanges) add(s *Set, key Key, was, now former) {
 	if was != now {
 		*list = append(*list, elementChange{s, key, was, now})
 	}
 }
 
+// sort puts the changes in the order in which people read them: by the texts of keys.
 func (list elementChanges) sort() {
-	slices.SortFunc(list, func(a, b elementChange) int {
-		return cmp.Or(cmp.Compare(a.set.Name, b.set.Name), cmp.Compare(a.key, b.key))
-	})
+	if len(list) < 2 {
+		return
+	}
+	places := inTextOrder(len(list),
+		func(out []byte, i int) []byte { return list[i].set.appendKey(out, list[i].key) },
+		func(i, k int) int { return cmp.Compare(list[i].set.Name, list[k].set.Name) })
+	was := slices.Clone(list)
+	for at, i := range places {
+		list[at] = was[i]
+	}
 }
 
 // ops deletes first: an element with another value is a new one to nft.
@@ -133,12 +149,12 @@ func (list elementChanges) ops() []Op {
 	out := make([]Op, 0, len(list))
 	for _, e := range list {
 		if e.was.there {
-			out = append(out, Op{Delete, e.set.element(Element{Key: e.key})})
+			out = append(out, Op{Delete, &SetElement{e.set, Element{Key: e.key}}})
 		}
 	}
 	for _, e := range list {
 		if e.now.there {
-			out = append(out, Op{Add, e.set.element(Element{Key: e.key, Value: e.now.value})})
+			out = append(out, Op{Add, &SetElement{e.set, Element{e.key, e.now.value}}})
 		}
 	}
 	return out

@@ -32,11 +32,12 @@ type member struct {
 	port     uint16
 }
 
-func (m member) key() string {
+func (m member) key() Key {
 	if m.protocol == 0 {
-		return m.addr.String()
+		return addrKey(m.addr)
 	}
-	return m.addr.String() + " . " + protocolName(m.protocol) + " . " + strconv.Itoa(int(m.port))
+	out := append(make([]byte, 0, 19), addrKey(m.addr)...)
+	return Key(appendPort(append(out, byte(m.protocol)), m.port))
 }
 
 func newMemberSet(f family, groups []policy.GroupKey) *memberSet {
@@ -70,7 +71,7 @@ func (s *memberSet) declaration() *Set {
 		text += l.names[0].Name + "-" + string(l.groups[0])
 		return &Set{
 			Name: contentName(namedLetter, s.family.String()+s.named.content(), text),
-			Type: s.family.addrType() + " . inet_proto . inet_service",
+			Key:  keyType(s.family.addrType(), InetProto, InetService),
 		}
 	}
 	var content strings.Builder
@@ -78,7 +79,7 @@ func (s *memberSet) declaration() *Set {
 	for _, g := range s.groups {
 		content.WriteString("\n" + strconv.Quote(string(g)) + " 0 \"\"") // no port's name
 	}
-	return &Set{Name: contentName(peersLetter, content.String(), text+string(s.groups[0])), Type: s.family.addrType()}
+	return &Set{Name: contentName(peersLetter, content.String(), text+string(s.groups[0])), Key: keyType(s.family.addrType())}
 }
 
 // fill takes all members of all groups.
@@ -156,18 +157,14 @@ func (s *memberSet) apply(gc policy.GroupChange, touched map[member]bool) {
 	}
 }
 
+// elements are in any order.
 func (s *memberSet) elements() []Element {
 	out := make([]Element, 0, len(s.single)+len(s.counts))
 	for a := range s.single {
-		out = append(out, Element{Key: a.String()})
+		out = append(out, Element{Key: addrKey(a)})
 	}
 	for m := range s.counts {
 		out = append(out, Element{Key: m.key()})
 	}
-	return sortElements(out)
-}
-
-func sortElements(list []Element) []Element {
-	slices.SortFunc(list, func(a, b Element) int { return strings.Compare(a.Key, b.Key) })
-	return list
+	return out
 }

@@ -1,5 +1,7 @@
 package compiler
 
+import "github.com/sluice-net/sluice/policy"
+
 // Packets that are not where their addresses belong are dropped. Dispatch goes
 // by address, so an address must not be had for the asking.
 //
@@ -9,71 +11,100 @@ package compiler
 
 // source returns with what its sender may send, from where it belongs. Of a local Pod
 // that takes one lookup; the others are for packets of others.
-func (c *Config) source(n node) []line {
-	return append([]line{{"iifname . FAMILY saddr vmap @source-V", "a local Pod's, from its place"}}, c.elsewhere(n)...)
+func (c *Config) source(n node) []Rule {
+	return append(inBoth(func(f family) Rule {
+		return rule(vmap(f.set(sourceMap), InterfaceIn, f.source())).because("a local Pod's, from its place")
+	}), c.elsewhere(n)...)
 }
 
 // place returns with what comes from where it belongs, whatever it is. What IPVS sends on
 // has no interface any more that it came by: it was asked at input.
-func (c *Config) place(n node) []line {
-	var out []line
+func (c *Config) place(n node) []Rule {
+	var out []Rule
 	if n.ipvs {
-		out = []line{{"iif 0 return", "sent on by IPVS"}}
+		out = []Rule{rule(isNumber(PortIn, 0), Return{}).because("sent on by IPVS")}
 	}
-	return append(append(out, line{"iifname . FAMILY saddr @bind-V return", "a local Pod's, from its place"}), c.elsewhere(n)...)
+	out = append(out, inBoth(func(f family) Rule {
+		return rule(in(f.set(bindSet), InterfaceIn, f.source()), Return{}).because("a local Pod's, from its place")
+	})...)
+	return append(out, c.elsewhere(n)...)
 }
 
 // elsewhere is for what comes from no place of a local Pod.
-func (c *Config) elsewhere(n node) []line {
+func (c *Config) elsewhere(n node) []Rule {
 	// A local Pod whose place is not known may still send what no policy asks
 	// about, by whatever is no unknown Pod's.
-	out := []line{{"FAMILY saddr @local-V FAMILY saddr != @unplaced-V counter name " + misplacedCounter + " drop", "a local Pod's address from elsewhere"}}
+	out := inBoth(func(f family) Rule {
+		return dropping(misplacedCounter, in(f.set(localSet), f.source()), notIn(f.set(unplacedSet), f.source())).because("a local Pod's address from elsewhere")
+	})
 	if n.second {
-		out = append(out, secondSource)
+		out = append(out, secondSource())
 	}
 	if !c.UnknownPods {
-		out = append(out, fromPodInterface("counter name "+unknownCounter+" drop", "from an unknown Pod, link-local")...)
+		out = append(out, fromPodInterface(unknownCounter, "from an unknown Pod, link-local", nil)...)
 	}
 	return out
 }
 
-// fromPodInterface makes a rule be about what comes from Pods, known or not.
-func fromPodInterface(rule, comment string) []line {
-	return []line{
-		{"meta iifkind \"veth\" iifname != @" + otherInterfacesSet + " " + rule, comment},
-		{"iifname @" + podInterfacesSet + " " + rule, comment},
+// veth is the kind of interface that Pods have.
+const veth = "veth"
+
+// fromPodInterface drops what comes from Pods, known or not, if of each family
+// something holds besides.
+func fromPodInterface(counter, comment string, besides func(f family) Term) []Rule {
+	var out []Rule
+	for _, from := range [][]Term{
+		{is(InterfaceKindIn, InterfaceKindIn.Text(veth)), notIn(otherInterfacesSet, InterfaceIn)},
+		{in(podInterfacesSet, InterfaceIn)},
+	} {
+		if besides == nil {
+			out = append(out, dropping(counter, from...).because(comment))
+			continue
+		}
+		out = append(out, inBoth(func(f family) Rule {
+			return dropping(counter, append(from[:len(from):len(from)], besides(f))...).because(comment)
+		})...)
 	}
+	return out
 }
 
 // destination drops what goes to a Pod's interface and to no known Pod. Isolated
 // Pods are known: what they allow never comes here.
-func (c *Config) destination() []line {
+func (c *Config) destination() []Rule {
 	if c.UnknownPods {
 		return nil
 	}
-	return []line{{"FAMILY daddr != @local-V jump " + strangerToChain, "to no known Pod"}}
+	return inBoth(func(f family) Rule {
+		return rule(notIn(f.set(localSet), f.destination()), Jump{strangerToChain}).because("to no known Pod")
+	})
 }
 
 // toStranger is what goes to no known Pod: to an unknown one, multicast, broadcast or
 // link-local if the interface carries Pods.
-var toStranger = []line{
-	{"meta oifkind \"veth\" oifname != @" + otherInterfacesSet + " counter name " + unknownCounter + " drop", ""},
-	{"oifname @" + podInterfacesSet + " counter name " + unknownCounter + " drop", ""},
+func toStranger() []Rule {
+	return []Rule{
+		dropping(unknownCounter, is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut)),
+		dropping(unknownCounter, in(podInterfacesSet, InterfaceOut)),
+	}
 }
 
-// selfLine lets a Pod reach itself, directly or through a Service. It is asked
+// toItself lets a Pod reach itself, directly or through a Service. It is asked
 // where a packet would be denied, for most are not.
-const (
-	selfLine    = "FAMILY saddr . FAMILY daddr @self-V goto " + judgedChain
-	selfComment = "a Pod reaches itself"
-)
+func toItself(verdict Term) []Rule {
+	return inBoth(func(f family) Rule {
+		return rule(in(f.set(selfSet), f.source(), f.destination()), verdict).because("a Pod reaches itself")
+	})
+}
 
 // nodeDNS opens port 53 of the addresses where NodeLocal DNSCache answers.
 func (c *Config) nodeDNS(f family) []Element {
 	var out []Element
 	for _, a := range c.NodeDNS {
-		if a = a.Unmap(); familyOf(a) == f {
-			out = append(out, Element{Key: a.String() + " . tcp . 53"}, Element{Key: a.String() + " . udp . 53"})
+		if a = a.Unmap(); familyOf(a) != f {
+			continue
+		}
+		for _, protocol := range []policy.Protocol{policy.TCP, policy.UDP} {
+			out = append(out, Element{Key: member{a, protocol, 53}.key()})
 		}
 	}
 	return sortElements(out)

@@ -1,7 +1,5 @@
 package compiler
 
-import "sigs.k8s.io/knftables"
-
 // Verb is what to do with an object.
 type Verb uint8
 
@@ -11,13 +9,12 @@ const (
 	Flush
 )
 
-// Op is one operation on an object of a table, in the terms of knftables.
-// Objects leave out family and table: those of a [GuardPlan] are of table
+// Op is one operation on an object of a table: those of a [GuardPlan] are of table
 // netdev sluice, those of Plan.Ports of table bridge sluice, all others of table
 // inet sluice.
 type Op struct {
 	Verb   Verb
-	Object knftables.Object
+	Object Object
 }
 
 // Plan is a change of the ruleset in the order that keeps it exact: run
@@ -66,7 +63,7 @@ type Plan struct {
 // if it was or will be.
 func (p Plan) Divide() (join, leave, rest []Op) {
 	for _, op := range p.Commit {
-		_, element := op.Object.(*knftables.Element)
+		_, element := op.Object.(*SetElement)
 		switch {
 		case !element:
 			rest = append(rest, op)

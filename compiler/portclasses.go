@@ -100,13 +100,6 @@ func spansKey(spans []portSpan) string {
 	return b.String()
 }
 
-func protocolName(p policy.Protocol) string {
-	if p.HasPorts() {
-		return strings.ToLower(p.String())
-	}
-	return strconv.Itoa(int(p))
-}
-
 // allow merges the rules. What a rule allows is the product of its peers and
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.

@@ -22,8 +22,8 @@ func udp(first, last uint16) policy.PortRange {
 	return policy.PortRange{Protocol: policy.UDP, First: first, Last: last}
 }
 
-// rule allows some peers, given as a group's name, a CIDR or "*", some ports.
-func rule(peers string, ports ...policy.PortRange) policy.AllowRule {
+// allowed lets some peers, given as a group's name, a CIDR or "*", some ports.
+func allowed(peers string, ports ...policy.PortRange) policy.AllowRule {
 	r := policy.AllowRule{Ports: ports, AllPorts: len(ports) == 0}
 	for _, p := range strings.Fields(peers) {
 		switch {
@@ -77,48 +77,48 @@ func TestAllow(t *testing.T) {
 		want  []string
 	}{
 		{"nothing", nil, nil},
-		{"peers without ports", []policy.AllowRule{rule("b a 10.0.0.0/8"), rule("a")}, []string{"all: a b 10.0.0.0/8"}},
-		{"ports without peers", []policy.AllowRule{rule("*", tcp(80, 80))}, []string{"80 . tcp: *"}},
-		{"everybody and everything ends it", []policy.AllowRule{rule("*"), rule("a", tcp(80, 80)), named}, []string{"all: *"}},
-		{"every address is everybody", []policy.AllowRule{rule("0.0.0.0/0")}, []string{"all: *"}},
-		{"the other family's addresses are nobody", []policy.AllowRule{rule("fd00::/8"), rule("::/0", tcp(80, 80))}, nil},
+		{"peers without ports", []policy.AllowRule{allowed("b a 10.0.0.0/8"), allowed("a")}, []string{"all: a b 10.0.0.0/8"}},
+		{"ports without peers", []policy.AllowRule{allowed("*", tcp(80, 80))}, []string{"80 . tcp: *"}},
+		{"everybody and everything ends it", []policy.AllowRule{allowed("*"), allowed("a", tcp(80, 80)), named}, []string{"all: *"}},
+		{"every address is everybody", []policy.AllowRule{allowed("0.0.0.0/0")}, []string{"all: *"}},
+		{"the other family's addresses are nobody", []policy.AllowRule{allowed("fd00::/8"), allowed("::/0", tcp(80, 80))}, nil},
 		{
 			"overlapping ranges",
-			[]policy.AllowRule{rule("a", tcp(80, 90)), rule("b", tcp(85, 100))},
+			[]policy.AllowRule{allowed("a", tcp(80, 90)), allowed("b", tcp(85, 100))},
 			[]string{"80-84 . tcp: a", "85-90 . tcp: a b", "91-100 . tcp: b"},
 		},
 		{
 			"a port inside a range",
-			[]policy.AllowRule{rule("a", tcp(0, 65535)), rule("b", tcp(80, 80))},
+			[]policy.AllowRule{allowed("a", tcp(0, 65535)), allowed("b", tcp(80, 80))},
 			[]string{"0-79 . tcp: a", "80 . tcp: a b", "81-65535 . tcp: a"},
 		},
 		{
 			"ports that touch and mean the same are one",
-			[]policy.AllowRule{rule("a", tcp(80, 80), tcp(81, 81)), rule("a", tcp(82, 90))},
+			[]policy.AllowRule{allowed("a", tcp(80, 80), tcp(81, 81)), allowed("a", tcp(82, 90))},
 			[]string{"80-90 . tcp: a"},
 		},
 		{
 			"the same port twice in a rule",
-			[]policy.AllowRule{rule("a", tcp(80, 90), tcp(85, 85), tcp(80, 90))},
+			[]policy.AllowRule{allowed("a", tcp(80, 90), tcp(85, 85), tcp(80, 90))},
 			[]string{"80-90 . tcp: a"},
 		},
 		{
 			"protocols do not touch",
-			[]policy.AllowRule{rule("a", tcp(0, 65535), udp(0, 65535))},
+			[]policy.AllowRule{allowed("a", tcp(0, 65535), udp(0, 65535))},
 			[]string{"0-65535 . tcp: a", "0-65535 . udp: a"},
 		},
 		{
 			"who has all ports needs no class",
-			[]policy.AllowRule{rule("a"), rule("a b", tcp(80, 80)), rule("a", tcp(90, 90))},
+			[]policy.AllowRule{allowed("a"), allowed("a b", tcp(80, 80)), allowed("a", tcp(90, 90))},
 			[]string{"all: a", "80 . tcp: b"},
 		},
 		{
 			"everybody takes the others in",
-			[]policy.AllowRule{rule("a", tcp(80, 90)), rule("*", tcp(85, 85))},
+			[]policy.AllowRule{allowed("a", tcp(80, 90)), allowed("*", tcp(85, 85))},
 			[]string{"80-84 . tcp: a", "85 . tcp: *", "86-90 . tcp: a"},
 		},
 		{
-			"named ports", []policy.AllowRule{named, rule("b")},
+			"named ports", []policy.AllowRule{named, allowed("b")},
 			[]string{"all: b", "named: [a] [web/TCP dns/UDP]"},
 		},
 		{"a rule that allows nothing", []policy.AllowRule{{}, {AllPorts: true}, {AllPeers: true}}, nil},
@@ -146,7 +146,7 @@ func TestAllowMeansTheRules(t *testing.T) {
 					First:    first, Last: first + uint16(r.IntN(5)),
 				})
 			}
-			rules = append(rules, rule([]string{"a", "b", "a c", "d e f", "*", ""}[r.IntN(6)], ports...))
+			rules = append(rules, allowed([]string{"a", "b", "a c", "d e f", "*", ""}[r.IntN(6)], ports...))
 		}
 		a := allow(rules, ipv4, &usualLimits)
 		for _, proto := range []policy.Protocol{policy.TCP, policy.SCTP} {

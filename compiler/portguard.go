@@ -1,11 +1,8 @@
 package compiler
 
 import (
-	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"sigs.k8s.io/knftables"
 
@@ -64,110 +61,161 @@ const portPriority = "-310"
 
 // shortARP is an ARP packet for IPv4 over Ethernet: 28 bytes (RFC 826), and no more
 // behind it than the 18 to which Ethernet pads the shortest frame.
-const shortARP = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } meta length <= 46"
+var shortARP = []Term{
+	isNumber(ARPHardware, arpEthernet), isNumber(ARPProtocol, etherIPv4), isNumber(ARPHardwareLength, 6), isNumber(ARPProtocolLength, 4),
+	oneOf(ARPOperation, arpRequest, arpReply), atMost(PacketLength, 28+18),
+}
+
+// Numbers of ARP (RFC 826) and of Ethernet's types.
+const (
+	arpEthernet = 1
+	arpRequest  = 1
+	arpReply    = 2
+	etherIPv4   = 0x0800
+	etherARP    = 0x0806
+	etherVLAN   = 0x8100
+	etherIPv6   = 0x86dd
+	etherQinQ   = 0x88a8
+)
 
 // The messages of neighbour discovery (RFC 4861), without extension headers and no
 // longer than with the one or two options that hosts add: their own hardware
 // address, and a nonce (RFC 7527). With anything more a Pod could say anything to
 // anybody in them.
-const (
-	solicitation  = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 40 icmpv6 type nd-neighbor-solicit"
-	advertisement = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 40 icmpv6 type nd-neighbor-advert"
-	routerQuery   = "ip6 nexthdr icmpv6 ip6 hoplimit 255 ip6 length <= 24 ip6 daddr ff02::2 icmpv6 type nd-router-solicit"
-	linkMessages  = "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect, mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report }"
+var (
+	solicitation  = []Term{plainICMPv6, fromThisLink, atMost(IP6Length, 40), isNumber(ICMPv6Type, ndAsk)}
+	advertisement = []Term{plainICMPv6, fromThisLink, atMost(IP6Length, 40), isNumber(ICMPv6Type, ndTell)}
+	routerQuery   = []Term{plainICMPv6, fromThisLink, atMost(IP6Length, 24), to6(allRouters), isNumber(ICMPv6Type, ndRouterAsk)}
+	linkMessages  = oneOf(ICMPv6Type, ndRouterAsk, ndRouterTell, ndAsk, ndTell, ndRedirect, mldQuery, mldReport, mldDone, mld2Report)
+	// listenerMessage is one of multicast listener discovery.
+	listenerMessage = []Term{notRouted, within(IP6Destination, multicast6), atMost(IP6Length, groupsAtOnce)}
 )
 
 // solicitedNode is where solicitations go that look for an address (RFC 4291,
 // 2.7.1), and allNodes where an unasked advertisement goes.
-const (
-	multicast6    = "ff00::/8"
-	solicitedNode = "ff02::1:ff00:0/104"
-	allNodes      = "ff02::1"
+var (
+	multicast6    = netip.MustParsePrefix("ff00::/8")
+	linkLocal6    = netip.MustParsePrefix("fe80::/10")
+	solicitedNode = netip.MustParsePrefix("ff02::1:ff00:0/104")
+	allNodes      = netip.MustParseAddr("ff02::1")
+	allRouters    = netip.MustParseAddr("ff02::2")
+	mld2Routers   = netip.MustParseAddr("ff02::16")
 )
 
 // groupsAtOnce bounds a report of listeners (RFC 3810, 5.2): a router alert, the
 // header, and 16 groups of 20 bytes.
 const groupsAtOnce = 8 + 8 + 16*20
 
+// all puts a rule together of what several have in common, and the rest.
+func all(common []Term, rest ...Term) Rule { return Rule{Terms: slices.Concat(common, rest)} }
+
+var (
+	ofIPv4   = isNumber(EtherProtocol, etherIPv4)
+	ofIPv6   = isNumber(EtherProtocol, etherIPv6)
+	ofARP    = isNumber(EtherProtocol, etherARP)
+	noICMPv6 = isNot(L4Protocol, uint32(protoICMPv6))
+	// fromPod4 and the rest: a frame is from the Pod of its port, or to it.
+	fromPod4 = in(ipv4.set(guardedSet), PortIn, EtherSource, IPSource)
+	fromPod6 = in(ipv6.set(guardedSet), PortIn, EtherSource, IP6Source)
+	toPod4   = in(ipv4.set(guardedSet), PortOut, EtherDestination, IPDestination)
+	toPod6   = in(ipv6.set(guardedSet), PortOut, EtherDestination, IP6Destination)
+	// spoken and spokenOf are about neighbour discovery: by the Pod of the port, and
+	// about it.
+	spoken   = in(linkSourcesSet, PortIn, EtherSource, IP6Source)
+	spokenOf = in(linkTargetsSet, PortIn, NeighbourTarget)
+	// anonymous is from who has no address yet.
+	anonymous = is(IP6Source, AddrValue(netip.IPv6Unspecified()))
+	// toGroup is a frame for more than one.
+	toGroup = Masked{Field: EtherDestination, Mask: etherValue([6]byte{1}), Value: etherValue([6]byte{1})}
+)
+
 // addressedTo accepts the usual frame to a Pod: its hardware address and its
 // address belong together, and to the port.
-var addressedTo = []line{
-	{"ether type ip oif . ether daddr . ip daddr @guarded-v4 accept", "to the Pod of the port"},
-	{"ether type ip6 meta l4proto != icmpv6 oif . ether daddr . ip6 daddr @guarded-v6 accept", "to the Pod of the port"},
+func addressedTo() []Rule {
+	return []Rule{
+		rule(ofIPv4, toPod4, Accept{}).because("to the Pod of the port"),
+		rule(ofIPv6, noICMPv6, toPod6, Accept{}).because("to the Pod of the port"),
+	}
 }
 
 // known leads on from a base chain with frames that are not usual: by what the port
 // is.
-func known(side, pod, stranger string) []line {
-	return []line{
-		{"meta " + side + "kind != \"veth\" " + stranger, "leads out of the node"},
-		{side + " @" + uplinksSet + " " + stranger, ""},
-		{side + " @" + podPortsSet + " goto " + pod, ""},
-		{side + " @" + openPortsSet + " accept", ""},
-		{side + " @" + unguardedSet + " accept", ""},
+func known(port, kind Field, pod string, stranger Term) []Rule {
+	return []Rule{
+		rule(Is{Field: kind, Not: true, Value: kind.Text(veth)}, stranger).because("leads out of the node"),
+		rule(in(uplinksSet, port), stranger),
+		rule(in(podPortsSet, port), Goto{pod}),
+		rule(in(openPortsSet, port), Accept{}),
+		rule(in(unguardedSet, port), Accept{}),
 	}
 }
 
 // otherPorts is for ports that nothing is known of.
-func (c *Config) otherPorts(counter, stranger string) []line {
+func (c *Config) otherPorts(counter string, stranger Term) []Rule {
 	if c.UnknownPods {
-		return []line{{stranger, "unknown Pods may"}}
+		return []Rule{rule(stranger).because("unknown Pods may")}
 	}
-	return []line{{"counter name " + counter + " drop", "a port without a known Pod"}}
+	return []Rule{dropping(counter).because("a port without a known Pod")}
 }
 
 // fromPort judges what comes in by a port, before anything is learned from it.
-func (c *Config) fromPort() []line {
-	return slices.Concat([]line{
-		{"ether type ip iif . ether saddr . ip saddr @guarded-v4 accept", "from the Pod of the port"},
-		{"ether type ip6 meta l4proto != icmpv6 ip6 daddr != fe80::/10 iif . ether saddr . ip6 saddr @guarded-v6 accept", "from the Pod of the port"},
-	}, known("iif", fromPodChain, "goto "+strangerChain), c.otherPorts(unknownPortFrom, "goto "+strangerChain))
+func (c *Config) fromPort() []Rule {
+	return slices.Concat([]Rule{
+		rule(ofIPv4, fromPod4, Accept{}).because("from the Pod of the port"),
+		rule(ofIPv6, noICMPv6, outside(IP6Destination, linkLocal6), fromPod6, Accept{}).because("from the Pod of the port"),
+	}, known(PortIn, InterfaceKindIn, fromPodChain, Goto{strangerChain}), c.otherPorts(unknownPortFrom, Goto{strangerChain}))
 }
 
 // fromPod is what else a Pod may send: everything but this is dropped.
-var fromPod = []line{
-	{"iif . ether saddr != @" + hardwareSet + " counter name " + foreignHardware + " drop", ""},
-	{shortARP + " iif . arp saddr ether . arp saddr ip @guarded-v4 accept", ""},
-	// A probe for an address that is not used yet (RFC 5227): asking for another
-	// Pod's would be a way to keep it from its address.
-	{shortARP + " arp saddr ip 0.0.0.0 iif . arp saddr ether . arp daddr ip @guarded-v4 accept", "a probe for its own address"},
-	{"ether type arp counter name " + linkMessage + " drop", ""},
-	// A header behind the fragment header could hide what the message is from us
-	// (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
-	// Numbers: nft in the image has no file of protocol names.
-	{"frag nexthdr { 0, 43, 44, 60 } counter name " + linkMessage + " drop", "what a fragment may hide: hop-by-hop options, routing, fragment, destination options"},
-	{"exthdr frag exists " + linkMessages + " counter name " + linkMessage + " drop", "what a fragment may hide"},
-	{advertisement + " ip6 daddr != " + multicast6 + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " iif . @th,64,128 @" + linkTargetsSet + " accept", ""},
-	{advertisement + " ip6 daddr " + allNodes + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " iif . @th,64,128 @" + linkTargetsSet + " accept", ""},
-	{solicitation + " ip6 daddr != " + multicast6 + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " accept", ""},
-	{solicitation + " ip6 daddr " + solicitedNode + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " accept", ""},
-	{solicitation + " ip6 daddr " + solicitedNode + " ip6 saddr :: iif . @th,64,128 @" + linkTargetsSet + " accept", "detection of duplicates of its own address"},
-	{routerQuery + " iif . ether saddr . ip6 saddr @" + linkSourcesSet + " accept", ""},
-	{routerQuery + " ip6 saddr :: accept", ""},
-	{fmt.Sprintf("ip6 hoplimit 1 ip6 daddr ff00::/8 ip6 length <= %d icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } iif . ether saddr . ip6 saddr @%s accept", groupsAtOnce, linkSourcesSet), ""},
-	{fmt.Sprintf("ip6 hoplimit 1 ip6 daddr ff00::/8 ip6 length <= %d ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept", groupsAtOnce), ""},
-	{linkMessages + " counter name " + linkMessage + " drop", ""},
-	{"ip6 daddr != fe80::/10 iif . ether saddr . ip6 saddr @guarded-v6 accept", "other messages of ICMPv6"},
-	{"counter name " + foreignSource + " drop", "another's address, a tag, a foreign protocol"},
+func fromPod() []Rule {
+	return []Rule{
+		dropping(foreignHardware, notIn(hardwareSet, PortIn, EtherSource)),
+		all(shortARP, in(ipv4.set(guardedSet), PortIn, ARPSourceEther, ARPSourceIP), Accept{}),
+		// A probe for an address that is not used yet (RFC 5227): asking for another
+		// Pod's would be a way to keep it from its address.
+		all(shortARP, is(ARPSourceIP, AddrValue(netip.IPv4Unspecified())), in(ipv4.set(guardedSet), PortIn, ARPSourceEther, ARPDestinationIP), Accept{}).
+			because("a probe for its own address"),
+		dropping(linkMessage, ofARP),
+		// A header behind the fragment header could hide what the message is from us
+		// (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
+		// Numbers: nft in the image has no file of protocol names.
+		dropping(linkMessage, oneOf(FragmentNextHeader, 0, 43, 44, 60)).
+			because("what a fragment may hide: hop-by-hop options, routing, fragment, destination options"),
+		dropping(linkMessage, Exists{Field: FragmentHeader}, linkMessages).because("what a fragment may hide"),
+		all(advertisement, outside(IP6Destination, multicast6), spoken, spokenOf, Accept{}),
+		all(advertisement, to6(allNodes), spoken, spokenOf, Accept{}),
+		all(solicitation, outside(IP6Destination, multicast6), spoken, Accept{}),
+		all(solicitation, within(IP6Destination, solicitedNode), spoken, Accept{}),
+		all(solicitation, within(IP6Destination, solicitedNode), anonymous, spokenOf, Accept{}).because("detection of duplicates of its own address"),
+		all(routerQuery, spoken, Accept{}),
+		all(routerQuery, anonymous, Accept{}),
+		all(listenerMessage, oneOf(ICMPv6Type, mldReport, mldDone, mld2Report), spoken, Accept{}),
+		all(listenerMessage, anonymous, oneOf(ICMPv6Type, mldReport, mld2Report), Accept{}),
+		dropping(linkMessage, linkMessages),
+		rule(outside(IP6Destination, linkLocal6), fromPod6, Accept{}).because("other messages of ICMPv6"),
+		dropping(foreignSource).because("another's address, a tag, a foreign protocol"),
+	}
 }
 
 // fromStranger is for whatever is no port of a Pod: it may send anything but in a
 // Pod's name.
-var fromStranger = []line{
-	{"ether saddr @" + podHardware + " counter name " + posing + " drop", ""},
-	{"ether type ip ip saddr @" + podAddrsSet + "-v4 counter name " + posing + " drop", ""},
-	{"ether type ip6 ip6 saddr @" + podAddrsSet + "-v6 counter name " + posing + " drop", ""},
-	{"ether type arp arp saddr ip @" + podAddrsSet + "-v4 counter name " + posing + " drop", ""},
-	{"icmpv6 type nd-neighbor-advert @th,64,128 @" + podTargetsSet + " counter name " + posing + " drop", ""},
-	{"accept", ""},
+func fromStranger() []Rule {
+	return []Rule{
+		dropping(posing, in(podHardware, EtherSource)),
+		dropping(posing, ofIPv4, in(ipv4.set(podAddrsSet), IPSource)),
+		dropping(posing, ofIPv6, in(ipv6.set(podAddrsSet), IP6Source)),
+		dropping(posing, ofARP, in(ipv4.set(podAddrsSet), ARPSourceIP)),
+		dropping(posing, isNumber(ICMPv6Type, ndTell), in(podTargetsSet, NeighbourTarget)),
+		rule(Accept{}),
+	}
 }
 
 // toPort judges what goes from one port to another. What a Pod's port is sent must
 // be addressed to the Pod, hardware address and address together: otherwise a Pod
 // could reach one by another's address, or all of them by a hardware address that
 // the bridge does not know.
-func (c *Config) toPort() []line {
-	return slices.Concat(addressedTo, known("oif", toPodChain, "accept"), c.otherPorts(unknownPortTo, "accept"))
+func (c *Config) toPort() []Rule {
+	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, toPodChain, Accept{}), c.otherPorts(unknownPortTo, Accept{}))
 }
 
 // toPod is what else reaches a Pod from another port.
@@ -178,70 +226,74 @@ func (c *Config) toPort() []line {
 // or to all if it does not snoop; such a port is never a guarded Pod's. A listener
 // that does not hear others' reports only answers where it could have kept silent, and
 // a Pod could say things to all others in the groups that it names.
-func (c *Config) toPod() []line {
-	out := []line{
-		{shortARP + " accept", ""},
-		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit oif . @th,64,128 @" + linkTargetsSet + " accept", "asked for the Pod's address"},
-		{solicitation + " ip6 saddr :: accept", "detection of duplicates"},
-		{"ip6 nexthdr icmpv6 ip6 hoplimit 255 icmpv6 type { nd-neighbor-advert, nd-router-advert } accept", ""},
-		{fmt.Sprintf("ip6 hoplimit 1 ip6 daddr ff00::/8 ip6 length <= %d icmpv6 type mld-listener-query accept", groupsAtOnce), "no Pod sends queries"},
-		{linkMessages + " counter name " + misdelivered + " drop", ""},
-		{"ether type ip6 oif . ether daddr . ip6 daddr @guarded-v6 accept", ""},
+func (c *Config) toPod() []Rule {
+	out := []Rule{
+		all(shortARP, Accept{}),
+		rule(plainICMPv6, fromThisLink, isNumber(ICMPv6Type, ndAsk), in(linkTargetsSet, PortOut, NeighbourTarget), Accept{}).because("asked for the Pod's address"),
+		all(solicitation, anonymous, Accept{}).because("detection of duplicates"),
+		rule(plainICMPv6, fromThisLink, oneOf(ICMPv6Type, ndTell, ndRouterTell), Accept{}),
+		all(listenerMessage, isNumber(ICMPv6Type, mldQuery), Accept{}).because("no Pod sends queries"),
+		dropping(misdelivered, linkMessages),
+		rule(ofIPv6, toPod6, Accept{}),
 	}
 	if c.UnknownPods {
-		out = append(out, line{"oif != @" + isolatedPorts + " ether type { ip, ip6 } " + toGroup + " accept", ""})
+		out = append(out, toAnybody())
 	}
-	return append(out, line{"counter name " + misdelivered + " drop", "for others, a tag, a foreign protocol"})
+	return append(out, dropping(misdelivered).because("for others, a tag, a foreign protocol"))
 }
 
-// toGroup is a frame for more than one.
-const toGroup = "ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00"
+// toAnybody lets what goes to many pass to Pods that are not isolated.
+func toAnybody() Rule {
+	return rule(notIn(isolatedPorts, PortOut), oneOf(EtherProtocol, etherIPv4, etherIPv6), toGroup, Accept{})
+}
 
 // fromNode judges what the node itself sends or routes: it is trusted, but a bridge
 // that does not know a hardware address sends to all ports.
-func (c *Config) fromNode() []line {
-	return slices.Concat(addressedTo, known("oif", nodeToPodChain, "accept"), c.otherPorts(unknownPortTo, "accept"))
+func (c *Config) fromNode() []Rule {
+	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, nodeToPodChain, Accept{}), c.otherPorts(unknownPortTo, Accept{}))
 }
 
-var fromNodeToPod = []line{
-	{"ether type arp accept", ""},
-	{linkMessages + " accept", ""},
-	{"ether type ip6 oif . ether daddr . ip6 daddr @" + linkSourcesSet + " accept", ""},
-	{"oif != @" + isolatedPorts + " ether type { ip, ip6 } " + toGroup + " accept", ""},
-	{"counter name " + misdelivered + " drop", "for others, a tag, a foreign protocol"},
+func fromNodeToPod() []Rule {
+	return []Rule{
+		rule(ofARP, Accept{}),
+		rule(linkMessages, Accept{}),
+		rule(ofIPv6, in(linkSourcesSet, PortOut, EtherDestination, IP6Destination), Accept{}),
+		toAnybody(),
+		dropping(misdelivered).because("for others, a tag, a foreign protocol"),
+	}
 }
 
 // portTable is table bridge sluice without the elements of its sets.
 func (c *Config) portTable() *Ruleset {
-	base := func(name string, hook knftables.BaseChainHook, lines []line) Chain {
-		return Chain{Name: name, Hook: &Hook{Name: hook, Priority: portPriority, Policy: knftables.AcceptPolicy}, Rules: rules(lines)}
+	base := func(name string, hook knftables.BaseChainHook, rules []Rule) Chain {
+		return Chain{Name: name, Hook: &Hook{Name: hook, Priority: portPriority, Policy: knftables.AcceptPolicy}, Rules: rules}
 	}
 	out := &Ruleset{
 		Counters: slices.Clone(portCounters),
 		Sets: []Set{
-			{Name: hardwareSet, Type: "iface_index . ether_addr"},
+			{Name: hardwareSet, Key: keyType(IfIndex, EtherAddr)},
 			heldSet(linkSourcesSet, ipv6),
-			{Name: linkTargetsSet, TypeOf: "meta iif . @th,64,128", Type: "iface_index . integer"},
-			{Name: podHardware, Type: "ether_addr"},
-			{Name: podTargetsSet, TypeOf: "@th,64,128", Type: "integer"},
+			{Name: linkTargetsSet, Key: keyType(IfIndex, Integer)},
+			{Name: podHardware, Key: keyType(EtherAddr)},
+			{Name: podTargetsSet, Key: keyType(Integer)},
 		},
 		Chains: []Chain{
 			base(fromPortChain, knftables.PreroutingHook, c.fromPort()),
 			base(toPortChain, knftables.ForwardHook, c.toPort()),
 			base(fromNodeChain, knftables.OutputHook, c.fromNode()),
-			{Name: fromPodChain, Rules: rules(fromPod)},
-			{Name: strangerChain, Rules: rules(fromStranger)},
-			{Name: toPodChain, Rules: rules(c.toPod())},
-			{Name: nodeToPodChain, Rules: rules(fromNodeToPod)},
+			{Name: fromPodChain, Rules: fromPod()},
+			{Name: strangerChain, Rules: fromStranger()},
+			{Name: toPodChain, Rules: c.toPod()},
+			{Name: nodeToPodChain, Rules: fromNodeToPod()},
 		},
 	}
 	for _, name := range []string{podPortsSet, isolatedPorts, uplinksSet, openPortsSet, unguardedSet} {
-		out.Sets = append(out.Sets, Set{Name: name, Type: "iface_index"})
+		out.Sets = append(out.Sets, Set{Name: name, Key: keyType(IfIndex)})
 	}
 	for _, f := range families {
 		out.Sets = append(out.Sets,
 			heldSet(f.set(guardedSet), f),
-			Set{Name: f.set(podAddrsSet), Type: f.addrType()})
+			Set{Name: f.set(podAddrsSet), Key: keyType(f.addrType())})
 	}
 	out.sort()
 	return out
@@ -252,16 +304,17 @@ func (c *Compiler) PortGuards() *Ruleset {
 	out := c.cfg.portTable()
 	for i := range out.Sets {
 		s := &out.Sets[i]
-		for _, key := range slices.Sorted(maps.Keys(c.ports[s.Name].values)) {
+		for key := range c.ports[s.Name].values {
 			s.Elements = append(s.Elements, Element{Key: key})
 		}
+		sortElements(s.Elements)
 	}
 	return out
 }
 
 // HeldSets are the sets of table bridge sluice that say what is held to which port:
-// Pods' addresses by family, and what they speak of on their link. Keys are port,
-// hardware address and address.
+// Pods' addresses by family, and what they speak of on their link. [ReadHeld] reads their
+// keys.
 func HeldSets() (addresses []Set, linkSources Set) {
 	for _, f := range families {
 		addresses = append(addresses, heldSet(f.set(guardedSet), f))
@@ -270,25 +323,44 @@ func HeldSets() (addresses []Set, linkSources Set) {
 }
 
 func heldSet(name string, f family) Set {
-	return Set{Name: name, Type: "iface_index . ether_addr . " + f.addrType()}
+	return Set{Name: name, Key: keyType(IfIndex, EtherAddr, f.addrType())}
+}
+
+// Held is an address that is held to a port of a bridge.
+type Held struct {
+	Port int
+	// MAC is the hardware address that it has there, as Linux writes it.
+	MAC  string
+	Addr netip.Addr
+}
+
+// ReadHeld reads the key of an element of the [HeldSets]; false if it is none.
+func ReadHeld(key Key) (Held, bool) {
+	const head = 4 + 6
+	if len(key) < head {
+		return Held{}, false
+	}
+	addr, ok := netip.AddrFromSlice([]byte(key[head:]))
+	out := Held{Port: int(valueOf(string(key[:4])).number()), MAC: string(etherText(nil, valueOf(string(key[4:head])))), Addr: addr}
+	return out, ok
 }
 
 // ReplacePorts puts the whole of table bridge sluice in the place of whatever there
 // is. It must be one transaction.
 func (c *Compiler) ReplacePorts() []Op {
-	table := &knftables.Table{}
+	table := &Table{}
 	return append([]Op{{Add, table}, {Delete, table}, {Add, table}}, create(c.PortGuards())...)
 }
 
 // guarded yields what the Pod puts into the sets of table bridge sluice: an
 // address whose port or hardware address is not known, nothing.
-func (s *subject) guarded(optOut bool, yield func(set, key string)) {
+func (s *subject) guarded(optOut bool, yield func(set string, key Key)) {
 	for i, a := range s.Addrs {
 		b := s.binds[i]
 		if b.Port <= 0 {
 			continue
 		}
-		port := strconv.Itoa(b.Port)
+		port := indexKey(b.Port)
 		if s.Unguarded && optOut {
 			yield(unguardedSet, port)
 			continue
@@ -297,30 +369,23 @@ func (s *subject) guarded(optOut bool, yield func(set, key string)) {
 		if err != nil {
 			continue
 		}
-		hardware, f := macText(mac), familyOf(a)
-		at := port + " . " + hardware
+		hardware, f := Key(mac[:]), familyOf(a)
+		at := port + hardware
 		yield(podPortsSet, port)
 		yield(hardwareSet, at)
 		yield(podHardware, hardware)
-		yield(f.set(guardedSet), at+" . "+a.String())
-		yield(f.set(podAddrsSet), a.String())
+		yield(f.set(guardedSet), at+addrKey(a))
+		yield(f.set(podAddrsSet), addrKey(a))
 		if s.sets(a)[policy.Ingress] != nil {
 			yield(isolatedPorts, port)
 		}
 		if f == ipv4 {
 			continue
 		}
-		yield(podTargetsSet, targetText(a))
+		yield(podTargetsSet, addrKey(a))
 		for _, l := range append([]netip.Addr{a}, linkLocalOf(mac, b.LinkLocal)...) {
-			yield(linkSourcesSet, at+" . "+l.String())
-			yield(linkTargetsSet, port+" . "+targetText(l))
+			yield(linkSourcesSet, at+addrKey(l))
+			yield(linkTargetsSet, port+addrKey(l))
 		}
 	}
 }
-
-func macText(mac [6]byte) string {
-	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
-}
-
-// targetText is an address as nft takes it for a field that it has no name for.
-func targetText(a netip.Addr) string { return fmt.Sprintf("0x%x", a.As16()) }

@@ -8,7 +8,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -60,7 +59,7 @@ func TestCrowdMeansTheRules(t *testing.T) {
 					First:    first, Last: first + uint16(r.IntN(7)),
 				})
 			}
-			rules = append(rules, rule([]string{"a", "b", "a c", "d e f", "*", "", "a b c d e"}[r.IntN(7)], ports...))
+			rules = append(rules, allowed([]string{"a", "b", "a c", "d e f", "*", "", "a b c d e"}[r.IntN(7)], ports...))
 		}
 		l := limits{leaf: 1 + r.IntN(4), leaves: 1 + r.IntN(20)}
 		a := allow(rules, ipv4, &l)
@@ -225,7 +224,7 @@ func TestOneRangeChangesFewLeaves(t *testing.T) {
 		}
 		made := 0
 		for _, op := range b.update().Prepare {
-			if _, ok := op.Object.(*knftables.Chain); ok {
+			if _, ok := op.Object.(*Chain); ok {
 				made++
 			}
 		}

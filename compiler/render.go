@@ -32,12 +32,12 @@ func (r *Ruleset) text(family knftables.Family) string {
 
 func (s *Set) write(b *strings.Builder) {
 	switch {
-	case s.TypeOf != "":
-		fmt.Fprintf(b, "\tset %s {\n\t\ttypeof %s\n", s.Name, s.TypeOf)
-	case s.Value == "":
-		fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", s.Name, s.Type)
+	case s.Unnamed():
+		fmt.Fprintf(b, "\tset %s {\n\t\ttypeof %s\n", s.Name, s.Key.fields())
+	case s.Value == NoValue:
+		fmt.Fprintf(b, "\tset %s {\n\t\ttype %s\n", s.Name, s.Key)
 	default:
-		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : %s\n", s.Name, s.Type, s.Value)
+		fmt.Fprintf(b, "\tmap %s {\n\t\ttype %s : %s\n", s.Name, s.Key, s.Value)
 	}
 	switch {
 	case s.Interval:
@@ -47,13 +47,13 @@ func (s *Set) write(b *strings.Builder) {
 	}
 	if len(s.Elements) > 0 {
 		b.WriteString("\t\telements = { ")
-		for i, e := range s.Elements {
+		for i, e := range s.byText() {
 			if i > 0 {
 				b.WriteString(",\n\t\t             ")
 			}
-			b.WriteString(e.Key)
-			if e.Value != "" {
-				b.WriteString(" : " + e.Value)
+			b.WriteString(s.KeyText(e.Key))
+			if e.Value.Do != Nothing {
+				b.Write(e.Value.appendText([]byte(" : ")))
 			}
 		}
 		b.WriteString(" }\n")
@@ -67,7 +67,7 @@ func (c *Chain) write(b *strings.Builder) {
 		fmt.Fprintf(b, "\t\ttype filter hook %s priority %s; policy %s;\n", h.Name, h.Priority, h.Policy)
 	}
 	for _, r := range c.Rules {
-		b.WriteString("\t\t" + r.Text)
+		b.Write(r.appendText([]byte("\t\t")))
 		if r.Comment != "" {
 			b.WriteString(" comment " + quote(r.Comment))
 		}

@@ -3,9 +3,6 @@ package compiler
 import (
 	"fmt"
 	"iter"
-	"net/netip"
-
-	"sigs.k8s.io/knftables"
 )
 
 // Found is what the kernel holds in table inet sluice, whoever put it there.
@@ -66,7 +63,7 @@ func (c *Compiler) Repair(found *Found) *Repair {
 func (r *Repair) Prepare() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		want := r.c.outline()
-		r.leftovers(want)
+		r.unneeded(want)
 		all := func(ops []Op) bool {
 			for _, op := range ops {
 				if r.err != nil || !yield(op) {
@@ -75,7 +72,7 @@ func (r *Repair) Prepare() iter.Seq[Op] {
 			}
 			return r.err == nil
 		}
-		if !all(declare(want, []Op{{Add, &knftables.Table{}}})) {
+		if !all(declare(want, []Op{{Add, &Table{}}})) {
 			return
 		}
 		for _, s := range want.intervalsFirst() {
@@ -120,9 +117,9 @@ func (r *Repair) elements(declared *Set) []Op {
 	now := *declared
 	now.Elements = r.c.elements(declared.Name)
 	if !found {
-		return now.addElements()
+		return declared.add(now.Elements)
 	}
-	if was.Interval != declared.Interval || (was.Value == "") != (declared.Value == "") {
+	if was.Interval != declared.Interval || (was.Value == NoValue) != (declared.Value == NoValue) {
 		return r.fail("set %s is of another kind", declared.Name)
 	}
 	there, err := r.found.Elements(declared)
@@ -141,12 +138,12 @@ func (r *Repair) elements(declared *Set) []Op {
 		return nil
 	}
 	if r.c.objects[declared.Name].members == nil {
-		r.refill = append(append(r.refill, Op{Flush, declared.reference()}), now.addElements()...)
+		r.refill = append(append(r.refill, Op{Flush, declared}), declared.add(now.Elements)...)
 		return nil
 	}
 	var add []Op
 	for _, ch := range changes {
-		e := declared.element(Element{Key: ch.key})
+		e := &SetElement{declared, Element{Key: ch.key}}
 		if ch.now.there {
 			add = append(add, Op{Add, e})
 		} else {
@@ -164,13 +161,13 @@ func (r *Repair) rules(c *Chain) []Op {
 		return r.fail("chain %s is of another kind", c.Name)
 	}
 	if c.Hook != nil {
-		r.rewritten = append(append(r.rewritten, Op{Add, c.object()}, Op{Flush, &knftables.Chain{Name: c.Name}}), c.addRules()...)
+		r.rewritten = append(append(r.rewritten, Op{Add, c}), c.written()...)
 		return nil
 	}
 	if !found {
 		return c.addRules()
 	}
-	ops := append([]Op{{Flush, &knftables.Chain{Name: c.Name}}}, c.addRules()...)
+	ops := c.written()
 	if r.c.objects[c.Name] != nil {
 		return ops
 	}
@@ -178,8 +175,8 @@ func (r *Repair) rules(c *Chain) []Op {
 	return nil
 }
 
-// leftovers finds what is not in the ruleset.
-func (r *Repair) leftovers(want *Ruleset) {
+// unneeded finds what is not in the ruleset.
+func (r *Repair) unneeded(want *Ruleset) {
 	names := map[string]bool{}
 	for _, name := range want.Counters {
 		names["counter "+name] = true
@@ -207,7 +204,3 @@ func (r *Repair) leftovers(want *Ruleset) {
 	}
 	r.left.sort()
 }
-
-// RangeText is how the elements of a set with intervals write the addresses
-// from first to last.
-func RangeText(first, last netip.Addr) string { return addrRange{first, last}.String() }

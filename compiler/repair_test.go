@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/compiler/rulesim"
@@ -36,7 +35,7 @@ func cuts(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 	return func(yield func([]compiler.Op) bool) {
 		var piece []compiler.Op
 		for op := range ops {
-			if _, rule := op.Object.(*knftables.Rule); !rule && len(piece) > 0 {
+			if _, rule := op.Object.(*compiler.ChainRule); !rule && len(piece) > 0 {
 				if !yield(piece) {
 					return
 				}

@@ -12,7 +12,7 @@ const secondInterfacesSet = "second-interfaces"
 
 // secondSource is a line of source and place. What stays within such a network is not
 // ours, also where br_netfilter brings it to the forward hook.
-var secondSource = line{
-	"iifname @" + secondInterfacesSet + " oifname != @" + secondInterfacesSet + " fib saddr . iif oif missing counter name " + misplacedCounter + " drop",
-	"by a Pod's second interface, in a name that is not from there",
+func secondSource() Rule {
+	return dropping(misplacedCounter, in(secondInterfacesSet, InterfaceIn), notIn(secondInterfacesSet, InterfaceOut), isNumber(WayBack, wayMissing)).
+		because("by a Pod's second interface, in a name that is not from there")
 }

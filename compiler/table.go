@@ -1,9 +1,7 @@
 package compiler
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/knftables"
@@ -50,8 +48,8 @@ const (
 	sourceChain            = "source"
 	placeChain             = "place"
 	strangerToChain        = "to-stranger"
-	midstreamChain         = "midstream"
-	judgedChain            = "judged"
+	MidstreamChain         = "midstream"
+	JudgedChain            = "judged"
 
 	misplacedCounter = "dropped-misplaced"
 	unknownCounter   = "dropped-unknown"
@@ -88,13 +86,6 @@ var directions = [...]policy.Direction{policy.Ingress, policy.Egress}
 
 var ways = [...]way{forth, back}
 
-// line is a rule of a fixed chain as the tables below have it. In its text
-// FAMILY stands for ip or ip6 and V for v4 or v6; a line that has either
-// becomes two rules.
-type line struct {
-	rule, comment string
-}
-
 // hookPriority is before kube-proxy's and everybody's plain filter chains, so
 // that they see only what policies allow; after DNAT and conntrack anyway.
 const (
@@ -109,86 +100,99 @@ const (
 
 // judgeForward judges packets between Pods and the world that no earlier judgement
 // under this epoch covers. The order matters, line by line. Where a chain allows a
-// packet to its destination, it goes on to [judgedChain] itself.
-func (c *Config) judgeForward(tunnels tunnelLayout) []line {
-	return slices.Concat([]line{
+// packet to its destination, it goes on to [JudgedChain] itself.
+func (c *Config) judgeForward(tunnels tunnelLayout) []Rule {
+	return slices.Concat([]Rule{
 		toIrregular(irregularChain),
-		toMidstream,
-		{"ct direction reply goto " + judgeReplyChain, ""},
-		{"jump " + sourceChain, ""},
-		{"FAMILY daddr vmap @ingress-V", ""},
-	}, c.destination(), tunnels.toTunnels(tunnelForwardChain), []line{{"goto " + judgedChain, ""}})
+		toMidstream(),
+		rule(isNumber(ConnDirection, directionReply), Goto{judgeReplyChain}),
+		rule(Jump{sourceChain}),
+	}, dispatch(policy.Ingress, forth, family.destination), c.destination(), tunnels.toTunnels(tunnelForwardChain), []Rule{rule(toJudged)})
+}
+
+// dispatch asks what the Pod's policies allow that has an address.
+func dispatch(d policy.Direction, w way, at func(family) Field) []Rule {
+	return inBoth(func(f family) Rule { return rule(vmap(dispatchMap(d, w, f), at(f))) })
 }
 
 // toMidstream: a connection that conntrack does not know would be judged as if its
 // opener were who talks first. It is to be cut, not guessed.
-var toMidstream = line{"tcp flags & (fin|syn|rst|ack) != syn ct state new jump " + midstreamChain, ""}
+func toMidstream() Rule {
+	return rule(Masked{Field: TCPFlags, Mask: TCPFlags.Number(tcpFin | tcpSyn | tcpRst | tcpAck), Not: true, Value: TCPFlags.Number(tcpSyn)},
+		InState{States: StateNew}, Jump{MidstreamChain})
+}
 
 // judgeReply judges replies by the policies of their connection, so that a
 // change cuts both ways at once, and a change back revives both.
-func (c *Config) judgeReply(detours bool) []line {
-	first := []line{{"jump " + placeChain, ""}}
+func (c *Config) judgeReply(detours bool) []Rule {
+	first := []Rule{rule(Jump{placeChain})}
 	if detours {
-		first = append(first, detourReply)
+		first = append(first, detourReply())
 	}
-	return slices.Concat(first, []line{
-		{"FAMILY saddr vmap @ingress-reply-V", ""},
-		{"FAMILY daddr vmap @egress-reply-V", ""},
-	}, c.destination(), []line{{"goto " + judgedChain, ""}})
+	return slices.Concat(first,
+		dispatch(policy.Ingress, back, family.source),
+		dispatch(policy.Egress, back, family.destination),
+		c.destination(), []Rule{rule(toJudged)})
 }
 
 // judgeInput judges packets from Pods to their own node, as judgeForward does. What
 // IPVS may take is not judged yet.
-func (c *Config) judgeInput(tunnels tunnelLayout, ipvs bool) []line {
-	out := append([]line{
+func (c *Config) judgeInput(tunnels tunnelLayout, ipvs bool) []Rule {
+	out := append([]Rule{
 		toIrregular(irregularInputChain),
-		{"ct direction reply accept", "opened by the node: probes"},
+		rule(isNumber(ConnDirection, directionReply), Accept{}).because("opened by the node: probes"),
 	}, tunnels.toTunnels(tunnelInputChain)...)
 	if ipvs {
-		return append(out, line{"jump " + placeChain, ""})
+		return append(out, rule(Jump{placeChain}))
 	}
 	return append(out, c.toNode()...)
 }
 
 // toNode is whether a Pod may reach its own node.
-func (c *Config) toNode() []line {
-	var out []line
+func (c *Config) toNode() []Rule {
+	var out []Rule
 	if len(c.NodeDNS) > 0 {
-		out = append(out, line{"FAMILY daddr . meta l4proto . th dport @node-dns-V iifname . FAMILY saddr @bind-V goto " + judgedChain, "NodeLocal DNSCache"})
+		out = append(out, inBoth(func(f family) Rule {
+			return rule(in(f.set(nodeDNSSet), f.destination(), L4Protocol, DestinationPort),
+				in(f.set(bindSet), InterfaceIn, f.source()), toJudged).because("NodeLocal DNSCache")
+		})...)
 	}
 	asked := sourceChain
 	if c.NodeEgress {
 		asked = placeChain
 	}
-	return append(out, line{"jump " + asked, ""}, line{"goto " + judgedChain, ""})
+	return append(out, rule(Jump{asked}), rule(toJudged))
 }
+
+// midstreamRules is the chain that the end of the grace changes.
+func midstreamRules(grace bool) Chain { return Chain{Name: MidstreamChain, Rules: midstream(grace)} }
 
 // midstream resets connections that conntrack picked up in the middle, where
 // an isolated Pod is at either end: their clients open new ones, which are
 // judged. In the grace of a first install it does nothing.
-func midstream(grace bool) []line {
+func midstream(grace bool) []Rule {
 	if grace {
 		return nil
 	}
-	return []line{
-		{"jump " + placeChain, ""},
-		{selfLine, selfComment},
-		{"FAMILY saddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
-		{"FAMILY daddr @isolated-V counter name " + midstreamCounter + " reject with tcp reset", ""},
+	out := append([]Rule{rule(Jump{placeChain})}, toItself(toJudged)...)
+	for _, end := range []func(family) Field{family.source, family.destination} {
+		out = append(out, inBoth(func(f family) Rule {
+			return rule(in(f.set(isolatedSet), end(f)), CountNamed{midstreamCounter}, Reject{Reset: true})
+		})...)
 	}
+	return out
 }
 
-// epochChains are the chains that an epoch or the end of the grace changes.
-func (c *Config) epochChains(epoch uint32, grace, ipvs bool) []Chain {
+// epochChains are the chains that an epoch changes.
+func (c *Config) epochChains(epoch uint32, ipvs bool) []Chain {
 	hook := func(name knftables.BaseChainHook) *Hook {
 		return &Hook{Name: name, Priority: hookPriority, Policy: knftables.AcceptPolicy}
 	}
 	out := []Chain{
-		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeForwardChain))},
-		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: rules(c.fastPath(AcceptJudged, epoch, judgeInputChain))},
-		{Name: judgedErrorsChain, Rules: rules(c.fastPath(AcceptError, epoch, staleErrorsChain))},
-		{Name: midstreamChain, Rules: rules(midstream(grace))},
-		{Name: judgedChain, Rules: rules(c.judged(epoch))},
+		{Name: forwardChain, Hook: hook(knftables.ForwardHook), Rules: c.fastPath(epoch, false, judgeForwardChain)},
+		{Name: inputChain, Hook: hook(knftables.InputHook), Rules: c.fastPath(epoch, false, judgeInputChain)},
+		{Name: judgedErrorsChain, Rules: c.fastPath(epoch, true, staleErrorsChain)},
+		{Name: JudgedChain, Rules: c.judged(epoch)},
 	}
 	if ipvs {
 		out = append(out, c.ipvsBases(epoch)...)
@@ -198,20 +202,21 @@ func (c *Config) epochChains(epoch uint32, grace, ipvs bool) []Chain {
 
 // fixedChains are the chains that policies do not change.
 func (c *Config) fixedChains(epoch uint32, grace bool, n node) []Chain {
-	out := append(append(c.epochChains(epoch, grace, n.ipvs), c.nodeChains(n)...), []Chain{
-		{Name: irregularChain, Rules: rules(irregular)},
-		{Name: irregularInputChain, Rules: rules(c.irregularInput())},
-		{Name: icmpChain, Rules: rules(c.icmpMessages())},
-		{Name: errorsChain, Rules: rules(icmpErrors())},
-		{Name: nodeErrorsChain, Rules: rules(c.nodeErrors())},
-		{Name: staleErrorsChain, Rules: rules(staleErrors())},
-		{Name: linkChain, Rules: rules(linkRules)},
-		{Name: tunnelDestinationChain, Rules: rules(tunnelDestination)},
-		{Name: strangerToChain, Rules: rules(toStranger)},
+	out := append(append(c.epochChains(epoch, n.ipvs), c.nodeChains(n)...), []Chain{
+		midstreamRules(grace),
+		{Name: irregularChain, Rules: irregular()},
+		{Name: irregularInputChain, Rules: c.irregularInput()},
+		{Name: icmpChain, Rules: c.icmpMessages()},
+		{Name: errorsChain, Rules: icmpErrors()},
+		{Name: nodeErrorsChain, Rules: c.nodeErrors()},
+		{Name: staleErrorsChain, Rules: staleErrors()},
+		{Name: linkChain, Rules: linkRules()},
+		{Name: tunnelDestinationChain, Rules: tunnelDestination()},
+		{Name: strangerToChain, Rules: toStranger()},
 	}...)
 	for _, d := range directions {
 		for _, w := range ways {
-			out = append(out, Chain{Name: denyChain(d, w), Rules: rules(c.deny(d, w))})
+			out = append(out, Chain{Name: denyChain(d, w), Rules: c.deny(d, w)})
 		}
 	}
 	return out
@@ -222,31 +227,31 @@ var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, r
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
-	out := []Set{{Name: podInterfacesSet, Type: "ifname"}, {Name: otherInterfacesSet, Type: "ifname"}, {Name: secondInterfacesSet, Type: "ifname"}}
+	out := []Set{{Name: podInterfacesSet, Key: keyType(IfName)}, {Name: otherInterfacesSet, Key: keyType(IfName)}, {Name: secondInterfacesSet, Key: keyType(IfName)}}
 	for _, f := range families {
 		addr := f.addrType()
 		out = append(out,
-			Set{Name: f.set(localSet), Type: addr},
-			Set{Name: f.set(unplacedSet), Type: addr},
-			Set{Name: f.set(bindSet), Type: "ifname . " + addr},
-			Set{Name: f.set(selfSet), Type: addr + " . " + addr},
-			Set{Name: f.set(isolatedSet), Type: addr},
-			Set{Name: f.set(tunnelPeersSet), Type: addr},
-			Set{Name: f.set(reportedSet), Type: addr + " . " + addr + " . inet_proto . inet_service", Timeout: reportInterval, Size: reportSize},
-			Set{Name: f.set(reportRateSet), Type: addr, Timeout: reportInterval, Size: reportSize},
-			Set{Name: f.set(flowEndsSet), Type: addr + " . " + addr, Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(localSet), Key: keyType(addr)},
+			Set{Name: f.set(unplacedSet), Key: keyType(addr)},
+			Set{Name: f.set(bindSet), Key: keyType(IfName, addr)},
+			Set{Name: f.set(selfSet), Key: keyType(addr, addr)},
+			Set{Name: f.set(isolatedSet), Key: keyType(addr)},
+			Set{Name: f.set(tunnelPeersSet), Key: keyType(addr)},
+			Set{Name: f.set(reportedSet), Key: keyType(addr, addr, InetProto, InetService), Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(reportRateSet), Key: keyType(addr), Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(flowEndsSet), Key: keyType(addr, addr), Timeout: reportInterval, Size: reportSize},
 		)
 		if len(c.NodeDNS) > 0 {
-			out = append(out, Set{Name: f.set(nodeDNSSet), Type: addr + " . inet_proto . inet_service", Elements: c.nodeDNS(f)})
+			out = append(out, Set{Name: f.set(nodeDNSSet), Key: keyType(addr, InetProto, InetService), Elements: c.nodeDNS(f)})
 		}
 		for _, d := range directions {
-			out = append(out, Set{Name: deniedMap(d, f), Type: addr, Value: "counter"})
+			out = append(out, Set{Name: deniedMap(d, f), Key: keyType(addr), Value: CounterValue})
 			for _, w := range ways {
-				key := addr
+				key := keyType(addr)
 				if bySource(d, w) {
-					key = "ifname . " + addr
+					key = keyType(IfName, addr)
 				}
-				out = append(out, Set{Name: dispatchMap(d, w, f), Type: key, Value: "verdict"})
+				out = append(out, Set{Name: dispatchMap(d, w, f), Key: key, Value: VerdictValue})
 			}
 		}
 	}
@@ -260,27 +265,3 @@ const (
 	// take. When the set is full, packets are dropped without a log.
 	reportSize = 65536
 )
-
-// denied is the bit of a denied connection, as rules write it.
-func (c *Config) denied() string { return hexMark(c.Mark.Denied()) }
-
-func hexMark(v uint32) string { return fmt.Sprintf("0x%08x", v) }
-
-// rules expands the lines of a fixed chain: one that speaks of a family becomes
-// a rule for each, beside one another, with IPv4 first.
-func rules(lines []line) []Rule {
-	var out []Rule
-	for _, l := range lines {
-		if !l.bothFamilies() {
-			out = append(out, Rule{Text: l.rule, Comment: l.comment})
-			continue
-		}
-		for _, f := range families {
-			text := strings.NewReplacer("FAMILY", f.header(), "-V", "-"+f.String()).Replace(l.rule)
-			out = append(out, Rule{Text: text, Comment: l.comment})
-		}
-	}
-	return out
-}
-
-func (l line) bothFamilies() bool { return strings.Contains(l.rule, "FAMILY") }

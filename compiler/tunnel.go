@@ -2,10 +2,11 @@ package compiler
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 // Tunnel is what a tunnel device of the node takes from the network: whoever can send
@@ -36,13 +37,13 @@ func (e entrance) compare(o entrance) int {
 	return cmp.Or(cmp.Compare(e.protocol, o.protocol), cmp.Compare(e.port, o.port))
 }
 
-// String is the comparison that finds it. A node has one or two, which are cheaper to
+// match is the comparison that finds it. A node has one or two, which are cheaper to
 // compare than to look up.
-func (e entrance) String() string {
+func (e entrance) match() Term {
 	if e.port != 0 {
-		return fmt.Sprintf("udp dport %d", e.port)
+		return isNumber(UDPDestinationPort, uint32(e.port))
 	}
-	return fmt.Sprintf("meta l4proto %d", e.protocol)
+	return isNumber(L4Protocol, uint32(e.protocol))
 }
 
 // tunnelLayout is what rules say of tunnels, sorted: their entrances, and those of
@@ -77,10 +78,10 @@ func (c *Config) tunnelLayout(tunnels []Tunnel) tunnelLayout {
 }
 
 // tunnelPeers are the elements of the sets of far ends, by set.
-func (c *Config) tunnelPeers(tunnels []Tunnel) map[string]map[string]bool {
-	out := map[string]map[string]bool{}
+func (c *Config) tunnelPeers(tunnels []Tunnel) map[string]map[Key]bool {
+	out := map[string]map[Key]bool{}
 	for _, f := range families {
-		out[f.set(tunnelPeersSet)] = map[string]bool{}
+		out[f.set(tunnelPeersSet)] = map[Key]bool{}
 	}
 	if c.PodTunnels {
 		return out
@@ -88,7 +89,7 @@ func (c *Config) tunnelPeers(tunnels []Tunnel) map[string]map[string]bool {
 	for _, t := range tunnels {
 		for _, a := range t.Peers {
 			if a = a.Unmap(); a.IsValid() && a.Zone() == "" {
-				out[familyOf(a).set(tunnelPeersSet)][a.String()] = true
+				out[familyOf(a).set(tunnelPeersSet)][addrKey(a)] = true
 			}
 		}
 	}
@@ -97,39 +98,48 @@ func (c *Config) tunnelPeers(tunnels []Tunnel) map[string]map[string]bool {
 
 // toTunnels asks of most packets one thing, and nothing where there is no tunnel:
 // most of what policies are about is TCP, and no tunnel's.
-func (l tunnelLayout) toTunnels(chain string) []line {
+func (l tunnelLayout) toTunnels(chain string) []Rule {
 	if len(l.all) == 0 {
 		return nil
 	}
-	return []line{{"meta l4proto != tcp jump " + chain, ""}}
+	return []Rule{rule(isNot(L4Protocol, uint32(policy.TCP)), Jump{chain})}
 }
 
-// each makes a line for each entrance.
-func each(list []entrance, rest string) []line {
-	var out []line
-	for _, e := range list {
-		out = append(out, line{e.String() + " " + rest, ""})
+// toChain goes to a chain with what comes for an entrance.
+func toChain(list []entrance, chain string) []Rule {
+	out := make([]Rule, len(list))
+	for i, e := range list {
+		out[i] = rule(e.match(), Goto{chain})
 	}
 	return out
 }
 
-const dropTunnel = "counter name " + tunnelCounter + " drop"
-
 // tunnelSource is about what comes for the node's own tunnels. Pods have no business
 // there, by whatever address of the node's, and where the far ends are known nobody
 // else has: another node's Pod, for one.
-func (l tunnelLayout) tunnelSource() []line {
-	return slices.Concat(
-		[]line{{"FAMILY saddr @local-V " + dropTunnel, "a Pod's"}},
+func (l tunnelLayout) tunnelSource() []Rule {
+	stranger := func(f family) Term { return notIn(f.set(tunnelPeersSet), f.source()) }
+	out := slices.Concat(
+		inBoth(func(f family) Rule {
+			return dropping(tunnelCounter, in(f.set(localSet), f.source())).because("a Pod's")
+		}),
 		// A far end can be behind a port of the Pods' bridge; no Pod has its address.
-		fromPodInterface("FAMILY saddr != @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
-		each(l.closed, "FAMILY saddr != @"+tunnelPeersSet+"-V "+dropTunnel))
+		fromPodInterface(tunnelCounter, "an unknown Pod's", stranger))
+	for _, e := range l.closed {
+		out = append(out, inBoth(func(f family) Rule { return dropping(tunnelCounter, e.match(), stranger(f)) })...)
+	}
+	return out
 }
 
 // tunnelDestination is about what goes to other nodes' tunnels: it leaves with this
 // node's address, as if the node had sent it, so that it can only be told here.
 // Addresses that are no tunnel's far end stay free, for Pods may have tunnels of their
 // own.
-var tunnelDestination = append(
-	fromPodInterface("FAMILY daddr @"+tunnelPeersSet+"-V "+dropTunnel, "an unknown Pod's"),
-	line{"FAMILY daddr @" + tunnelPeersSet + "-V FAMILY saddr @local-V " + dropTunnel, "a Pod's"})
+func tunnelDestination() []Rule {
+	peer := func(f family) Term { return in(f.set(tunnelPeersSet), f.destination()) }
+	return append(
+		fromPodInterface(tunnelCounter, "an unknown Pod's", peer),
+		inBoth(func(f family) Rule {
+			return dropping(tunnelCounter, peer(f), in(f.set(localSet), f.source())).because("a Pod's")
+		})...)
+}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -78,20 +77,20 @@ func (u *update) interfaces(links Links) {
 	u.ports.only(openPortsSet, numbers(links.OpenPorts))
 }
 
-func names(interfaces []string) map[string]bool {
-	out := map[string]bool{}
+func names(interfaces []string) map[Key]bool {
+	out := map[Key]bool{}
 	for _, name := range interfaces {
 		if validInterface(name) {
-			out[quote(name)] = true
+			out[interfaceKey(name)] = true
 		}
 	}
 	return out
 }
 
-func numbers(ports []int) map[string]bool {
-	out := map[string]bool{}
+func numbers(ports []int) map[Key]bool {
+	out := map[Key]bool{}
 	for _, port := range ports {
-		out[strconv.Itoa(port)] = true
+		out[indexKey(port)] = true
 	}
 	return out
 }
@@ -152,7 +151,7 @@ func (u *update) stay(next map[types.NamespacedName]*subject, gone []*subject) {
 		if _, changed := next[name]; changed || !slices.ContainsFunc(s.binds, func(b Bind) bool { return left[b.Port] }) {
 			continue
 		}
-		s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
+		s.guarded(u.c.cfg.GuardOptOut, func(set string, key Key) { u.ports.set(set, key, MapValue{}) })
 	}
 }
 
@@ -186,7 +185,7 @@ func (u *update) release(s *subject) {
 
 func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 	delete(u.c.subjects, s.Pod)
-	u.facts(s, func(set, key, _ string) { u.fixed.unset(set, key) })
+	u.facts(s, func(set string, key Key, _ MapValue) { u.fixed.unset(set, key) })
 	s.guarded(u.c.cfg.GuardOptOut, u.ports.unset)
 	for _, a := range s.Addrs {
 		owners[a] = s.UID
@@ -200,7 +199,7 @@ func (u *update) leave(s *subject, owners map[netip.Addr]types.UID) {
 }
 
 // facts yields what the Pod puts into the fixed sets that there are.
-func (u *update) facts(s *subject, yield func(set, key, value string)) {
+func (u *update) facts(s *subject, yield func(set string, key Key, value MapValue)) {
 	s.facts(yield)
 	if u.c.node.ipvs {
 		s.senders(yield)
@@ -210,7 +209,7 @@ func (u *update) facts(s *subject, yield func(set, key, value string)) {
 func (u *update) enter(name types.NamespacedName, s *subject, owners map[netip.Addr]types.UID) {
 	u.c.subjects[name] = s
 	u.facts(s, u.fixed.set)
-	s.guarded(u.c.cfg.GuardOptOut, func(set, key string) { u.ports.set(set, key, "") })
+	s.guarded(u.c.cfg.GuardOptOut, func(set string, key Key) { u.ports.set(set, key, MapValue{}) })
 	for _, a := range s.Addrs {
 		// What was judged for the former owner says nothing of the new one.
 		if uid, owned := owners[a]; owned && uid != s.UID && !u.kept[a] {

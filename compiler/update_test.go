@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -152,17 +150,7 @@ func TestNarrows(t *testing.T) {
 func showOps(ops []Op) string {
 	var b strings.Builder
 	for _, op := range ops {
-		verb := [...]string{"add", "delete", "flush"}[op.Verb]
-		switch o := op.Object.(type) {
-		case *knftables.Element:
-			fmt.Fprintf(&b, "%s element %s %s %s\n", verb, o.Set+o.Map, o.Key, o.Value)
-		case *knftables.Chain:
-			fmt.Fprintf(&b, "%s chain %s\n", verb, o.Name)
-		case *knftables.Set:
-			fmt.Fprintf(&b, "%s set %s\n", verb, o.Name)
-		default:
-			fmt.Fprintf(&b, "%s %T\n", verb, o)
-		}
+		b.WriteString(op.Describe() + "\n")
 	}
 	return b.String()
 }
@@ -205,7 +193,7 @@ func TestUnknownPlaceIsClosed(t *testing.T) {
 			got[s.Name] = s.Elements
 		}
 	}
-	want := map[string][]Element{"local-v4": {{Key: "10.0.0.1"}, {Key: "10.0.0.2"}}, "bind-v4": nil}
+	want := map[string][]Element{"local-v4": {{Key: "\x0a\x00\x00\x01"}, {Key: "\x0a\x00\x00\x02"}}, "bind-v4": nil}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -49,6 +49,10 @@ var bans = []ban{
 		"compiler depends on policy alone"},
 	{"enforcer", []string{"github.com/spf13/cobra", "k8s.io/cli-runtime", module + "cmd", module + "conformance"}, true,
 		"enforcer is a library that a command runs, not a command"},
+	{"enforcer", []string{"github.com/google/nftables", "github.com/mdlayher/netlink"}, false,
+		"nf_tables is nftwire's, all else vishvananda/netlink's: a third netlink stack would have to say why"},
+	{"enforcer/nftwire", []string{module + "enforcer$", module + "policy$", "sigs.k8s.io/knftables", "github.com/vishvananda", "k8s.io/klog", "github.com/prometheus"}, false,
+		"nftwire turns the compiler's data into bytes: no loop, no text, no logs, no other netlink"},
 	{"conformance/lab", []string{module + "compiler", module + "enforcer", module + "cmd"}, true,
 		"the lab judges the engine and must not lean on it"},
 }

@@ -175,7 +175,7 @@ func TestBillOfMaterialsIsTheImages(t *testing.T) {
 		if diff := cmp.Diff(want, debs); diff != "" {
 			t.Errorf("%s (-image +bill):\n%s", arch, diff)
 		}
-		for _, module := range []string{"stdlib", "k8s.io/client-go", "github.com/google/nftables"} {
+		for _, module := range []string{"stdlib", "k8s.io/client-go", "sigs.k8s.io/knftables"} {
 			if !modules[module] {
 				t.Errorf("%s: it does not name %s", arch, module)
 			}

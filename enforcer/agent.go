@@ -136,7 +136,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure compiler: %w", err)
 	}
-	left, err := readLeftover(a.ns)
+	left, err := readPredecessor(a.ns)
 	if err != nil {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}

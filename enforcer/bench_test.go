@@ -144,7 +144,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func (a *applied) benchFloor(b *testing.B, by Transactor) {
-	e := &knftables.Element{Set: "local-v4", Key: []string{"203.0.113.1"}}
+	e := element("local-v4", compiler.NoValue, addrPart("203.0.113.1"))
 	for i := 0; b.Loop(); i++ {
 		verb := compiler.Add
 		if i%2 == 1 {

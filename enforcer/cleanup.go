@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // ErrAgentRuns is in what Cleanup returns where an agent is at work.
@@ -57,7 +56,7 @@ func cleanup(ctx context.Context, ns Netns, mask uint32) error {
 		return nil
 	}
 	var maskErr error
-	if main := ofFamily(found, nftables.TableFamilyINet); main != nil && mask == 0 {
+	if slices.Contains(found, unix.NFPROTO_INET) && mask == 0 {
 		mask, maskErr = maskOf(ns)
 	}
 	if err := removeTables(ns, found, mask); err != nil {
@@ -81,94 +80,40 @@ func cleanup(ctx context.Context, ns Netns, mask uint32) error {
 	return nil
 }
 
-// findTables lists our tables of all families. One that the kernel does not know
-// has none.
-func findTables(ns Netns) ([]*nftables.Table, error) {
-	var found []*nftables.Table
-	err := ns.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return fmt.Errorf("open nftables: %w", err)
-		}
-		all, err := conn.ListTables()
-		if err != nil {
-			return fmt.Errorf("list tables: %w", err)
-		}
-		for _, t := range all {
-			if t.Name == compiler.TableName && isOurs(t.Family) {
-				found = append(found, t)
-			}
-		}
-		return nil
+// findTables lists the families that have a table of ours.
+func findTables(ns Netns) (found []byte, err error) {
+	err = askNft(ns, func(socket *nftwire.Socket) error {
+		found, err = socket.Tables()
+		return err
 	})
 	return found, err
-}
-
-// isOurs: a table of our name in another family is somebody else's.
-func isOurs(family nftables.TableFamily) bool {
-	switch family {
-	case nftables.TableFamilyINet, nftables.TableFamilyNetdev, nftables.TableFamilyBridge:
-		return true
-	}
-	return false
-}
-
-func ofFamily(tables []*nftables.Table, family nftables.TableFamily) *nftables.Table {
-	for _, t := range tables {
-		if t.Family == family {
-			return t
-		}
-	}
-	return nil
 }
 
 // removeTables deletes tables in one transaction. With a mask one rule that
 // names it stays in the main table, in a chain that no packet comes through: if
 // the marks cannot be cleared, whoever tries again still knows which bits to.
-func removeTables(ns Netns, tables []*nftables.Table, mask uint32) error {
-	if len(tables) == 0 {
-		return nil
+func removeTables(ns Netns, families []byte, mask uint32) error {
+	var note *compiler.ChainRule
+	if slices.Contains(families, unix.NFPROTO_INET) && mask != 0 {
+		note = compiler.MarkNote(mask)
 	}
-	return ns.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return fmt.Errorf("open nftables: %w", err)
-		}
-		for _, t := range tables {
-			conn.DelTable(t)
-		}
-		if main := ofFamily(tables, nftables.TableFamilyINet); main != nil && mask != 0 {
-			table := conn.AddTable(&nftables.Table{Name: main.Name, Family: main.Family})
-			chain := conn.AddChain(&nftables.Chain{Name: judgedChain, Table: table})
-			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: markNote(mask)})
-		}
-		if err := conn.Flush(); err != nil {
-			return fmt.Errorf("remove tables: %w", err)
-		}
-		return nil
-	})
-}
-
-// markNote is "ct mark set ct mark & ~MASK", as the compiler's rule begins.
-func markNote(mask uint32) []expr.Any {
-	return []expr.Any{
-		&expr.Ct{Register: unix.NFT_REG_1, Key: expr.CtKeyMARK},
-		&expr.Bitwise{
-			SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4,
-			Mask: binaryutil.NativeEndian.PutUint32(^mask), Xor: binaryutil.NativeEndian.PutUint32(0),
-		},
-		&expr.Ct{Register: unix.NFT_REG_1, Key: expr.CtKeyMARK, SourceRegister: true},
-	}
+	return askNft(ns, func(socket *nftwire.Socket) error { return socket.RemoveTables(families, note) })
 }
 
 // errNoMarkRule: somebody damaged the table.
-var errNoMarkRule = errors.New("no rule of chain " + judgedChain + " sets the conntrack mark")
+var errNoMarkRule = errors.New("no rule of chain " + compiler.JudgedChain + " sets the conntrack mark")
 
 // maskOf reads which bits of conntrack marks the rules of our main table write.
 func maskOf(ns Netns) (mask uint32, err error) {
-	left, err := readLeftover(ns)
+	left, err := readPredecessor(ns)
 	if err == nil && left.mask == 0 {
 		err = errNoMarkRule
 	}
 	return left.mask, err
+}
+
+// tablePresent reports whether our main table exists.
+func tablePresent(ns Netns) (bool, error) {
+	found, err := findTables(ns)
+	return slices.Contains(found, unix.NFPROTO_INET), err
 }

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // search is for what other programs set up, and what it goes by.
@@ -132,29 +134,13 @@ const maxFlowtables = 1000
 // flowtables lists those of all tables.
 func flowtables(ns Netns) ([]flowtable, error) {
 	var out []flowtable
-	err := ns.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return fmt.Errorf("open nftables: %w", err)
-		}
-		tables, err := conn.ListTables()
-		if err != nil {
-			return fmt.Errorf("list tables: %w", err)
-		}
-		for _, t := range tables {
+	err := askNft(ns, func(socket *nftwire.Socket) error {
+		return socket.Flowtables(maxFlowtables, func(f nftwire.Flowtable) {
 			// Only these families have a forward path to bypass.
-			if t.Family != nftables.TableFamilyIPv4 && t.Family != nftables.TableFamilyIPv6 && t.Family != nftables.TableFamilyINet {
-				continue
+			if f.Family == unix.NFPROTO_IPV4 || f.Family == unix.NFPROTO_IPV6 || f.Family == unix.NFPROTO_INET {
+				out = append(out, flowtable{familyNames[f.Family] + " " + f.Table + " " + f.Name, f.Devices, f.Uses})
 			}
-			found, err := conn.ListFlowtables(t)
-			if err != nil {
-				return fmt.Errorf("list flowtables of %s: %w", t.Name, err)
-			}
-			for _, f := range found[:min(len(found), maxFlowtables-len(out))] {
-				out = append(out, flowtable{familyNames[byte(t.Family)] + " " + t.Name + " " + f.Name, f.Devices, f.Use})
-			}
-		}
-		return nil
+		})
 	})
 	return out, err
 }

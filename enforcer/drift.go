@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // drift notices when others change our tables. The kernel announces every
@@ -19,7 +20,7 @@ import (
 // our tables and are none of ours are drift.
 type drift struct {
 	notices *nl.NetlinkSocket
-	query   *nlSocket
+	query   *nftwire.Socket
 	wake    func()
 
 	mu sync.Mutex
@@ -66,7 +67,7 @@ func newDrift(ns Netns, wake func()) (*drift, error) {
 	}
 	// Our own replacement of a large table is announced to us, too.
 	_ = d.notices.SetReceiveBufferSize(4*notificationBuffer, true)
-	if d.query, err = openSocket(ns, unix.NETLINK_NETFILTER); err != nil {
+	if d.query, err = openNft(ns); err != nil {
 		d.notices.Close()
 		return nil, err
 	}
@@ -131,27 +132,15 @@ func generationOf(data []byte) uint32 {
 	return 0
 }
 
-// generation asks for the current one.
-func (d *drift) generation() (uint32, error) {
-	req := d.query.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
-	var out uint32
-	err := d.query.each(req, func(msg []byte) { out = generationOf(msg) })
-	if err != nil {
-		return 0, fmt.Errorf("ask for the nftables generation: %w", err)
-	}
-	return out, nil
-}
-
 // Ours runs one of our transactions, by whatever lane, and tells its notice
 // from others'.
 func (d *drift) Ours(transact func() error) error {
-	before, errBefore := d.generation()
+	before, errBefore := d.query.Generation()
 	d.mu.Lock()
 	d.open = true
 	d.mu.Unlock()
 	err := transact()
-	after, errAfter := d.generation()
+	after, errAfter := d.query.Generation()
 	d.mu.Lock()
 	d.open = false
 	switch {
@@ -222,5 +211,5 @@ func (d *drift) match(generation uint32) bool {
 
 func (d *drift) close() {
 	d.notices.Close()
-	d.query.close()
+	d.query.Close()
 }

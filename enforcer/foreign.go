@@ -2,15 +2,14 @@ package enforcer
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // foreignMarks notices that another program writes our bits of the conntrack mark.
@@ -94,28 +93,10 @@ func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
 }
 
 // readCounter reads the packets of one of our main table's counters.
-func readCounter(ns Netns, name string) (uint64, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return 0, err
-	}
-	defer socket.close()
-	req := socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETOBJ, 0)
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_INET, Version: nl.NFNETLINK_V0})
-	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TABLE, nl.ZeroTerminated(compiler.TableName)))
-	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_NAME, nl.ZeroTerminated(name)))
-	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TYPE, nl.BEUint32Attr(unix.NFT_OBJECT_COUNTER)))
-	var packets []byte
-	err = socket.each(req, func(msg []byte) {
-		if len(msg) >= nl.SizeofNfgenmsg {
-			packets = nested(attrMap(msg[nl.SizeofNfgenmsg:])[unix.NFTA_OBJ_DATA], unix.NFTA_COUNTER_PACKETS)
-		}
+func readCounter(ns Netns, name string) (packets uint64, err error) {
+	err = askNft(ns, func(socket *nftwire.Socket) error {
+		packets, err = socket.Read(unix.NFPROTO_INET).Counter(name)
+		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("read counter %s: %w", name, err)
-	}
-	if len(packets) != 8 {
-		return 0, fmt.Errorf("read counter %s: %d bytes", name, len(packets))
-	}
-	return binary.BigEndian.Uint64(packets), nil
+	return packets, err
 }

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // guards brings the guards of routed Pods' interfaces into the kernel. An interface
@@ -156,7 +158,7 @@ func (g *guards) Replace(ctx context.Context) {
 }
 
 func (g *guards) tidy(ctx context.Context, plans []compiler.GuardPlan) {
-	err := g.removeLeftovers(ctx, plans)
+	err := g.removeStale(ctx, plans)
 	if err == nil {
 		g.stale = nil
 		return
@@ -171,13 +173,28 @@ func (g *guards) tidy(ctx context.Context, plans []compiler.GuardPlan) {
 // whole puts a table with these guards in the place of whatever there is.
 func (g *guards) whole(ctx context.Context, plans []compiler.GuardPlan) error {
 	return g.transact(ctx, append([]compiler.Op{
-		{Verb: compiler.Add, Object: &knftables.Table{}},
-		{Verb: compiler.Delete, Object: &knftables.Table{}},
+		{Verb: compiler.Add, Object: &compiler.Table{}},
+		{Verb: compiler.Delete, Object: &compiler.Table{}},
 	}, opsOf(plans)...))
 }
 
-// removeLeftovers deletes the chains that belong to no guard.
-func (g *guards) removeLeftovers(ctx context.Context, plans []compiler.GuardPlan) error {
+// guardChains lists the chains of the guards' table.
+func guardChains(ns Netns) (out []string, err error) {
+	err = askNft(ns, func(socket *nftwire.Socket) error {
+		chains, err := socket.Read(unix.NFPROTO_NETDEV).Chains()
+		for _, c := range chains {
+			out = append(out, c.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list guards: %w", err)
+	}
+	return out, nil
+}
+
+// removeStale deletes the chains that belong to no guard.
+func (g *guards) removeStale(ctx context.Context, plans []compiler.GuardPlan) error {
 	chains, err := g.inKernel()
 	if err != nil {
 		return err
@@ -193,8 +210,8 @@ func (g *guards) removeLeftovers(ctx context.Context, plans []compiler.GuardPlan
 			continue
 		}
 		err := g.transact(ctx, []compiler.Op{
-			{Verb: compiler.Flush, Object: &knftables.Chain{Name: name}},
-			{Verb: compiler.Delete, Object: &knftables.Chain{Name: name}},
+			{Verb: compiler.Flush, Object: &compiler.Chain{Name: name}},
+			{Verb: compiler.Delete, Object: &compiler.Chain{Name: name}},
 		})
 		if err != nil && !isNotFound(err) {
 			return fmt.Errorf("remove guard chain %s: %w", name, err)

@@ -44,7 +44,7 @@ func newFakeGuards(t *testing.T) *fakeGuards {
 		transact: func(_ context.Context, ops []compiler.Op) error {
 			var names []string
 			for _, op := range ops {
-				if c, ok := op.Object.(*knftables.Chain); ok && !slices.Contains(names, c.Name) {
+				if c, ok := op.Object.(*compiler.Chain); ok && !slices.Contains(names, c.Name) {
 					names = append(names, c.Name)
 				}
 			}
@@ -61,7 +61,7 @@ func newFakeGuards(t *testing.T) *fakeGuards {
 }
 
 func guardOf(veth string) compiler.GuardPlan {
-	return compiler.GuardPlan{Veth: veth, Chains: []string{"c" + veth}, Ops: []compiler.Op{{Verb: compiler.Add, Object: &knftables.Chain{Name: "c" + veth}}}}
+	return compiler.GuardPlan{Veth: veth, Chains: []string{"c" + veth}, Ops: []compiler.Op{{Verb: compiler.Add, Object: &compiler.Chain{Name: "c" + veth}}}}
 }
 
 func (f *fakeGuards) want(t *testing.T, want ...[]string) {
@@ -165,7 +165,7 @@ func TestGuardsThatCannotBeChangedAreMadeAnew(t *testing.T) {
 	f.transact = func(ctx context.Context, ops []compiler.Op) error {
 		if ops[0].Verb != compiler.Add || len(ops) < 2 || ops[1].Verb != compiler.Delete {
 			for _, op := range ops {
-				if c, ok := op.Object.(*knftables.Chain); ok && c.Name == "cb" {
+				if c, ok := op.Object.(*compiler.Chain); ok && c.Name == "cb" {
 					return errors.New("it hangs elsewhere")
 				}
 			}

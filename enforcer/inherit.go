@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -10,10 +9,11 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
-// leftover is what an earlier agent left in the kernel.
-type leftover struct {
+// predecessor is what an earlier agent left in the kernel.
+type predecessor struct {
 	// table: our main table exists.
 	table bool
 	// mask and mark are what its rules write to conntrack marks. They are 0 where
@@ -25,80 +25,48 @@ type leftover struct {
 	guardTable bool
 }
 
-const (
-	// judgedChain is where the compiler's one rule stands that marks connections.
-	judgedChain = "judged"
-	// midstreamChain has no rules in the grace of a first install.
-	midstreamChain = "midstream"
-)
-
-// readLeftover looks for our tables. What cannot be read is an error, for it would
+// readPredecessor looks for our tables. What cannot be read is an error, for it would
 // otherwise pass for what is not there.
-func readLeftover(ns Netns) (leftover, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return leftover{}, err
-	}
-	defer socket.close()
-	read := readback{socket, unix.NFPROTO_INET}
-	var out leftover
-	err = dumpWhole(func() error {
-		out = leftover{}
-		return read.tables(func(family byte) {
+func readPredecessor(ns Netns) (out predecessor, err error) {
+	err = askNft(ns, func(socket *nftwire.Socket) error {
+		families, err := socket.Tables()
+		if err != nil {
+			return err
+		}
+		for _, family := range families {
 			out.table = out.table || family == unix.NFPROTO_INET
 			out.guardTable = out.guardTable || family != unix.NFPROTO_INET
-		})
+		}
+		if !out.table {
+			return nil
+		}
+		return out.read(socket.Read(unix.NFPROTO_INET))
 	})
-	if err != nil || !out.table {
-		return out, err
-	}
-	// Only the chains: what else is in the table may be anything.
-	chains, err := read.chains()
 	if err != nil {
-		return leftover{}, err
+		return predecessor{}, err
 	}
-	out.grace = slices.ContainsFunc(chains, func(c compiler.Chain) bool { return c.Name == midstreamChain })
-	err = read.rules(func() { out.mask, out.mark = 0, 0 }, func(chain string, expressions []byte) {
-		switch chain {
-		case midstreamChain:
-			out.grace = false
-		case judgedChain:
-			out.readMark(expressions)
+	return out, nil
+}
+
+// read reads the chains that say something: what else is in the table may be anything.
+func (p *predecessor) read(table nftwire.Reader) error {
+	chains, err := table.Chains()
+	if err != nil {
+		return err
+	}
+	lenient := slices.ContainsFunc(chains, func(c compiler.Chain) bool { return c.Name == compiler.MidstreamChain })
+	return table.Marks(func() { p.mask, p.mark, p.grace = 0, 0, lenient }, func(chain string, mark *compiler.MarkConnection) {
+		switch {
+		case chain == compiler.MidstreamChain:
+			p.grace = false
+		case chain == compiler.JudgedChain && mark != nil:
+			p.mask, p.mark = ^mark.Keep, mark.Set
 		}
 	})
-	return out, err
-}
-
-// readMark finds "ct mark set ct mark & ~MASK | EPOCH" among a rule's expressions.
-func (o *leftover) readMark(expressions []byte) {
-	var names []string
-	var data [][]byte
-	for e := range attrs(expressions) {
-		a := attrMap(e.value)
-		names = append(names, zeroEnded(a[unix.NFTA_EXPR_NAME]))
-		data = append(data, a[unix.NFTA_EXPR_DATA])
-	}
-	for i := 1; i+1 < len(names); i++ {
-		if names[i] != "bitwise" || !isMark(names[i-1], data[i-1], unix.NFTA_CT_DREG) || !isMark(names[i+1], data[i+1], unix.NFTA_CT_SREG) {
-			continue
-		}
-		mask := nested(nested(data[i], unix.NFTA_BITWISE_MASK), unix.NFTA_DATA_VALUE)
-		xor := nested(nested(data[i], unix.NFTA_BITWISE_XOR), unix.NFTA_DATA_VALUE)
-		if len(mask) == 4 && len(xor) == 4 {
-			o.mask, o.mark = ^binary.NativeEndian.Uint32(mask), binary.NativeEndian.Uint32(xor)
-		}
-	}
-}
-
-// isMark reports whether an expression loads the conntrack mark to a register, or
-// sets it from one.
-func isMark(name string, data []byte, register uint16) bool {
-	a := attrMap(data)
-	return name == "ct" && number(a[unix.NFTA_CT_KEY]) == unix.NFT_CT_MARK && a[register] != nil
 }
 
 // inherit takes up what an earlier agent left.
-func (s *syncer) inherit(ctx context.Context, left leftover) {
+func (s *syncer) inherit(ctx context.Context, left predecessor) {
 	if !left.table {
 		s.bare = true
 		if s.cfg.Grace > 0 {

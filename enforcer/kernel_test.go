@@ -82,14 +82,14 @@ const oldRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00f
 table netdev sluice { chain guard { }; }
 table ip other { chain x { }; }`
 
-func TestLeftoverReadsTheEpochInForce(t *testing.T) {
+func TestPredecessorReadsTheEpochInForce(t *testing.T) {
 	node := newNS(t)
-	left, err := readLeftover(node)
+	left, err := readPredecessor(node)
 	if err != nil || left.table || left.guardTable {
 		t.Fatalf("empty namespace: %+v, %v", left, err)
 	}
 	node.nft(oldRules)
-	if left, err = readLeftover(node); err != nil {
+	if left, err = readPredecessor(node); err != nil {
 		t.Fatal(err)
 	}
 	if !left.table || left.mask != compiler.DefaultMask || left.mark != 0x05000000 || !left.guardTable {
@@ -260,20 +260,20 @@ func TestDriftSeesOthersButNotUs(t *testing.T) {
 // A set that vanishes between the list and its reading is an error, and not empty.
 func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
 	node := newNS(t)
-	socket, err := openSocket(node, unix.NETLINK_NETFILTER)
+	socket, err := openNft(node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer socket.close()
-	read := readback{socket, unix.NFPROTO_INET}
-	if found, err := read.read(); err != nil || len(found.Sets) > 0 {
+	defer socket.Close()
+	read := socket.Read(unix.NFPROTO_INET)
+	if found, err := read.Found(); err != nil || len(found.Sets) > 0 {
 		t.Errorf("without a table: %+v, %v", found.Sets, err)
 	}
 	node.nft("table inet sluice { set local-v4 { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
-	if e, err := read.elements(&compiler.Set{Name: "local-v4", Type: "ipv4_addr"}); err != nil || len(e) != 1 {
+	if e, err := read.Elements(&compiler.Set{Name: "local-v4", Key: compiler.KeyType{compiler.IPv4Addr}}); err != nil || len(e) != 1 {
 		t.Errorf("elements %v, %v", e, err)
 	}
-	if e, err := read.elements(&compiler.Set{Name: "local-v6", Type: "ipv6_addr"}); err == nil {
+	if e, err := read.Elements(&compiler.Set{Name: "local-v6", Key: compiler.KeyType{compiler.IPv6Addr}}); err == nil {
 		t.Errorf("a set that is not there has elements %v", e)
 	}
 }
@@ -297,9 +297,9 @@ func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
 }
 
 // Rules of somebody else in our chain do not say which bits are ours.
-func TestLeftoverKnowsOnlyWhatSetsTheMark(t *testing.T) {
+func TestPredecessorKnowsOnlyWhatSetsTheMark(t *testing.T) {
 	node := newNS(t)
-	for rules, want := range map[string]leftover{
+	for rules, want := range map[string]predecessor{
 		"":                                       {table: true},
 		"chain judged { }; chain midstream { };": {table: true, grace: true},
 		"chain judged { }; chain midstream { accept; };":                                              {table: true},
@@ -309,7 +309,7 @@ func TestLeftoverKnowsOnlyWhatSetsTheMark(t *testing.T) {
 		"chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000; }; chain midstream { drop; };": {table: true, mask: compiler.DefaultMask, mark: 0x05000000},
 	} {
 		node.nft("table inet sluice\ndelete table inet sluice\ntable inet sluice { " + rules + " }")
-		if got, err := readLeftover(node); err != nil || got != want {
+		if got, err := readPredecessor(node); err != nil || got != want {
 			t.Errorf("%s: %+v, %v, want %+v", rules, got, err, want)
 		}
 	}

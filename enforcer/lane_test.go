@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -19,67 +21,106 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 )
 
-// rangesSet may hold ranges, and is nothing for the lane.
-const rangesSet = "some-ranges"
+// rangesSet may hold ranges.
+var rangesSet = &compiler.Set{Name: "some-ranges", Key: compiler.KeyType{compiler.IPv4Addr}, Interval: true}
 
-// laneSets declares a set of each kind whose elements change in place.
-func laneSets() []compiler.Op {
-	add := func(o knftables.Object) compiler.Op { return compiler.Op{Verb: compiler.Add, Object: o} }
-	out := []compiler.Op{
-		add(&knftables.Table{}),
-		add(&knftables.Set{Name: rangesSet, Type: "ipv4_addr", Flags: []knftables.SetFlag{knftables.IntervalFlag}}),
+// keyPart is a part of a key: its type, and its bytes in network order.
+type keyPart struct {
+	kind  compiler.DataType
+	bytes []byte
+}
+
+func addrPart(text string) keyPart {
+	a := netip.MustParseAddr(text)
+	if a.Is4() {
+		return keyPart{compiler.IPv4Addr, a.AsSlice()}
 	}
-	for i := range 4 {
-		out = append(out, add(&knftables.Chain{Name: fmt.Sprintf("chain-%d", i)}), add(&knftables.Counter{Name: fmt.Sprintf("counter-%d", i)}))
-	}
-	for _, name := range slices.Sorted(maps.Keys(laneKinds)) {
-		if kind := laneKinds[name]; strings.Contains(kind, " : ") {
-			out = append(out, add(&knftables.Map{Name: name, Type: kind}))
-		} else {
-			out = append(out, add(&knftables.Set{Name: name, Type: kind}))
-		}
+	return keyPart{compiler.IPv6Addr, a.AsSlice()}
+}
+
+func protocolPart(n byte) keyPart { return keyPart{compiler.InetProto, []byte{n}} }
+
+func portPart(n uint16) keyPart {
+	return keyPart{compiler.InetService, binary.BigEndian.AppendUint16(nil, n)}
+}
+
+// element is one of a set that is told by its name and what is in the key.
+func element(set string, value compiler.ValueType, parts ...keyPart) *compiler.SetElement {
+	out := &compiler.SetElement{Set: &compiler.Set{Name: set, Value: value}}
+	for i, p := range parts {
+		out.Set.Key[i] = p.kind
+		out.Key += compiler.Key(p.bytes)
 	}
 	return out
 }
 
-var laneKinds = map[string]string{
-	"v4": "ipv4_addr", "v6": "ipv6_addr", "self4": "ipv4_addr . ipv4_addr", "self6": "ipv6_addr . ipv6_addr",
-	"ifaces": "ifname", "bind4": "ifname . ipv4_addr", "bind6": "ifname . ipv6_addr",
-	"named4": "ipv4_addr . inet_proto . inet_service", "named6": "ipv6_addr . inet_proto . inet_service",
-	"ports": "inet_service", "protocols": "inet_proto",
-	"dispatch4": "ipv4_addr : verdict", "dispatch6": "ipv6_addr : verdict",
-	"denied4": "ipv4_addr : counter", "denied6": "ipv6_addr : counter",
+// laneSets declares a set of each kind whose elements change in place.
+func laneSets() []compiler.Op {
+	add := func(o compiler.Object) compiler.Op { return compiler.Op{Verb: compiler.Add, Object: o} }
+	out := []compiler.Op{add(&compiler.Table{}), add(rangesSet)}
+	for i := range 4 {
+		out = append(out, add(&compiler.Chain{Name: fmt.Sprintf("chain-%d", i)}), add(&compiler.Counter{Name: fmt.Sprintf("counter-%d", i)}))
+	}
+	for _, name := range slices.Sorted(maps.Keys(laneKinds)) {
+		kind := laneKinds[name]
+		out = append(out, add(&compiler.Set{Name: name, Key: kind.key, Value: kind.value}))
+	}
+	return out
 }
 
-// randomElement has few values for each part, so that keys come back.
-func randomElement(r *rand.Rand, name string) *knftables.Element {
-	key, value, isMap := strings.Cut(laneKinds[name], " : ")
-	e := &knftables.Element{Set: name}
-	if isMap {
-		e.Set, e.Map = "", name
-		e.Value = []string{fmt.Sprintf("counter-%d", r.IntN(4))}
-		if value == "verdict" {
-			e.Value = []string{fmt.Sprintf("jump chain-%d", r.IntN(4))}
-		}
+type laneKind struct {
+	key   compiler.KeyType
+	value compiler.ValueType
+}
+
+var laneKinds = func() map[string]laneKind {
+	const (
+		v4, v6          = compiler.IPv4Addr, compiler.IPv6Addr
+		name            = compiler.IfName
+		protocol, port  = compiler.InetProto, compiler.InetService
+		verdict, counts = compiler.VerdictValue, compiler.CounterValue
+	)
+	return map[string]laneKind{
+		"v4": {key: compiler.KeyType{v4}}, "v6": {key: compiler.KeyType{v6}},
+		"self4": {key: compiler.KeyType{v4, v4}}, "self6": {key: compiler.KeyType{v6, v6}},
+		"ifaces": {key: compiler.KeyType{name}}, "bind4": {key: compiler.KeyType{name, v4}}, "bind6": {key: compiler.KeyType{name, v6}},
+		"named4": {key: compiler.KeyType{v4, protocol, port}}, "named6": {key: compiler.KeyType{v6, protocol, port}},
+		"ports": {key: compiler.KeyType{port}}, "protocols": {key: compiler.KeyType{protocol}},
+		"dispatch4": {compiler.KeyType{v4}, verdict}, "dispatch6": {compiler.KeyType{v6}, verdict},
+		"denied4": {compiler.KeyType{v4}, counts}, "denied6": {compiler.KeyType{v6}, counts},
 	}
-	for _, kind := range strings.Split(key, " . ") {
-		e.Key = append(e.Key, randomPart(r, kind))
+}()
+
+// randomElement has few values for each part, so that keys come back.
+func randomElement(r *rand.Rand, name string) *compiler.SetElement {
+	kind := laneKinds[name]
+	var parts []keyPart
+	for _, t := range kind.key[:kind.key.Len()] {
+		parts = append(parts, randomPart(r, t))
+	}
+	e := element(name, kind.value, parts...)
+	switch kind.value {
+	case compiler.CounterValue:
+		e.Value = compiler.MapValue{Do: compiler.DoCount, Name: fmt.Sprintf("counter-%d", r.IntN(4))}
+	case compiler.VerdictValue:
+		e.Value = compiler.MapValue{Do: compiler.DoJump, Name: fmt.Sprintf("chain-%d", r.IntN(4))}
 	}
 	return e
 }
 
-func randomPart(r *rand.Rand, kind string) string {
+func randomPart(r *rand.Rand, kind compiler.DataType) keyPart {
 	switch kind {
-	case "ipv4_addr":
-		return netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), 255, byte(r.IntN(3))}).String()
-	case "ipv6_addr":
-		return []string{"fd00::1", "fd00:1:2:3:4:5:6:7", "::", "ff02::1"}[r.IntN(4)]
-	case "inet_proto":
-		return []string{"tcp", "udp", "sctp"}[r.IntN(3)]
-	case "inet_service":
-		return []string{"1", "80", "256", "65535"}[r.IntN(4)]
+	case compiler.IPv4Addr:
+		return keyPart{kind, []byte{10, byte(r.IntN(2)), 255, byte(r.IntN(3))}}
+	case compiler.IPv6Addr:
+		return addrPart([]string{"fd00::1", "fd00:1:2:3:4:5:6:7", "::", "ff02::1"}[r.IntN(4)])
+	case compiler.InetProto:
+		return protocolPart([]byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP}[r.IntN(3)])
+	case compiler.InetService:
+		return portPart([]uint16{1, 80, 256, 65535}[r.IntN(4)])
 	}
-	return []string{`"a"`, `"cali0123456789a"`, `"veth.100"`, `"a@b"`}[r.IntN(4)]
+	name := compiler.InterfaceIn.Text([]string{"a", "cali0123456789a", "veth.100", "a@b"}[r.IntN(4)])
+	return keyPart{compiler.IfName, name.Bytes()}
 }
 
 // twins are a namespace whose table the lane changes, and one where nft does.
@@ -113,7 +154,7 @@ func (w *twins) both(t *testing.T, ops []compiler.Op) error {
 func describeAll(ops []compiler.Op) string {
 	var out []string
 	for _, op := range ops {
-		out = append(out, describe(op))
+		out = append(out, op.Describe())
 	}
 	return strings.Join(out, "\n")
 }
@@ -170,7 +211,7 @@ func TestLaneLeavesWhatNftLeaves(t *testing.T) {
 			e := randomElement(r, names[r.IntN(len(names))])
 			op := compiler.Op{Verb: compiler.Add, Object: e}
 			if r.IntN(3) == 0 {
-				op.Verb, e.Value = compiler.Delete, nil
+				op.Verb, e.Value = compiler.Delete, compiler.MapValue{}
 			}
 			ops = append(ops, op)
 		}
@@ -195,8 +236,8 @@ func TestLaneFillsEachKindOfSetAsNftDoes(t *testing.T) {
 		for range 20 {
 			e := randomElement(r, name)
 			// The same key with another value would be refused.
-			if e.Value != nil {
-				e.Value[0] = e.Value[0][:len(e.Value[0])-1] + "0"
+			if n := len(e.Value.Name); n > 0 {
+				e.Value.Name = e.Value.Name[:n-1] + "0"
 			}
 			ops = append(ops, compiler.Op{Verb: compiler.Add, Object: e})
 		}
@@ -239,30 +280,43 @@ func TestLaneChangesTheEpochAsNftDoes(t *testing.T) {
 	}
 }
 
-// A rule that the lane does not know takes the whole transaction to nft.
+// What the lane does not know takes the whole transaction to nft, and why is told.
 func TestLaneLeavesToNftWhatItDoesNotKnow(t *testing.T) {
 	w := newTwins(t)
 	if err := w.both(t, laneSets()); err != nil {
 		t.Fatal(err)
 	}
-	element := compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Set: "v4", Key: []string{"10.0.0.1"}}}
-	undo := compiler.Op{Verb: compiler.Delete, Object: element.Object}
-	comment := "why"
-	for name, op := range map[string]compiler.Op{
-		"interval set": {Verb: compiler.Add, Object: &knftables.Element{Set: rangesSet, Key: []string{"10.0.0.0/8"}}},
-		"set of names": {Verb: compiler.Add, Object: &knftables.Set{Name: "new", Type: "ifname"}},
-		"map":          {Verb: compiler.Add, Object: &knftables.Map{Name: "new-map", Type: "ipv4_addr : verdict"}},
-		"other rule":   {Verb: compiler.Add, Object: &knftables.Rule{Chain: "chain-0", Rule: "ip saddr 10.0.0.1 drop"}},
-		"other value":  {Verb: compiler.Add, Object: &knftables.Element{Map: "dispatch4", Key: []string{"10.9.9.9"}, Value: []string{"accept"}}},
-		"comment":      {Verb: compiler.Add, Object: &knftables.Element{Set: "v4", Key: []string{"10.9.9.9"}, Comment: &comment}},
-		"protocol":     {Verb: compiler.Add, Object: &knftables.Element{Set: "protocols", Key: []string{"icmp"}}},
+	var causes []string
+	w.fast.slow = func(cause string) { causes = append(causes, cause) }
+	whole := &compiler.SetElement{Set: rangesSet, Element: compiler.Element{Key: "\x0a\x00\x00\x00\x0a\xff\xff\xff"}}
+	if err := w.both(t, []compiler.Op{{Verb: compiler.Add, Object: whole}}); err != nil {
+		t.Fatal(err)
+	}
+	one := compiler.Op{Verb: compiler.Add, Object: element("v4", compiler.NoValue, addrPart("10.0.0.1"))}
+	undo := compiler.Op{Verb: compiler.Delete, Object: one.Object}
+	accepted := element("dispatch4", compiler.VerdictValue, addrPart("10.9.9.9"))
+	accepted.Value = compiler.MapValue{Do: compiler.DoOther, Name: "accept"}
+	for name, tc := range map[string]struct {
+		op    compiler.Op
+		cause string
+	}{
+		"a range goes":          {compiler.Op{Verb: compiler.Delete, Object: whole}, byKind},
+		"set of names":          {compiler.Op{Verb: compiler.Add, Object: &compiler.Set{Name: "new", Key: compiler.KeyType{compiler.IfName}}}, byKind},
+		"set that packets fill": {compiler.Op{Verb: compiler.Add, Object: &compiler.Set{Name: "filled", Key: compiler.KeyType{compiler.IPv4Addr}, Timeout: time.Second, Size: 9}}, byKind},
+		"map":                   {compiler.Op{Verb: compiler.Add, Object: &compiler.Set{Name: "new-map", Key: compiler.KeyType{compiler.IPv4Addr}, Value: compiler.VerdictValue}}, byKind},
+		"other value":           {compiler.Op{Verb: compiler.Add, Object: accepted}, byKind},
+		"other rule": {compiler.Op{Verb: compiler.Add, Object: &compiler.ChainRule{Chain: "chain-0", Rule: compiler.Rule{Terms: []compiler.Term{
+			compiler.Is{Field: compiler.IPSource, Value: compiler.AddrValue(netip.MustParseAddr("10.0.0.1"))},
+			compiler.Is{Field: compiler.EtherSource, Value: macValue(1)}, compiler.Drop{},
+		}}}}, byRule},
 	} {
 		was := maps.Clone(w.transaction)
-		if err := w.both(t, []compiler.Op{element, op}); err != nil {
+		causes = nil
+		if err := w.both(t, []compiler.Op{one, tc.op}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if w.transaction[nftLane] != was[nftLane]+1 || w.transaction[netlinkLane] != was[netlinkLane] {
-			t.Errorf("%s: went another way", name)
+		if w.transaction[nftLane] != was[nftLane]+1 || w.transaction[netlinkLane] != was[netlinkLane] || !slices.Equal(causes, []string{tc.cause}) {
+			t.Errorf("%s: went another way, causes %v", name, causes)
 		}
 		if err := w.both(t, []compiler.Op{undo}); err != nil {
 			t.Errorf("%s: not there: %v", name, err)
@@ -279,11 +333,11 @@ func TestLaneRefusedBatchChangesNothing(t *testing.T) {
 	before := listing(t, w.lane)
 	var ops []compiler.Op
 	for i := range 40 {
-		ops = append(ops, compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Set: "v4", Key: []string{fmt.Sprintf("10.0.0.%d", i)}}})
+		ops = append(ops, compiler.Op{Verb: compiler.Add, Object: element("v4", compiler.NoValue, addrPart(fmt.Sprintf("10.0.0.%d", i)))})
 	}
 	ops = append(ops,
-		compiler.Op{Verb: compiler.Delete, Object: &knftables.Element{Set: "named4", Key: []string{"10.0.0.7", "tcp", "80"}}},
-		compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Set: "v6", Key: []string{"fd00::1"}}})
+		compiler.Op{Verb: compiler.Delete, Object: element("named4", compiler.NoValue, addrPart("10.0.0.7"), protocolPart(unix.IPPROTO_TCP), portPart(80))},
+		compiler.Op{Verb: compiler.Add, Object: element("v6", compiler.NoValue, addrPart("fd00::1"))})
 	err := w.both(t, ops)
 	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "delete element 10.0.0.7 . tcp . 80 of named4") {
 		t.Errorf("the error does not say what failed: %v", err)
@@ -303,63 +357,4 @@ func TestLaneRefusedBatchChangesNothing(t *testing.T) {
 		t.Errorf("after it: %v", err)
 	}
 	w.compare(t)
-}
-
-func TestLaneLargeBatches(t *testing.T) {
-	w := newTwins(t)
-	if err := w.both(t, laneSets()); err != nil {
-		t.Fatal(err)
-	}
-	for n, lane := range map[int]string{5_000: netlinkLane, maxLaneOps: netlinkLane, maxLaneOps + 1: nftLane} {
-		var ops []compiler.Op
-		for i := range n {
-			a := netip.AddrFrom4([4]byte{10, byte(n), byte(i >> 8), byte(i)}).String()
-			ops = append(ops, compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Set: "self4", Key: []string{a, a}}})
-		}
-		was := w.transaction[lane]
-		if err := w.both(t, ops); err != nil {
-			t.Fatal(err)
-		}
-		if w.transaction[lane] != was+1 {
-			t.Errorf("%d elements went another way", n)
-		}
-	}
-	w.compare(t)
-}
-
-func FuzzLaneReadsAnswers(f *testing.F) {
-	f.Add([]byte{36, 0, 0, 0, 2, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 254, 255, 255, 255, 20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		eachMessage(b, func(_, flags uint16, _ uint32, payload []byte) {
-			if len(payload) >= unix.SizeofNlMsgerr {
-				answerOf(flags, payload)
-			}
-			describedLayout(payload)
-		})
-	})
-}
-
-// A new agent finds the sets of its forerunner.
-func TestLaneKnowsSetsThatItDidNotMake(t *testing.T) {
-	w := newTwins(t)
-	if err := w.both(t, laneSets()); err != nil {
-		t.Fatal(err)
-	}
-	lanes := map[string]int{}
-	other := newTables(w.lane, func(lane string) { lanes[lane]++ })
-	defer func() { _ = other.Close() }()
-	op := compiler.Op{Verb: compiler.Add, Object: &knftables.Element{Map: "dispatch4", Key: []string{"10.0.0.1"}, Value: []string{"jump chain-1"}}}
-	for range 2 {
-		if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if lanes[netlinkLane] != 2 {
-		t.Errorf("%v transactions by lane", lanes)
-	}
-	// What is not there is no reason to give up the lane.
-	op.Object = &knftables.Element{Set: "none", Key: []string{"10.0.0.1"}}
-	if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); !knftables.IsNotFound(err) {
-		t.Errorf("an element of a set that is not there: %v", err)
-	}
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"sigs.k8s.io/knftables"
-
 	"github.com/sluice-net/sluice/compiler"
 )
 
@@ -47,9 +45,9 @@ func removalRank(op compiler.Op) int {
 		return 0
 	}
 	switch op.Object.(type) {
-	case *knftables.Set, *knftables.Map:
+	case *compiler.Set:
 		return 1
-	case *knftables.Chain:
+	case *compiler.Chain:
 		return 2
 	}
 	return 3
@@ -105,30 +103,14 @@ func (l *leftovers) comeBack(ops []compiler.Op) bool {
 	gone := map[string]bool{}
 	for _, op := range l.ops {
 		if op.Verb == compiler.Delete {
-			gone[nameOf(op.Object)] = true
+			gone[compiler.NameOf(op.Object)] = true
 		}
 	}
 	delete(gone, "")
 	for _, op := range ops {
-		if gone[nameOf(op.Object)] {
+		if gone[compiler.NameOf(op.Object)] {
 			return true
 		}
 	}
 	return false
-}
-
-// nameOf is the name of an object that others refer to, else empty. Each letter
-// of the compiler's names stands for a kind, so no two kinds share one.
-func nameOf(o knftables.Object) string {
-	switch o := o.(type) {
-	case *knftables.Chain:
-		return o.Name
-	case *knftables.Set:
-		return o.Name
-	case *knftables.Map:
-		return o.Name
-	case *knftables.Counter:
-		return o.Name
-	}
-	return ""
 }

@@ -18,19 +18,19 @@ func TestLeftoversKnowTheNamesThatComeBack(t *testing.T) {
 	var l leftovers
 	now := time.Unix(1e9, 0)
 	l.add([]compiler.Op{
-		{Verb: compiler.Flush, Object: &knftables.Chain{Name: "c1"}},
-		{Verb: compiler.Delete, Object: &knftables.Set{Name: "p1"}},
-		{Verb: compiler.Delete, Object: &knftables.Chain{Name: "c1"}},
-		{Verb: compiler.Delete, Object: &knftables.Counter{Name: "d1"}},
+		{Verb: compiler.Flush, Object: &compiler.Chain{Name: "c1"}},
+		{Verb: compiler.Delete, Object: &compiler.Set{Name: "p1"}},
+		{Verb: compiler.Delete, Object: &compiler.Chain{Name: "c1"}},
+		{Verb: compiler.Delete, Object: &compiler.Counter{Name: "d1"}},
 	}, now)
-	for name, o := range map[string]knftables.Object{
-		"c1": &knftables.Chain{Name: "c1"}, "p1": &knftables.Map{Name: "p1"}, "d1": &knftables.Counter{Name: "d1"},
+	for name, o := range map[string]compiler.Object{
+		"c1": &compiler.Chain{Name: "c1"}, "p1": &compiler.Set{Name: "p1", Value: compiler.VerdictValue}, "d1": &compiler.Counter{Name: "d1"},
 	} {
-		if !l.comeBack([]compiler.Op{{Verb: compiler.Add, Object: &knftables.Chain{Name: "c2"}}, {Verb: compiler.Add, Object: o}}) {
+		if !l.comeBack([]compiler.Op{{Verb: compiler.Add, Object: &compiler.Chain{Name: "c2"}}, {Verb: compiler.Add, Object: o}}) {
 			t.Errorf("%s comes back unnoticed", name)
 		}
 	}
-	if l.comeBack([]compiler.Op{{Verb: compiler.Add, Object: &knftables.Set{Name: "p2"}}, {Verb: compiler.Add, Object: &knftables.Rule{Chain: "c2"}}}) {
+	if l.comeBack([]compiler.Op{{Verb: compiler.Add, Object: &compiler.Set{Name: "p2"}}, {Verb: compiler.Add, Object: &compiler.ChainRule{Chain: "c2"}}}) {
 		t.Error("other names are taken for the same")
 	}
 	for after, want := range map[time.Duration]bool{0: false, tidyAfter - 1: false, tidyAfter: true} {
@@ -72,7 +72,7 @@ func (r *recording) shapes() string {
 	for _, ops := range r.ops {
 		has := map[string]bool{}
 		for _, op := range ops {
-			switch name := nameOf(op.Object); {
+			switch name := compiler.NameOf(op.Object); {
 			case name != "" && op.Verb == compiler.Add:
 				has["P"] = true
 			case name != "" && op.Verb == compiler.Delete:
@@ -130,7 +130,7 @@ func (a *testAgent) quiet(r *recording) bool {
 		return false
 	}
 	last := r.ops[len(r.ops)-1]
-	return last[len(last)-1].Verb == compiler.Delete && nameOf(last[len(last)-1].Object) != ""
+	return last[len(last)-1].Verb == compiler.Delete && compiler.NameOf(last[len(last)-1].Object) != ""
 }
 
 // eventuallySoon polls fast: what comes next must come before leftovers are due.

@@ -53,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "sluice_transactions_total", Help: "Changes of our nftables, by the way they went: a netlink batch, or a run of nft.",
 		}, []string{"lane"}),
 		slowTransactions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_slow_transactions_total", Help: "Changes that a run of nft made, by why they were not a netlink batch: kind, size, length, socket.",
+			Name: "sluice_slow_transactions_total", Help: "Changes that a run of nft made, by why they were not a netlink batch: kind, rule, size, length, socket.",
 		}, []string{"cause"}),
 		objects:       gauges("objects", "Objects known, by kind.", "kind"),
 		epoch:         gauge("epoch", "The policy generation that connections are judged under."),

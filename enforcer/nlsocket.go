@@ -97,3 +97,21 @@ func attrs(b []byte) func(yield func(attr) bool) {
 		}
 	}
 }
+
+func attrMap(b []byte) map[uint16][]byte {
+	out := make(map[uint16][]byte, 8)
+	for a := range attrs(b) {
+		out[a.kind] = a.value
+	}
+	return out
+}
+
+// nested is the value of an attribute within others, nil without one.
+func nested(b []byte, kind uint16) []byte {
+	for a := range attrs(b) {
+		if a.kind == kind {
+			return a.value
+		}
+	}
+	return nil
+}

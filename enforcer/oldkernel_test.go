@@ -55,7 +55,7 @@ func (k *oldKernel) take(ops []compiler.Op) error {
 		switch {
 		case deletesChain(op):
 			// Whatever held it before the transaction or within it still does.
-			if name := op.Object.(*knftables.Chain).Name; held[name] {
+			if name := op.Object.(*compiler.Chain).Name; held[name] {
 				k.refused++
 				return fmt.Errorf("delete chain %s: %w", name, unix.EBUSY)
 			}
@@ -78,17 +78,19 @@ func (k *oldKernel) take(ops []compiler.Op) error {
 // referenceOf is under which name the double keeps what op refers to, and to what.
 func referenceOf(op compiler.Op) (whose, to string) {
 	switch o := op.Object.(type) {
-	case *knftables.Table:
+	case *compiler.Table:
 		return "", ""
-	case *knftables.Rule:
-		return "rules-of " + o.Chain, chainOf(o.Rule)
-	case *knftables.Chain:
+	case *compiler.ChainRule:
+		return "rules-of " + o.Chain, chainOf(o.String())
+	case *compiler.Chain:
 		return "rules-of " + o.Name, ""
-	case *knftables.Element:
-		return "set " + o.Set + o.Map + " " + strings.Join(o.Key, "."), chainOf(strings.Join(o.Value, " "))
-	case *knftables.Set:
-		return "set " + o.Name, ""
-	case *knftables.Map:
+	case *compiler.SetElement:
+		to := ""
+		if o.Value.Do == compiler.DoJump || o.Value.Do == compiler.DoGoto {
+			to = o.Value.Name
+		}
+		return "set " + o.Set.Name + " " + string(o.Key), to
+	case *compiler.Set:
 		return "set " + o.Name, ""
 	}
 	return "none", ""
@@ -104,22 +106,31 @@ func chainOf(text string) string {
 	return ""
 }
 
+// inMap is an element of map m that leads to a chain.
+func inMap(chain string) *compiler.SetElement {
+	e := element("m", compiler.VerdictValue, addrPart("10.0.0.1"))
+	if chain != "" {
+		e.Value = compiler.MapValue{Do: compiler.DoJump, Name: chain}
+	}
+	return e
+}
+
 // The double refuses what such kernels do, and nothing else.
 func TestOldKernelRefusesAChainThatWasJustReferredTo(t *testing.T) {
 	for what, tc := range map[string]struct {
 		ops  [][]compiler.Op
 		want bool
 	}{
-		"an element went in the same transaction": {[][]compiler.Op{{{Verb: compiler.Delete, Object: &knftables.Element{Map: "m", Key: []string{"1"}}}, {Verb: compiler.Delete, Object: &knftables.Chain{Name: "c"}}}}, false},
-		"its map went in the same transaction":    {[][]compiler.Op{{{Verb: compiler.Delete, Object: &knftables.Map{Name: "m"}}, {Verb: compiler.Delete, Object: &knftables.Chain{Name: "c"}}}}, false},
-		"its map went before":                     {[][]compiler.Op{{{Verb: compiler.Delete, Object: &knftables.Map{Name: "m"}}}, {{Verb: compiler.Delete, Object: &knftables.Chain{Name: "c"}}}}, true},
-		"a rule went in the same transaction":     {[][]compiler.Op{{{Verb: compiler.Flush, Object: &knftables.Chain{Name: "r"}}, {Verb: compiler.Delete, Object: &knftables.Chain{Name: "d"}}}}, false},
-		"a rule went before":                      {[][]compiler.Op{{{Verb: compiler.Flush, Object: &knftables.Chain{Name: "r"}}}, {{Verb: compiler.Delete, Object: &knftables.Chain{Name: "d"}}}}, true},
+		"an element went in the same transaction": {[][]compiler.Op{{{Verb: compiler.Delete, Object: inMap("")}, {Verb: compiler.Delete, Object: &compiler.Chain{Name: "c"}}}}, false},
+		"its map went in the same transaction":    {[][]compiler.Op{{{Verb: compiler.Delete, Object: &compiler.Set{Name: "m", Value: compiler.VerdictValue}}, {Verb: compiler.Delete, Object: &compiler.Chain{Name: "c"}}}}, false},
+		"its map went before":                     {[][]compiler.Op{{{Verb: compiler.Delete, Object: &compiler.Set{Name: "m", Value: compiler.VerdictValue}}}, {{Verb: compiler.Delete, Object: &compiler.Chain{Name: "c"}}}}, true},
+		"a rule went in the same transaction":     {[][]compiler.Op{{{Verb: compiler.Flush, Object: &compiler.Chain{Name: "r"}}, {Verb: compiler.Delete, Object: &compiler.Chain{Name: "d"}}}}, false},
+		"a rule went before":                      {[][]compiler.Op{{{Verb: compiler.Flush, Object: &compiler.Chain{Name: "r"}}}, {{Verb: compiler.Delete, Object: &compiler.Chain{Name: "d"}}}}, true},
 	} {
 		k := &oldKernel{}
 		made := []compiler.Op{
-			{Object: &knftables.Element{Map: "m", Key: []string{"1"}, Value: []string{"jump c"}}},
-			{Object: &knftables.Rule{Chain: "r", Rule: "ip saddr 10.0.0.1 goto d"}},
+			{Object: inMap("c")},
+			{Object: &compiler.ChainRule{Chain: "r", Rule: compiler.Rule{Terms: []compiler.Term{compiler.Goto{Chain: "d"}}}}},
 		}
 		err := k.take(made)
 		for _, ops := range tc.ops {

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // portGuards brings the guards of bridge ports into the kernel: one table of family
@@ -98,43 +98,37 @@ func (g *portGuards) Condition() []Condition {
 // inheritPorts reads what an earlier agent's guards hold addresses to. Without a
 // table there is nothing.
 func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return nil, err
-	}
-	defer socket.close()
-	r := readback{socket, unix.NFPROTO_BRIDGE}
-	there := false
-	err = dumpWhole(func() error {
-		return r.tables(func(family byte) { there = there || family == unix.NFPROTO_BRIDGE })
-	})
-	if err != nil || !there {
-		return nil, err
-	}
-	addresses, linkSources := compiler.HeldSets()
 	out := map[netip.Addr]heldTo{}
-	for i := range addresses {
-		err := r.held(&addresses[i], func(port int, mac string, a netip.Addr) { out[a] = heldTo{port: port, mac: mac} })
-		if err != nil {
-			return nil, err
+	err := askNft(ns, func(socket *nftwire.Socket) error {
+		families, err := socket.Tables()
+		if err != nil || !slices.Contains(families, unix.NFPROTO_BRIDGE) {
+			return err
 		}
-	}
-	spoken := map[int][]netip.Addr{}
-	err = r.held(&linkSources, func(port int, _ string, a netip.Addr) {
-		if a.IsLinkLocalUnicast() {
-			spoken[port] = append(spoken[port], a)
+		addresses, linkSources := compiler.HeldSets()
+		table := socket.Read(unix.NFPROTO_BRIDGE)
+		for i := range addresses {
+			if err := held(table, &addresses[i], func(h compiler.Held) { out[h.Addr] = heldTo{port: h.Port, mac: h.MAC} }); err != nil {
+				return err
+			}
 		}
+		spoken := map[int][]netip.Addr{}
+		err = held(table, &linkSources, func(h compiler.Held) {
+			if h.Addr.IsLinkLocalUnicast() {
+				spoken[h.Port] = append(spoken[h.Port], h.Addr)
+			}
+		})
+		for a, to := range out {
+			to.linkLocal = spoken[to.port]
+			out[a] = to
+		}
+		return err
 	})
-	for a, held := range out {
-		held.linkLocal = spoken[held.port]
-		out[a] = held
-	}
 	return out, err
 }
 
 // held calls f with each element of a set by port.
-func (r readback) held(s *compiler.Set, f func(port int, mac string, a netip.Addr)) error {
-	elements, err := r.elements(s)
+func held(table nftwire.Reader, s *compiler.Set, f func(compiler.Held)) error {
+	elements, err := table.Elements(s)
 	if errors.Is(err, unix.ENOENT) {
 		return nil // another version's table, or a damaged one: it is replaced
 	}
@@ -142,20 +136,9 @@ func (r readback) held(s *compiler.Set, f func(port int, mac string, a netip.Add
 		return fmt.Errorf("read the guards of bridge ports: %w", err)
 	}
 	for _, e := range elements {
-		if port, mac, a, ok := portKey(e.Key); ok {
-			f(port, mac, a)
+		if h, ok := compiler.ReadHeld(e.Key); ok {
+			f(h)
 		}
 	}
 	return nil
-}
-
-// portKey reads the key of an element: port, hardware address, address.
-func portKey(key string) (port int, mac string, addr netip.Addr, ok bool) {
-	parts := strings.Split(key, " . ")
-	if len(parts) != 3 {
-		return 0, "", addr, false
-	}
-	port, err := strconv.Atoi(parts[0])
-	addr, err2 := netip.ParseAddr(parts[2])
-	return port, parts[1], addr, err == nil && err2 == nil
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // A refusal says which operation the kernel refused, and what of it.
@@ -20,20 +21,20 @@ func TestRefusalNamesTheOperation(t *testing.T) {
 	tables := newTables(n, func(string) {})
 	defer func() { _ = tables.Close() }()
 	ops := []compiler.Op{
-		{Verb: compiler.Add, Object: &knftables.Counter{Name: "fine"}},
-		{Verb: compiler.Delete, Object: &knftables.Counter{Name: "missing"}},
-		{Verb: compiler.Add, Object: &knftables.Counter{Name: "fine-too"}},
+		{Verb: compiler.Add, Object: &compiler.Counter{Name: "fine"}},
+		{Verb: compiler.Delete, Object: &compiler.Counter{Name: "missing"}},
+		{Verb: compiler.Add, Object: &compiler.Counter{Name: "fine-too"}},
 	}
 	err := tables.Transact(context.Background(), knftables.InetFamily, ops)
-	var refused *refusal
-	if !errors.As(err, &refused) || refused.op == nil || *refused.op != ops[1] {
+	var refused *nftwire.Refusal
+	if !errors.As(err, &refused) || refused.Op == nil || *refused.Op != ops[1] {
 		t.Fatalf("refused: %v", err)
 	}
 	if !isNotFound(err) || !strings.Contains(err.Error(), "delete counter missing") {
 		t.Errorf("got %v", err)
 	}
 	// What is in use is not missing, and the error says so.
-	err = tables.Transact(context.Background(), knftables.InetFamily, []compiler.Op{{Verb: compiler.Delete, Object: &knftables.Chain{Name: "c"}}})
+	err = tables.Transact(context.Background(), knftables.InetFamily, []compiler.Op{{Verb: compiler.Delete, Object: &compiler.Chain{Name: "c"}}})
 	if !errors.Is(err, unix.EBUSY) || isNotFound(err) || !strings.Contains(err.Error(), "delete chain c") {
 		t.Errorf("a chain in use: %v", err)
 	}
@@ -44,8 +45,8 @@ func TestRefusalNamesTheOperation(t *testing.T) {
 func TestInterfaceGoneIsAskedOfTheKernel(t *testing.T) {
 	n := newNS(t)
 	n.ip("link add there type bridge")
-	missingChain := &refusal{errno: unix.ENOENT, culprit: []byte("guard-in\x00")}
-	device := func(name string) error { return &refusal{errno: unix.ENOENT, culprit: []byte(name + "\x00")} }
+	missingChain := &nftwire.Refusal{Errno: unix.ENOENT, Culprit: []byte("guard-in\x00")}
+	device := func(name string) error { return &nftwire.Refusal{Errno: unix.ENOENT, Culprit: []byte(name + "\x00")} }
 	for _, tc := range []struct {
 		name string
 		err  error

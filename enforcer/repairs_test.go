@@ -152,7 +152,7 @@ func TestDriftKnowsTheTablesOfAllFamilies(t *testing.T) {
 		eventually(t, "a change of table "+family+" sluice noticed", d.Check)
 		err := d.Ours(func() error {
 			return NewTransactor(n).Transact(context.Background(), knftables.Family(family), []compiler.Op{
-				{Object: &knftables.Chain{Name: "c"}}, {Object: &knftables.Counter{Name: "x"}},
+				{Object: &compiler.Chain{Name: "c"}}, {Object: &compiler.Counter{Name: "x"}},
 			})
 		})
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
 )
@@ -70,12 +69,12 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 // repairTable makes the table what it should be, in pieces. It reports whether
 // it was bare before.
 func (s *syncer) repairTable(ctx context.Context, switched func()) (bare bool, err error) {
-	socket, err := openSocket(s.ns, unix.NETLINK_NETFILTER)
+	socket, err := openNft(s.ns)
 	if err != nil {
 		return false, err
 	}
-	defer socket.close()
-	found, err := readback{socket, unix.NFPROTO_INET}.read()
+	defer socket.Close()
+	found, err := socket.Read(unix.NFPROTO_INET).Found()
 	if err != nil {
 		return false, err
 	}
@@ -155,25 +154,25 @@ func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 }
 
 func deletesChain(op compiler.Op) bool {
-	_, chain := op.Object.(*knftables.Chain)
+	_, chain := op.Object.(*compiler.Chain)
 	return chain && op.Verb == compiler.Delete
 }
 
 func isElement(op compiler.Op) bool {
-	_, ok := op.Object.(*knftables.Element)
+	_, ok := op.Object.(*compiler.SetElement)
 	return ok
 }
 
 // rulesOfOne reports whether next adds a rule to the chain that op is about.
 func rulesOfOne(op, next compiler.Op) bool {
-	rule, ok := next.Object.(*knftables.Rule)
+	rule, ok := next.Object.(*compiler.ChainRule)
 	if !ok {
 		return false
 	}
 	switch o := op.Object.(type) {
-	case *knftables.Rule:
+	case *compiler.ChainRule:
 		return o.Chain == rule.Chain
-	case *knftables.Chain:
+	case *compiler.Chain:
 		return o.Name == rule.Chain
 	}
 	return false

@@ -140,7 +140,7 @@ func (r *repairable) first(letter byte, interval bool) (name, element string) {
 	rs := r.compiler.Ruleset()
 	for _, s := range rs.Sets {
 		if s.Name[0] == letter && len(s.Name) > 21 && !strings.Contains(s.Name, "-v6-") && s.Interval == interval && len(s.Elements) > 0 {
-			return s.Name, s.Elements[0].Key
+			return s.Name, s.KeyText(s.Elements[0].Key)
 		}
 	}
 	for _, c := range rs.Chains {
@@ -337,10 +337,10 @@ func TestAgentReplacesWhatItCannotRepair(t *testing.T) {
 }
 
 func TestPiecesAreBounded(t *testing.T) {
-	element := compiler.Op{Object: &knftables.Element{}}
-	rule := func(chain string) compiler.Op { return compiler.Op{Object: &knftables.Rule{Chain: chain}} }
-	flush := compiler.Op{Verb: compiler.Flush, Object: &knftables.Chain{Name: "c"}}
-	other := compiler.Op{Object: &knftables.Counter{}}
+	element := compiler.Op{Object: &compiler.SetElement{Set: &compiler.Set{}}}
+	rule := func(chain string) compiler.Op { return compiler.Op{Object: &compiler.ChainRule{Chain: chain}} }
+	flush := compiler.Op{Verb: compiler.Flush, Object: &compiler.Chain{Name: "c"}}
+	other := compiler.Op{Object: &compiler.Counter{}}
 	sizes := func(ops ...compiler.Op) (out []int) {
 		for p := range cut(slices.Values(ops)) {
 			out = append(out, len(p))

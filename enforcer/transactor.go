@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // Transactor runs operations on our table of one family as one transaction:
@@ -44,17 +45,17 @@ type tables struct {
 	count func(lane string)
 	slow  func(cause string)
 
-	mu    sync.Mutex
-	lanes map[knftables.Family]*lane
+	mu   sync.Mutex
+	wire map[knftables.Family]*nftwire.Table
 	// told are the causes that were logged.
 	told map[string]bool
 }
 
 func newTables(ns Netns, count func(lane string)) *tables {
 	ns = orOwn(ns)
-	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lanes: map[knftables.Family]*lane{}, told: map[string]bool{}}
+	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, wire: map[knftables.Family]*nftwire.Table{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
-		t.lanes[family] = newLane(ns, number)
+		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return openNft(ns) })
 	}
 	return t
 }
@@ -65,13 +66,13 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lane := t.lanes[family]
-	if lane == nil {
+	table := t.wire[family]
+	if table == nil {
 		return fmt.Errorf("change nftables: there is no table of family %s", family)
 	}
-	b, err := lane.encode(ops)
+	b, err := table.Encode(ops)
 	if err == nil {
-		if err = lane.send(b, ops); !errors.Is(err, errNotSent) {
+		if err = table.Send(b, ops); !errors.Is(err, nftwire.ErrNotSent) {
 			t.count(netlinkLane)
 			logBatch(ctx, ops, err)
 			return err
@@ -79,14 +80,15 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	}
 	t.slowWay(ctx, len(ops), err)
 	t.count(nftLane)
-	lane.forget(ops)
 	return t.nft.Transact(ctx, family, ops)
 }
 
 // The causes why nft does a transaction, as the metrics call them.
 const (
-	// byKind: the lane does not know such an object. Every start has some.
+	// byKind: an object of a kind that is not written as a batch. Every start has some.
 	byKind = "kind"
+	// byRule: a rule that is not, which the compiler does not write.
+	byRule = "rule"
 	// bySize: too many operations or bytes for one batch.
 	bySize = "size"
 	// byLength: something is too long for an attribute, such as the elements of a
@@ -96,13 +98,15 @@ const (
 	bySocket = "socket"
 )
 
-func laneCause(err error) string {
+func slowCause(err error) string {
 	switch {
-	case errors.Is(err, errTooLong):
+	case errors.Is(err, nftwire.ErrTooLong):
 		return byLength
-	case errors.Is(err, errBatchTooLarge):
+	case errors.Is(err, nftwire.ErrTooLarge):
 		return bySize
-	case errors.Is(err, errNotForLane):
+	case errors.Is(err, nftwire.ErrNoEncoding):
+		return byRule
+	case errors.Is(err, nftwire.ErrUnsupported):
 		return byKind
 	}
 	return bySocket
@@ -111,7 +115,7 @@ func laneCause(err error) string {
 // slowWay says that nft does the work, and why: of what is not in the nature of
 // things once in the log, of all in the metrics.
 func (t *tables) slowWay(ctx context.Context, ops int, err error) {
-	cause := laneCause(err)
+	cause := slowCause(err)
 	if t.slow != nil {
 		t.slow(cause)
 	}
@@ -128,6 +132,25 @@ var familyNumbers = map[knftables.Family]byte{
 	knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE,
 }
 
+// openNft opens a socket to the nf_tables of a namespace.
+func openNft(ns Netns) (socket *nftwire.Socket, err error) {
+	err = ns.Do(func() error {
+		socket, err = nftwire.Open()
+		return err
+	})
+	return socket, err
+}
+
+// askNft asks something of the nf_tables of a namespace.
+func askNft(ns Netns, question func(*nftwire.Socket) error) error {
+	socket, err := openNft(ns)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	return question(socket)
+}
+
 func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 	logger := klog.FromContext(ctx)
 	if !logger.V(9).Enabled() {
@@ -135,7 +158,7 @@ func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 	}
 	var text strings.Builder
 	for _, op := range ops {
-		text.WriteString(describe(op))
+		text.WriteString(op.Describe())
 		text.WriteByte('\n')
 	}
 	logger.V(9).Info("nftables batch", "text", text.String(), "err", err)
@@ -145,8 +168,8 @@ func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 func (t *tables) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, l := range t.lanes {
-		l.close()
+	for _, table := range t.wire {
+		table.Close()
 	}
 	return nil
 }
@@ -182,11 +205,11 @@ func (t *nftTransactor) Transact(ctx context.Context, family knftables.Family, o
 func addOp(tx *knftables.Transaction, op compiler.Op) {
 	switch op.Verb {
 	case compiler.Delete:
-		tx.Delete(op.Object)
+		tx.Delete(op.Object.Knftables())
 	case compiler.Flush:
-		tx.Flush(op.Object)
+		tx.Flush(op.Object.Knftables())
 	default:
-		tx.Add(op.Object)
+		tx.Add(op.Object.Knftables())
 	}
 }
 

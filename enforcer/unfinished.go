@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
 )
@@ -32,7 +29,7 @@ type unfinished struct {
 	// gone are names that are deleted at the end.
 	gone map[string]bool
 	// switched are the elements that are changed at the end, by set and key.
-	switched map[string]bool
+	switched map[setKey]bool
 	// elements are those changes of made sets.
 	elements []compiler.Op
 	later    []laterPlan
@@ -48,7 +45,7 @@ type laterPlan struct {
 }
 
 func newUnfinished(plan compiler.Plan) *unfinished {
-	u := &unfinished{plan: plan, made: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]bool{}, switched: map[string]bool{}}
+	u := &unfinished{plan: plan, made: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]bool{}, switched: map[setKey]bool{}}
 	u.note(plan, u.made)
 	return u
 }
@@ -56,13 +53,13 @@ func newUnfinished(plan compiler.Plan) *unfinished {
 // note takes down what a plan that is not finished will touch.
 func (u *unfinished) note(plan compiler.Plan, made map[string]bool) {
 	for _, op := range plan.Prepare {
-		if name := nameOf(op.Object); name != "" {
+		if name := compiler.NameOf(op.Object); name != "" {
 			made[name] = true
 		}
 	}
 	for _, op := range plan.Commit {
-		if e, ok := op.Object.(*knftables.Element); ok {
-			u.switched[elementKey(e)] = true
+		if e, ok := op.Object.(*compiler.SetElement); ok {
+			u.switched[setKey{e.Set.Name, e.Key}] = true
 		}
 	}
 	u.deletes(plan)
@@ -71,14 +68,16 @@ func (u *unfinished) note(plan compiler.Plan, made map[string]bool) {
 // deletes takes down what a plan deletes at the end.
 func (u *unfinished) deletes(plan compiler.Plan) {
 	for _, op := range plan.Cleanup {
-		if name := nameOf(op.Object); name != "" && op.Verb == compiler.Delete {
+		if name := compiler.NameOf(op.Object); name != "" && op.Verb == compiler.Delete {
 			u.gone[name] = true
 		}
 	}
 }
 
-func elementKey(e *knftables.Element) string {
-	return e.Set + e.Map + " " + strings.Join(e.Key, " . ")
+// setKey is an element of a set.
+type setKey struct {
+	set string
+	key compiler.Key
 }
 
 // add takes a later plan in. It returns what of it can be done now, if it may
@@ -88,7 +87,7 @@ func (u *unfinished) add(plan compiler.Plan) (now compiler.Plan, overtakes bool)
 	now.Commit = nil
 	var elements []compiler.Op
 	for _, op := range plan.Commit {
-		if e, ok := op.Object.(*knftables.Element); ok && u.made[e.Set+e.Map] {
+		if e, ok := op.Object.(*compiler.SetElement); ok && u.made[e.Set.Name] {
 			elements = append(elements, op)
 		} else {
 			now.Commit = append(now.Commit, op)
@@ -113,16 +112,13 @@ func (u *unfinished) add(plan compiler.Plan) (now compiler.Plan, overtakes bool)
 // names it.
 func (u *unfinished) touches(op compiler.Op) bool {
 	concerns := func(name string) bool { return u.made[name] || u.waiting[name] || u.gone[name] }
-	named := func(text string) bool {
-		return slices.ContainsFunc(strings.Fields(text), func(word string) bool { return concerns(strings.TrimPrefix(word, "@")) })
-	}
 	switch o := op.Object.(type) {
-	case *knftables.Element:
-		return u.switched[elementKey(o)] || concerns(o.Set+o.Map) || slices.ContainsFunc(o.Value, named)
-	case *knftables.Rule:
-		return concerns(o.Chain) || named(o.Rule)
+	case *compiler.SetElement:
+		return u.switched[setKey{o.Set.Name, o.Key}] || concerns(o.Set.Name) || concerns(o.Value.Name)
+	case *compiler.ChainRule:
+		return concerns(o.Chain) || o.Refers(concerns)
 	}
-	return concerns(nameOf(op.Object))
+	return concerns(compiler.NameOf(op.Object))
 }
 
 // prepareLetting runs the Prepare of a large plan in pieces and lets others through

@@ -126,8 +126,8 @@ func (e *eventBench) settle(tb testing.TB) {
 // [benchPod] elsewhere.
 func dispatches(ops []compiler.Op, app int) bool {
 	return slices.ContainsFunc(ops, func(op compiler.Op) bool {
-		e, ok := op.Object.(*knftables.Element)
-		return ok && e.Map == "ingress-v4" && op.Verb == compiler.Add && slices.Contains([]string{fmt.Sprintf("10.0.0.%d", app), fmt.Sprintf("10.0.0.%d", app+50)}, e.Key[0])
+		e, ok := op.Object.(*compiler.SetElement)
+		return ok && e.Set.Name == "ingress-v4" && op.Verb == compiler.Add && slices.Contains([]string{fmt.Sprintf("10.0.0.%d", app), fmt.Sprintf("10.0.0.%d", app+50)}, e.Set.KeyText(e.Key))
 	})
 }
 

@@ -15,11 +15,11 @@ func Render(family knftables.Family, ops []compiler.Op) (string, error) {
 	for i, op := range ops {
 		switch op.Verb {
 		case compiler.Add:
-			tx.Add(op.Object)
+			tx.Add(op.Object.Knftables())
 		case compiler.Delete:
-			tx.Delete(op.Object)
+			tx.Delete(op.Object.Knftables())
 		case compiler.Flush:
-			tx.Flush(op.Object)
+			tx.Flush(op.Object.Knftables())
 		default:
 			return "", fmt.Errorf("op %d: unknown verb %d", i, op.Verb)
 		}
@@ -82,11 +82,11 @@ func (k *Kernel) mayPrepare(op compiler.Op, fresh map[string]bool) error {
 		return fmt.Errorf("%s is no addition", show(op))
 	}
 	switch o := op.Object.(type) {
-	case *knftables.Element:
-		if name := o.Set + o.Map; !fresh["set "+name] {
+	case *compiler.SetElement:
+		if !fresh["set "+o.Set.Name] {
 			return fmt.Errorf("%s changes a set that was there before", show(op))
 		}
-	case *knftables.Rule:
+	case *compiler.ChainRule:
 		if !fresh["chain "+o.Chain] {
 			return fmt.Errorf("%s changes a chain that was there before", show(op))
 		}
@@ -104,20 +104,18 @@ func (k *Kernel) mayPrepare(op compiler.Op, fresh map[string]bool) error {
 // old kernels refuse.
 func (k *Kernel) mayCommit(op compiler.Op) error {
 	switch o := op.Object.(type) {
-	case *knftables.Element:
-		s := k.sluice().sets[o.Set+o.Map]
+	case *compiler.SetElement:
+		s := k.sluice().sets[o.Set.Name]
 		if s != nil && s.intervals {
 			return fmt.Errorf("%s changes intervals in place", show(op))
 		}
 		return k.mustChange(s, op, o)
-	case *knftables.Chain:
+	case *compiler.Chain:
 		if op.Verb == compiler.Delete {
 			return fmt.Errorf("%s belongs in cleanup", show(op))
 		}
-	case *knftables.Set:
-		return k.noIntervals(op, o.Flags)
-	case *knftables.Map:
-		return k.noIntervals(op, o.Flags)
+	case *compiler.Set:
+		return k.noIntervals(op, o.Interval)
 	}
 	if kind, name := k.locate(op); op.Verb == compiler.Add && kind != "" && k.exists(kind, name) {
 		return fmt.Errorf("%s is there already", show(op))
@@ -125,11 +123,9 @@ func (k *Kernel) mayCommit(op compiler.Op) error {
 	return nil
 }
 
-func (k *Kernel) noIntervals(op compiler.Op, flags []knftables.SetFlag) error {
-	for _, f := range flags {
-		if f == knftables.IntervalFlag {
-			return fmt.Errorf("%s belongs in prepare or cleanup", show(op))
-		}
+func (k *Kernel) noIntervals(op compiler.Op, intervals bool) error {
+	if intervals {
+		return fmt.Errorf("%s belongs in prepare or cleanup", show(op))
 	}
 	if kind, name := k.locate(op); op.Verb == compiler.Add && k.exists(kind, name) {
 		return fmt.Errorf("%s is there already", show(op))
@@ -139,8 +135,8 @@ func (k *Kernel) noIntervals(op compiler.Op, flags []knftables.SetFlag) error {
 
 // mustChange refuses to add an element that is there. That deletions find
 // theirs is seen to by the transaction.
-func (k *Kernel) mustChange(s *set, op compiler.Op, o *knftables.Element) error {
-	if s == nil || op.Verb != compiler.Add || o.Value != nil {
+func (k *Kernel) mustChange(s *set, op compiler.Op, o *compiler.SetElement) error {
+	if s == nil || op.Verb != compiler.Add || o.Value.Do != compiler.Nothing {
 		return nil
 	}
 	text, err := Render(knftables.InetFamily, []compiler.Op{op})
@@ -173,13 +169,11 @@ func (k *Kernel) sluice() *table {
 // locate names the object of an op, with an empty kind for elements and rules.
 func (k *Kernel) locate(op compiler.Op) (kind, name string) {
 	switch o := op.Object.(type) {
-	case *knftables.Chain:
+	case *compiler.Chain:
 		return "chain", o.Name
-	case *knftables.Set:
+	case *compiler.Set:
 		return "set", o.Name
-	case *knftables.Map:
-		return "set", o.Name
-	case *knftables.Counter:
+	case *compiler.Counter:
 		return "counter", o.Name
 	}
 	return "", ""

@@ -51,7 +51,7 @@ func (r *recorder) Transact(ctx context.Context, family knftables.Family, ops []
 // cleansUp reports whether the operations only remove whole objects.
 func cleansUp(ops []compiler.Op) bool {
 	for _, op := range ops {
-		if _, element := op.Object.(*knftables.Element); element || op.Verb == compiler.Add {
+		if _, element := op.Object.(*compiler.SetElement); element || op.Verb == compiler.Add {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -106,6 +107,16 @@ func kernelBytes(t *testing.T, n testNS, family byte) []string {
 		out = append(out, here...)
 	}
 	return out
+}
+
+func zeroEnded(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
+
+// number is in network byte order, 0 if it is missing.
+func number(b []byte) uint32 {
+	if len(b) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
 }
 
 func inWords(a map[uint16][]byte) string {
@@ -269,107 +280,4 @@ func inOrder(listing string) []string {
 		lines[i] = strings.Join(words, " ")
 	}
 	return lines
-}
-
-// Rules that the compiler does not write today: what the lane takes of them, it
-// takes as nft does.
-func TestLaneReadsGuardsAsNftDoes(t *testing.T) {
-	w := newTwins(t)
-	setup := []compiler.Op{{Verb: compiler.Add, Object: &knftables.Table{}}, {Verb: compiler.Add, Object: &knftables.Chain{Name: "plain"}}}
-	for _, by := range []Transactor{w.fast, w.slow} {
-		if err := by.Transact(context.Background(), knftables.NetDevFamily, setup); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := rand.New(rand.NewPCG(4, 13))
-	taken := 0
-	for taken < 120 {
-		text := randomGuardRule(r)
-		if _, err := guardRule(newBatch(unix.NFPROTO_NETDEV), 0, text); err != nil {
-			continue
-		}
-		taken++
-		ops := []compiler.Op{{Verb: compiler.Add, Object: &knftables.Rule{Chain: "plain", Rule: text}}}
-		for _, by := range []Transactor{w.fast, w.slow} {
-			if err := by.Transact(context.Background(), knftables.NetDevFamily, ops); err != nil {
-				t.Fatalf("%q: %v", text, err)
-			}
-		}
-		if taken%30 == 0 {
-			w.compareBytes(t, unix.NFPROTO_NETDEV)
-		}
-	}
-	if w.transaction[nftLane] != 0 {
-		t.Errorf("%v transactions by lane", w.transaction)
-	}
-}
-
-func randomGuardRule(r *rand.Rand) string {
-	var out []string
-	for range 1 + r.IntN(4) {
-		out = append(out, guardMatches[r.IntN(len(guardMatches))])
-	}
-	return strings.Join(append(out, []string{"accept", "drop", "counter drop", "counter accept"}[r.IntN(4)]), " ")
-}
-
-var guardMatches = []string{
-	"ether saddr 0a:00:00:00:00:01", "ether saddr != 0a:00:00:00:00:01", "ether saddr { 0a:00:00:00:00:01, 0a:00:00:00:00:02 }",
-	"ether type ip", "ether type ip6", "ether type { vlan, 8021ad }", "ether type arp",
-	"arp htype 1", "arp plen 4", "arp saddr ether 0a:00:00:00:00:01", "arp saddr ip { 0.0.0.0, 10.0.0.1 }", "arp saddr ip 10.0.0.1",
-	"ip saddr 10.0.0.1", "ip saddr != 10.0.0.1", "ip saddr { 10.0.0.1, 10.0.0.2 }",
-	"ip6 saddr fd00::1", "ip6 saddr { fd00::1, fd00::2 }", "ip6 saddr != { fd00::1, fd00::2 }", "ip6 daddr != fe80::/10",
-	"ip6 daddr fe80::/10", "ip6 hoplimit 255", "ip6 hoplimit != 1", "icmpv6 type nd-redirect", "icmpv6 type { nd-redirect, nd-router-advert }",
-	"icmpv6 type != nd-router-solicit", "@th,64,128 0xfd000000000000000000000000000001", "@th,64,128 { 0x1, 0xfd000000000000000000000000000001 }",
-	"@ll,48,64 0x0a000000000186dd", "@ll,96,16 0x0800", "@nh,96,32 0x0a000001", "@nh,96,32 != 0x0a000001", "@nh,64,128 0xfd000000000000000000000000000001",
-	"@nh,192,16 & 0xffc0 != 0xfe80", "@nh,192,128 0x1",
-	"meta l4proto != icmpv6",
-}
-
-// Few ports and ranges are compared: the random clusters have some forms only.
-func TestLaneComparesAsNftDoes(t *testing.T) {
-	w := newTwins(t)
-	w.mustBoth(t, []compiler.Op{
-		{Verb: compiler.Add, Object: &knftables.Table{}}, {Verb: compiler.Add, Object: &knftables.Chain{Name: "c"}}, {Verb: compiler.Add, Object: &knftables.Chain{Name: "k"}},
-		{Verb: compiler.Add, Object: &knftables.Set{Name: "v4", Type: "ipv4_addr"}},
-	})
-	clear(w.transaction)
-	for _, rule := range comparingRules {
-		w.mustBoth(t, []compiler.Op{{Verb: compiler.Add, Object: &knftables.Rule{Chain: "c", Rule: rule}}})
-	}
-	w.compareBytes(t, unix.NFPROTO_INET)
-	if w.transaction[nftLane] != 0 || w.transaction[netlinkLane] != len(comparingRules) {
-		t.Errorf("%v transactions by lane", w.transaction)
-	}
-}
-
-var comparingRules = []string{
-	"th dport 8080 meta l4proto tcp goto k", "th sport 53 meta l4proto udp return", "th dport 1-65535 meta l4proto sctp goto k", "th dport 0-65535 meta l4proto tcp return",
-	"th dport 8080 meta l4proto tcp ip saddr @v4 goto k", "th sport 5200-5209 meta l4proto udp ip daddr 10.0.0.0/8 return",
-	"jump k", "ip saddr 10.1.2.3 goto k", "ip saddr 10.0.0.0/9 goto k", "ip daddr 10.1.2.0/24 return", "ip daddr 10.1.2.0/23 return", "ip saddr 0.0.0.0/1 goto k",
-	"ip saddr 0.0.0.0-9.255.255.255 goto k", "ip saddr 192.0.3.0-255.255.255.255 goto k",
-	"ip6 saddr fd00::1 goto k", "ip6 saddr fc00::/7 goto k", "ip6 daddr fd00::/8 return", "ip6 daddr fd00::/17 return", "ip6 saddr fd00::/64 goto k", "ip6 saddr fd00::1-fd00::5 goto k",
-}
-
-func FuzzLaneReadsRules(f *testing.F) {
-	for _, match := range guardMatches {
-		f.Add(match + " accept")
-	}
-	for _, rule := range comparingRules {
-		f.Add(rule)
-	}
-	f.Add("th dport . meta l4proto @ports ip saddr @v4 return")
-	f.Add("ip6 daddr . meta l4proto . th sport @named6 goto chain")
-	f.Add("th sport . meta l4proto vmap @ports")
-	layouts := map[string]*layout{
-		"v4": {parts: []part{ipv4Part}}, "v6": {parts: []part{ipv6Part}}, "ports": {parts: []part{portPart, protocolPart}, interval: true},
-		"named6": {parts: []part{ipv6Part, protocolPart, portPart}},
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if made, err := allowRule(text, func(set string) *layout { return layouts[set] }); err == nil && len(made) == 0 {
-			t.Errorf("%q is a rule without anything", text)
-		}
-		if made, err := guardRule(newBatch(unix.NFPROTO_NETDEV), 0, text); err == nil && len(made) == 0 {
-			t.Errorf("%q is a rule without anything", text)
-		}
-	})
 }
