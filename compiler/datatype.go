@@ -81,7 +81,7 @@ var dataTypeTable = [dataTypes]dataType{
 	IfKind:      {text: nameText},
 	Number:      {text: numberText},
 	RouteType:   {host: true, text: wordText(map[uint64]string{routeUnicast: "unicast", routeLocal: "local"})},
-	Presence:    {text: wordText(map[uint64]string{wayMissing: "missing", wayExists: "exists"})},
+	Presence:    {host: true, text: wordText(map[uint64]string{wayMissing: "missing", wayExists: "exists"})},
 	HostNumber:  {host: true, text: numberText},
 }
 

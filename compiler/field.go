@@ -131,7 +131,7 @@ var fieldTable = [FieldCount]fieldText{
 	IP6DestinationStart: {text: "@nh,192,16", kind: Integer, size: 2},
 	RouteToSource:       {text: "fib saddr type", kind: RouteType, size: 4},
 	RouteToDestination:  {text: "fib daddr type", kind: RouteType, size: 4},
-	WayBack:             {text: "fib saddr . iif oif", kind: Presence, size: 1},
+	WayBack:             {text: "fib saddr . iif oif", kind: Presence, size: 4},
 }
 
 // String is the field as nft writes it.

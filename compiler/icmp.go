@@ -104,8 +104,8 @@ func errorsFromEnds(own Term) []Rule {
 }
 
 // nodeErrors are about flows that no policy asks about.
-func (c *Config) nodeErrors() []Rule {
-	return slices.Concat([]Rule{c.aboutDenied()}, errorsFromEnds(Accept{}), []Rule{rule(Accept{}).because("from no Pod")})
+func (c *Config) nodeErrors(n node) []Rule {
+	return slices.Concat(n.secondSource(), []Rule{c.aboutDenied()}, errorsFromEnds(Accept{}), []Rule{rule(Accept{}).because("from no Pod")})
 }
 
 // icmpErrors are all others. Those about no flow return, and are judged as what they are.

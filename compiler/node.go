@@ -24,15 +24,15 @@ func (c *Config) nodeChains(n node) []Chain {
 		out = c.detourChains()
 	}
 	out = append(out,
-		Chain{Name: judgeForwardChain, Rules: c.judgeForward(n.tunnels)},
-		Chain{Name: judgeInputChain, Rules: c.judgeInput(n.tunnels, n.ipvs)})
+		Chain{Name: judgeForwardChain, Rules: c.judgeForward(n)},
+		Chain{Name: judgeInputChain, Rules: c.judgeInput(n)})
 	if n.ipvs {
 		out = append(out, c.ipvsChains(n.tunnels)...)
 	}
 	return append(out,
 		Chain{Name: judgeReplyChain, Rules: c.judgeReply(n.detours)},
+		Chain{Name: nodeErrorsChain, Rules: c.nodeErrors(n)},
 		Chain{Name: placeChain, Rules: c.place(n)},
-		Chain{Name: sourceChain, Rules: c.source(n)},
 		Chain{Name: tunnelForwardChain, Rules: toChain(n.tunnels.all, tunnelDestinationChain)},
 		Chain{Name: tunnelInputChain, Rules: toChain(n.tunnels.all, tunnelSourceChain)},
 		Chain{Name: tunnelSourceChain, Rules: n.tunnels.tunnelSource()})

@@ -11,10 +11,10 @@ import "github.com/sluice-net/sluice/policy"
 
 // source returns with what its sender may send, from where it belongs. Of a local Pod
 // that takes one lookup; the others are for packets of others.
-func (c *Config) source(n node) []Rule {
+func (c *Config) source() []Rule {
 	return append(inBoth(func(f family) Rule {
 		return rule(vmap(f.set(sourceMap), InterfaceIn, f.source())).because("a local Pod's, from its place")
-	}), c.elsewhere(n)...)
+	}), c.elsewhere()...)
 }
 
 // place returns with what comes from where it belongs, whatever it is. What IPVS sends on
@@ -27,19 +27,16 @@ func (c *Config) place(n node) []Rule {
 	out = append(out, inBoth(func(f family) Rule {
 		return rule(in(f.set(bindSet), InterfaceIn, f.source()), Return{}).because("a local Pod's, from its place")
 	})...)
-	return append(out, c.elsewhere(n)...)
+	return append(out, c.elsewhere()...)
 }
 
 // elsewhere is for what comes from no place of a local Pod.
-func (c *Config) elsewhere(n node) []Rule {
+func (c *Config) elsewhere() []Rule {
 	// A local Pod whose place is not known may still send what no policy asks
 	// about, by whatever is no unknown Pod's.
 	out := inBoth(func(f family) Rule {
 		return dropping(misplacedCounter, in(f.set(localSet), f.source()), notIn(f.set(unplacedSet), f.source())).because("a local Pod's address from elsewhere")
 	})
-	if n.second {
-		out = append(out, secondSource())
-	}
 	if !c.UnknownPods {
 		out = append(out, fromPodInterface(unknownCounter, "from an unknown Pod, link-local", nil)...)
 	}

@@ -10,9 +10,16 @@ package compiler
 // bridges as the forward hook sees them.
 const secondInterfacesSet = "second-interfaces"
 
-// secondSource is a line of source and place. What stays within such a network is not
-// ours, also where br_netfilter brings it to the forward hook.
-func secondSource() Rule {
-	return dropping(misplacedCounter, in(secondInterfacesSet, InterfaceIn), notIn(secondInterfacesSet, InterfaceOut), isNumber(WayBack, wayMissing)).
-		because("by a Pod's second interface, in a name that is not from there")
+// secondSource is asked at the hooks forward and input, and nowhere else: only there does
+// the kernel know the way back. So it is in no chain to which the hook output leads. What
+// stays within such a network is not ours, also where br_netfilter brings it to the
+// forward hook.
+func (n node) secondSource() []Rule {
+	if !n.second {
+		return nil
+	}
+	return []Rule{
+		dropping(misplacedCounter, in(secondInterfacesSet, InterfaceIn), notIn(secondInterfacesSet, InterfaceOut), isNumber(WayBack, wayMissing)).
+			because("by a Pod's second interface, in a name that is not from there"),
+	}
 }

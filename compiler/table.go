@@ -101,13 +101,13 @@ const (
 // judgeForward judges packets between Pods and the world that no earlier judgement
 // under this epoch covers. The order matters, line by line. Where a chain allows a
 // packet to its destination, it goes on to [JudgedChain] itself.
-func (c *Config) judgeForward(tunnels tunnelLayout) []Rule {
-	return slices.Concat([]Rule{
+func (c *Config) judgeForward(n node) []Rule {
+	return slices.Concat(n.secondSource(), []Rule{
 		toIrregular(irregularChain),
 		toMidstream(),
 		rule(isNumber(ConnDirection, directionReply), Goto{judgeReplyChain}),
 		rule(Jump{sourceChain}),
-	}, dispatch(policy.Ingress, forth, family.destination), c.destination(), tunnels.toTunnels(tunnelForwardChain), []Rule{rule(toJudged)})
+	}, dispatch(policy.Ingress, forth, family.destination), c.destination(), n.tunnels.toTunnels(tunnelForwardChain), []Rule{rule(toJudged)})
 }
 
 // dispatch asks what the Pod's policies allow that has an address.
@@ -137,12 +137,12 @@ func (c *Config) judgeReply(detours bool) []Rule {
 
 // judgeInput judges packets from Pods to their own node, as judgeForward does. What
 // IPVS may take is not judged yet.
-func (c *Config) judgeInput(tunnels tunnelLayout, ipvs bool) []Rule {
-	out := append([]Rule{
+func (c *Config) judgeInput(n node) []Rule {
+	out := slices.Concat([]Rule{
 		toIrregular(irregularInputChain),
 		rule(isNumber(ConnDirection, directionReply), Accept{}).because("opened by the node: probes"),
-	}, tunnels.toTunnels(tunnelInputChain)...)
-	if ipvs {
+	}, n.secondSource(), n.tunnels.toTunnels(tunnelInputChain))
+	if n.ipvs {
 		return append(out, rule(Jump{placeChain}))
 	}
 	return append(out, c.toNode()...)
@@ -208,7 +208,7 @@ func (c *Config) fixedChains(epoch uint32, grace bool, n node) []Chain {
 		{Name: irregularInputChain, Rules: c.irregularInput()},
 		{Name: icmpChain, Rules: c.icmpMessages()},
 		{Name: errorsChain, Rules: icmpErrors()},
-		{Name: nodeErrorsChain, Rules: c.nodeErrors()},
+		{Name: sourceChain, Rules: c.source()},
 		{Name: staleErrorsChain, Rules: staleErrors()},
 		{Name: linkChain, Rules: linkRules()},
 		{Name: tunnelDestinationChain, Rules: tunnelDestination()},

@@ -43,6 +43,7 @@ func Compiled(cfg compiler.Config) (*compiler.Compiler, error) {
 	x.SetNamespace(namespace, map[string]string{"kubernetes.io/metadata.name": namespace})
 	links := compiler.Links{
 		Binds: map[netip.Addr]compiler.Bind{}, PodInterfaces: []string{"cni0"}, OtherInterfaces: []string{"veth-other"}, Uplinks: []int{2}, OpenPorts: []int{3},
+		Detours: true, SecondInterfaces: []string{"br1"}, IPVS: true,
 		Tunnels: []compiler.Tunnel{
 			{Protocol: uint8(policy.UDP), Port: 8472, Closed: true, Peers: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}},
 			{Protocol: uint8(policy.UDP), Port: 6081}, {Protocol: 4, Closed: true},

@@ -178,7 +178,7 @@ var fields = [...]field{
 	compiler.IP6DestinationStart: network(24, 2, nothing),
 	compiler.RouteToSource:       route(fibType, fibBySource, 4),
 	compiler.RouteToDestination:  route(fibType, fibByDestination, 4),
-	compiler.WayBack:             route(fibInterface, fibBySource|fibByIncoming|fibPresent, 1),
+	compiler.WayBack:             route(fibInterface, fibBySource|fibByIncoming|fibPresent, 4),
 }
 
 var _ [compiler.FieldCount]field = fields
