@@ -46,8 +46,8 @@ type attack struct {
 	// only are the topologies that it runs in; empty: all. Of those that a plug-in has
 	// its own of, the everyday one that it is like counts.
 	only []lab.Topology
-	// without says per topology, in the same way, why they do not arrive without the
-	// engine either.
+	// without says per topology, in the same way unless it says something of its own, why
+	// they do not arrive without the engine either.
 	without map[lab.Topology]string
 	// allowed: they have to arrive, with the engine too.
 	allowed bool
@@ -194,7 +194,11 @@ func (a *attack) run(t *testing.T, bare, guarded *world, by origin, is6 bool, la
 	token := newToken()
 	control := newScene(t, bare, by, at, is6, token)
 	control.inject(a.frames(control))
-	if why := a.without[like(bare.topology)]; why != "" {
+	why, own := a.without[bare.topology]
+	if !own {
+		why = a.without[like(bare.topology)]
+	}
+	if why != "" {
 		if control.arrivals().arrives(token, soon) {
 			t.Errorf("without the engine it arrived, though %s", why)
 		}

@@ -99,10 +99,10 @@ func (c *race) wave(pods []*corev1.Pod) {
 	c.Set(objects...)
 	order := c.r.Perm(len(pods))
 	var work sync.WaitGroup
-	until := time.Now().Add(time.Duration(300+c.r.IntN(300)) * time.Millisecond)
 	for _, i := range order {
 		name := pods[i].Name
 		p := c.start(name)
+		until := time.Now().Add(time.Duration(300+c.r.IntN(300)) * time.Millisecond)
 		c.probe(&work, p, name, until)
 		work.Go(func() { c.forge(p, name, until) })
 		if c.r.IntN(2) == 0 {
@@ -145,7 +145,7 @@ func (c *race) probe(work *sync.WaitGroup, p *lab.PodNamespace, name string, unt
 }
 
 func (c *race) forbidden(p *lab.PodNamespace, f spectest.Flow, until time.Time) {
-	for time.Now().Before(until) {
+	for more := true; more; more = time.Now().Before(until) {
 		c.tried.Add(1)
 		if connect(p.Namespace, f.Dst, f.Port, often) == nil {
 			c.through.Add(1)
@@ -155,21 +155,26 @@ func (c *race) forbidden(p *lab.PodNamespace, f spectest.Flow, until time.Time) 
 	}
 }
 
+// Forgeries have ports of their own: whoever knows the ports of a live allowed connection
+// can send in it as long as its interface has no guard, see the compiler's README. That
+// holds for a routed Pod until it is known.
 const (
 	forgedText = "forged-datagram"
 	honestText = "honest-datagram"
+	forgedPort = 5000
+	honestPort = 4000
 )
 
 // forge has a neighbour speak in the Pod's name, and the Pod in those of its neighbours,
 // to one who listens.
 func (c *race) forge(p *lab.PodNamespace, name string, until time.Time) {
 	neighbour := c.Pod(named(bad))
-	for time.Now().Before(until) {
+	for more := true; more; more = time.Now().Before(until) {
 		for family := range 2 {
-			c.send(neighbour, c.datagram(neighbour, c.addr(name, family), front, family, forgedText))
-			c.send(neighbour, c.datagram(neighbour, c.addr(bad, family), front, family, honestText))
+			c.send(neighbour, c.datagram(neighbour, c.addr(name, family), front, family, forgedPort, forgedText))
+			c.send(neighbour, c.datagram(neighbour, c.addr(bad, family), front, family, honestPort, honestText))
 			for _, source := range []netip.Addr{c.addr(bad, family), c.addr(web, family), c.addr(front, family)} {
-				c.send(p, c.datagram(p, source, front, family, forgedText))
+				c.send(p, c.datagram(p, source, front, family, forgedPort, forgedText))
 			}
 		}
 		time.Sleep(spoofEach)

@@ -216,7 +216,7 @@ func (w *world) expectReady() {
 
 // datagram is a frame with a UDP datagram that says something, as a Pod would send it to
 // another, in somebody's name.
-func (w *world) datagram(from *lab.PodNamespace, source netip.Addr, to string, family int, text string) []byte {
+func (w *world) datagram(from *lab.PodNamespace, source netip.Addr, to string, family int, port uint16, text string) []byte {
 	w.t.Helper()
 	hop := from.GatewayMAC
 	if w.topology.Bridged() {
@@ -224,7 +224,7 @@ func (w *world) datagram(from *lab.PodNamespace, source netip.Addr, to string, f
 	}
 	target := w.addr(to, family)
 	ether := &layers.Ethernet{SrcMAC: from.MAC, DstMAC: hop, EthernetType: layers.EthernetTypeIPv4}
-	udp := &layers.UDP{SrcPort: 4000, DstPort: 4000}
+	udp := &layers.UDP{SrcPort: layers.UDPPort(port), DstPort: layers.UDPPort(port)}
 	var ip gopacket.SerializableLayer
 	if family == 0 {
 		header := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: source.AsSlice(), DstIP: target.AsSlice()}
