@@ -95,7 +95,8 @@ func TestAgentJudgesHookOutputWhereIPVSComes(t *testing.T) {
 	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	judges := func() bool {
-		return strings.Contains(c.node.ruleset(), "chain judge-output")
+		table := c.node.cmd("nft", "list", "table", "inet", "sluice")
+		return strings.Contains(table, "hook output") && strings.Contains(table, "chain judge-output")
 	}
 	if judges() {
 		t.Fatal("without IPVS there is a hook too many")
@@ -125,7 +126,7 @@ func TestAgentJudgesHookOutputWhereIPVSComes(t *testing.T) {
 	a.stop()
 	a = startAgent(t, c.node, a.source)
 	a.settle()
-	eventually(t, "the hook is gone", func() bool { return !strings.Contains(c.node.ruleset(), "chain judge-output") })
+	eventually(t, "the hook is gone", func() bool { return !strings.Contains(c.node.cmd("nft", "list", "table", "inet", "sluice"), "output") })
 	c.front.expect(c.web, 80, true)
 	c.bad.expect(c.web, 80, false)
 }

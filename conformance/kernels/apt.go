@@ -147,6 +147,11 @@ func mirror(ctx context.Context) (site, key string, err error) {
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSpace(line), "|")
 		if len(f) == 4 && f[1] == "Debian" && f[2] == "main" && !strings.HasSuffix(strings.TrimSuffix(f[0], "/"), "-security") {
+			// An apt that does not know the field leaves it as it is; the keys that it
+			// trusts are Debian's anyway.
+			if strings.HasPrefix(f[3], "$") {
+				f[3] = ""
+			}
 			return f[0], f[3], nil
 		}
 	}

@@ -72,27 +72,10 @@ var commands = []string{
 // libraryDirs are where shared libraries are looked for, as the linker of Debian does.
 var libraryDirs = []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}
 
-// addCommands takes the commands, and the libraries that they need.
-func (f files) addCommands() error {
+// addLibraries takes what a program needs.
+func (f files) addLibraries(program string) error {
 	libraries := map[string]bool{}
-	for _, name := range commands {
-		found, err := exec.LookPath(name)
-		if err != nil {
-			return fmt.Errorf("the tests run %s, which is not here: %w", name, err)
-		}
-		if err := f.copy("bin/"+name, found); err != nil {
-			return err
-		}
-		if err := needs(found, libraries); err != nil {
-			return err
-		}
-	}
-	for _, dir := range []string{"sbin", "usr/bin", "usr/sbin"} {
-		f.link(dir, "/bin")
-	}
-	// Plug-ins of iptables, which it opens by itself.
-	const plugins = "/usr/lib/x86_64-linux-gnu/xtables"
-	if err := f.tree(plugins[1:], plugins, func(string) bool { return false }); err != nil {
+	if err := needs(program, libraries); err != nil {
 		return err
 	}
 	for _, lib := range slices.Sorted(maps.Keys(libraries)) {
@@ -101,6 +84,28 @@ func (f files) addCommands() error {
 		}
 	}
 	return nil
+}
+
+// addCommands takes the commands, and the libraries that they need.
+func (f files) addCommands() error {
+	for _, name := range commands {
+		found, err := exec.LookPath(name)
+		if err != nil {
+			return fmt.Errorf("the tests run %s, which is not here: %w", name, err)
+		}
+		if err := f.copy("bin/"+name, found); err != nil {
+			return err
+		}
+		if err := f.addLibraries(found); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{"sbin", "usr/bin", "usr/sbin"} {
+		f.link(dir, "/bin")
+	}
+	// Plug-ins of iptables, which it opens by itself.
+	const plugins = "/usr/lib/x86_64-linux-gnu/xtables"
+	return f.tree(plugins[1:], plugins, func(string) bool { return false })
 }
 
 // needs collects the libraries, and the loader, of a program or a library.

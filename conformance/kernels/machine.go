@@ -47,7 +47,11 @@ func buildTests(ctx context.Context, dir string, packages []string) (map[string]
 	for _, pkg := range packages {
 		b := binary{pkg: pkg, beside: files{}}
 		at := filepath.Join(dir, "tests", strings.ReplaceAll(strings.TrimPrefix(pkg, module), "/", "-")+".test")
-		if err := build(ctx, at, "test", "-c", "-trimpath", "-buildvcs=false", "-tags", buildTag, "-ldflags", "-s -w", "-o", at, pkg); err != nil {
+		// As make test builds them, so that nothing is compiled twice.
+		if err := build(ctx, at, "test", "-c", "-buildvcs=false", "-tags", buildTag, "-ldflags", "-s -w", "-o", at, pkg); err != nil {
+			return nil, err
+		}
+		if err := b.beside.addLibraries(at); err != nil {
 			return nil, err
 		}
 		var err error
@@ -74,9 +78,7 @@ func build(ctx context.Context, at string, args ...string) error {
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
@@ -88,10 +90,10 @@ func baseFiles(ctx context.Context, dir string) (files, error) {
 	f := files{}
 	for name, pkg := range map[string]string{"init": "./conformance/kernels/guest", "bin/test2json": "cmd/test2json"} {
 		at := filepath.Join(dir, "tests", filepath.Base(name))
-		if err := build(ctx, at, "build", "-trimpath", "-buildvcs=false", "-o", at, pkg); err != nil {
+		if err := build(ctx, at, "build", "-buildvcs=false", "-o", at, pkg); err != nil {
 			return nil, err
 		}
-		if err := f.copy(name, at); err != nil {
+		if err := errors.Join(f.copy(name, at), f.addLibraries(at)); err != nil {
 			return nil, err
 		}
 	}
