@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // palette colours text for a terminal; the zero palette leaves it plain.
@@ -48,7 +49,7 @@ func (p palette) mark(matched bool) string {
 // text writes the explanation as a page.
 func (e explanation) text(b *bytes.Buffer, p palette) {
 	f := e.flow
-	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(flowName(f)))
+	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(question.FlowName(f)))
 	fmt.Fprintf(b, "  from %s\n  to   %s\n", endDetail(f.Src), endDetail(f.Dst))
 	for _, n := range e.notices {
 		fmt.Fprintf(b, "  note: %s\n", n)
@@ -72,11 +73,11 @@ func endDetail(e policy.End) string {
 }
 
 func (e explanation) direction(b *bytes.Buffer, p palette, d policy.DirectionVerdict) {
-	title := "Egress from " + endName(e.flow.Src)
+	title := "Egress from " + question.EndName(e.flow.Src)
 	if d.Direction == policy.Ingress {
-		title = "Ingress to " + endName(e.flow.Dst)
+		title = "Ingress to " + question.EndName(e.flow.Dst)
 	}
-	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), reason(e.flow, d))
+	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), question.Reason(e.flow, d))
 	if len(d.Claims) == 0 {
 		e.policies(b, p, d)
 		return
