@@ -265,7 +265,8 @@ func (p *pass) nodeDoor(node string, at netip.Addr) (*door, error) {
 // describe says in a line what a door leads to.
 func (d *door) describe() string {
 	if d.pod != nil {
-		return d.describeHostPort()
+		return fmt.Sprintf("hostPort %d/%s of Pod %s/%s, at node %s, leads to port %d",
+			d.port.Port, protocolOf(d.port.Protocol), d.pod.Namespace, d.pod.Name, d.Node, d.behind.List[0].Port())
 	}
 	s := fmt.Sprintf("Service %s/%s, port %s", d.svc.Namespace, d.svc.Name, service.PortName(d.port))
 	switch d.Kind {

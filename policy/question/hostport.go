@@ -1,7 +1,6 @@
 package question
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -56,10 +55,4 @@ func (p *pass) hostPortOf(o *corev1.Pod, at netip.AddrPort) *corev1.ContainerPor
 		}
 	}
 	return nil
-}
-
-// describeHostPort says in a line what a hostPort leads to.
-func (d *door) describeHostPort() string {
-	return fmt.Sprintf("hostPort %d/%s of Pod %s/%s, at node %s, leads to port %d",
-		d.port.Port, protocolOf(d.port.Protocol), d.pod.Namespace, d.pod.Name, d.Node, d.behind.List[0].Port())
 }

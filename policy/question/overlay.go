@@ -3,7 +3,6 @@ package question
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -200,16 +199,12 @@ func (w *World) isolated(dst netip.AddrPort) bool {
 	if end.Pod == nil {
 		return false
 	}
-	v := w.Index.Evaluate(policy.Flow{Src: w.Index.EndOfAddr(unnamed(dst.Addr())), Dst: end, Protocol: policy.TCP, Port: dst.Port()})
-	return v.Ingress.Reason != policy.ReasonNotIsolated
-}
-
-// unnamed is an address of no Pod and no node, of the family of another.
-func unnamed(like netip.Addr) netip.Addr {
-	if like.Is4() {
-		return netip.IPv4Unspecified()
+	nobody := netip.IPv6Unspecified()
+	if dst.Addr().Is4() {
+		nobody = netip.IPv4Unspecified()
 	}
-	return netip.IPv6Unspecified()
+	v := w.Index.Evaluate(policy.Flow{Src: w.Index.EndOfAddr(nobody), Dst: end, Protocol: policy.TCP, Port: dst.Port()})
+	return v.Ingress.Reason != policy.ReasonNotIsolated
 }
 
 // isNode reports whether an address is one of a node's.

@@ -23,7 +23,7 @@ func TestCommandsAreListedEverywhere(t *testing.T) {
 // and does nothing.
 func TestElsewhere(t *testing.T) {
 	const why = "the agent enforces with the nftables of Linux, and this is plan9"
-	for _, args := range [][]string{nil, {"--manifests", "x"}, {"--bogus=1", "more"}, {"--help"}} {
+	for _, args := range [][]string{{}, {"--manifests", "x"}, {"--bogus=1", "more"}, {"--help"}} {
 		cmd := elsewhere("agent", agentShort, why)
 		cmd.SetArgs(args)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true

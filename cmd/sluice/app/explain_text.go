@@ -17,7 +17,8 @@ type palette struct{ on bool }
 // paletteFor colours what a person reads, unless NO_COLOR asks not to
 // (https://no-color.org).
 func paletteFor(out io.Writer) palette {
-	return palette{on: isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	on := isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return palette{on: on && showsColours(out)}
 }
 
 func (p palette) paint(code, s string) string {
