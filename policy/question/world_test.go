@@ -66,7 +66,7 @@ func TestMissing(t *testing.T) {
 	set := load(t, fixture(t, "town.yaml"))
 	manifests := New(set)
 	for _, tt := range []struct{ src, dst, needs string }{
-		{"client", "jobs/worker:80", ""},
+		{"client", "default/api-1:80", ""},
 		{"client", "svc/api", "Service; EndpointSlice default api"},
 		{"deploy/api", "client:1", "Deployment default; ReplicaSet default"},
 		{"cronjob/nightly", "client:1", "CronJob default; Job default"},
