@@ -63,13 +63,19 @@ var kindWords = map[Kind][]string{
 // types with their group, such as deployments.apps.
 func kindOf(word string) Kind {
 	word, _, _ = strings.Cut(strings.ToLower(word), ".")
+	return kinds[word]
+}
+
+// kinds are kindWords by word.
+var kinds = func() map[string]Kind {
+	m := map[string]Kind{}
 	for kind, words := range kindWords {
-		if slices.Contains(words, word) {
-			return kind
+		for _, word := range words {
+			m[word] = kind
 		}
 	}
-	return ""
-}
+	return m
+}()
 
 // one reports whether an end is a single Pod or address, and needs no lookup of
 // anything else.

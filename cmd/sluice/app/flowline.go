@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy/question"
@@ -277,7 +278,7 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 				write("kernel", boolean(*a.kernel))
 			}
 		}
-		notices := simple(&a.Answer).notices
+		notices := slices.Concat(a.Notices, a.First().Path.Notices)
 		if a.kernelWhy != "" {
 			notices = append(notices, "kernel: "+a.kernelWhy)
 		}
