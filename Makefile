@@ -14,6 +14,8 @@ ARCHIVE ?= $(BIN)/sluice-image.tar
 # downloaded. And those that a release is for.
 ARCHES   ?= $(shell $(GO) env GOARCH)
 RELEASES := amd64 arm64
+# What explains and verifies runs there, and the plugin is published for them.
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 # Where what goes into the image is built.
 BUILT    ?= $(dir $(ARCHIVE))image
 FOREIGN   = $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCHES))
@@ -49,7 +51,7 @@ build: ## build bin/sluice
 image: ## build bin/sluice-image.tar, the container image, without Docker or a registry: ARCHES='amd64 arm64'
 	@.tools/need nft=nftables
 	@for arch in $(ARCHES); do \
-	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(BUILT)/sluice-$$arch ./cmd/sluice; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -tags nolab -ldflags '-s -w $(LDFLAGS)' -o $(BUILT)/sluice-$$arch ./cmd/sluice; \
 	done
 	@for arch in $(FOREIGN); do deploy/image/fetch-packages $$arch $(BUILT)/packages-$$arch; done
 	@$(GO) run ./deploy/image $(foreach arch,$(ARCHES),-sluice $(BUILT)/sluice-$(arch)) \
@@ -69,8 +71,11 @@ release: ## everything that a release publishes, into bin/release: VERSION=v1.2.
 	@git diff --quiet HEAD || { echo "the tree is not what is committed, and the provenance would say that it is" >&2; exit 1; }
 	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
 	@$(MAKE) --no-print-directory image ARCHES='$(RELEASES)' IMAGE='$(IMAGE):$(VERSION)' ARCHIVE=$(RELEASE)/sluice-image.tar BUILT=$(BIN)/image
+	@for p in $(PLATFORMS); do \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=false -ldflags '-s -w $(LDFLAGS)' -o $(BIN)/plugin/$$p ./cmd/sluice; \
+	done
 	@$(GO) run ./deploy/release -version '$(VERSION)' -image '$(IMAGE)' -archive $(RELEASE)/sluice-image.tar -dir $(RELEASE) \
-	  $(foreach arch,$(RELEASES),-sluice linux/$(arch)=$(BIN)/image/sluice-$(arch)) \
+	  $(foreach p,$(PLATFORMS),-sluice $(p)=$(BIN)/plugin/$(p)) \
 	  -downloads '$(DOWNLOADS)' -repository '$(REPOSITORY)' -revision "$$(git rev-parse HEAD)" -builder '$(BUILDER)' -invocation '$(INVOCATION)'
 	@ls -l $(RELEASE)
 
@@ -87,6 +92,16 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@cd conformance/cluster && ../../$(BIN)/golangci-lint run ./...
 	@cd conformance/cluster/sctp && ../../../$(BIN)/golangci-lint run ./...
 	@cd deploy/interop && ../../$(BIN)/golangci-lint run ./...
+
+# What is foreign is built and its tests are type-checked; this machine's own is the
+# tests' business.
+.PHONY: cross
+cross: ## what needs no kernel builds for linux, darwin and windows, its tests too
+	@for p in $(filter-out $(shell $(GO) env GOHOSTOS)/$(shell $(GO) env GOHOSTARCH),$(PLATFORMS)); do \
+	  echo "== $$p"; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/sluice; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./cmd/... ./policy/...; \
+	done
 
 .PHONY: bench
 bench: need-tests ## benchmarks, with allocations (root)

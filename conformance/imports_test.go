@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,6 +38,8 @@ var bans = []ban{
 		"policy knows objects and addresses, not clusters and kernels"},
 	{"policy", []string{module + "compiler", module + "enforcer", module + "cmd", module + "conformance"}, true,
 		"policy is at the bottom: everything else builds on it"},
+	{"policy/question", []string{"github.com/spf13", "k8s.io/cli-runtime", "encoding/json"}, false,
+		"questions and answers are data: commands read flags, files and clusters, and lay answers out"},
 	{"policy/spectest", []string{module + "policy/manifest"}, true,
 		"the naive evaluator shares no code with what it checks"},
 	{"compiler", []string{"os", "net$", "net/http", "syscall", "golang.org/x/sys", "k8s.io/klog", "log"}, false,
@@ -118,9 +121,34 @@ func below(path, banned string) bool {
 	return path == banned || strings.HasPrefix(path, strings.TrimSuffix(banned, "/")+"/")
 }
 
+// TestRunsAnywhere keeps what needs Linux out of the command for other systems:
+// explain and verify need no kernel.
+func TestRunsAnywhere(t *testing.T) {
+	for _, system := range []string{"darwin", "windows"} {
+		cmd := exec.Command("go", "list", "-deps", "./cmd/sluice")
+		cmd.Dir = ".."
+		cmd.Env = append(cmd.Environ(), "GOOS="+system, "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reached := strings.Fields(string(out))
+		if !slices.Contains(reached, module+"policy/question") {
+			t.Errorf("%s: the command asks no questions", system)
+		}
+		for _, i := range reached {
+			for _, banned := range []string{module + "enforcer", module + "compiler", module + "conformance", "github.com/vishvananda", "sigs.k8s.io/knftables"} {
+				if below(i, banned) {
+					t.Errorf("%s: the command reaches %s, which needs Linux", system, i)
+				}
+			}
+		}
+	}
+}
+
 // TestPureCore looks for what an import list does not show.
 func TestPureCore(t *testing.T) {
-	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "compiler"} {
+	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "policy/question", "compiler"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

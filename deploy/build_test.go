@@ -33,11 +33,14 @@ type builtImage struct {
 	root string
 }
 
+// imageTags are the build tags of the binary in the image.
+const imageTags = "nolab"
+
 var build = sync.OnceValues(func() (builtImage, error) {
 	img := builtImage{filepath.Join(scratch, "image.tar"), filepath.Join(scratch, "root")}
 	sluice, layer := filepath.Join(scratch, "sluice"), filepath.Join(scratch, "layer.tar")
 	for _, args := range [][]string{
-		{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", sluice, "../cmd/sluice"},
+		{"build", "-trimpath", "-buildvcs=false", "-tags", imageTags, "-ldflags", "-s -w", "-o", sluice, "../cmd/sluice"},
 		{"run", "./image", "-sluice", sluice, "-out", img.archive, "-layer", layer},
 	} {
 		cmd := exec.Command("go", args...)
@@ -57,7 +60,7 @@ var multi = sync.OnceValues(func() (files [2]string, err error) {
 	args := []string{"run", "./image", "-version", "v1.2.3", "-out", files[0], "-sbom", files[1]}
 	for _, arch := range architectures {
 		binary := filepath.Join(scratch, "sluice-"+arch)
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", binary, "../cmd/sluice")
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", imageTags, "-ldflags", "-s -w", "-o", binary, "../cmd/sluice")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return files, fmt.Errorf("build for %s: %w: %s", arch, err, out)

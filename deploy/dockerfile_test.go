@@ -21,14 +21,14 @@ func TestDockerfileSaysWhatTheRestSays(t *testing.T) {
 		t.Errorf("it does not build with go.mod's Go %v", v)
 	}
 	for _, want := range []string{
-		"-trimpath -buildvcs=false", "CGO_ENABLED=0", "PATH=/usr/sbin:/usr/bin", `"/usr/bin/sluice"`,
+		"-trimpath -buildvcs=false -tags " + imageTags + " ", "CGO_ENABLED=0", "PATH=/usr/sbin:/usr/bin", `"/usr/bin/sluice"`,
 		"github.com/sluice-net/sluice/cmd/sluice/app.version=", "./deploy/image",
 	} {
 		if !strings.Contains(dockerfile, want) {
 			t.Errorf("it lacks %s", want)
 		}
 	}
-	for _, want := range []string{"-trimpath -buildvcs=false", "CGO_ENABLED=0", "github.com/sluice-net/sluice/cmd/sluice/app.version=", "./deploy/image"} {
+	for _, want := range []string{"-trimpath -buildvcs=false -tags " + imageTags + " ", "CGO_ENABLED=0", "github.com/sluice-net/sluice/cmd/sluice/app.version=", "./deploy/image"} {
 		if !strings.Contains(text("../Makefile"), want) {
 			t.Errorf("the Makefile lacks %s", want)
 		}

@@ -208,3 +208,20 @@ func into(t *testing.T, data []byte, value any) {
 		t.Fatalf("%v: %s", err, data)
 	}
 }
+
+// The packet lab runs as root and sends what it is told to: no agent carries it.
+func TestImageCarriesNoLab(t *testing.T) {
+	reached := func(tags string) (lab, enforcer bool) {
+		out, err := exec.Command("go", "list", "-deps", "-tags", tags, "../cmd/sluice").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(out), "/sluice/conformance"), strings.Contains(string(out), "/sluice/enforcer\n")
+	}
+	if lab, enforcer := reached(imageTags); lab || !enforcer {
+		t.Errorf("the image's binary reaches the lab: %v, the enforcer: %v", lab, enforcer)
+	}
+	if lab, _ := reached(""); !lab {
+		t.Error("no binary reaches the lab: what would \"make demo\" run?")
+	}
+}

@@ -51,7 +51,7 @@ var made = sync.OnceValues(func() (string, error) {
 		{"run", "./deploy/image", "-sluice", sluice, "-name", name + ":v1.2.3", "-version", "v1.2.3", "-out", archive, "-sbom", filepath.Join(dir, "sluice-image-")},
 		{
 			"run", "./deploy/release", "-version", "v1.2.3", "-image", name, "-archive", archive, "-dir", dir,
-			"-sluice", "linux/" + runtime.GOARCH + "=" + sluice, "-downloads", "https://downloads.example/v1.2.3", "-repository", "https://code.example/sluice",
+			"-sluice", "linux/" + runtime.GOARCH + "=" + sluice, "-sluice", "windows/" + runtime.GOARCH + "=" + sluice, "-downloads", "https://downloads.example/v1.2.3", "-repository", "https://code.example/sluice",
 			"-revision", strings.Repeat("0a", 20), "-builder", "https://ci.example/release", "-invocation", "https://ci.example/run/5",
 		},
 	} {
@@ -207,20 +207,24 @@ func TestKrewManifest(t *testing.T) {
 		t.Errorf("version %q", p.Spec.Version)
 	case p.Spec.ShortDescription == "" || len(p.Spec.ShortDescription) > 80 || strings.ContainsAny(p.Spec.ShortDescription, "\r\n"):
 		t.Errorf("short description %q", p.Spec.ShortDescription)
-	case len(p.Spec.Platforms) != 1:
+	case len(p.Spec.Platforms) != 2:
 		t.Fatalf("platforms %+v", p.Spec.Platforms)
 	}
 	sums := string(published(t, "SHA256SUMS"))
 	for _, platform := range p.Spec.Platforms {
 		selector, err := metav1.LabelSelectorAsSelector(platform.Selector)
-		if err != nil || selector.String() != "arch="+runtime.GOARCH+",os=linux" {
-			t.Errorf("selector %v, %v", selector, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bin := map[string]string{"arch=" + runtime.GOARCH + ",os=linux": "sluice", "arch=" + runtime.GOARCH + ",os=windows": "sluice.exe"}[selector.String()]
+		if bin == "" {
+			t.Errorf("selector %v", selector)
 		}
 		name := platform.URI[strings.LastIndex(platform.URI, "/")+1:]
 		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(platform.Sha256) || !strings.Contains(sums, platform.Sha256+"  "+name+"\n") {
 			t.Errorf("%s: sum %q is none of the release's", name, platform.Sha256)
 		}
-		if !strings.HasPrefix(platform.URI, "https://downloads.example/v1.2.3/") || platform.Bin != "sluice" || len(platform.Files) != 2 {
+		if !strings.HasPrefix(platform.URI, "https://downloads.example/v1.2.3/") || platform.Bin != bin || len(platform.Files) != 2 {
 			t.Errorf("%+v", platform)
 		}
 		for _, f := range platform.Files {

@@ -44,7 +44,7 @@ func pack(files map[string]file) ([]byte, error) {
 }
 
 // plugin is an archive of the plugin, as the krew manifest names it.
-type plugin struct{ OS, Arch, URI, SHA256 string }
+type plugin struct{ OS, Arch, Bin, URI, SHA256 string }
 
 // plugins writes an archive for each platform, and the krew manifest over them.
 func (o options) plugins() error {
@@ -58,16 +58,20 @@ func (o options) plugins() error {
 		if err != nil {
 			return fmt.Errorf("read the binary for %s: %w", platform, err)
 		}
-		archive, err := pack(map[string]file{"sluice": {0o755, binary}, "LICENSE": {0o644, licence}})
+		system, arch, _ := strings.Cut(platform, "/")
+		bin := "sluice"
+		if system == "windows" {
+			bin += ".exe"
+		}
+		archive, err := pack(map[string]file{bin: {0o755, binary}, "LICENSE": {0o644, licence}})
 		if err != nil {
 			return err
 		}
-		system, arch, _ := strings.Cut(platform, "/")
 		name := fmt.Sprintf("sluice-%s-%s-%s.tar.gz", o.version, system, arch)
 		if err := o.write(name, archive); err != nil {
 			return err
 		}
-		list = append(list, plugin{system, arch, strings.TrimSuffix(o.downloads, "/") + "/" + name, digest(archive)})
+		list = append(list, plugin{system, arch, bin, strings.TrimSuffix(o.downloads, "/") + "/" + name, digest(archive)})
 	}
 	text, err := o.read("deploy/krew/sluice.yaml.tmpl")
 	if err != nil {

@@ -27,7 +27,7 @@ func release(t *testing.T) options {
 	dir := t.TempDir()
 	o := options{
 		version: "v1.2.3-rc.1", image: "registry.example/org/sluice", archive: filepath.Join(dir, "sluice-image.tar"), dir: dir, source: "../..",
-		binaries:  binaries{"linux/amd64": binary, "linux/arm64": binary},
+		binaries:  binaries{"linux/amd64": binary, "linux/arm64": binary, "darwin/arm64": binary, "windows/amd64": binary},
 		downloads: "https://downloads.example/v1.2.3-rc.1/",
 		build: build{
 			repository: "https://code.example/sluice", revision: strings.Repeat("0a", 20), builder: "https://ci.example/release@v1", invocation: "https://ci.example/run/5",
@@ -63,6 +63,7 @@ func TestReleaseIsWholeAndReproducible(t *testing.T) {
 	want := map[string]bool{
 		"SHA256SUMS": true, "sluice-provenance.intoto.json": true, "sluice-krew.yaml": true, "sluice.yaml": true, "cleanup.yaml": true,
 		"sluice-1.2.3-rc.1.tgz": true, "sluice-v1.2.3-rc.1-linux-amd64.tar.gz": true, "sluice-v1.2.3-rc.1-linux-arm64.tar.gz": true,
+		"sluice-v1.2.3-rc.1-darwin-arm64.tar.gz": true, "sluice-v1.2.3-rc.1-windows-amd64.tar.gz": true,
 		"sluice-image.tar": true, "sluice-image-amd64.cdx.json": true,
 	}
 	first := map[string][]byte{}
@@ -136,23 +137,28 @@ func TestPluginArchive(t *testing.T) {
 	if err := run(o); err != nil {
 		t.Fatal(err)
 	}
-	unzipped, err := gzip.NewReader(bytes.NewReader(read(t, o, "sluice-v1.2.3-rc.1-linux-arm64.tar.gz")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]int64{}
-	for r := tar.NewReader(unzipped); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for platform, program := range map[string]string{"linux-arm64": "sluice", "darwin-arm64": "sluice", "windows-amd64": "sluice.exe"} {
+		unzipped, err := gzip.NewReader(bytes.NewReader(read(t, o, "sluice-v1.2.3-rc.1-"+platform+".tar.gz")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[h.Name] = h.Mode
-	}
-	if diff := cmp.Diff(map[string]int64{"sluice": 0o755, "LICENSE": 0o644}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		got := map[string]int64{}
+		for r := tar.NewReader(unzipped); ; {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[h.Name] = h.Mode
+		}
+		if diff := cmp.Diff(map[string]int64{program: 0o755, "LICENSE": 0o644}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", platform, diff)
+		}
+		if krew := string(read(t, o, "sluice-krew.yaml")); !strings.Contains(krew, "{from: "+program+", to: .}") || !strings.Contains(krew, "bin: "+program+"\n") {
+			t.Errorf("%s is not in\n%s", program, krew)
+		}
 	}
 }
 

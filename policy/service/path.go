@@ -37,6 +37,9 @@ type Node struct {
 	Tunnels []netip.Addr
 	// Link, if valid, is the subnet in which nodes may do without their tunnels.
 	Link netip.Prefix
+	// Masquerades: the node may put its address in place of its Pods' where they
+	// connect to other nodes. Nothing tells whether it does.
+	Masquerades bool
 }
 
 // seenFrom lists the addresses by which the Pods of another node may see this
@@ -94,6 +97,9 @@ type Path struct {
 	Hidden bool
 	// Tunnel: that address is one of the node's on an overlay network.
 	Tunnel bool
+	// Masqueraded: it is that of the client's own node, which may hide its Pods from
+	// other nodes; the same path without it is given, too.
+	Masqueraded bool
 	// Hairpin: the client is the backend.
 	Hairpin bool
 }
@@ -194,6 +200,11 @@ func (r *router) otherNode() {
 			continue
 		}
 		r.add(b, p)
+		if own, known := r.node(r.client.Node); known && own.Masquerades && r.client.Kind == Pod {
+			p.Ingress, p.Entry = Leg{own.Addr, b.AddrPort}, own.Name
+			p.Hidden, p.Masqueraded = true, true
+			r.add(b, p)
+		}
 	}
 }
 

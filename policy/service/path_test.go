@@ -29,6 +29,9 @@ func pathLine(p Path) string {
 	if p.Tunnel {
 		s += " tunnel"
 	}
+	if p.Masqueraded {
+		s += " masqueraded"
+	}
 	if p.Hairpin {
 		s += " hairpin"
 	}
@@ -170,5 +173,44 @@ func TestPathsThroughTunnels(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A node that may masquerade its Pods towards other nodes hides them from the Pods
+// of the node that is dialled, and only there: it is judged with and without.
+func TestPathsThroughMasquerade(t *testing.T) {
+	addr := netip.MustParseAddr
+	nodes := []Node{
+		{Name: "a", Addr: addr("192.168.0.1"), Tunnels: []netip.Addr{addr("10.0.1.0")}, Masquerades: true},
+		{Name: "b", Addr: addr("192.168.0.2"), Tunnels: []netip.Addr{addr("10.0.2.0")}, Masquerades: true},
+	}
+	on := func(node, at string) Backend { return Backend{netip.MustParseAddrPort(at), node, nameOf("web")} }
+	here, there := on("a", "10.0.1.1:80"), on("b", "10.0.2.1:80")
+	pod, host := Client{addr("10.0.1.9"), "a", Pod}, Client{addr("192.168.0.1"), "a", Host}
+	at := func(node, at string) Door { return Door{Kind: AtNode, Node: node, At: netip.MustParseAddrPort(at)} }
+	for name, tt := range map[string]struct {
+		client  Client
+		door    Door
+		backend Backend
+		want    []string
+	}{
+		"the other node's Pod": {pod, at("b", "192.168.0.2:30080"), there, []string{
+			"10.0.1.9>192.168.0.2:30080 then 10.0.1.9>10.0.2.1:80 at b",
+			"10.0.1.9>192.168.0.2:30080 then 192.168.0.1>10.0.2.1:80 at a hidden masqueraded"}},
+		"handed on: the other node hides everybody": {pod, at("b", "192.168.0.2:30080"), here, []string{
+			"10.0.1.9>192.168.0.2:30080 then 10.0.2.0>10.0.1.1:80 at b hidden tunnel"}},
+		"the own node":        {pod, at("a", "192.168.0.1:30080"), here, []string{"10.0.1.9>10.0.1.1:80 at a"}},
+		"a Pod, by Pod":       {pod, Door{}, there, []string{"10.0.1.9>10.0.2.1:80"}},
+		"a node is no Pod":    {host, at("b", "192.168.0.2:30080"), there, []string{"192.168.0.1>192.168.0.2:30080 then 192.168.0.1>10.0.2.1:80 at b"}},
+		"an unknown node's":   {Client{addr("10.0.9.9"), "", Pod}, at("b", "192.168.0.2:30080"), there, []string{"10.0.9.9>192.168.0.2:30080 then 10.0.9.9>10.0.2.1:80 at b"}},
+		"outside is nobody's": {Client{addr("203.0.113.7"), "", Outside}, at("b", "192.168.0.2:30080"), there, []string{"203.0.113.7>10.0.2.1:80 at b"}},
+	} {
+		var got []string
+		for _, p := range Paths(web(), tt.client, tt.door, []Backend{tt.backend}, nodes) {
+			got = append(got, pathLine(p))
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

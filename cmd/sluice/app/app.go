@@ -118,9 +118,8 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
 	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddCommand(nodeCommands(streams)...)
 	cmd.AddCommand(
-		newAgentCommand(streams),
-		newCleanupCommand(streams),
 		newDemoCommand(streams),
 		newExplainCommand(streams),
 		newVerifyCommand(streams),

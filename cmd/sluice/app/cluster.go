@@ -2,15 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // clusterReader yields the objects that questions are asked about: from
@@ -19,50 +16,35 @@ type clusterReader interface {
 	read(ctx context.Context) (*cluster, error)
 }
 
-// cluster is a set of objects and the index over them.
+// cluster is a set of objects that can be asked.
 type cluster struct {
-	index *policy.Index
+	world *question.World
 	set   manifest.Set
-	// pods are those of the set, for what the index does not keep.
-	pods map[types.NamespacedName]*corev1.Pod
-	// finder has what stands for Pods; where says where all of this was read.
-	finder finder
-	where  string
-	// nodes, serviceAddrs and addrNotice are filled when first needed.
-	nodes        *nodeTable
-	serviceAddrs map[netip.Addr]addressed
-	addrNotice   string
-	// dns is what nodeDNSCaches found, once dnsRead.
-	dns     []nodeDNS
-	dnsRead bool
 	// problems are what is wrong with the objects, in the order found.
 	problems []manifest.Problem
+	// fetch gets what a live cluster's world lacks.
+	fetch func(context.Context, question.Need) (manifest.Set, error)
 }
 
+// newCluster is one of manifests.
 func newCluster(set manifest.Set, problems []manifest.Problem) *cluster {
-	c := &cluster{
-		index:    policy.NewIndex(policy.Options{}),
-		set:      set,
-		pods:     make(map[types.NamespacedName]*corev1.Pod, len(set.Pods)),
-		problems: problems,
-		where:    "the manifests",
+	return &cluster{world: question.New(set), set: set, problems: problems}
+}
+
+// ask answers a question. Most need nothing of a live cluster that was not read
+// at first, so it is asked only for what one does need.
+func (c *cluster) ask(ctx context.Context, q question.Question) (question.Answer, error) {
+	for {
+		a, err := c.world.Ask(q)
+		var missing *question.Missing
+		if c.fetch == nil || !errors.As(err, &missing) {
+			return a, err
+		}
+		for _, n := range missing.Needs {
+			found, err := c.fetch(ctx, n)
+			c.world.Supply(n, found, err)
+		}
 	}
-	c.finder = setFinder{&c.set}
-	for _, ns := range set.Namespaces {
-		c.index.SetNamespace(ns.Name, ns.Labels)
-	}
-	for _, p := range set.Pods {
-		// What is wrong with a Pod the loader has reported already; the rest
-		// of the Pod counts.
-		pod, _ := policy.PodFromAPI(p)
-		c.index.SetPod(pod)
-		c.pods[pod.NamespacedName] = p
-	}
-	for _, np := range set.Policies {
-		// Likewise; the index keeps an invalid policy, which isolates.
-		_ = c.index.SetPolicy(np)
-	}
-	return c
 }
 
 // report prints the problems and says whether one of them is an error.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // ExplainOptions explains one flow.
@@ -18,7 +18,7 @@ type ExplainOptions struct {
 	sourceFlags
 	output string
 
-	flow     flowRef
+	question question.Question
 	clusters clusterReader
 }
 
@@ -71,14 +71,11 @@ func (o *ExplainOptions) Complete(_ *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.flow.src, err = parseEnd(args[0], o.namespace); err != nil {
-		return fmt.Errorf("SRC: %w", err)
+	if o.question, err = question.Parse(args[0], args[1], o.namespace); err != nil {
+		return err
 	}
-	if o.flow.dst, o.flow.port, o.flow.proto, err = parseTarget(args[1], o.namespace); err != nil {
-		return fmt.Errorf("DST: %w", err)
-	}
-	o.flow.anyProto = !statesProtocol(args[1])
-	o.clusters, err = o.reader(o.In, named(o.flow.src, o.flow.dst))
+	o.question.GuessPort = true
+	o.clusters, err = o.reader(o.In, named(o.question.Src, o.question.Dst))
 	return err
 }
 
@@ -94,22 +91,21 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 		return err
 	}
 	bad := c.report(o.ErrOut)
-	o.flow.guess = true
-	r, err := c.routes(ctx, o.flow)
+	a, err := c.ask(ctx, o.question)
 	if err != nil {
 		return unusable(err)
 	}
-	e := c.survey(&r)
+	c.world.Explain(&a)
 	var out bytes.Buffer
 	if o.output == "json" {
 		encoder := json.NewEncoder(&out)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(e.document()); err != nil {
+		if err := encoder.Encode(documentOf(&a)); err != nil {
 			return fmt.Errorf("encode the explanation: %w", err)
 		}
 	} else {
-		e.text(&out, paletteFor(o.Out))
+		writeAnswer(&out, paletteFor(o.Out), &a)
 	}
 	if _, err := o.Out.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the explanation: %w", err)
@@ -118,25 +114,4 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 		return &exitError{code: exitUnusable}
 	}
 	return nil
-}
-
-// explanation is a verdict with its reasoning, ready to be shown.
-type explanation struct {
-	flow    policy.Flow
-	verdict policy.Verdict
-	notices []string
-}
-
-// explain answers a flow between two Pods or addresses.
-func (c *cluster) explain(f flowRef) (explanation, error) {
-	flow, notices, err := c.resolve(f)
-	if err != nil {
-		return explanation{}, err
-	}
-	return c.explainPath(&path{egress: flow, ingress: flow}, notices), nil
-}
-
-func (c *cluster) explainPath(p *path, notices []string) explanation {
-	all := append(notices[:len(notices):len(notices)], p.notices...)
-	return explanation{flow: p.shown(), verdict: c.judge(p, c.index.Explain), notices: all}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // The JSON form of an explanation. Fields are added, never renamed, as long as
@@ -107,7 +108,7 @@ func endOf(e policy.End) endDocument {
 
 func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocument {
 	doc := directionDocument{
-		Allowed: d.Allowed, Reason: d.Reason, Message: fullReason(e.flow, d),
+		Allowed: d.Allowed, Reason: d.Reason, Message: question.FullReason(e.flow, d),
 		AllowedBy: refOf(d.AllowedBy), Nearest: refOf(d.Nearest),
 	}
 	for _, trace := range d.Policies {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // palette colours text for a terminal; the zero palette leaves it plain.
@@ -16,7 +17,8 @@ type palette struct{ on bool }
 // paletteFor colours what a person reads, unless NO_COLOR asks not to
 // (https://no-color.org).
 func paletteFor(out io.Writer) palette {
-	return palette{on: isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	on := isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return palette{on: on && showsColours(out)}
 }
 
 func (p palette) paint(code, s string) string {
@@ -48,7 +50,7 @@ func (p palette) mark(matched bool) string {
 // text writes the explanation as a page.
 func (e explanation) text(b *bytes.Buffer, p palette) {
 	f := e.flow
-	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(flowName(f)))
+	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(question.FlowName(f)))
 	fmt.Fprintf(b, "  from %s\n  to   %s\n", endDetail(f.Src), endDetail(f.Dst))
 	for _, n := range e.notices {
 		fmt.Fprintf(b, "  note: %s\n", n)
@@ -72,11 +74,11 @@ func endDetail(e policy.End) string {
 }
 
 func (e explanation) direction(b *bytes.Buffer, p palette, d policy.DirectionVerdict) {
-	title := "Egress from " + endName(e.flow.Src)
+	title := "Egress from " + question.EndName(e.flow.Src)
 	if d.Direction == policy.Ingress {
-		title = "Ingress to " + endName(e.flow.Dst)
+		title = "Ingress to " + question.EndName(e.flow.Dst)
 	}
-	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), reason(e.flow, d))
+	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), question.Reason(e.flow, d))
 	if len(d.Claims) == 0 {
 		e.policies(b, p, d)
 		return

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
-	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // field is a member of a JSON object, with its value as written.
@@ -24,7 +25,7 @@ type flowLine struct {
 	// fields are all that the line had, in its order, but those that verify
 	// writes itself.
 	fields   []field
-	flow     flowRef
+	question question.Question
 	expected *bool
 }
 
@@ -66,29 +67,29 @@ func parseFlowLine(number int, data []byte, defaultNamespace string) (flowLine, 
 	if line.expected, err = boolField(values["expected"]); err != nil {
 		return line, fmt.Errorf("expected: %w", err)
 	}
-	line.flow, err = flowOfFields(values, defaultNamespace)
+	line.question, err = questionOf(values, defaultNamespace)
 	return line, err
 }
 
-func flowOfFields(values map[string]json.RawMessage, defaultNamespace string) (f flowRef, err error) {
-	if f.src, err = endField(values["src"], defaultNamespace); err != nil {
-		return f, fmt.Errorf("src: %w", err)
+func questionOf(values map[string]json.RawMessage, defaultNamespace string) (q question.Question, err error) {
+	if q.Src, err = endField(values["src"], defaultNamespace); err != nil {
+		return q, fmt.Errorf("src: %w", err)
 	}
-	if f.dst, err = endField(values["dst"], defaultNamespace); err != nil {
-		return f, fmt.Errorf("dst: %w", err)
+	if q.Dst, err = endField(values["dst"], defaultNamespace); err != nil {
+		return q, fmt.Errorf("dst: %w", err)
 	}
-	f.anyProto = isNull(values["proto"])
+	q.AnyProtocol = isNull(values["proto"])
 	proto, err := stringOrInteger(values["proto"])
 	if err == nil {
-		f.proto, err = parseProtocol(proto)
+		q.Protocol, err = question.ParseProtocol(proto)
 	}
 	if err != nil {
-		return f, fmt.Errorf("proto: %w", err)
+		return q, fmt.Errorf("proto: %w", err)
 	}
-	if f.port, err = stringOrInteger(values["port"]); err != nil {
-		return f, fmt.Errorf("port: %w", err)
+	if q.Port, err = stringOrInteger(values["port"]); err != nil {
+		return q, fmt.Errorf("port: %w", err)
 	}
-	return f, nil
+	return q, nil
 }
 
 // checkNames refuses fields that were meant to be ones that we know.
@@ -156,15 +157,15 @@ func jsonError(err error) error {
 
 func isNull(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" }
 
-func endField(v json.RawMessage, defaultNamespace string) (endRef, error) {
+func endField(v json.RawMessage, defaultNamespace string) (question.End, error) {
 	if isNull(v) {
-		return endRef{}, errors.New("missing: " + wantEnd)
+		return question.End{}, errors.New("missing: " + question.WantEnd)
 	}
 	var s string
 	if json.Unmarshal(v, &s) != nil {
-		return endRef{}, fmt.Errorf("%s is not a string: %s", v, wantEnd)
+		return question.End{}, fmt.Errorf("%s is not a string: %s", v, question.WantEnd)
 	}
-	return parseEnd(s, defaultNamespace)
+	return question.ParseEnd(s, defaultNamespace)
 }
 
 func boolField(v json.RawMessage) (*bool, error) {
@@ -195,16 +196,9 @@ func stringOrInteger(v json.RawMessage) (string, error) {
 
 // answer is what verify found out about a line.
 type answer struct {
+	question.Answer
 	line  flowLine
 	input []byte
-	// flow and verdict are those of the path that decides, of all in tally.
-	flow    policy.Flow
-	verdict policy.Verdict
-	path    path
-	tally   tally
-	// question is the flow as it was asked for, where it is plural.
-	question string
-	notices  []string
 	// err: the line is unusable.
 	err error
 	// kernel is what packets did; nil where none could be sent, and kernelWhy
@@ -225,15 +219,16 @@ func (a *answer) mismatch() string {
 		return "denied"
 	}
 	var what []string
+	allowed := a.First().Verdict.Allowed
 	switch e := a.line.expected; {
 	case e == nil:
-	case a.tally.mixed():
-		what = append(what, "expected "+word(*e)+", is allowed for "+a.tally.String())
-	case *e != a.verdict.Allowed:
-		what = append(what, "expected "+word(*e)+", is "+word(a.verdict.Allowed))
+	case a.Result() == question.Partly:
+		what = append(what, "expected "+word(*e)+", is allowed for "+a.Tally())
+	case *e != allowed:
+		what = append(what, "expected "+word(*e)+", is "+word(allowed))
 	}
-	if a.kernel != nil && *a.kernel != a.verdict.Allowed {
-		what = append(what, word(a.verdict.Allowed)+" on paper, "+word(*a.kernel)+" in the kernel")
+	if a.kernel != nil && *a.kernel != allowed {
+		what = append(what, word(allowed)+" on paper, "+word(*a.kernel)+" in the kernel")
 	}
 	return strings.Join(what, "; ")
 }
@@ -269,11 +264,12 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 		}
 		write("error", text(fmt.Sprintf("line %d: %v", a.line.number, a.err)))
 	} else {
-		write("allowed", boolean(a.verdict.Allowed))
-		write("egress", boolean(a.verdict.Egress.Allowed))
-		write("ingress", boolean(a.verdict.Ingress.Allowed))
-		if a.tally.plural {
-			write("paths", fmt.Appendf(nil, `{"allowed":%d,"total":%d}`, a.tally.allowed, a.tally.total))
+		verdict := &a.First().Verdict
+		write("allowed", boolean(verdict.Allowed))
+		write("egress", boolean(verdict.Egress.Allowed))
+		write("ingress", boolean(verdict.Ingress.Allowed))
+		if a.Plural {
+			write("paths", fmt.Appendf(nil, `{"allowed":%d,"total":%d}`, a.Allowed, a.Total))
 		}
 		if inKernel {
 			if a.kernel == nil {
@@ -282,9 +278,9 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 				write("kernel", boolean(*a.kernel))
 			}
 		}
-		notices := a.notices
+		notices := slices.Concat(a.Notices, a.First().Path.Notices)
 		if a.kernelWhy != "" {
-			notices = append(notices[:len(notices):len(notices)], "kernel: "+a.kernelWhy)
+			notices = append(notices, "kernel: "+a.kernelWhy)
 		}
 		if len(notices) > 0 {
 			write("notice", text(strings.Join(notices, "; ")))

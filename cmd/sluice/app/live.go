@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // liveReader reads a cluster from its API server, once: it lists, and watches
@@ -35,10 +36,7 @@ func (r liveReader) read(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, unusable(r.sayWhy(err))
 	}
-	c := newCluster(set, problems)
-	c.where = "the cluster"
-	c.finder = &liveFinder{client: r.client}
-	return c, nil
+	return &cluster{world: question.NewLive(set), set: set, problems: problems, fetch: r.fetch}, nil
 }
 
 // objects reads what policies are about, of the whole cluster if allowed.
@@ -160,13 +158,11 @@ func (r liveReader) sayWhy(err error) error {
 }
 
 // named lists the namespaces of ends.
-func named(ends ...endRef) []string {
+func named(ends ...question.End) []string {
 	var list []string
 	for _, e := range ends {
-		for _, namespace := range []string{e.pod.Namespace, e.object.Namespace} {
-			if namespace != "" && !slices.Contains(list, namespace) {
-				list = append(list, namespace)
-			}
+		if name := e.Object.Namespace; name != "" && !slices.Contains(list, name) {
+			list = append(list, name)
 		}
 	}
 	return list

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // VerifyOptions answers flows and compares with what is expected of them.
@@ -135,7 +137,7 @@ func (o *VerifyOptions) Validate() error {
 func (o *VerifyOptions) validateKernel() error {
 	switch {
 	case o.inKernel:
-		return needKernel()
+		return needLab()
 	case o.topologyGiven:
 		return errors.New("--topology says how packets are sent: give --in-kernel, too")
 	}
@@ -247,7 +249,7 @@ func (v *verification) answer(ctx context.Context, number int, data []byte) answ
 	a := answer{input: data}
 	a.line, a.err = parseFlowLine(number, data, v.options.namespace)
 	if a.err == nil {
-		a.err = v.cluster.answer(ctx, &a)
+		a.Answer, a.err = v.cluster.ask(ctx, a.line.question)
 	}
 	return a
 }
@@ -285,15 +287,16 @@ func (v *verification) finish(ctx context.Context, answers []answer) error {
 }
 
 func (v *verification) explainMismatch(a *answer, what string) string {
-	verdict := v.cluster.judge(&a.path, v.cluster.index.Explain)
+	v.cluster.world.Explain(&a.Answer)
+	verdict := a.First().Verdict
 	why := ""
 	for _, d := range []policy.DirectionVerdict{verdict.Egress, verdict.Ingress} {
 		// An allowed flow needs both its reasons, a denied one those against.
 		if d.Allowed == verdict.Allowed {
-			why += fmt.Sprintf("\n    %s: %s", d.Direction, fullReason(a.flow, d))
+			why += fmt.Sprintf("\n    %s: %s", d.Direction, question.FullReason(a.First().Path.Flow(), d))
 		}
 	}
-	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, a.name(), what, why)
+	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, a.Name(), what, why)
 }
 
 func (v *verification) json(answers []answer) {
@@ -319,22 +322,19 @@ func (a *answer) row(inKernel bool) []string {
 	if a.err != nil {
 		return []string{"UNUSABLE", fmt.Sprintf("line %d", a.line.number), a.err.Error()}
 	}
-	verdict, detail := "allowed", ""
-	if !a.verdict.Allowed {
-		verdict = "denied"
-		switch {
-		case !a.verdict.Egress.Allowed && !a.verdict.Ingress.Allowed:
-			detail = "by egress and ingress"
-		case !a.verdict.Egress.Allowed:
-			detail = "by egress"
-		default:
-			detail = "by ingress"
-		}
+	result, verdict, detail := a.Result(), a.First().Verdict, ""
+	switch {
+	case result == question.Allowed:
+	case result == question.Partly:
+		detail = "allowed for " + a.Tally()
+	case !verdict.Egress.Allowed && !verdict.Ingress.Allowed:
+		detail = "by egress and ingress"
+	case !verdict.Egress.Allowed:
+		detail = "by egress"
+	default:
+		detail = "by ingress"
 	}
-	if a.tally.mixed() {
-		verdict, detail = "partly", "allowed for "+a.tally.String()
-	}
-	row := []string{verdict, a.name(), detail}
+	row := []string{string(result), a.Name(), detail}
 	if inKernel {
 		switch {
 		case a.kernel == nil:
@@ -375,6 +375,14 @@ func (v *verification) summary() {
 		fmt.Fprintf(w, ", %d sent as packets", v.flows-v.unusable-v.unsent)
 	}
 	fmt.Fprintln(w)
+}
+
+// count is a number with its noun.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 func isTerminal(stream any) bool {

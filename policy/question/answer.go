@@ -1,0 +1,167 @@
+package question
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// Answer is what became of a question: the paths that its flow can take, grouped
+// by how they end.
+type Answer struct {
+	// Question repeats the question, with the port and the protocol that were found
+	// out.
+	Question string
+	// Plural: the question named what may stand for several Pods, so that Allowed
+	// of Total is worth a word even if that is one of one.
+	Plural bool
+	// Through says what is between the ends, empty if nothing.
+	Through string
+	// Notices are what a reader might not expect, of the whole question.
+	Notices []string
+	// Allowed is how many of the Total paths are. Noun is what they differ in, as
+	// several: "Pods" or "paths".
+	Allowed, Total int
+	Noun           string
+	// Outcomes are the ways in which paths end, at least one, denied ones first.
+	Outcomes []Outcome
+}
+
+// Outcome is paths that end alike: with the same verdicts, decided by the same
+// rules.
+type Outcome struct {
+	Count int
+	// Path stands for all of them, and Verdict is its verdict. [World.Explain]
+	// fills in which policies had what to say.
+	Path    Path
+	Verdict policy.Verdict
+}
+
+// Result sums up an answer.
+type Result string
+
+const (
+	// Allowed and Denied are said of all paths.
+	Allowed Result = "allowed"
+	Denied  Result = "denied"
+	// Partly: some paths are allowed, and some are not.
+	Partly Result = "partly"
+)
+
+// Result is how the paths end.
+func (a *Answer) Result() Result {
+	switch a.Allowed {
+	case 0:
+		return Denied
+	case a.Total:
+		return Allowed
+	}
+	return Partly
+}
+
+// First is the outcome that decides where one must speak for all: a denied one if
+// there is any.
+func (a *Answer) First() *Outcome { return &a.Outcomes[0] }
+
+// Tally counts the paths in words, as "2 of 3 Pods".
+func (a *Answer) Tally() string {
+	noun := a.Noun
+	if a.Total == 1 {
+		noun = noun[:len(noun)-1]
+	}
+	return fmt.Sprintf("%d of %d %s", a.Allowed, a.Total, noun)
+}
+
+// Name shows the flow: as it was asked for, where that stands for several.
+func (a *Answer) Name() string {
+	if a.Plural {
+		return a.Question
+	}
+	return FlowName(a.First().Path.Flow())
+}
+
+// Single reports whether the answer is about one packet that the nodes of both
+// ends see alike.
+func (a *Answer) Single() bool {
+	return a.Total == 1 && a.Outcomes[0].Path.Egress == a.Outcomes[0].Path.Ingress
+}
+
+// Explain adds to the verdicts of an answer what every policy had to say.
+func (w *World) Explain(a *Answer) {
+	for i := range a.Outcomes {
+		o := &a.Outcomes[i]
+		o.Verdict = o.Path.verdict(w.Index.Explain)
+	}
+}
+
+// ending is what makes paths alike: the verdict and what decided it.
+type ending struct {
+	egress, ingress ruling
+	hidden          bool
+}
+
+type ruling struct {
+	allowed bool
+	reason  policy.Reason
+	by      policy.RuleRef
+}
+
+func rulingOf(d policy.DirectionVerdict) ruling {
+	r := ruling{allowed: d.Allowed, reason: d.Reason}
+	if d.AllowedBy != nil {
+		r.by = *d.AllowedBy
+	}
+	return r
+}
+
+// conclude judges all paths and groups them.
+func (a *Answer) conclude(index *policy.Index, paths []Path) {
+	a.Total, a.Noun = len(paths), noun(paths)
+	var at map[ending]int
+	if len(paths) > 1 {
+		at = map[ending]int{} // most questions have one path
+	}
+	var allowed, denied []Outcome
+	for i := range paths {
+		v := paths[i].verdict(index.Evaluate)
+		group := &denied
+		if v.Allowed {
+			a.Allowed++
+			group = &allowed
+		}
+		end := ending{rulingOf(v.Egress), rulingOf(v.Ingress), paths[i].Hidden}
+		n, known := at[end]
+		if !known {
+			n = len(*group)
+			if at != nil {
+				at[end] = n
+			}
+			*group = append(*group, Outcome{Path: paths[i], Verdict: v})
+		}
+		(*group)[n].Count++
+	}
+	a.Outcomes = append(denied, allowed...)
+}
+
+// noun is what the paths differ in: Pods, if each has one of its own.
+func noun(paths []Path) string {
+	if len(paths) == 1 {
+		if paths[0].Ingress.Dst.Pod == nil {
+			return "paths"
+		}
+		return "Pods"
+	}
+	srcs, dsts := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	pods := true
+	for i := range paths {
+		f := paths[i].Flow()
+		srcs[f.Src.Addr], dsts[f.Dst.Addr] = true, true
+		pods = pods && f.Dst.Pod != nil
+	}
+	switch {
+	case len(srcs) == 1 && len(dsts) == len(paths) && pods, len(dsts) == 1 && len(srcs) == len(paths):
+		return "Pods"
+	}
+	return "paths"
+}

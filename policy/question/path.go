@@ -1,0 +1,41 @@
+package question
+
+import "github.com/sluice-net/sluice/policy"
+
+// Path is one way that a flow can take between a Pod or address of its source and
+// one of its destination.
+type Path struct {
+	// Egress is what the node of the source judges for it, Ingress what that of the
+	// destination judges. They are the same, unless a node on the way translates
+	// addresses between them.
+	Egress, Ingress policy.Flow
+	// Hidden: the destination sees the address of the node Entry instead of the
+	// client's. Entry is also the node that takes a connection from outside.
+	Hidden bool
+	Entry  string
+	// NodeDNS: the agent of the client's node opens the destination to every Pod
+	// with --node-dns, so that egress policies are not asked.
+	NodeDNS bool
+	// Notices are what a reader might not expect of this path.
+	Notices []string
+}
+
+// Flow is the one from the client to whoever gets it in the end.
+func (p *Path) Flow() policy.Flow {
+	return policy.Flow{Src: p.Egress.Src, Dst: p.Ingress.Dst, Protocol: p.Ingress.Protocol, Port: p.Ingress.Port}
+}
+
+// verdict judges each end by what it sees.
+func (p *Path) verdict(judge func(policy.Flow) policy.Verdict) policy.Verdict {
+	v := judge(p.Egress)
+	if p.Egress != p.Ingress {
+		v.Ingress = judge(p.Ingress).Ingress
+		v.Allowed = v.Egress.Allowed && v.Ingress.Allowed
+		v.Flow = p.Flow()
+	}
+	if p.NodeDNS && !v.Egress.Allowed {
+		v.Egress = policy.DirectionVerdict{Direction: policy.Egress, Allowed: true, Reason: ReasonNodeDNS}
+		v.Allowed = v.Ingress.Allowed
+	}
+	return v
+}
