@@ -65,6 +65,18 @@ func (f families) together() Answer {
 	return out
 }
 
+// plain gives a family that is absent the answer of the other one, so that what
+// differs in nothing else is alike.
+func (f families) plain() families {
+	switch {
+	case f[0] == Absent:
+		f[0] = f[1]
+	case f[1] == Absent:
+		f[1] = f[0]
+	}
+	return f
+}
+
 // more reports whether something passes that does not in o, over any family.
 func (f families) more(o families) bool {
 	return f[0].rank() > o[0].rank() || f[1].rank() > o[1].rank()

@@ -61,7 +61,7 @@ func (d *differ) alike(cells [2]uint32) bool {
 }
 
 func (d *differ) put(key pairKey, cells [2]uint32) uint32 {
-	c := Change{Kind: Changed, Old: d.old.plain(d.old.whats.list[cells[0]]), New: d.now.plain(d.now.whats.list[cells[1]])}
+	c := Change{Kind: Changed, Old: d.old.plain(d.old.whats.list[cells[0]].plain()), New: d.now.plain(d.now.whats.list[cells[1]].plain())}
 	c.Stretches = d.stretches(key)
 	if len(c.Stretches) == 0 {
 		return 0

@@ -6,10 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-
-	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/sluice-net/sluice/policy"
 )

@@ -149,6 +149,25 @@ func (m *Matrix) number(w *world) {
 	m.profiles = uint32(len(profiles))
 }
 
+// Overlapping are the ends of ranges that have addresses of the prefix: what
+// holds of all of them holds of every address in it that is no Pod's.
+func (m *Matrix) Overlapping(p netip.Prefix) []int {
+	if !p.IsValid() {
+		return nil
+	}
+	p = p.Masked()
+	last := lastOf(p)
+	var out []int
+	for e := range m.ends {
+		if slices.ContainsFunc(m.ends[e].Ranges, func(r AddrRange) bool {
+			return r.First.Is4() == last.Is4() && r.First.Compare(last) <= 0 && p.Addr().Compare(r.Last) <= 0
+		}) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 func (m *Matrix) addEnd(e End, t traits, k *kind) {
 	out, in := rowNoPod, rowNoPod
 	if k != nil && !k.hostNetwork {
@@ -162,12 +181,12 @@ func (m *Matrix) addEnd(e End, t traits, k *kind) {
 
 // unknownPlaces are where a Pod and a node may be whose address is not known.
 func (m *Matrix) unknownPlaces(c *Cluster) (pod, node int) {
-	return m.placeID(m.space.where(func(c2 *class) bool { return len(c.PodRanges) == 0 || c2.pods })),
-		m.placeID(m.space.where(func(c2 *class) bool {
+	return m.placeID(m.space.where(func(cl *class) bool { return len(c.PodRanges) == 0 || cl.pods })),
+		m.placeID(m.space.where(func(cl *class) bool {
 			if len(c.NodeRanges) > 0 {
-				return c2.nodes
+				return cl.nodes
 			}
-			return !c2.pods
+			return !cl.pods
 		}))
 }
 

@@ -1,8 +1,8 @@
 package connectivity
 
 import (
-	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -71,8 +71,8 @@ type Opening struct {
 	Internet bool
 	// Except are the namespaces that get less than EveryNamespace says.
 	Except []string
-	// Namespace is that of Namespace, and of SelectedPods where they are in a
-	// certain one; otherwise NamespaceLabels are those of a new namespace.
+	// Namespace is that of Namespace, and of SelectedPods where they must be in a
+	// certain one. NamespaceLabels are those that a new one must have.
 	Namespace       string
 	NamespaceLabels map[string]string
 	Labels          map[string]string
@@ -87,13 +87,18 @@ func NewExposure(c *Cluster) Exposure {
 	m := newMatrix(w, cut(w.prefixes()))
 	x := exposer{Matrix: m}
 	for _, s := range strangers {
-		if len(s.of) > 0 && !slices.ContainsFunc(s.of, func(g policy.GroupKey) bool { return m.members[g].has(m.ofKind[s.at][0]) }) {
+		if len(s.of) > 0 && !slices.ContainsFunc(s.of, func(g policy.GroupKey) bool { return m.isMember(g, m.ofKind[s.at][0]) }) {
 			continue // what is demanded of the namespace, it does not have
 		}
 		s.at = m.ofKind[s.at][0]
 		x.strangers = append(x.strangers, s)
 	}
 	return x.exposure()
+}
+
+func (m *Matrix) isMember(g policy.GroupKey, end int) bool {
+	members, used := m.members[g]
+	return used && members.has(end)
 }
 
 type exposer struct {
@@ -162,17 +167,17 @@ func (x *exposer) shapeAt(sides []uint32, s *stranger) shape {
 
 func (x *exposer) opening(sides []uint32, s *stranger, d policy.Direction) Opening {
 	out := Opening{Kind: s.kind, Labels: s.labels, Stretches: x.oneSide(sides[s.at], d)}
-	switch {
-	case s.kind == EveryNamespace:
-		for _, o := range x.strangers {
-			if o.kind == Namespace && !covers(x.shapeAt(sides, o), x.shapeAt(sides, s)) {
-				out.Except = append(out.Except, o.namespace)
-			}
+	if s.kind != EveryNamespace {
+		if !strings.HasPrefix(s.namespace, anyValue) {
+			out.Namespace = s.namespace
 		}
-	case s.fresh:
 		out.NamespaceLabels = s.namespaceLabels
-	default:
-		out.Namespace = s.namespace
+		return out
+	}
+	for _, o := range x.strangers {
+		if o.kind == Namespace && !covers(x.shapeAt(sides, o), x.shapeAt(sides, s)) {
+			out.Except = append(out.Except, o.namespace)
+		}
 	}
 	return out
 }
@@ -180,24 +185,39 @@ func (x *exposer) opening(sides []uint32, s *stranger, d policy.Direction) Openi
 // outside is the openings to the ranges of the outside, those with the same
 // reasons together.
 func (x *exposer) outside(sides []uint32, d policy.Direction) []Opening {
-	ranges := map[uint32][]AddrRange{}
-	ends, all := map[uint32]int{}, 0
+	var out []Opening
+	var ends []int
+	at := map[string]int{}
+	all := 0
 	for e := range x.ends {
 		if x.ends[e].Kind != Outside {
 			continue
 		}
 		all++
-		if id := sides[e]; len(x.sides.list[id].spans) > 0 {
-			ranges[id] = append(ranges[id], x.ends[e].Ranges...)
-			ends[id]++
+		s := &x.sides.list[sides[e]]
+		if len(s.spans) == 0 {
+			continue
 		}
+		var key []byte
+		for i := range s.spans {
+			key = append(key, what{{s.spans[i].span, s.spans[i].by.plain()}}.key()...)
+			key = s.spans[i].appendGrants(key)
+		}
+		i, known := at[string(key)]
+		if !known {
+			i = len(out)
+			at[string(key)] = i
+			out = append(out, Opening{Kind: OutsideRanges, Stretches: x.oneSide(sides[e], d)})
+			ends = append(ends, 0)
+		}
+		out[i].Ranges = append(out[i].Ranges, x.ends[e].Ranges...)
+		ends[i]++
 	}
-	var out []Opening
-	for _, id := range slices.Collect(maps.Keys(ranges)) {
-		sorted := slices.SortedFunc(slices.Values(ranges[id]), func(a, b AddrRange) int { return a.First.Compare(b.First) })
-		out = append(out, Opening{Kind: OutsideRanges, Ranges: join(sorted), Internet: ends[id] == all, Stretches: x.oneSide(id, d)})
+	for i := range out {
+		o := &out[i]
+		slices.SortFunc(o.Ranges, func(a, b AddrRange) int { return a.First.Compare(b.First) })
+		o.Ranges, o.Internet = join(o.Ranges), ends[i] == all
 	}
-	slices.SortFunc(out, func(a, b Opening) int { return a.Ranges[0].First.Compare(b.Ranges[0].First) })
 	return out
 }
 
@@ -207,7 +227,8 @@ func (m *Matrix) oneSide(id uint32, d policy.Direction) []Stretch {
 	var out []Stretch
 	for i := range s.spans {
 		at := &s.spans[i]
-		one := Stretch{Ports: at.ports(), Answer: at.by.together(), IPv4: at.by[0], IPv6: at.by[1]}
+		by := at.by.plain()
+		one := Stretch{Ports: at.ports(), Answer: by.together(), IPv4: by[0], IPv6: by[1]}
 		if d == policy.Ingress {
 			one.Ingress = m.reasons(s, at)
 		} else {

@@ -20,7 +20,9 @@ type ListOptions struct {
 type Line struct {
 	// Sources and Destinations are ends, by number, ascending.
 	Sources, Destinations []int
-	Stretches             []Stretch
+	// Stretches give a family that is absent the answer of the other one: ends of
+	// each family are on one line if the same holds for them.
+	Stretches []Stretch
 }
 
 // List is the connections that policies let through, if only under conditions.
@@ -37,7 +39,8 @@ type List struct {
 func (m *Matrix) List(o ListOptions) List {
 	from, to := m.chosen(o.From), m.chosen(o.To)
 	g := newGrid(len(from), len(to))
-	v := viewer{Matrix: m, clip: clipSpans(o.Ports), clipped: map[uint32]uint32{}, why: o.Why, pairs: map[[2]uint32]uint32{}}
+	v := viewer{Matrix: m, clip: clipSpans(o.Ports), why: o.Why, seen: map[[2]uint32]uint32{}}
+	v.lines.put(nil, func() []Stretch { return nil }) // number 0
 	for i, src := range from {
 		row := g.row(i)
 		for j, dst := range to {
@@ -48,7 +51,7 @@ func (m *Matrix) List(o ListOptions) List {
 	}
 	out := List{Ends: m.ends}
 	for _, r := range g.cover() {
-		line := Line{Sources: pickInts(from, r.rows), Destinations: pickInts(to, r.cols), Stretches: v.stretches(r.value)}
+		line := Line{Sources: pickInts(from, r.rows), Destinations: pickInts(to, r.cols), Stretches: v.lines.list[r.value]}
 		if len(line.Sources) == 1 && slices.Equal(line.Sources, line.Destinations) && m.alone(line.Sources[0]) {
 			continue // the only Pod, and itself
 		}
@@ -95,67 +98,76 @@ func clipSpans(ports []Ports) []span {
 type viewer struct {
 	*Matrix
 	clip []span
-	// clipped is what remains of what passes.
-	clipped map[uint32]uint32
-	why     bool
-	// pairs are sides of both ends, by number from 1.
-	pairs map[[2]uint32]uint32
-	list  [][2]uint32
+	why  bool
+	// seen are the numbers by the sides of both ends, or by what passes.
+	seen  map[[2]uint32]uint32
+	lines table[[]Stretch]
 }
 
 func (v *viewer) value(src, dst int) uint32 {
-	passes := v.clipID(v.cell(src, dst))
-	if passes == 0 || !v.why {
-		return passes
+	passes := v.cell(src, dst)
+	if passes == 0 {
+		return 0
 	}
-	eg, in := v.sidesOf(src, dst)
-	key := [2]uint32{eg, in}
-	id, known := v.pairs[key]
+	key := [2]uint32{passes}
+	if v.why {
+		key[0], key[1] = v.sidesOf(src, dst)
+	}
+	id, known := v.seen[key]
 	if !known {
-		v.list = append(v.list, key)
-		id = uint32(len(v.list))
-		v.pairs[key] = id
+		if v.why {
+			id = v.putReasons(key[0], key[1])
+		} else {
+			id = v.putPlain(passes)
+		}
+		v.seen[key] = id
 	}
 	return id
 }
 
-// clipID is what passes on the ports of interest.
-func (v *viewer) clipID(id uint32) uint32 {
-	if len(v.clip) == 0 || id == 0 {
-		return id
-	}
-	out, known := v.clipped[id]
-	if !known {
-		var w what
-		for _, s := range v.whats.list[id] {
-			for _, c := range v.clip {
-				if at := (span{max(s.from, c.from), min(s.to, c.to)}); at.from < at.to {
-					w = append(w, whatSpan{at, s.by})
-				}
-			}
+func (v *viewer) putPlain(passes uint32) uint32 {
+	var w what
+	for _, s := range v.whats.list[passes].plain() {
+		for _, at := range v.clipped(s.span) {
+			w = append(w, whatSpan{at, s.by})
 		}
-		out = v.putWhat(w)
-		v.clipped[id] = out
 	}
-	return out
+	return v.lines.put(w.key(), func() []Stretch { return v.plain(w) })
 }
 
-func (v *viewer) stretches(value uint32) []Stretch {
-	if !v.why {
-		return v.plain(v.whats.list[value])
+// putReasons lays two sides over each other, and looks at their reasons too.
+func (v *viewer) putReasons(egress, ingress uint32) uint32 {
+	var key []byte
+	var at []overlap
+	for _, o := range v.overlaps(egress, ingress) {
+		for _, s := range v.clipped(o.span) {
+			o.span, o.by = s, o.by.plain()
+			at = append(at, o)
+			key = v.reasonKey(append(key, what{{s, o.by}}.key()...), o)
+		}
 	}
-	all := v.Matrix.stretches(v.list[value-1][0], v.list[value-1][1])
+	return v.lines.put(key, func() []Stretch {
+		out := make([]Stretch, len(at))
+		for i := range at {
+			out[i] = v.stretch(&at[i])
+		}
+		return out
+	})
+}
+
+func (v *viewer) reasonKey(key []byte, o overlap) []byte {
+	return v.sides.list[o.ingress].reasonKey(v.sides.list[o.egress].reasonKey(key, o.a), o.b)
+}
+
+// clipped is what of a span is of interest.
+func (v *viewer) clipped(s span) []span {
 	if len(v.clip) == 0 {
-		return all
+		return []span{s}
 	}
-	var out []Stretch
-	for _, s := range all {
-		at := s.span()
-		for _, c := range v.clip {
-			if part := (span{max(at.from, c.from), min(at.to, c.to)}); part.from < part.to {
-				s.Ports = part.ports()
-				out = append(out, s)
-			}
+	var out []span
+	for _, c := range v.clip {
+		if at := (span{max(s.from, c.from), min(s.to, c.to)}); at.from < at.to {
+			out = append(out, at)
 		}
 	}
 	return out

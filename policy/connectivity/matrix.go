@@ -161,8 +161,11 @@ func (s *Side) Conditions() []Condition {
 // Connection is what passes from one end to another: disjoint stretches of
 // ports, sorted by protocol and port. What is in none is denied.
 func (m *Matrix) Connection(src, dst int) []Stretch {
-	eg, in := m.sidesOf(src, dst)
-	return m.stretches(eg, in)
+	var out []Stretch
+	for _, o := range m.overlaps(m.sidesOf(src, dst)) {
+		out = append(out, m.stretch(&o))
+	}
+	return out
 }
 
 // Passes is Connection without reasons, and so with fewer stretches.
@@ -199,28 +202,40 @@ func (m *Matrix) plain(w what) []Stretch {
 	return out
 }
 
-// stretches lays two sides over each other, with their reasons.
-func (m *Matrix) stretches(egress, ingress uint32) []Stretch {
-	var out []Stretch
-	eg, in := &m.sides.list[egress], &m.sides.list[ingress]
-	for i, j := 0, 0; i < len(eg.spans) && j < len(in.spans); {
-		a, b := &eg.spans[i], &in.spans[j]
-		s := span{max(a.from, b.from), min(a.to, b.to)}
+// overlap is a stretch that both ends let through.
+type overlap struct {
+	span
+	by              families
+	egress, ingress uint32
+	// a and b are the stretches of both sides.
+	a, b *sideSpan
+}
+
+// overlaps lays two sides over each other.
+func (m *Matrix) overlaps(egress, ingress uint32) []overlap {
+	var out []overlap
+	a, b := m.sides.list[egress].spans, m.sides.list[ingress].spans
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		s := span{max(a[i].from, b[j].from), min(a[i].to, b[j].to)}
 		if s.from < s.to {
-			if by := a.and(&b.state); by.together() != Denied {
-				out = append(out, Stretch{
-					Ports: s.ports(), Answer: by.together(), IPv4: by[0], IPv6: by[1],
-					Egress: m.reasons(eg, a), Ingress: m.reasons(in, b),
-				})
+			if by := a[i].and(&b[j].state); by.together() != Denied {
+				out = append(out, overlap{s, by, egress, ingress, &a[i], &b[j]})
 			}
 		}
-		if a.to <= b.to {
+		if a[i].to <= b[j].to {
 			i++
 		} else {
 			j++
 		}
 	}
 	return out
+}
+
+func (m *Matrix) stretch(o *overlap) Stretch {
+	return Stretch{
+		Ports: o.ports(), Answer: o.by.together(), IPv4: o.by[0], IPv6: o.by[1],
+		Egress: m.reasons(&m.sides.list[o.egress], o.a), Ingress: m.reasons(&m.sides.list[o.ingress], o.b),
+	}
 }
 
 func (m *Matrix) reasons(s *side, at *sideSpan) Side {

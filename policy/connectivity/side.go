@@ -146,15 +146,26 @@ func (m *Matrix) putSide(reason policy.Reason, spans []sideSpan) uint32 {
 	key := append([]byte(reason), 0)
 	for i := range spans {
 		s := &spans[i]
-		key = s.appendKey(key, s.span)
-		key = binary.AppendUvarint(key, uint64(len(s.grants)))
-		for _, g := range s.grants {
-			key = binary.AppendUvarint(key, uint64(g))
-		}
+		key = s.appendGrants(s.appendKey(key, s.span))
 	}
 	return m.sides.put(key, func() side {
 		return side{reason: reason, spans: spans, shape: m.putShape(spans)}
 	})
+}
+
+func (s *sideSpan) appendGrants(key []byte) []byte {
+	key = binary.AppendUvarint(key, uint64(len(s.grants)))
+	for _, g := range s.grants {
+		key = binary.AppendUvarint(key, uint64(g))
+	}
+	return key
+}
+
+// reasonKey tells apart for what reasons and how surely a side lets a stretch
+// through.
+func (s *side) reasonKey(key []byte, at *sideSpan) []byte {
+	key = append(append(key, s.reason...), 0, byte(at.by.together()))
+	return at.appendGrants(key)
 }
 
 func (m *Matrix) putShape(spans []sideSpan) uint32 {
@@ -220,14 +231,30 @@ func (m *Matrix) meet(egress, ingress uint32) uint32 {
 	return id
 }
 
-func (m *Matrix) putWhat(w what) uint32 {
+func (m *Matrix) putWhat(w what) uint32 { return m.whats.put(w.key(), func() what { return w }) }
+
+func (w what) key() []byte {
 	var key []byte
 	for _, s := range w {
 		key = binary.BigEndian.AppendUint32(key, s.from)
 		key = binary.BigEndian.AppendUint32(key, s.to)
 		key = append(key, byte(s.by[0]), byte(s.by[1]))
 	}
-	return m.whats.put(key, func() what { return w })
+	return key
+}
+
+// plain is what passes with absent families alike, see there.
+func (w what) plain() what {
+	var out what
+	for _, s := range w {
+		s.by = s.by.plain()
+		if last := len(out) - 1; last >= 0 && out[last].to == s.from && out[last].by == s.by {
+			out[last].to = s.to
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func combine(a, b shape) what {

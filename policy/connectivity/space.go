@@ -42,8 +42,8 @@ func family(a netip.Addr) int {
 	return 1
 }
 
-// whole is the address space of each family. IPv4 written as IPv6 is no address
-// of its own.
+// whole is the address space of each family. In it IPv4 written as IPv6 is no
+// address of its own: it goes with what lies before it.
 var (
 	whole  = [2]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	mapped = netip.MustParsePrefix("::ffff:0:0/96")
@@ -71,9 +71,11 @@ func cut(prefixes []netip.Prefix) []AddrRange {
 		if i+1 < len(starts) && starts[i+1].Is4() == first.Is4() {
 			last = starts[i+1].Prev()
 		}
-		if !mapped.Contains(first) {
-			out = append(out, AddrRange{first, last})
+		if mapped.Contains(first) {
+			out[len(out)-1].Last = last
+			continue
 		}
+		out = append(out, AddrRange{first, last})
 	}
 	return out
 }
