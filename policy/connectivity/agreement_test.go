@@ -252,13 +252,14 @@ func TestDependsOnlyWhereAddressesDecide(t *testing.T) {
 	}
 }
 
-// everywhere is one address of each range of the outside, and the next one.
+// everywhere is two addresses of each end outside, if it has two.
 func everywhere(m *connectivity.Matrix) (out []netip.Addr) {
 	for _, i := range ends(m, connectivity.Outside) {
-		r := m.Ends()[i].Ranges[0]
-		out = append(out, r.First)
-		if r.First != r.Last {
-			out = append(out, r.First.Next())
+		ranges := m.Ends()[i].Ranges
+		first, last := ranges[0].First, ranges[len(ranges)-1].Last
+		out = append(out, first)
+		if first != last {
+			out = append(out, last)
 		}
 	}
 	return out

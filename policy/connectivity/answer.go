@@ -121,7 +121,7 @@ type Condition struct {
 	Port *policy.NamedPortRef
 }
 
-func (c *Condition) String() string {
+func (c Condition) String() string {
 	text := ""
 	if c.Block != nil {
 		text = "the address is in " + c.Block.String()
