@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-net/sluice/policy/spectest"
 )
 
-var clustersFlag = flag.Uint64("clusters", 150, "random clusters on which matrix and index must agree")
+var clustersFlag = flag.Uint64("clusters", 60, "random clusters on which matrix and index must agree")
 
 // Where the addresses of Pods are known, the matrix says what the index and the
 // naive evaluator say, of every pair of Pods and of addresses outside.

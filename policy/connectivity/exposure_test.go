@@ -23,12 +23,14 @@ func TestOpeningsAreOpen(t *testing.T) {
 		c := random(seed)
 		r := spectest.Seeded(seed ^ 6<<40)
 		x := connectivity.NewExposure(clusterOf(t, c, false))
+		door := door{x: indexOf(t, c, nil), c: c}
 		eachOpenness(&x, func(e *connectivity.End, d policy.Direction, o *connectivity.Openness) {
 			for i := range o.Openings {
 				opening := &o.Openings[i]
 				kinds[opening.Kind]++
+				ask, leave := door.visit(e, d, visitorOf(opening))
 				for _, p := range sampled(r) {
-					got, byRule := admitted(t, c, e, d, visitorOf(opening), p)
+					got, byRule := ask(p)
 					answer := connectivity.Denied
 					if s := where(opening.Stretches, p); s != nil {
 						answer = s.Answer
@@ -37,6 +39,7 @@ func TestOpeningsAreOpen(t *testing.T) {
 						t.Fatalf("seed %d: %s %s: %v is said to be %s, and Evaluate says %v (%v)\n%s\n%s", seed, e, d, p, answer, got, byRule, dump(opening), c.YAML())
 					}
 				}
+				leave()
 			}
 		})
 	}
@@ -53,14 +56,16 @@ func TestNoOpeningIsMissing(t *testing.T) {
 		c := random(seed)
 		r := spectest.Seeded(seed ^ 7<<40)
 		x := connectivity.NewExposure(clusterOf(t, c, false))
+		door := door{x: indexOf(t, c, nil), c: c}
 		eachOpenness(&x, func(e *connectivity.End, d policy.Direction, o *connectivity.Openness) {
 			if !o.Isolated() {
 				return
 			}
 			for range 5 {
 				v := someVisitor(r, c)
+				ask, leave := door.visit(e, d, v)
 				for _, p := range sampled(r) {
-					got, by := admitted(t, c, e, d, v, p)
+					got, by := ask(p)
 					if !got {
 						continue
 					}
@@ -69,6 +74,7 @@ func TestNoOpeningIsMissing(t *testing.T) {
 						t.Fatalf("seed %d: %s %s: %+v passes on %v by %v, and no opening says so:\n%s\n%s", seed, e, d, v, p, by, dump(o.Openings), c.YAML())
 					}
 				}
+				leave()
 			}
 		})
 	}
@@ -159,15 +165,21 @@ func someVisitor(r *rand.Rand, c *spectest.Cluster) visitor {
 	return v
 }
 
-// admitted asks the index about a visitor of the end, by the end's own policies.
-func admitted(t *testing.T, c *spectest.Cluster, e *connectivity.End, d policy.Direction, v visitor, p endpoint) (bool, *policy.RuleRef) {
-	t.Helper()
-	x := indexOf(t, c, nil)
-	known := slices.ContainsFunc(c.Namespaces, func(ns *corev1.Namespace) bool { return ns.Name == v.namespace })
-	if !v.addr.IsValid() && !known && (v.namespaceLabels != nil || v.namespace == "*") {
+// door asks an index about visitors, one at a time.
+type door struct {
+	x *policy.Index
+	c *spectest.Cluster
+}
+
+// visit places an end and a visitor in the index. Asked is what the end's own
+// policies say; leave takes both away again.
+func (o *door) visit(e *connectivity.End, d policy.Direction, v visitor) (ask func(endpoint) (bool, *policy.RuleRef), leave func()) {
+	known := slices.ContainsFunc(o.c.Namespaces, func(ns *corev1.Namespace) bool { return ns.Name == v.namespace })
+	fresh := !v.addr.IsValid() && !known && (v.namespaceLabels != nil || v.namespace == "*")
+	if fresh {
 		labels := map[string]string{corev1.LabelMetadataName: v.namespace}
 		maps.Copy(labels, v.namespaceLabels)
-		x.SetNamespace(v.namespace, labels)
+		o.x.SetNamespace(v.namespace, labels)
 	}
 	home, guest := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	if v.addr.IsValid() {
@@ -175,16 +187,25 @@ func admitted(t *testing.T, c *spectest.Cluster, e *connectivity.End, d policy.D
 			home = netip.MustParseAddr("2001:db8:ffff::1")
 		}
 	} else {
-		x.SetPod(&policy.Pod{NamespacedName: named(v.namespace, "guest"), Labels: v.labels, Addrs: []netip.Addr{guest}})
+		o.x.SetPod(&policy.Pod{NamespacedName: named(v.namespace, "guest"), Labels: v.labels, Addrs: []netip.Addr{guest}})
 	}
-	x.SetPod(&policy.Pod{NamespacedName: named(e.Namespace, "home"), Labels: e.Labels, Ports: e.Ports, Addrs: []netip.Addr{home}})
-	f := policy.Flow{Src: policy.End{Addr: guest}, Dst: policy.End{Addr: home}, Protocol: p.protocol, Port: p.port}
-	if d == policy.Egress {
-		f.Src, f.Dst = f.Dst, f.Src
+	o.x.SetPod(&policy.Pod{NamespacedName: named(e.Namespace, "home"), Labels: e.Labels, Ports: e.Ports, Addrs: []netip.Addr{home}})
+	leave = func() {
+		o.x.DeletePod(named(e.Namespace, "home"))
+		o.x.DeletePod(named(v.namespace, "guest"))
+		if fresh {
+			o.x.DeleteNamespace(v.namespace)
+		}
 	}
-	verdict := x.Evaluate(f)
-	if d == policy.Egress {
-		return verdict.Egress.Allowed, verdict.Egress.AllowedBy
-	}
-	return verdict.Ingress.Allowed, verdict.Ingress.AllowedBy
+	return func(p endpoint) (bool, *policy.RuleRef) {
+		f := policy.Flow{Src: policy.End{Addr: guest}, Dst: policy.End{Addr: home}, Protocol: p.protocol, Port: p.port}
+		if d == policy.Egress {
+			f.Src, f.Dst = f.Dst, f.Src
+		}
+		verdict := o.x.Evaluate(f)
+		if d == policy.Egress {
+			return verdict.Egress.Allowed, verdict.Egress.AllowedBy
+		}
+		return verdict.Ingress.Allowed, verdict.Ingress.AllowedBy
+	}, leave
 }
