@@ -107,6 +107,30 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
+// BenchmarkListOpen is the same where most workloads are isolated by no policy,
+// so that nearly all pairs pass, and each of the others has ports of its own.
+func BenchmarkListOpen(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := benchCluster(n)
+			for i, p := range c.Policies {
+				p.Spec = networkingv1.NetworkPolicySpec{
+					PodSelector: *label("app", fmt.Sprintf("app-%04d", i%len(c.Namespaces)*workloadsPerNamespace+i/len(c.Namespaces))),
+					Ingress: []networkingv1.NetworkPolicyIngressRule{
+						{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: label("team", fmt.Sprintf("team-%d", i%5))}}, Ports: tcp(1000 + i)},
+						{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("203.%d.%d.0/24", i/250, i%250)}}}},
+					},
+				}
+			}
+			lines := 0
+			for b.Loop() {
+				lines = len(connectivity.New(c).List(connectivity.ListOptions{Why: true}).Lines)
+			}
+			b.ReportMetric(float64(lines), "lines")
+		})
+	}
+}
+
 // BenchmarkEveryPair takes the rules of each pair one by one.
 func BenchmarkEveryPair(b *testing.B) {
 	for _, n := range sizes {
