@@ -221,7 +221,7 @@ func (d *differ) turned(t turn, less, more *moment) []Cause {
 			return nil
 		}
 		for _, p := range less.Matrix.sets[less.rows[i]-firstSet].Policies {
-			c := Cause{Effect: t.isolation, Grant: Grant{RuleRef: policy.RuleRef{Policy: p, Direction: t.dir}, Peer: -1}}
+			c := Cause{Effect: t.isolation, Grant: Grant{RuleRef: policy.RuleRef{Policy: p, Direction: t.dir, Rule: -1}, Peer: -1}}
 			out = append(out, d.mark(c))
 		}
 		return out

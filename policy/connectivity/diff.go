@@ -98,8 +98,8 @@ func (e Effect) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 // Cause is a policy, or a rule of it, by which something changed.
 type Cause struct {
 	Effect Effect
-	// Grant is the rule with its peer; of Isolates and NoLongerIsolates only the
-	// policy and the direction count.
+	// Grant is the rule with its peer. With Isolates and NoLongerIsolates it is no
+	// rule, but the policy as a whole in its direction: Rule is -1.
 	Grant
 	// PolicyChanged: the policy differs in the two clusters. Otherwise it is
 	// labels or ports that do.
@@ -149,6 +149,9 @@ func compareNames(a, b types.NamespacedName) int {
 }
 
 func withoutAddrs(c *Cluster) *Cluster {
+	if c == nil {
+		return nil
+	}
 	out := *c
 	out.Workloads = slices.Clone(c.Workloads)
 	for i := range out.Workloads {

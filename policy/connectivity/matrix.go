@@ -111,9 +111,9 @@ type Grant struct {
 }
 
 // Path is where in its policy the grant is, e.g. "spec.ingress[0].from[1]". It
-// is empty for what no policy says.
+// is empty for what no rule says.
 func (g Grant) Path() string {
-	if g.Policy.Name == "" {
+	if g.Policy.Name == "" || g.Rule < 0 {
 		return ""
 	}
 	path, list := "spec.ingress[", "].from["

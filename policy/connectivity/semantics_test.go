@@ -260,3 +260,19 @@ func TestOverlappingRanges(t *testing.T) {
 		t.Errorf("no prefix overlaps %v", got)
 	}
 }
+
+// Where there is nothing, nothing is listed.
+func TestNothing(t *testing.T) {
+	for _, c := range []*connectivity.Cluster{nil, {}} {
+		m := connectivity.New(c)
+		if list := m.List(connectivity.ListOptions{}); len(list.Lines) > 0 || len(m.Ends()) != 2 {
+			t.Errorf("%d ends, %d lines", len(m.Ends()), len(list.Lines))
+		}
+		if x := connectivity.NewExposure(c); len(x.Groups) > 0 {
+			t.Errorf("exposed: %+v", x.Groups)
+		}
+		if d := connectivity.Diff(c, c); len(d.Changes)+len(d.Policies) > 0 {
+			t.Errorf("different: %+v", d)
+		}
+	}
+}

@@ -54,6 +54,9 @@ type kind struct {
 }
 
 func newWorld(c *Cluster) *world {
+	if c == nil {
+		c = &Cluster{}
+	}
 	w := &world{
 		cluster: c, index: policy.NewIndex(policy.Options{NodeEgress: c.NodeEgress}),
 		policies: map[types.NamespacedName]*networkingv1.NetworkPolicy{},
