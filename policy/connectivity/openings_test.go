@@ -26,20 +26,20 @@ func TestOpeningsOfOneWorkload(t *testing.T) {
 	at := slices.IndexFunc(x.Groups, func(g connectivity.Exposed) bool { return x.Ends[g.Ends[0]].Kind == connectivity.Pods })
 	var got []string
 	for _, o := range x.Groups[at].Ingress.Openings {
-		text := fmt.Sprint(o.Kind, " ", o.Ranges, o.Internet, " except ", o.Except, " ", o.Namespace, o.NamespaceLabels, o.Labels, ":")
+		text := fmt.Sprintf("%s %v %v except %v, of %q %v, labels %v:", o.Kind, o.Ranges, o.Internet, o.Except, o.Namespace, o.NamespaceLabels, o.Labels)
 		for _, s := range o.Stretches {
-			text += fmt.Sprint(" ", s.Ports, " ", s.Answer)
+			text += fmt.Sprintf(" %s %s", s.Ports, s.Answer)
 		}
 		got = append(got, text)
 	}
 	want := []string{
-		"outside [10.0.0.0/8]false except [] map[]map[]: TCP 80 allowed",
-		"everyNamespace []false except [ops] map[]map[]: TCP 80 depends TCP 443 allowed",
-		"pods []false except [] newmap[]map[app:probe]: TCP 9 allowed TCP 80 depends TCP 443 allowed",
-		"pods []false except [] opsmap[]map[app:probe]: TCP 9 allowed TCP 80 depends",
-		"pods []false except [] shopmap[]map[app:api]: TCP 80 allowed TCP 443 allowed",
-		"pods []false except [] shopmap[]map[app:web]: TCP 80 allowed TCP 443 allowed",
-		"pods []false except [] map[]map[app:web tier:x]: TCP 80 allowed TCP 443 allowed",
+		`outside [10.0.0.0/8] false except [], of "" map[], labels map[]: TCP 80 allowed`,
+		`everyNamespace [] false except [ops], of "" map[], labels map[]: TCP 80 depends TCP 443 allowed`,
+		`pods [] false except [], of "new" map[], labels map[app:probe]: TCP 9 allowed TCP 80 depends TCP 443 allowed`,
+		`pods [] false except [], of "ops" map[], labels map[app:probe]: TCP 9 allowed TCP 80 depends`,
+		`pods [] false except [], of "shop" map[], labels map[app:api]: TCP 80 allowed TCP 443 allowed`,
+		`pods [] false except [], of "shop" map[], labels map[app:web]: TCP 80 allowed TCP 443 allowed`,
+		`pods [] false except [], of "" map[], labels map[app:web tier:x]: TCP 80 allowed TCP 443 allowed`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
