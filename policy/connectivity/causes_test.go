@@ -1,0 +1,111 @@
+package connectivity_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+)
+
+// changes are the changes between workloads, as text.
+func changes(d *connectivity.Difference) []string {
+	var out []string
+	for _, c := range d.Changes {
+		isWorkload := func(e int) bool { return len(d.Ends[e].Workloads) > 0 }
+		src, dst := slices.DeleteFunc(slices.Clone(c.Sources), func(e int) bool { return !isWorkload(e) }), c.Destinations
+		if len(src) == 0 || !slices.ContainsFunc(dst, isWorkload) {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s → %s:", c.Kind, strings.Join(d.Describe(src), ", "), strings.Join(d.Describe(dst), ", "))
+		for _, s := range c.Stretches {
+			text += fmt.Sprintf(" %s %s to %s", s.Ports, s.Old, s.New)
+			for _, cause := range s.Causes {
+				words := []string{cause.Effect.String()}
+				if cause.Policy.Name != "" {
+					words = append(words, cause.Policy.String(), cause.Path(), fmt.Sprintf("changed %v", cause.PolicyChanged))
+				}
+				words = without(words, func(s string) bool { return s == "" })
+				text += " [" + strings.Join(words, " ") + "]"
+			}
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func TestCauses(t *testing.T) {
+	pods := pod("shop", "web") + pod("shop", "db")
+	tcp1 := func(peer string) string {
+		return netpol("shop", "db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [`+peer+`], ports: [{port: 1}]}]}`)
+	}
+	closed := netpol("shop", "closed", `{podSelector: {matchLabels: {app: db}}}`)
+	web := tcp1(`{podSelector: {matchLabels: {app: web}}}`)
+	for name, c := range map[string]struct {
+		before, after string
+		want          []string
+	}{
+		"a rule comes": {pods + closed, pods + closed + web, []string{
+			"allowed: Pod shop/web → Pod shop/db: TCP 1 denied to allowed [allows shop/db spec.ingress[0].from[0] changed true]",
+		}},
+		"a rule goes": {pods + closed + web, pods + closed, []string{
+			"denied: Pod shop/web → Pod shop/db: TCP 1 allowed to denied [noLongerAllows shop/db spec.ingress[0].from[0] changed true]",
+		}},
+		"isolation comes": {pods, pods + web, []string{
+			"denied: Pod shop/db → Pod shop/db: TCP allowed to denied [isolates shop/db changed true]" +
+				" UDP allowed to denied [isolates shop/db changed true] SCTP allowed to denied [isolates shop/db changed true]" +
+				" other protocols allowed to denied [isolates shop/db changed true]",
+			"changed: Pod shop/web → Pod shop/db: TCP 0 allowed to denied [isolates shop/db changed true]" +
+				" TCP 2-65535 allowed to denied [isolates shop/db changed true]" +
+				" UDP allowed to denied [isolates shop/db changed true] SCTP allowed to denied [isolates shop/db changed true]" +
+				" other protocols allowed to denied [isolates shop/db changed true]",
+		}},
+		"what is allowed twice": {pods + closed + web, pods + closed + web + netpol("shop", "again", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 1}]}]}`), nil},
+		"labels change": {pods + web, strings.Replace(pods, "app: web", "app: other", 1) + web, []string{
+			"denied: Pod shop/web → Pod shop/db: TCP 1 allowed to denied [noLongerAllows shop/db spec.ingress[0].from[0] changed false]",
+		}},
+		"a workload comes": {pods + web, pods + pod("shop", "new") + tcp1(`{podSelector: {matchLabels: {app: web}}}, {podSelector: {matchLabels: {app: new}}}`) +
+			netpol("shop", "in", `{podSelector: {}}`) + netpol("shop", "out", `{podSelector: {}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]}`), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := connectivity.Diff(cluster(t, c.before), cluster(t, c.after))
+			got := changes(&d)
+			if name == "a workload comes" {
+				// Only what is about it.
+				got = without(got, func(s string) bool { return !strings.Contains(s, "shop/new →") })
+				c.want = []string{"allowed: Pod shop/new → Pod shop/db: TCP 1 denied to allowed [addedWorkload]"}
+				if !slices.Equal(d.Added, []connectivity.Name{{Kind: "Pod", Namespace: "shop", Name: "new"}}) || len(d.Removed) > 0 {
+					t.Errorf("added %v, removed %v", d.Added, d.Removed)
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The same answer for other addresses is a change, too.
+func TestOtherAddressesAreAChange(t *testing.T) {
+	given := func(half string) *connectivity.Cluster {
+		c := cluster(t, pod("shop", "web")+pod("shop", "db")+netpol("shop", "db",
+			`{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: `+half+`}}], ports: [{port: 1}]}]}`))
+		c.PodRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		return c
+	}
+	d := connectivity.Diff(given("10.0.0.0/9"), given("10.128.0.0/9"))
+	want := []string{
+		"changed: Pod shop/db, Pod shop/web → Pod shop/db: TCP 1 depends to depends" +
+			" [allows shop/db spec.ingress[0].from[0] changed true] [noLongerAllows shop/db spec.ingress[0].from[0] changed true]",
+	}
+	if diff := cmp.Diff(want, changes(&d)); diff != "" {
+		t.Error(diff)
+	}
+	if len(d.Policies) != 1 || !d.Policies[0].Effective {
+		t.Errorf("policies: %+v", d.Policies)
+	}
+}
