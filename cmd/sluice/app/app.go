@@ -123,6 +123,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 		newCleanupCommand(streams),
 		newDemoCommand(streams),
 		newExplainCommand(streams),
+		newLintCommand(streams),
 		newVerifyCommand(streams),
 		newVersionCommand(streams),
 	)
