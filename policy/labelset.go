@@ -176,9 +176,9 @@ func (k keySet) and(o keySet) keySet {
 		slices.Sort(out.values)
 		out.values = slices.Compact(out.values)
 	case k.except:
-		return keySet{key: k.key, absent: out.absent, values: without(o.values, k.values)}
+		return keySet{key: k.key, absent: out.absent, values: valuesWithout(o.values, k.values)}
 	case o.except:
-		out.values = without(k.values, o.values)
+		out.values = valuesWithout(k.values, o.values)
 	default:
 		for _, v := range k.values {
 			if slices.Contains(o.values, v) {
@@ -193,7 +193,7 @@ func containsAll(list, of []string) bool {
 	return !slices.ContainsFunc(of, func(v string) bool { return !slices.Contains(list, v) })
 }
 
-func without(list, these []string) []string {
+func valuesWithout(list, these []string) []string {
 	var out []string
 	for _, v := range list {
 		if !slices.Contains(these, v) {

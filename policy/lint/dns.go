@@ -69,6 +69,30 @@ func (r *rule) needsNames() bool {
 	})
 }
 
+// askers are who may ask a DNS server: the policies of a namespace that may allow
+// it, and the ends that they may select.
+type askers struct {
+	policies []*policyModel
+	ends     map[*end]bool
+}
+
+func (l *linter) askers(s *space) *askers {
+	if s.asks != nil {
+		return s.asks
+	}
+	s.asks = &askers{ends: map[*end]bool{}}
+	for _, p := range s.policies {
+		if !p.broken && (!p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], l.mayGiveDNS)) {
+			continue
+		}
+		s.asks.policies = append(s.asks.policies, p)
+		for _, e := range p.selected() {
+			s.asks.ends[e] = true
+		}
+	}
+	return s.asks
+}
+
 func (l *linter) egressWithoutDNS() {
 	if l.otherPolicies != "" || l.lostPolicies {
 		return
@@ -77,31 +101,18 @@ func (l *linter) egressWithoutDNS() {
 		if p.broken || p.subject.Empty() || !p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], (*rule).needsNames) {
 			continue
 		}
-		selected := p.selected()
-		if len(p.space.ends) > 0 && len(selected) == 0 {
-			// policy-selects-nothing.
-			continue
+		message, found := "allows egress, and no policy for the same Pods allows DNS", false
+		if len(p.space.ends) == 0 {
+			// Any Pod that the policy selects may be selected by another.
+			found = !slices.ContainsFunc(l.askers(p.space).policies, func(q *policyModel) bool { return q.subject.Overlaps(p.subject) })
+		} else {
+			without := slices.DeleteFunc(slices.Clone(p.selected()), func(e *end) bool { return !e.isolable() || l.askers(p.space).ends[e] })
+			message, found = message+": "+named(without)+" cannot resolve a name", len(without) > 0
 		}
-		without := slices.DeleteFunc(slices.Clone(selected), func(e *end) bool {
-			return !e.isolable() || l.givesDNS(p.space, func(q *policyModel) bool { return e.may(q.subject) })
-		})
-		if len(selected) == 0 && l.givesDNS(p.space, func(q *policyModel) bool { return q.subject.Overlaps(p.subject) }) || len(selected) > 0 && len(without) == 0 {
-			continue
+		if found {
+			l.find(Warning, p.object, path{"spec", "egress"}, message, "allow UDP and TCP port 53 to the cluster's DNS, here or in a policy for the whole namespace")
 		}
-		message := "allows egress, and no policy for the same Pods allows DNS"
-		if len(without) > 0 {
-			message += ": " + named(without) + " cannot resolve a name"
-		}
-		l.find(Warning, p.object, path{"spec", "egress"}, message, "allow UDP and TCP port 53 to the cluster's DNS, here or in a policy for the whole namespace")
 	}
-}
-
-// givesDNS reports whether a policy of the namespace among those asked for may allow
-// DNS.
-func (l *linter) givesDNS(s *space, of func(*policyModel) bool) bool {
-	return slices.ContainsFunc(s.policies, func(q *policyModel) bool {
-		return of(q) && (q.broken || q.isolates[policy.Egress] && slices.ContainsFunc(q.rules[policy.Egress], l.mayGiveDNS))
-	})
 }
 
 // nodeDNS is a NodeLocal DNSCache: a Pod on the host's network that answers at
@@ -162,16 +173,12 @@ func (l *linter) nodeLocalDNS() {
 		return
 	}
 	for _, s := range l.spaces {
+		reach := s.reaching(cache)
 		for _, p := range s.policies {
 			if p.broken || !p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], (*rule).dnsBySelector) {
 				continue
 			}
-			var denied []*end
-			for _, e := range p.selected() {
-				if e.isolable() && !l.reaches(s, e, cache) {
-					denied = append(denied, e)
-				}
-			}
+			denied := slices.DeleteFunc(slices.Clone(p.selected()), func(e *end) bool { return !e.isolable() || reach[e] })
 			if len(denied) == 0 {
 				continue
 			}
@@ -187,14 +194,23 @@ func (r *rule) dnsBySelector() bool {
 	return len(r.ports) > 0 && r.meansDNS() && slices.ContainsFunc(r.peers, func(p *peer) bool { return p.block == nil })
 }
 
-// reaches reports whether a policy lets the end ask the cache at one of its
-// addresses.
-func (l *linter) reaches(s *space, e *end, cache *nodeDNS) bool {
-	return slices.ContainsFunc(s.policies, func(q *policyModel) bool {
-		return e.may(q.subject) && (q.broken || slices.ContainsFunc(q.rules[policy.Egress], func(r *rule) bool {
-			return (len(r.ports) == 0 || r.meansDNS()) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p *peer) bool {
-				return p.block != nil && slices.ContainsFunc(cache.addrs, p.block.Contains)
-			}))
-		}))
-	})
+// reaching are the ends that a policy lets ask the cache at one of its addresses.
+func (s *space) reaching(cache *nodeDNS) map[*end]bool {
+	out := map[*end]bool{}
+	for _, q := range s.policies {
+		if !q.broken && !slices.ContainsFunc(q.rules[policy.Egress], cache.allowedBy) {
+			continue
+		}
+		for _, e := range q.selected() {
+			out[e] = true
+		}
+	}
+	return out
+}
+
+// allowedBy reports whether a rule allows questions to one of the addresses.
+func (d *nodeDNS) allowedBy(r *rule) bool {
+	return (len(r.ports) == 0 || r.meansDNS()) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p *peer) bool {
+		return p.block != nil && slices.ContainsFunc(d.addrs, p.block.Contains)
+	}))
 }

@@ -96,6 +96,10 @@ func (e *end) may(set policy.LabelSet) bool { return set.MayContain(e.pod.Labels
 // isolable reports whether policies can say anything about it.
 func (e *end) isolable() bool { return !e.pod.HostNetwork && !e.pod.Finished }
 
+// runs reports whether it is a Pod as a cluster has it: then all that run are likely
+// to be in the input.
+func (e *end) runs() bool { return e.object.Kind == "Pod" && len(e.pod.Addrs) > 0 }
+
 // injectedPorts are names of ports of containers that service meshes add to Pods
 // when these are made.
 var injectedPorts = []string{"http-envoy-prom", "linkerd-admin", "linkerd-proxy", "envoy-metrics", "status-port"}

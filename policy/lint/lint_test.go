@@ -171,6 +171,11 @@ func TestMessages(t *testing.T) {
 			"80 is the port of Service shop/a, and the Pods behind it listen on 8080: policies see the Pod's port",
 			"write 8080",
 		},
+		"a name of a Service's port": {
+			deploy("shop", "a", "app: a", "{name: http, containerPort: 8080}") + service("shop", "a", "app: a", "{name: web, port: 80, targetPort: http}", "") + np("shop", "p", "podSelector: {}, ingress: [{ports: [{port: web}]}]"),
+			"no Pod that the rule is about has a TCP port named web: they declare http (8080/TCP); it is the name of a port of Service shop/a, which does not count",
+			"write the name as a container of the Pods declares it, with its protocol, or the number",
+		},
 		"a name for another protocol": {
 			deploy("shop", "a", "app: a", "{name: dns, containerPort: 53, protocol: UDP}") + np("shop", "p", "podSelector: {}, ingress: [{ports: [{port: dns}]}]"),
 			"no Pod that the rule is about has a TCP port named dns: Deployment shop/a declares it for UDP",
@@ -192,7 +197,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		np("shop", "three", "podSelector: {}, ingress: [{ports: [{port: 80}]}]")
 	parts := strings.Split(strings.TrimPrefix(input, "---\n"), "---\n")
 	want := lines(run(input).Findings)
-	if len(want) < 3 {
+	if len(want) < 2 {
 		t.Fatalf("only %v", want)
 	}
 	for range parts {

@@ -149,15 +149,7 @@ func (p *port) has(proto policy.Protocol, number uint16) bool {
 func (p *port) single() bool { return p.name == "" && p.First == p.Last }
 
 // selected are the ends that a policy selects, or may select.
-func (m *policyModel) selected() []*end {
-	var out []*end
-	for _, e := range m.space.ends {
-		if e.may(m.subject) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
+func (m *policyModel) selected() []*end { return m.space.selects(m.subject) }
 
 // in is where a peer looks for Pods: the namespaces of the input that it may match.
 // closed says that there are no others, and that the input has Pods of each.
@@ -166,7 +158,7 @@ func (p *peer) in(w *world, r *rule) (spaces []*space, closed bool) {
 		return nil, false
 	}
 	if p.own {
-		return []*space{r.of.space}, len(r.of.space.ends) > 0
+		return []*space{r.of.space}, len(r.of.space.ends) > 0 && !r.of.space.partial()
 	}
 	names, known := p.namespaces.Values(corev1.LabelMetadataName)
 	closed = known
@@ -177,7 +169,7 @@ func (p *peer) in(w *world, r *rule) (spaces []*space, closed bool) {
 	}
 	for _, name := range names {
 		s := w.byName[name]
-		closed = closed && s != nil && len(s.ends) > 0 && slices.Contains(spaces, s)
+		closed = closed && s != nil && len(s.ends) > 0 && !s.partial() && slices.Contains(spaces, s)
 	}
 	return spaces, closed && len(spaces) > 0
 }
@@ -187,11 +179,7 @@ func (p *peer) in(w *world, r *rule) (spaces []*space, closed bool) {
 func (p *peer) targets(w *world, r *rule) (ends []*end, spaces []*space, closed bool) {
 	spaces, closed = p.in(w, r)
 	for _, s := range spaces {
-		for _, e := range s.ends {
-			if e.may(p.pods) {
-				ends = append(ends, e)
-			}
-		}
+		ends = append(ends, s.selects(p.pods)...)
 	}
 	return ends, spaces, closed
 }

@@ -70,11 +70,23 @@ func (l *linter) peersSelectNothing() {
 		} else {
 			message += fmt.Sprintf(": of %s, %s", many(len(there), "workload"), whatIsThere(p.podSelector, there))
 		}
-		if near != nil && closed {
+		if near != nil && closed && !l.matchedBy(r, near.end) {
 			severity = Warning
 		}
 		severity, message = l.unless(spaces[0], severity, message)
 		l.find(severity, r.of.object, at, message, mend)
+	})
+}
+
+// matchedBy reports whether a peer of the rule matches an end: then a peer that
+// misses it by a letter may be there for other times.
+func (l *linter) matchedBy(r *rule, e *end) bool {
+	return slices.ContainsFunc(r.peers, func(p *peer) bool {
+		if p.block != nil {
+			return false
+		}
+		ends, _, _ := p.targets(l.world, r)
+		return slices.Contains(ends, e)
 	})
 }
 

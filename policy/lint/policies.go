@@ -13,7 +13,7 @@ func policyChecks() []check {
 			Says:   "The podSelector selects no Pod and no workload of its namespace.",
 			Why:    "Nothing is isolated and nothing allowed: whoever relies on the policy is not protected, or is denied by another.",
 			Mend:   "Write the labels that the workloads have; the message names the nearest.",
-			Silent: "Namespaces of which the input has no workload: what is not there cannot be missed. Labels that controllers set (job-name, pod-template-hash and the like). Where a custom resource, an unread document or an unbuilt kustomization may make Pods, it is a note.",
+			Silent: "Namespaces of which the input has no workload: what is not there cannot be missed. Labels that controllers set (job-name, pod-template-hash and the like). Where the cluster itself has Pods (kube-system), or a custom resource, an unread document or an unbuilt kustomization may make Pods, it is a note.",
 		}, (*linter).policiesSelectNothing},
 		{Check{
 			ID: "policy-other-namespace", Severity: Note,

@@ -61,6 +61,9 @@ func (l *linter) portNamesUnknown() {
 				continue
 			}
 			message := fmt.Sprintf("no Pod that the rule is about has a %s port named %s: %s", p.Protocol, p.name, portsThere(ends, p))
+			if s := l.serviceWithPort(spaces, p.name); s != "" {
+				message += "; it is the name of a port of " + s + ", which does not count"
+			}
 			severity, message := l.unless(spaces[0], Warning, message)
 			l.find(severity, r.of.object, p.path.at("port"), message, "write the name as a container of the Pods declares it, with its protocol, or the number")
 		}
@@ -83,13 +86,24 @@ func portsThere(ends []*end, p *port) string {
 		}
 	}
 	if len(seen) == 0 {
-		return named(ends) + " declare no port"
+		return "no port is declared by " + named(ends)
 	}
 	list := slices.Sorted(maps.Keys(seen))
 	if len(list) > 6 {
 		list = append(list[:6], "…")
 	}
-	return named(ends) + " declare " + strings.Join(list, ", ")
+	return "they declare " + strings.Join(list, ", ")
+}
+
+// serviceWithPort names a Service of the namespaces that has a port of that name.
+func (l *linter) serviceWithPort(spaces []*space, name string) string {
+	for _, s := range l.services {
+		if slices.ContainsFunc(spaces, func(in *space) bool { return in.name == s.Namespace }) &&
+			slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == name }) {
+			return Object{"Service", s.Namespace, s.Name}.String()
+		}
+	}
+	return ""
 }
 
 func (l *linter) portProtocols() {

@@ -33,7 +33,7 @@ spec:
 	}{
 		"nothing":                    {"", "", two, nil},
 		"an annotation":              {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: port-adds-nothing}", nil, two},
-		"an annotation with others":  {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: 'rule-split, port-adds-nothing, it is generated'}", nil, two},
+		"an annotation with others":  {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: 'rule-split, port-adds-nothing it is generated'}", nil, two},
 		"all by an annotation":       {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: '*'}", nil, two},
 		"an annotation for another":  {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: rule-split}", two, nil},
 		"a reason is no list":        {"annotations: {}", "annotations: {sluice-net.github.io/lint-ignore: 'rule-split not, port-adds-nothing'}", two, nil},

@@ -43,7 +43,8 @@ func (l *linter) podsNotIsolated() {
 			}
 		}
 		for _, d := range directions {
-			open := slices.DeleteFunc(slices.Clone(ends), func(e *end) bool { return s.isolates(e, d) })
+			isolated := s.isolated(d)
+			open := slices.DeleteFunc(slices.Clone(ends), func(e *end) bool { return isolated[e] })
 			if 2*len(open) >= len(ends) {
 				continue
 			}
@@ -55,9 +56,18 @@ func (l *linter) podsNotIsolated() {
 	}
 }
 
-// isolates reports whether a policy may isolate the end in a direction.
-func (s *space) isolates(e *end, d policy.Direction) bool {
-	return slices.ContainsFunc(s.policies, func(p *policyModel) bool { return (p.isolates[d] || p.broken) && e.may(p.subject) })
+// isolated are the ends that a policy may isolate in a direction.
+func (s *space) isolated(d policy.Direction) map[*end]bool {
+	out := map[*end]bool{}
+	for _, p := range s.policies {
+		if !p.isolates[d] && !p.broken {
+			continue
+		}
+		for _, e := range p.selected() {
+			out[e] = true
+		}
+	}
+	return out
 }
 
 // obsoleteKeys asked for isolation before networking.k8s.io/v1, on Namespaces.

@@ -42,6 +42,30 @@ type space struct {
 	policies []*policyModel
 	// doubt is why it may have Pods that are not seen, empty if nothing says so.
 	doubt string
+	// found are the ends that a selector may select, by its text.
+	found map[string][]*end
+	// asks is who may ask a DNS server, once that was wanted.
+	asks *askers
+}
+
+// selects are the ends that a podSelector may select. The same selectors are asked
+// for again and again.
+func (s *space) selects(set policy.LabelSet) []*end {
+	text := set.String()
+	list, known := s.found[text]
+	if known {
+		return list
+	}
+	for _, e := range s.ends {
+		if e.may(set) {
+			list = append(list, e)
+		}
+	}
+	if s.found == nil {
+		s.found = map[string][]*end{}
+	}
+	s.found[text] = list
+	return list
 }
 
 func newWorld(in Input) *world {
@@ -145,6 +169,11 @@ func (w *world) addDoubts(in Input) {
 			w.space(s.Namespace).doubt = s.Kind + " " + s.Name + " may make Pods that are not in the input"
 		}
 	}
+	for _, s := range w.byName {
+		if s.doubt == "" && s.partial() {
+			s.doubt = "the cluster itself has Pods there"
+		}
+	}
 	if unread := in.Outline.Unread(); len(unread) > 0 {
 		w.doubt = unread[0] + " could not be read"
 		w.lostPolicies = true
@@ -162,6 +191,18 @@ func (w *world) addDoubts(in Input) {
 			w.doubt = p.Object + " could not be read"
 		}
 	}
+}
+
+// partial reports whether the namespace is the cluster's own, and the input is not of
+// a cluster.
+func (s *space) partial() bool {
+	return ofTheCluster(s.name) && !slices.ContainsFunc(s.ends, (*end).runs)
+}
+
+// ofTheCluster reports whether a namespace is one in which clusters come with Pods
+// that no repository has.
+func ofTheCluster(name string) bool {
+	return strings.HasPrefix(name, "kube-") || strings.HasPrefix(name, "openshift-")
 }
 
 // otherPolicyKind reports whether a kind isolates or allows as NetworkPolicies do.

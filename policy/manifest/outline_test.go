@@ -81,8 +81,8 @@ func TestOutlinePlaces(t *testing.T) {
 		"null: 20 null":               "null: " + at("web", "spec", "ingress", 1, "from"),
 		"filled in by default: 22":    "filled in by default: " + at("web", "spec", "ingress", 1, "ports", 0, "protocol"),
 		"a rule that is not: 13":      "a rule that is not: " + at("web", "spec", "ingress", 7),
-		"listed: 39":                  "listed: " + at("listed"),
-		"a label in a flow style: 47": "a label in a flow style: " + at("listed", "spec", "egress", 0, "to", 0, "podSelector", "matchLabels", "a"),
+		"listed: 38":                  "listed: " + at("listed"),
+		"a label in a flow style: 46": "a label in a flow style: " + at("listed", "spec", "egress", 0, "to", 0, "podSelector", "matchLabels", "a"),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -183,11 +183,11 @@ func TestOutlineOfJSON(t *testing.T) {
 // What cannot be read is named with its place, and takes nothing from the rest.
 func TestOutlineUnread(t *testing.T) {
 	var o Outline
-	o.Add("m.yaml", []byte("a: [\n---\n\nkind: Namespace\napiVersion: v1\nmetadata: {name: n}\n---\n{{ template }}\n---\n- 1\n"))
+	o.Add("m.yaml", []byte("a: [\n---\n\nkind: Namespace\napiVersion: v1\nmetadata: {name: nn}\n---\n{{ template }}\n---\n- 1\n"))
 	if diff := cmp.Diff([]string{"m.yaml:1", "m.yaml:8", "m.yaml:10"}, o.Unread()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if s := o.Find("Namespace", "", "n"); s == nil || s.Line != 4 {
+	if s := o.Find("Namespace", "", "nn"); s == nil || s.Line != 4 {
 		t.Errorf("%+v", s)
 	}
 }
