@@ -50,7 +50,7 @@ func sarif(w io.Writer, r lint.Result) error { return report.SARIF(w, r, "v1") }
 func TestText(t *testing.T) {
 	want := `a dir/50%.yaml:3: error: not valid YAML: <x> & "y"
     mend the file [unreadable]
-./p,q:r.yaml:8: warning: NetworkPolicy shop/p: spec.podSelector.matchLabels.name selects name=cart
+./p,q:r.yaml:8: warning: NetworkPolicy shop/p: spec.podSelector.matchLabels.name: selects name=cart
     write name=carts [policy-selects-nothing]
 note: Pod shop/web: no policy isolates it
     write one [pod-not-isolated]
@@ -67,7 +67,7 @@ note: Pod shop/web: no policy isolates it
 // Each annotation is one line, whatever it says, and nothing in it ends a property.
 func TestGitHub(t *testing.T) {
 	want := `::error file=a dir/50%25.yaml,line=3,title=sluice lint%3A unreadable::not valid YAML: <x> & "y"%0Amend the file
-::warning file=./p%2Cq%3Ar.yaml,line=8,title=sluice lint%3A policy-selects-nothing::NetworkPolicy shop/p: spec.podSelector.matchLabels.name selects name=cart%0Awrite name=carts
+::warning file=./p%2Cq%3Ar.yaml,line=8,title=sluice lint%3A policy-selects-nothing::NetworkPolicy shop/p: spec.podSelector.matchLabels.name: selects name=cart%0Awrite name=carts
 ::notice title=sluice lint%3A pod-not-isolated::Pod shop/web: no policy isolates it%0Awrite one
 `
 	if diff := cmp.Diff(want, written(t, report.GitHub, found)); diff != "" {

@@ -38,7 +38,7 @@ func about(f *lint.Finding) string {
 		out = o + ": "
 	}
 	if f.Field != "" {
-		out += f.Field + " "
+		out += f.Field + ": "
 	}
 	return out
 }
