@@ -122,6 +122,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(
 		newDemoCommand(streams),
 		newExplainCommand(streams),
+		newLintCommand(streams),
 		newVerifyCommand(streams),
 		newVersionCommand(streams),
 	)

@@ -18,6 +18,7 @@ func TestFlagsAreChecked(t *testing.T) {
 	agent := []string{"agent", "--manifests", dir}
 	explain := []string{"explain", "a", "b:8080", "-f", file}
 	verify := []string{"verify", "-f", file}
+	lint := []string{"lint", "-f", file}
 	live := []string{"explain", "a", "b:8080", "--kubeconfig", kubeconfig}
 	tests := []struct {
 		base []string
@@ -63,6 +64,10 @@ func TestFlagsAreChecked(t *testing.T) {
 		{verify, "flows", []string{""}, []string{file}, "--flows: "},
 		{append(verify, "--flows", file), "topology", []string{"", "ring", "ptp"}, nil, "--topology"},
 		{append(verify, "--flows", file), "in-kernel", []string{"", "maybe"}, []string{"false"}, "in-kernel"},
+		{[]string{"lint"}, "filename", []string{"", " "}, []string{file}, "--filename: "},
+		{lint, "recursive", []string{"maybe"}, []string{"true"}, "recursive"},
+		{lint, "output", []string{"", "yaml", "SARIF"}, []string{"text", "json", "sarif", "github", "junit"}, "--output: "},
+		{lint, "fail-on", []string{"", "info", "warning,error"}, []string{"error", "warning", "note"}, "--fail-on: "},
 		{[]string{"verify", "--kubeconfig", kubeconfig, "--flows", file}, "recursive", []string{"true"}, []string{"false"}, "-R"},
 	}
 	tried := map[string]bool{}

@@ -1,0 +1,299 @@
+package manifest
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
+)
+
+// Outline is what manifests say beyond the objects of a [Set]: where each object
+// and each field of a policy stands, what their authors ask for in comments, which
+// Pods the workloads would make, and what else there is. It reports nothing: what
+// is wrong with a manifest is the [Loader]'s to say. The zero value is ready.
+//
+// It holds to the Loader's limits; of a document beyond them, or one that is
+// broken, only the place is known.
+type Outline struct {
+	objects []*Sketch
+	byName  map[identity]*Sketch
+	// directives are by source and line.
+	directives map[string]map[int]remark
+	unread     []string
+}
+
+// remark is a comment that asks for something; alone, if nothing else is on its line.
+type remark struct {
+	text  string
+	alone bool
+}
+
+// Sketch is one object of an [Outline].
+type Sketch struct {
+	APIVersion, Kind string
+	// Namespace is "default" where the object names none, and may be filled for
+	// kinds that are in no namespace.
+	Namespace, Name string
+	Annotations     map[string]string
+	// Source and Line are where it begins.
+	Source string
+	Line   int
+	// Template is a Pod as a workload would make it, under the workload's name; nil
+	// for what makes none and for one whose template could not be read.
+	Template *corev1.Pod
+	// Unreadable: it makes Pods, and what they are like is not known.
+	Unreadable bool
+
+	outline *Outline
+	// text is that of a policy, and base how many lines of the source are above it.
+	text   []byte
+	base   int
+	fields *fieldPlaces
+}
+
+// Objects are all objects in their order, of one name the first and the others.
+func (o *Outline) Objects() []*Sketch { return o.objects }
+
+// Unread are the places of documents that could not be outlined, as "file:line".
+func (o *Outline) Unread() []string { return o.unread }
+
+// Find is the first object of a name, nil if there is none. The namespace does not
+// count for a Namespace.
+func (o *Outline) Find(kind, namespace, name string) *Sketch {
+	return o.byName[sketchIdentity(kind, namespace, name)]
+}
+
+func sketchIdentity(kind, namespace, name string) identity {
+	if kind == "Namespace" || kind == "Node" {
+		namespace = ""
+	}
+	return identity{kind, namespace, name}
+}
+
+// Add outlines what [Loader.Add] reads. It keeps the text of policies.
+func (o *Outline) Add(source string, data []byte) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	o.noteDirectives(source, data)
+	for chunk := range documents(data) {
+		at := place{source: source, line: 1}.below(chunk.skipped)
+		skipped := leadingBlank(chunk.text)
+		if skipped == len(chunk.text) {
+			continue
+		}
+		if looksLikeJSON(chunk.text[skipped:]) && o.addJSON(at.after(chunk.text[:skipped]), chunk.text[skipped:]) {
+			continue
+		}
+		o.addYAML(at, chunk.text)
+	}
+}
+
+// directive is a comment that asks for something.
+var directive = regexp.MustCompile(`(?:^|\s)#\s*sluice-([a-z-]+:.*)$`)
+
+// noteDirectives finds the comments "# sluice-…" without parsing: a line of text in
+// a block scalar that looks like one belongs to no field.
+func (o *Outline) noteDirectives(source string, data []byte) {
+	if !bytes.Contains(data, []byte("sluice-")) {
+		return
+	}
+	line := 0
+	for from, to := range lines(data) {
+		line++
+		text := bytes.TrimSpace(data[from:to])
+		found := directive.FindSubmatch(text)
+		if found == nil {
+			continue
+		}
+		if o.directives == nil {
+			o.directives = map[string]map[int]remark{}
+		}
+		if o.directives[source] == nil {
+			o.directives[source] = map[int]remark{}
+		}
+		o.directives[source][line] = remark{string(found[1]), text[0] == '#'}
+	}
+}
+
+// addJSON is the Loader's: it reports whether text is JSON.
+func (o *Outline) addJSON(at place, text []byte) bool {
+	for i := 0; ; i++ {
+		text, at = skipSpace(text, at)
+		if len(text) == 0 {
+			return true
+		}
+		value, err := scanObject(text)
+		if err != nil {
+			if i == 0 && !cutOff(err) {
+				return false
+			}
+			o.unread = append(o.unread, at.String())
+			return true
+		}
+		o.addScanned(at, text[:value.end], text[:value.end], value, 0)
+		at = at.after(text[:value.end])
+		text = text[value.end:]
+	}
+}
+
+// addYAML outlines one document: a list item by item, as the Loader does.
+func (o *Outline) addYAML(at place, text []byte) {
+	if list, isList := splitList(text); isList {
+		if head, err := frame(list); err == nil {
+			for item := range list.items() {
+				o.addDocument(at.below(item.skipped), item.text, head)
+			}
+			return
+		}
+	}
+	o.addDocument(at, text, typeMeta{})
+}
+
+// addDocument outlines text as one object; list is what it is an item of.
+func (o *Outline) addDocument(at place, text []byte, list typeMeta) {
+	first := at.after(text[:leadingBlank(text)])
+	value, _, err := soleYAML(text)
+	if errors.Is(err, io.EOF) || err == nil && bytes.Equal(value, []byte("null")) {
+		return
+	}
+	v, scanErr := scanned{}, err
+	if err == nil {
+		v, scanErr = scanObject(value)
+	}
+	if scanErr != nil {
+		o.unread = append(o.unread, first.String())
+		return
+	}
+	v.typeMeta = v.itemOf(list)
+	before := len(o.objects)
+	o.addScanned(first, nil, value, v, 0)
+	// Items of a list that is written in an unusual way have no lines of their own.
+	if len(o.objects) == before+1 && len(v.items) == 0 {
+		o.objects[before].keep(at, text)
+	}
+}
+
+// itemOf fills in what the items of a typed list need not say.
+func (t typeMeta) itemOf(list typeMeta) typeMeta {
+	if t.Kind == "" && list.Kind != "List" {
+		t.Kind = strings.TrimSuffix(list.Kind, "List")
+		t.APIVersion = cmp.Or(t.APIVersion, list.APIVersion)
+	}
+	return t
+}
+
+// addScanned outlines a JSON value. Its lines are those of text, if there is one.
+func (o *Outline) addScanned(at place, text, value []byte, v scanned, depth int) {
+	if !strings.HasSuffix(v.Kind, "List") || v.items == nil {
+		o.addObject(at, value, v.typeMeta)
+		if text != nil {
+			o.objects[len(o.objects)-1].keep(at, text)
+		}
+		return
+	}
+	for _, bounds := range v.items {
+		here, part := at, value[bounds[0]:bounds[1]]
+		item, err := scanObject(part)
+		if text != nil {
+			here = at.after(text[:bounds[0]])
+		}
+		if err != nil || depth >= deepest {
+			o.unread = append(o.unread, here.String())
+			continue
+		}
+		item.typeMeta = item.itemOf(v.typeMeta)
+		if text != nil {
+			o.addScanned(here, part, part, item, depth+1)
+		} else {
+			o.addScanned(here, nil, part, item, depth+1)
+		}
+	}
+}
+
+func (o *Outline) addObject(at place, value []byte, is typeMeta) {
+	var object struct {
+		Metadata struct {
+			Name        string            `json:"name"`
+			Namespace   string            `json:"namespace"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	// Whatever can be made out is good enough for an outline.
+	_ = json.UnmarshalCaseSensitivePreserveInts(value, &object)
+	s := &Sketch{
+		APIVersion: is.APIVersion, Kind: is.Kind,
+		Namespace: namespaceOr(object.Metadata.Namespace), Name: object.Metadata.Name,
+		Annotations: object.Metadata.Annotations,
+		Source:      at.source, Line: at.line, outline: o,
+	}
+	if related[is.Kind] != "" && related[is.Kind] == is.APIVersion && is.Kind != "Node" && is.Kind != "EndpointSlice" {
+		s.Template = template(value, s)
+		// Only a part of a workload has no labels: the API server refuses it, but for
+		// Jobs, whose Pods it labels itself.
+		if s.Template != nil && len(s.Template.Labels) == 0 && is.Kind != "Job" && is.Kind != "CronJob" {
+			s.Template = nil
+		}
+		s.Unreadable = s.Template == nil
+	}
+	o.objects = append(o.objects, s)
+	if o.byName == nil {
+		o.byName = map[identity]*Sketch{}
+	}
+	if id := sketchIdentity(s.Kind, s.Namespace, s.Name); o.byName[id] == nil {
+		o.byName[id] = s
+	}
+}
+
+// podTemplate is the part of a workload that its Pods are made of.
+type podTemplate struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     corev1.PodSpec    `json:"spec"`
+}
+
+// template is a Pod as the workload makes it; nil if there is no template.
+func template(value []byte, s *Sketch) *corev1.Pod {
+	var w struct {
+		Spec struct {
+			Template    *podTemplate `json:"template"`
+			JobTemplate struct {
+				Spec struct {
+					Template *podTemplate `json:"template"`
+				} `json:"spec"`
+			} `json:"jobTemplate"`
+		} `json:"spec"`
+	}
+	if json.UnmarshalCaseSensitivePreserveInts(value, &w) != nil {
+		return nil
+	}
+	from := cmp.Or(w.Spec.Template, w.Spec.JobTemplate.Spec.Template)
+	if from == nil {
+		return nil
+	}
+	pod := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.Namespace, Name: s.Name,
+			Labels: from.Metadata.Labels, Annotations: from.Metadata.Annotations,
+		},
+		Spec: from.Spec,
+	}
+	// What is wrong with ports the API server says when the Pod is made.
+	containerPorts(&pod.Spec)
+	return Essence(pod)
+}
+
+// keep has a policy know the places of its fields.
+func (s *Sketch) keep(at place, text []byte) {
+	if s.Kind == "NetworkPolicy" && len(text) <= largestPolicy {
+		s.text, s.base = slices.Clone(text), at.line-1
+	}
+}
+
+// largestPolicy is more than an API server stores as one object.
+const largestPolicy = 2 << 20
