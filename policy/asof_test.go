@@ -269,6 +269,33 @@ func TestPastIsBounded(t *testing.T) {
 	}
 }
 
+// A large policy that changes all the time keeps its former self, and no more of them.
+func TestPastOfLargePoliciesIsBounded(t *testing.T) {
+	x := policy.NewIndex(policy.Options{})
+	x.KeepPast(1000)
+	large := func(round int) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "podSelector: {}\ningress:\n- ports: [{port: %d}]\n  from:\n", 1+round)
+		for i := range 12_800 {
+			fmt.Fprintf(&b, "  - ipBlock: {cidr: 10.%d.%d.0/24}\n", i/256, i%256)
+		}
+		return b.String()
+	}
+	for round := range 8 {
+		x.NextGeneration()
+		if err := x.SetPolicy(netpol(t, "shop/large", large(round))); err != nil {
+			t.Fatal(err)
+		}
+		// Each weighs 401: the absence of the first, and two former selves.
+		if n := x.Kept(); n > 3 {
+			t.Fatalf("after %d rounds %d changes are kept", round+1, n)
+		}
+	}
+	if x.Kept() < 2 {
+		t.Errorf("%d changes are kept", x.Kept())
+	}
+}
+
 // A policy of the largest size is named and not walked through.
 func TestExplainEndIsBounded(t *testing.T) {
 	var b strings.Builder

@@ -39,13 +39,37 @@ type change struct {
 	// policy and asleep are nil where there was no such policy.
 	policy *parsed
 	asleep *dormant
+	weight int
+}
+
+// A change counts as more than one where what it keeps is large: a policy of the largest
+// size is tens of megabytes, and somebody may change it all the time.
+const (
+	partsOfOne = 32   // peers and ports
+	bytesOfOne = 2048 // of a policy that is dormant
+)
+
+func (c *change) weigh() int {
+	w := 1
+	if c.policy != nil {
+		for _, rules := range c.policy.rules {
+			for i := range rules {
+				w += (len(rules[i].peers) + len(rules[i].ports)) / partsOfOne
+			}
+		}
+	}
+	if c.asleep != nil {
+		w += len(c.asleep.raw) / bytesOfOne
+	}
+	return w
 }
 
 // past is what objects were lately. It holds what the index let go of anyway, so that
 // a change costs one entry and no copy.
 type past struct {
-	most    int
-	current Generation
+	// most is what the changes may weigh, weight what they do.
+	most, weight int
+	current      Generation
 	// changes are in the order of their generations, each object once in one.
 	changes []change
 	// noted is the generation in which an object was last noted.
@@ -56,7 +80,7 @@ type past struct {
 }
 
 // KeepPast has the index remember what objects were before they changed, up to so
-// many changes; with 0 it forgets all and remembers nothing. It is for whoever has to
+// many changes, or fewer of large policies; with 0 it forgets all and remembers nothing. It is for whoever has to
 // say why a packet was denied that was judged a moment ago: see [Index.ExplainAsOf].
 func (x *Index) KeepPast(most int) {
 	if most <= 0 {
@@ -91,9 +115,11 @@ func (x *Index) ForgetPast(until Generation) {
 func (p *past) forget(until Generation) {
 	n := 0
 	for n < len(p.changes) && p.changes[n].generation <= until {
-		if c := &p.changes[n]; p.noted[c.objectKey] == c.generation {
+		c := &p.changes[n]
+		if p.noted[c.objectKey] == c.generation {
 			delete(p.noted, c.objectKey)
 		}
+		p.weight -= c.weight
 		n++
 	}
 	switch {
@@ -113,14 +139,15 @@ func (p *past) note(c change) {
 	if last, known := p.noted[c.objectKey]; known && last == p.current {
 		return
 	}
-	if len(p.changes) >= p.most {
+	c.generation, c.weight = p.current, min(c.weigh(), p.most)
+	for p.weight+c.weight > p.most {
 		p.lost = p.changes[0].generation
 		p.forget(p.lost)
 	}
 	if p.lost == p.current {
 		return // more in one generation than is kept of all: none of it is of use
 	}
-	c.generation = p.current
+	p.weight += c.weight
 	p.noted[c.objectKey] = p.current
 	p.changes = append(p.changes, c)
 }

@@ -47,23 +47,23 @@ policyTypes: [Egress]
 
 // expected is what is to be told of a datagram, nothing if it is allowed: the source's
 // policies are asked first.
-func (r *rig) expected(x *policy.Index, from *rigPod, to netip.AddrPort) (id string, policies []string) {
+func (r *rig) expected(from *rigPod, to netip.AddrPort) (id string, subject netip.Addr, policies []string) {
 	src := from.Addrs[0]
 	if to.Addr().Is6() {
 		src = from.Addrs[1]
 	}
-	v := x.Explain(policy.Flow{Src: policy.End{Addr: src}, Dst: policy.End{Addr: to.Addr()}, Protocol: policy.UDP, Port: to.Port()})
-	decided := v.Egress
+	v := r.index.Explain(policy.Flow{Src: policy.End{Addr: src}, Dst: policy.End{Addr: to.Addr()}, Protocol: policy.UDP, Port: to.Port()})
+	decided, subject := v.Egress, src
 	switch {
 	case v.Allowed:
-		return "", nil
+		return "", subject, nil
 	case v.Egress.Allowed:
-		decided = v.Ingress
+		decided, subject = v.Ingress, to.Addr()
 	}
 	for _, p := range decided.Policies {
 		policies = append(policies, p.Policy.String())
 	}
-	return fmt.Sprintf("%s %s:%d %s", from.NamespacedName, v.Flow.Dst.Pod.NamespacedName, to.Port(), src) + " " + decided.Direction.String(), policies
+	return fmt.Sprintf("%s %s:%d %s %s", from.NamespacedName, v.Flow.Dst.Pod.NamespacedName, to.Port(), src, decided.Direction), subject, policies
 }
 
 func idOf(d *denials.Denial) string {
@@ -96,20 +96,16 @@ func TestEveryDenialIsToldOfOnce(t *testing.T) {
 	}
 	var sent []datagram
 	want := map[string][]string{}
-	logs := map[string]int{}
+	logs := map[netip.Addr]int{}
 	allowed := 0
 	for range 3000 {
 		from := r.pods[rnd.IntN(len(r.pods))]
 		to := r.target(rnd, from)
-		id, policies := r.expected(r.index, from, to)
+		id, subject, policies := r.expected(from, to)
 		if id == "" {
 			allowed++
 		} else if want[id] == nil {
 			// The kernel logs so many at once of each subject.
-			subject := strings.Join(strings.Fields(id)[2:], " ")
-			if strings.HasSuffix(id, "ingress") {
-				subject = to.Addr().String()
-			}
 			if logs[subject]++; logs[subject] > logsAtOnce {
 				continue
 			}
@@ -213,8 +209,8 @@ func TestReasonIsOfTheJudgingGeneration(t *testing.T) {
 			}
 		})
 		rounds = append(rounds, window{began, ended})
-		if rnd.IntN(2) == 0 {
-			r.recorder.Explain(r.epoch)
+		for more := rnd.IntN(2) == 0; more; {
+			more = r.recorder.Explain(r.epoch)
 		}
 		time.Sleep(time.Duration(rnd.IntN(60)) * time.Millisecond)
 	}
@@ -234,7 +230,8 @@ func TestReasonIsOfTheJudgingGeneration(t *testing.T) {
 			if !rounds[i].ended.After(s.before) {
 				first = i
 			}
-			if !rounds[i].began.After(s.behind) {
+			// A busy kernel may forward it a little after it was sent.
+			if !rounds[i].began.After(s.behind.Add(30 * time.Millisecond)) {
 				last = i
 			}
 		}

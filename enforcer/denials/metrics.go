@@ -83,8 +83,7 @@ func (m *metrics) count(d *Denial) {
 	e := d.Subject()
 	key := seriesKey{e.Namespace, "", d.Direction, string(d.Reason)}
 	if e.Kind == PodEnd {
-		key.name = e.workload()
-		if e.Workload == "" {
+		if key.name = e.Workload; key.name == "" {
 			key.name = "none" // one series for each Pod is what perPod is for
 		}
 	}
