@@ -101,7 +101,7 @@ func (h *told) overtaken() []policy.Generation {
 // know the rest, whatever was kept, went and came since.
 func TestAsOf(t *testing.T) {
 	denied, changed := 0, 0
-	for seed := range uint64(400) {
+	for seed := range uint64(100) {
 		r := spectest.Seeded(seed ^ 7<<40)
 		s := newScenario(seed, r)
 		if seed%3 == 0 {
@@ -192,7 +192,7 @@ func differentEnds(twin *policy.Index, want, got policy.End) string {
 // A limited memory says where it ends, and never answers wrongly as if it were whole.
 func TestAsOfForgetsAndSaysSo(t *testing.T) {
 	complete, incomplete := 0, 0
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		r := spectest.Seeded(seed ^ 11<<40)
 		s := newScenario(seed, r)
 		h := tell(t, s, r, 1+r.IntN(6))

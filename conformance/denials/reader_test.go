@@ -49,8 +49,8 @@ func TestServiceOfADeniedFlow(t *testing.T) {
 	}})
 	r.change(func(x *policy.Index) { r.set(x, "shop/default-deny", "podSelector: {}\npolicyTypes: [Ingress]\n") })
 	db := r.pods[0].Addrs[0]
-	r.nft("add table ip services\nadd chain ip services dnat { type nat hook prerouting priority dstnat; }\n" +
-		"add rule ip services dnat ip daddr 10.96.0.1 udp dport 8000 dnat to " + db.String() + ":80\n")
+	r.nft("add table ip services\nadd chain ip services translate { type nat hook prerouting priority dstnat; }\n" +
+		"add rule ip services translate ip daddr 10.96.0.1 udp dport 8000 dnat to " + db.String() + ":80\n")
 	r.send(r.pods[1], netip.MustParseAddrPort("10.96.0.1:8000"))
 	r.send(r.pods[1], netip.AddrPortFrom(db, 81))
 	list := r.settle()

@@ -123,6 +123,8 @@ func (d *Denial) Target() string {
 		return strconv.Itoa(int(d.Port)) + "/" + d.Protocol
 	case d.Type != "":
 		return d.Protocol + " " + d.Type
+	case d.Protocol != "" && d.Protocol[0] >= '0' && d.Protocol[0] <= '9':
+		return "protocol " + d.Protocol
 	}
 	return d.Protocol
 }
