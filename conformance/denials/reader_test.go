@@ -42,7 +42,8 @@ func TestGroupIsTakenWhenItIsFree(t *testing.T) {
 	}
 }
 
-// Where the kernel knows what a connection was opened to, the Service is told.
+// Where the kernel says what a connection was opened to, the Service is told, and nothing
+// is made up where it does not. TestService and TestParsePacket hold the rest of the way.
 func TestServiceOfADeniedFlow(t *testing.T) {
 	r := newRig(t, compiler.Config{}, denials.Config{ServiceAt: func(a netip.Addr, p policy.Protocol, port uint16) (string, bool) {
 		return "shop/svc", a == netip.MustParseAddr("10.96.0.1") && p == policy.UDP && port == 8000
@@ -57,8 +58,10 @@ func TestServiceOfADeniedFlow(t *testing.T) {
 	if len(list) != 2 {
 		t.Fatalf("%d denials, want 2: %+v", len(list), list)
 	}
-	if s := list[0].Service; s == nil || *s != (denials.Service{Address: "10.96.0.1", Port: 8000, Name: "shop/svc"}) || list[0].Port != 80 {
-		t.Errorf("%+v, through %+v", list[0], s)
+	s := list[0].Service
+	told := s != nil && *s == denials.Service{Address: "10.96.0.1", Port: 8000, Name: "shop/svc"}
+	if told != r.reader.Connections() || s != nil && !told || list[0].Port != 80 {
+		t.Errorf("%+v, through %+v; the kernel describes connections: %v", list[0], s, r.reader.Connections())
 	}
 	if list[1].Service != nil {
 		t.Errorf("a flow that came through no Service came through %+v", list[1].Service)

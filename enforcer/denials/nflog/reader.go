@@ -54,7 +54,9 @@ type Reader struct {
 
 	mu    sync.Mutex
 	bound bool
-	err   error
+	// connections: the kernel describes the connection of a packet.
+	connections bool
+	err         error
 }
 
 // Err is why nothing is read, nil while the group is.
@@ -69,6 +71,21 @@ func (r *Reader) Bound() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bound
+}
+
+// Connections reports whether the kernel tells what a packet's connection was opened to.
+// It takes CONFIG_NETFILTER_NETLINK_GLUE_CT, which distributions set and small kernels
+// may not.
+func (r *Reader) Connections() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.connections
+}
+
+func (r *Reader) describes(connections bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.connections = connections
 }
 
 func (r *Reader) say(err error) {
@@ -167,12 +184,14 @@ func (r *Reader) bind(s *socket) error {
 	for range 2 {
 		err := r.configure(s, cfgFlags, binary.BigEndian.AppendUint16(nil, flagSeq|flagConntrack))
 		if err == nil {
+			r.describes(true)
 			return nil
 		}
 		if !errors.Is(err, unix.EAGAIN) {
 			break
 		}
 	}
+	r.describes(false)
 	if err := r.configure(s, cfgFlags, binary.BigEndian.AppendUint16(nil, flagSeq)); err != nil {
 		return fmt.Errorf("set up log group %d: %w", r.Group, err)
 	}
