@@ -14,7 +14,7 @@ import (
 // kernelOnly are directories all of whose tests need the kernel, kernelMarks
 // are what a test elsewhere calls if it does.
 var (
-	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/live", "conformance/sockets"}
+	kernelOnly  = []string{"conformance/agreement", "conformance/attack", "conformance/denials", "conformance/live", "conformance/sockets"}
 	kernelMarks = map[string]bool{
 		"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true,
 		"newEventBench": true, "newTwins": true, "newRepairable": true, "chaos": true,

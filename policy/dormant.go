@@ -50,18 +50,23 @@ func (x *Index) wake(ns *namespace) {
 	}
 	ns.awake = true
 	for _, d := range ns.asleep {
-		var np networkingv1.NetworkPolicy
-		if err := np.Unmarshal(d.raw); err != nil {
-			// What Marshal wrote, Unmarshal reads. If ever not, the policy must
-			// not vanish: it isolates whom it may have selected.
-			np = networkingv1.NetworkPolicy{
-				ObjectMeta: metav1.ObjectMeta{Namespace: ns.name, Name: d.name},
-				Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}},
-			}
-		}
-		p, _ := parsePolicy(&np) // what is wrong with it was said when it came
+		p := d.parse(ns.name)
 		ns.policies = append(ns.policies, p)
 		p.anchor = ns.policiesBy.add(p.selector, p)
 	}
 	ns.asleep = nil
+}
+
+func (d *dormant) parse(namespace string) *parsed {
+	var np networkingv1.NetworkPolicy
+	if err := np.Unmarshal(d.raw); err != nil {
+		// What Marshal wrote, Unmarshal reads. If ever not, the policy must
+		// not vanish: it isolates whom it may have selected.
+		np = networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: d.name},
+			Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}},
+		}
+	}
+	p, _ := parsePolicy(&np) // what is wrong with it was said when it came
+	return p
 }

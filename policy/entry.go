@@ -74,6 +74,7 @@ func (x *Index) SetPod(p *Pod) {
 	if found {
 		e = ns.pods[at]
 	}
+	x.past.pod(p.NamespacedName, e)
 	switch {
 	case e == nil:
 		e = &entry{pod: p}
@@ -109,6 +110,7 @@ func (x *Index) DeletePod(name types.NamespacedName) {
 		return
 	}
 	e := ns.pods[at]
+	x.past.pod(name, e)
 	x.soil(e)
 	x.detach(ns, e)
 	ns.pods = slices.Delete(ns.pods, at, at+1)

@@ -24,3 +24,11 @@ func (x *Index) Leftovers() string {
 
 // Looked counts the selectors matched so far.
 func (x *Index) Looked() int { return x.looked }
+
+// Kept counts the changes of which it is known what was before.
+func (x *Index) Kept() int {
+	if x.past == nil {
+		return 0
+	}
+	return len(x.past.changes)
+}

@@ -67,6 +67,8 @@ type Index struct {
 	idle    map[*group]struct{}
 
 	counts Counts
+	// past is what was before the latest changes, nil where nobody asks.
+	past *past
 	// found is room for the policies of one class.
 	found []*parsed
 	// looked counts the selectors matched, for tests.
@@ -113,6 +115,9 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		err = fmt.Errorf("NetworkPolicy %s: %w", p.NamespacedName, err)
 	}
 	ns := x.namespace(p.Namespace)
+	if x.sleeps(ns) {
+		x.past.sleeping(ns, np.Name)
+	}
 	if x.sleeps(ns) && x.putToSleep(ns, np) {
 		return err
 	}
@@ -120,6 +125,7 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 	if old != nil && old.same(p) {
 		return err
 	}
+	x.past.policy(p.NamespacedName, old)
 	if old != nil {
 		ns.policiesBy.remove(old.selector, old.anchor, old)
 	}
@@ -146,6 +152,7 @@ func (x *Index) DeletePolicy(name types.NamespacedName) {
 		return
 	}
 	if at, found := ns.dormant(name.Name); found {
+		x.past.sleeping(ns, name.Name)
 		ns.asleep = slices.Delete(ns.asleep, at, at+1)
 		x.counts.Policies--
 		x.dropIfEmpty(ns)
@@ -155,6 +162,7 @@ func (x *Index) DeletePolicy(name types.NamespacedName) {
 	if old == nil {
 		return
 	}
+	x.past.policy(name, old)
 	ns.policies = slices.Delete(ns.policies, at, at+1)
 	x.counts.Policies--
 	ns.policiesBy.remove(old.selector, old.anchor, old)

@@ -101,6 +101,7 @@ func (x *Index) DeleteNamespace(name string) {
 // relabel visits the scopes whose selectors can match the new labels and
 // those that the namespace is in, and no others.
 func (x *Index) relabel(ns *namespace, known bool, labels labelList) {
+	x.past.namespace(ns)
 	for _, l := range ns.labels {
 		removeFrom(x.spaces, l, ns)
 	}
