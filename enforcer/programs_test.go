@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func (p testPod) datagrams(port int) datagrams {
 func (d datagrams) come(from testNS, to testPod, word string, wait time.Duration) bool {
 	from.t.Helper()
 	err := from.Do(func() error {
-		c, err := net.Dial("udp4", fmt.Sprintf("%s:%d", to.addr(0), d.conn.LocalAddr().(*net.UDPAddr).Port))
+		c, err := net.Dial("udp4", net.JoinHostPort(to.addr(0).String(), strconv.Itoa(d.conn.LocalAddr().(*net.UDPAddr).Port)))
 		if err != nil {
 			return err
 		}
