@@ -179,7 +179,7 @@ func TestSARIF(t *testing.T) {
 					uris = append(uris, p.ArtifactLocation.URI)
 				}
 			}
-			if diff := cmp.Diff([]string{"a%20dir/50%25.yaml", "p,q:r.yaml", "file:///abs/q.yaml"}, uris); diff != "" {
+			if diff := cmp.Diff([]string{"a%20dir/50%25.yaml", "./p,q:r.yaml", "file:///abs/q.yaml"}, uris); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		}

@@ -141,9 +141,9 @@ func fingerprint(f *lint.Finding) string {
 // uri is a file's path as a reference that is relative where the path is.
 func uri(file string) string {
 	file = strings.TrimPrefix(strings.ReplaceAll(file, `\`, "/"), "./")
-	reference := (&url.URL{Path: file}).EscapedPath()
 	if strings.HasPrefix(file, "/") {
-		return "file://" + reference
+		return (&url.URL{Scheme: "file", Path: file}).String()
 	}
-	return reference
+	// A colon in the first segment would be a scheme's: String puts "./" before it.
+	return (&url.URL{Path: file}).String()
 }
