@@ -273,11 +273,11 @@ func TestPastIsBounded(t *testing.T) {
 // A large policy that changes all the time keeps its former self, and no more of them.
 func TestPastOfLargePoliciesIsBounded(t *testing.T) {
 	x := policy.NewIndex(policy.Options{})
-	x.KeepPast(1000)
+	x.KeepPast(250)
 	large := func(round int) string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "podSelector: {}\ningress:\n- ports: [{port: %d}]\n  from:\n", 1+round)
-		for i := range 12_800 {
+		for i := range 3200 {
 			fmt.Fprintf(&b, "  - ipBlock: {cidr: 10.%d.%d.0/24}\n", i/256, i%256)
 		}
 		return b.String()
@@ -287,7 +287,7 @@ func TestPastOfLargePoliciesIsBounded(t *testing.T) {
 		if err := x.SetPolicy(netpol(t, "shop/large", large(round))); err != nil {
 			t.Fatal(err)
 		}
-		// Each weighs 401: the absence of the first, and two former selves.
+		// Each weighs 101: the absence of the first, and two former selves.
 		if n := x.Kept(); n > 3 {
 			t.Fatalf("after %d rounds %d changes are kept", round+1, n)
 		}
