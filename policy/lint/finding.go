@@ -24,6 +24,16 @@ func (s Severity) String() string { return [...]string{"note", "warning", "error
 // MarshalText makes the severity a word in JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads the word.
+func (s *Severity) UnmarshalText(text []byte) error {
+	got, ok := ParseSeverity(string(text))
+	if !ok {
+		return fmt.Errorf("parse severity %q: use note, warning or error", text)
+	}
+	*s = got
+	return nil
+}
+
 // ParseSeverity reads a severity; ok is false for any other word.
 func ParseSeverity(word string) (s Severity, ok bool) {
 	for s = Note; s <= Error; s++ {
