@@ -34,6 +34,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		{agent, "pod-interfaces", []string{"", "cali*,", "[", "*", "l?", "lo", "*o", "eth0/1", "my interface", "an-interface-of-20-c"}, []string{"cali*", "cali*,veth[0-9]*", "eth0"}, "interface"},
 		{agent, "uplinks", []string{"[", "*", "lo", "eth0/1", "eth0,"}, []string{"none", "eth*,bond0"}, "interface"},
 		{agent, "other-interfaces", []string{"[", "*", "l?", "my interface"}, []string{"none", "docker0,br-*"}, "interface"},
+		{agent, "harmless-programs", []string{"["}, []string{"xdp@eth0,cil_*"}, "program"},
 		{agent, "metrics-address", []string{" ", ":9470", "9470", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.256:9470", "127.0.0:9470", "::1:9470", "http://127.0.0.1:9470", "a b:9470"}, []string{"", "127.0.0.1:9470", "[::1]:9470", "localhost:9470"}, "--metrics-address: "},
 		{agent, "health-address", []string{" ", "9470", "127.0.0.1:x", "http://127.0.0.1:9470"}, []string{"", ":9470", "127.0.0.1:9470"}, "--health-address: "},
 		{agent, "tls-cert", []string{"", "cert.pem"}, nil, "--tls-cert"},
