@@ -71,7 +71,10 @@ func (s *Set) Knftables() knftables.Object {
 		out.Type, out.TypeOf = "", s.Key.fields()
 	}
 	if s.Dynamic() {
-		out.Timeout, out.Size = ptr(s.Timeout), ptr(s.Size)
+		out.Timeout = ptr(s.Timeout)
+	}
+	if s.Size != 0 {
+		out.Size = ptr(s.Size)
 	}
 	return out
 }

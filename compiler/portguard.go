@@ -322,8 +322,14 @@ func HeldSets() (addresses []Set, linkSources Set) {
 	return addresses, heldSet(linkSourcesSet, ipv6)
 }
 
+// heldSize is room for 500 Pods with 16 addresses of their own and eight link-local ones
+// each. Where the kernel knows how much a set can hold it takes a hash of that size, whose
+// lookup costs a fourth less than one that grows: every frame of a Pod is looked up twice.
+// It takes half a mebibyte.
+const heldSize = 32768
+
 func heldSet(name string, f family) Set {
-	return Set{Name: name, Key: keyType(IfIndex, EtherAddr, f.addrType())}
+	return Set{Name: name, Key: keyType(IfIndex, EtherAddr, f.addrType()), Size: heldSize}
 }
 
 // Held is an address that is held to a port of a bridge.

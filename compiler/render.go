@@ -43,7 +43,10 @@ func (s *Set) write(b *strings.Builder) {
 	case s.Interval:
 		b.WriteString("\t\tflags interval\n")
 	case s.Dynamic():
-		fmt.Fprintf(b, "\t\tflags dynamic,timeout\n\t\ttimeout %ds\n\t\tsize %d\n", int(s.Timeout.Seconds()), s.Size)
+		fmt.Fprintf(b, "\t\tflags dynamic,timeout\n\t\ttimeout %ds\n", int(s.Timeout.Seconds()))
+	}
+	if s.Size != 0 {
+		fmt.Fprintf(b, "\t\tsize %d\n", s.Size)
 	}
 	if len(s.Elements) > 0 {
 		b.WriteString("\t\telements = { ")

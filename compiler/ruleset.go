@@ -23,10 +23,10 @@ type Set struct {
 	Value ValueType
 	// Interval: elements may be ranges. Such a set never changes.
 	Interval bool
-	// Timeout is how long elements stay that packets add; Size is then how many
-	// there can be. Both are zero for all other sets.
+	// Timeout is how long elements stay that packets add. It is zero for all other sets.
 	Timeout time.Duration
-	Size    uint64
+	// Size is how many there can be, 0 without a limit.
+	Size uint64
 	// Elements are sorted by key. Those that packets add are not among them.
 	Elements []Element
 }
