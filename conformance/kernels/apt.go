@@ -60,8 +60,11 @@ func fetchKernel(ctx context.Context, dir, name string) (kernel, error) {
 		return k, err
 	}
 	debs, err := filepath.Glob(filepath.Join(k.dir, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return k, fmt.Errorf("download %s: %d packages came, %w", pkg, len(debs), errors.Join(err))
+	if err != nil {
+		return k, err
+	}
+	if len(debs) != 1 {
+		return k, fmt.Errorf("download %s: %d packages came", pkg, len(debs))
 	}
 	if _, err := a.run(ctx, k.dir, "dpkg-deb", "-x", debs[0], k.dir); err != nil {
 		return k, err
