@@ -6,11 +6,20 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// audit finds out whether our table vanished unnoticed.
+// audit looks, from time to time, at what nobody tells us of.
 func (s *syncer) audit(ctx context.Context) {
-	if s.replace {
-		return
+	tables, others := s.rounds.Audit(s.cfg.Clock.Now())
+	if tables {
+		s.auditTables(ctx)
 	}
+	if others {
+		s.detect(ctx)
+	}
+}
+
+// auditTables finds out whether our table vanished unnoticed, and does what is left to
+// do of what an earlier agent, or the grace, left.
+func (s *syncer) auditTables(ctx context.Context) {
 	s.clearOldMask(ctx)
 	s.judgePickups(ctx)
 	s.tellRepairs(ctx, nil)
@@ -20,14 +29,14 @@ func (s *syncer) audit(ctx context.Context) {
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Failed to look for our table")
 	case !present:
-		s.drifted = true
+		s.rounds.Vanished()
 	}
 }
 
 // detect looks for other programs that get in the way.
 func (s *syncer) detect(ctx context.Context) {
 	logger := klog.FromContext(ctx)
-	found, err := detect(s.ns, s.links.ifaces, len(s.cfg.Compiler.NodeDNS) > 0)
+	found, err := detect(s.ns, s.links.Interfaces(), len(s.cfg.Compiler.NodeDNS) > 0)
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")
 	}

@@ -8,6 +8,9 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // errNotSent: the kernel did not see the batch, so it may be brought another
@@ -20,7 +23,7 @@ type batchSocket struct {
 	buf []byte
 }
 
-func openBatchSocket(ns Netns) (*batchSocket, error) {
+func openBatchSocket(ns netns.Namespace) (*batchSocket, error) {
 	s := &batchSocket{fd: -1, buf: make([]byte, 16<<10)}
 	err := ns.Do(func() error {
 		var err error
@@ -137,12 +140,12 @@ func answerOf(flags uint16, payload []byte) refusal {
 	if flags&unix.NLM_F_ACK_TLVS == 0 || flags&unix.NLM_F_CAPPED == 0 {
 		return out
 	}
-	for a := range attrs(payload[unix.SizeofNlMsgerr:]) {
+	for a := range nlsocket.Attrs(payload[unix.SizeofNlMsgerr:]) {
 		switch {
-		case a.kind == unix.NLMSGERR_ATTR_MSG:
-			out.text = string(bytes.TrimRight(a.value, "\x00"))
-		case a.kind == unix.NLMSGERR_ATTR_OFFS && len(a.value) == 4:
-			out.offset = int(binary.NativeEndian.Uint32(a.value))
+		case a.Kind == unix.NLMSGERR_ATTR_MSG:
+			out.text = string(bytes.TrimRight(a.Value, "\x00"))
+		case a.Kind == unix.NLMSGERR_ATTR_OFFS && len(a.Value) == 4:
+			out.offset = int(binary.NativeEndian.Uint32(a.Value))
 		}
 	}
 	return out

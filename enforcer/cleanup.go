@@ -12,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // ErrAgentRuns is in what Cleanup returns where an agent is at work.
@@ -31,8 +32,8 @@ type CleanupOptions struct {
 // does then. It refuses beside a running agent, which would bring all back, and
 // keeps one from starting meanwhile. A bridge's nf_call_iptables stays as it is:
 // it cannot be known who else relies on it by now.
-func Cleanup(ctx context.Context, ns Netns, options CleanupOptions) error {
-	ns = orOwn(ns)
+func Cleanup(ctx context.Context, ns netns.Namespace, options CleanupOptions) error {
+	ns = netns.OrOwn(ns)
 	l, err := takeLock(ns)
 	var held *errHeld
 	switch {
@@ -48,7 +49,7 @@ func Cleanup(ctx context.Context, ns Netns, options CleanupOptions) error {
 	return nil
 }
 
-func cleanup(ctx context.Context, ns Netns, mask uint32) error {
+func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
 	found, err := findTables(ns)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func cleanup(ctx context.Context, ns Netns, mask uint32) error {
 
 // findTables lists our tables of all families. One that the kernel does not know
 // has none.
-func findTables(ns Netns) ([]*nftables.Table, error) {
+func findTables(ns netns.Namespace) ([]*nftables.Table, error) {
 	var found []*nftables.Table
 	err := ns.Do(func() error {
 		conn, err := nftables.New()
@@ -125,7 +126,7 @@ func ofFamily(tables []*nftables.Table, family nftables.TableFamily) *nftables.T
 // removeTables deletes tables in one transaction. With a mask one rule that
 // names it stays in the main table, in a chain that no packet comes through: if
 // the marks cannot be cleared, whoever tries again still knows which bits to.
-func removeTables(ns Netns, tables []*nftables.Table, mask uint32) error {
+func removeTables(ns netns.Namespace, tables []*nftables.Table, mask uint32) error {
 	if len(tables) == 0 {
 		return nil
 	}
@@ -165,8 +166,8 @@ func markNote(mask uint32) []expr.Any {
 var errNoMarkRule = errors.New("no rule of chain " + judgedChain + " sets the conntrack mark")
 
 // maskOf reads which bits of conntrack marks the rules of our main table write.
-func maskOf(ns Netns) (mask uint32, err error) {
-	left, err := readLeftover(ns)
+func maskOf(ns netns.Namespace) (mask uint32, err error) {
+	left, err := readPredecessor(ns)
 	if err == nil && left.mask == 0 {
 		err = errNoMarkRule
 	}

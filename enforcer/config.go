@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/links"
 )
 
 // Config is what the operator decides about an agent. The zero value becomes
@@ -27,8 +28,8 @@ type Config struct {
 	PodInterfaces []string
 	// Uplinks are patterns of ports of bridges that lead out of the node, and
 	// OtherInterfaces of bridges and veths that carry no Pods. All other veths do,
-	// and ports that are no veths lead out. Nil: [DefaultUplinks] and
-	// [DefaultOtherInterfaces].
+	// and ports that are no veths lead out. Nil: [links.DefaultUplinks] and
+	// [links.DefaultOtherInterfaces].
 	Uplinks, OtherInterfaces []string
 	// MinInterval is the least time from one sync to the next. A change after
 	// a quiet time is never held back. Negative: none.
@@ -72,10 +73,10 @@ func (c *Config) Defaults() {
 		c.Compiler.Mark.Mask = compiler.DefaultMask
 	}
 	if c.Uplinks == nil {
-		c.Uplinks = DefaultUplinks
+		c.Uplinks = links.DefaultUplinks
 	}
 	if c.OtherInterfaces == nil {
-		c.OtherInterfaces = DefaultOtherInterfaces
+		c.OtherInterfaces = links.DefaultOtherInterfaces
 	}
 	orDefault(&c.MinInterval, 50*time.Millisecond)
 	orDefault(&c.Grace, time.Minute)

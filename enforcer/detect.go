@@ -9,12 +9,15 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // detect looks for what other programs set up. It reads the heads of their
 // chains and never their rules, and changes nothing of theirs. Where one look
 // fails, what the others found is returned all the same.
-func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Condition, error) {
+func detect(ns netns.Namespace, ifaces map[int]*links.Interface, nodeDNS bool) ([]Condition, error) {
 	var errs []error
 	out := interfaceConditions(ifaces, nodeDNS)
 	flowtables, err := flowtables(ns)
@@ -38,13 +41,13 @@ func detect(ns Netns, ifaces map[int]*iface, nodeDNS bool) ([]Condition, error) 
 }
 
 // interfaceConditions are about interfaces with well-known names.
-func interfaceConditions(ifaces map[int]*iface, nodeDNS bool) []Condition {
+func interfaceConditions(ifaces map[int]*links.Interface, nodeDNS bool) []Condition {
 	var out []Condition
 	for _, i := range ifaces {
 		switch {
-		case i.name == "nodelocaldns" && !nodeDNS:
+		case i.Name == "nodelocaldns" && !nodeDNS:
 			out = append(out, Condition{What: "NodeLocalDNS", Object: "interface nodelocaldns", Message: "NodeLocal DNSCache answers on this node, and Pods whose egress is isolated cannot reach it unless a policy allows its address", Mend: "name its addresses with --node-dns to open port 53 of them to every Pod"})
-		case i.name == "kube-ipvs0":
+		case i.Name == "kube-ipvs0":
 			out = append(out, Condition{What: "IPVS", Object: "interface kube-ipvs0", Message: "kube-proxy runs in IPVS mode, which takes Service traffic past the forward hook, so policies may not hold for traffic through Services", Mend: "use kube-proxy's nftables or iptables mode"})
 		}
 	}
@@ -53,7 +56,7 @@ func interfaceConditions(ifaces map[int]*iface, nodeDNS bool) []Condition {
 
 // legacyTables are those of legacy iptables that can drop. There is no file
 // where the kernel has no legacy iptables, or nobody used it.
-func legacyTables(ns Netns) ([]string, error) {
+func legacyTables(ns netns.Namespace) ([]string, error) {
 	var out []string
 	err := ns.Do(func() error {
 		for _, of := range []struct{ family, file string }{
@@ -79,7 +82,7 @@ func legacyTables(ns Netns) ([]string, error) {
 }
 
 // flowtables lists those of all tables.
-func flowtables(ns Netns) ([]string, error) {
+func flowtables(ns netns.Namespace) ([]string, error) {
 	var out []string
 	err := ns.Do(func() error {
 		conn, err := nftables.New()

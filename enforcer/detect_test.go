@@ -13,14 +13,16 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // detected are the conditions of a node, as kind and object.
 func detected(t *testing.T, node testNS) ([]Condition, []string) {
 	t.Helper()
 	l := testLinks(t, node)
-	l.must(t, false)
-	found, err := detect(node, l.ifaces, false)
+	found, err := detect(node, l.Interfaces(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +225,8 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 		}
 	}
 	program := filterOf("bpf", nl.NewRtAttr(tcaBPFName, nl.ZeroTerminated("cil_from_container")).Serialize())
-	i := &iface{name: "v1"}
-	got := i.describeFilters("ingress", []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}, nil)
+	i := &links.Interface{Name: "v1"}
+	got := describeFilters(i, "ingress", []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}, nil)
 	if len(got) != 1 || got[0].What != "TrafficProgram" || !strings.Contains(got[0].Message, "cil_from_container") {
 		t.Errorf("%+v", got)
 	}
@@ -241,7 +243,7 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 // details and the log, and the node stays ready; one that goes is none.
 func TestAgentTellsOfATrafficRedirect(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
 	a.set(c.objects()...)
 	object := "interface " + c.web.veth
 	told := func() bool {

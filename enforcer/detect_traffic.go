@@ -9,6 +9,10 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // Traffic control sits in front of nftables: what it sends elsewhere at an
@@ -55,12 +59,12 @@ type tcFilter struct {
 }
 
 // trafficConditions tell which interfaces' packets take another way.
-func trafficConditions(ns Netns, ifaces map[int]*iface) ([]Condition, error) {
-	socket, err := openSocket(ns, unix.NETLINK_ROUTE)
+func trafficConditions(ns netns.Namespace, ifaces map[int]*links.Interface) ([]Condition, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	var out []Condition
 	qdiscs, err := ingressQdiscs(socket)
 	if err != nil {
@@ -72,7 +76,7 @@ func trafficConditions(ns Netns, ifaces map[int]*iface) ([]Condition, error) {
 		if i == nil {
 			continue
 		}
-		found, err := i.filterConditions(socket, qdiscs[index], ifaces)
+		found, err := filterConditions(socket, i, qdiscs[index], ifaces)
 		out = append(out, found...)
 		errs = append(errs, err)
 	}
@@ -88,13 +92,13 @@ func trafficConditions(ns Netns, ifaces map[int]*iface) ([]Condition, error) {
 }
 
 // ingressQdiscs are the interfaces with one, by index, and which.
-func ingressQdiscs(s *nlSocket) (map[int]string, error) {
+func ingressQdiscs(s *nlsocket.Socket) (map[int]string, error) {
 	var out map[int]string
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = map[int]string{}
-		req := s.request(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
 		req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC})
-		return s.each(req, func(msg []byte) {
+		return s.Each(req, func(msg []byte) {
 			index, kind, _ := tcMessage(msg)
 			if kind == "ingress" || kind == "clsact" {
 				out[index] = kind
@@ -112,20 +116,20 @@ func tcMessage(msg []byte) (index int, kind string, options []byte) {
 	if len(msg) < nl.SizeofTcMsg {
 		return 0, "", nil
 	}
-	for a := range attrs(msg[nl.SizeofTcMsg:]) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(msg[nl.SizeofTcMsg:]) {
+		switch a.Kind {
 		case tcaKind:
-			kind = unix.ByteSliceToString(a.value)
+			kind = unix.ByteSliceToString(a.Value)
 		case tcaOptions:
-			options = a.value
+			options = a.Value
 		}
 	}
-	return attrInt(msg[4:8]), kind, options
+	return nlsocket.Int(msg[4:8]), kind, options
 }
 
 // filterConditions say where an interface's filters send packets, and which
 // programs see them.
-func (i *iface) filterConditions(s *nlSocket, qdisc string, ifaces map[int]*iface) ([]Condition, error) {
+func filterConditions(s *nlsocket.Socket, i *links.Interface, qdisc string, ifaces map[int]*links.Interface) ([]Condition, error) {
 	var out []Condition
 	for _, at := range []struct {
 		parent uint32
@@ -134,25 +138,25 @@ func (i *iface) filterConditions(s *nlSocket, qdisc string, ifaces map[int]*ifac
 		if at.parent == atEgress && qdisc != "clsact" {
 			continue
 		}
-		filters, err := tcFilters(s, i.index, at.parent)
+		filters, err := tcFilters(s, i.Index, at.parent)
 		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
 			continue // it is gone, or its qdisc is
 		}
 		if err != nil {
-			return out, fmt.Errorf("list filters of %s: %w", i.name, err)
+			return out, fmt.Errorf("list filters of %s: %w", i.Name, err)
 		}
-		out = append(out, i.describeFilters(at.name, filters, ifaces)...)
+		out = append(out, describeFilters(i, at.name, filters, ifaces)...)
 	}
 	return out, nil
 }
 
-func (i *iface) describeFilters(at string, filters []tcFilter, ifaces map[int]*iface) []Condition {
+func describeFilters(i *links.Interface, at string, filters []tcFilter, ifaces map[int]*links.Interface) []Condition {
 	targets, programs := map[string]bool{}, map[string]bool{}
 	for _, f := range filters {
 		for _, to := range f.to {
 			name := fmt.Sprintf("interface %d", to)
 			if t := ifaces[to]; t != nil {
-				name = strings.TrimSpace(t.kind + " " + t.name)
+				name = strings.TrimSpace(t.Kind + " " + t.Name)
 			}
 			targets[name] = true
 		}
@@ -163,16 +167,16 @@ func (i *iface) describeFilters(at string, filters []tcFilter, ifaces map[int]*i
 	var out []Condition
 	if len(targets) > 0 {
 		out = append(out, Condition{
-			What: "TrafficRedirect", Object: "interface " + i.name,
+			What: "TrafficRedirect", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("a filter at tc %s sends its frames through %s (as the CNI plug-in bandwidth does): they pass by hooks of family netdev there, and are judged where they come out again", at, strings.Join(firstOf(slices.Sorted(maps.Keys(targets)), 5), ", ")),
-			Mend:    `nothing, if a bandwidth limit is wanted; otherwise see "tc filter show dev ` + i.name + " " + at + `"`,
+			Mend:    `nothing, if a bandwidth limit is wanted; otherwise see "tc filter show dev ` + i.Name + " " + at + `"`,
 		})
 	}
 	if len(programs) > 0 {
 		out = append(out, Condition{
-			What: "TrafficProgram", Object: "interface " + i.name,
+			What: "TrafficProgram", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("BPF programs at tc %s (%s) see its frames before nftables, and may drop them or send them elsewhere", at, strings.Join(firstOf(slices.Sorted(maps.Keys(programs)), 5), ", ")),
-			Mend:    `see what put them there: "tc filter show dev ` + i.name + " " + at + `", "bpftool net"`,
+			Mend:    `see what put them there: "tc filter show dev ` + i.Name + " " + at + `", "bpftool net"`,
 		})
 	}
 	return out
@@ -181,13 +185,13 @@ func (i *iface) describeFilters(at string, filters []tcFilter, ifaces map[int]*i
 // maxFilters bounds what is kept of an interface's filters.
 const maxFilters = 256
 
-func tcFilters(s *nlSocket, index int, parent uint32) ([]tcFilter, error) {
+func tcFilters(s *nlsocket.Socket, index int, parent uint32) ([]tcFilter, error) {
 	var out []tcFilter
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = nil
-		req := s.request(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
 		req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: parent})
-		return s.each(req, func(msg []byte) {
+		return s.Each(req, func(msg []byte) {
 			if _, kind, options := tcMessage(msg); options != nil && len(out) < maxFilters {
 				out = append(out, filterOf(kind, options))
 			}
@@ -201,14 +205,14 @@ func tcFilters(s *nlSocket, index int, parent uint32) ([]tcFilter, error) {
 func filterOf(kind string, options []byte) tcFilter {
 	f := tcFilter{kind: kind}
 	in, known := actionsIn[kind]
-	for a := range attrs(options) {
+	for a := range nlsocket.Attrs(options) {
 		switch {
-		case known && a.kind == in:
-			for action := range attrs(a.value) {
-				f.readAction(action.value)
+		case known && a.Kind == in:
+			for action := range nlsocket.Attrs(a.Value) {
+				f.readAction(action.Value)
 			}
-		case kind == "bpf" && a.kind == tcaBPFName:
-			f.name = unix.ByteSliceToString(a.value)
+		case kind == "bpf" && a.Kind == tcaBPFName:
+			f.name = unix.ByteSliceToString(a.Value)
 		}
 	}
 	return f
@@ -217,38 +221,38 @@ func filterOf(kind string, options []byte) tcFilter {
 func (f *tcFilter) readAction(action []byte) {
 	var kind string
 	var options []byte
-	for a := range attrs(action) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(action) {
+		switch a.Kind {
 		case tcaActKind:
-			kind = unix.ByteSliceToString(a.value)
+			kind = unix.ByteSliceToString(a.Value)
 		case tcaActOptions:
-			options = a.value
+			options = a.Value
 		}
 	}
 	f.actions = append(f.actions, kind)
 	if kind != "mirred" {
 		return
 	}
-	for a := range attrs(options) {
-		if a.kind != tcaMirredParms || len(a.value) < mirredSize {
+	for a := range nlsocket.Attrs(options) {
+		if a.Kind != tcaMirredParms || len(a.Value) < mirredSize {
 			continue
 		}
-		if e := attrInt(a.value[mirredEaction:mirredIfindex]); e == egressRedirect || e == ingressRedirect {
-			f.to = append(f.to, attrInt(a.value[mirredIfindex:mirredSize]))
+		if e := nlsocket.Int(a.Value[mirredEaction:mirredIfindex]); e == egressRedirect || e == ingressRedirect {
+			f.to = append(f.to, nlsocket.Int(a.Value[mirredIfindex:mirredSize]))
 		}
 	}
 }
 
 // xdpPrograms are the interfaces with one.
-func xdpPrograms(s *nlSocket) ([]string, error) {
+func xdpPrograms(s *nlsocket.Socket) ([]string, error) {
 	var out []string
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = nil
-		req := s.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		return s.each(req, func(msg []byte) {
-			if i, ok := ifaceOf(msg); ok && hasXDP(msg) {
-				out = append(out, i.name)
+		return s.Each(req, func(msg []byte) {
+			if i, ok := links.InterfaceOf(msg); ok && hasXDP(msg) {
+				out = append(out, i.Name)
 			}
 		})
 	})
@@ -259,12 +263,12 @@ func xdpPrograms(s *nlSocket) ([]string, error) {
 }
 
 func hasXDP(msg []byte) bool {
-	for a := range attrs(msg[unix.SizeofIfInfomsg:]) {
-		if a.kind != iflaXDP {
+	for a := range nlsocket.Attrs(msg[unix.SizeofIfInfomsg:]) {
+		if a.Kind != iflaXDP {
 			continue
 		}
-		for x := range attrs(a.value) {
-			if x.kind == iflaXDPAttached && len(x.value) > 0 && x.value[0] != 0 {
+		for x := range nlsocket.Attrs(a.Value) {
+			if x.Kind == iflaXDPAttached && len(x.Value) > 0 && x.Value[0] != 0 {
 				return true
 			}
 		}

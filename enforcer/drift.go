@@ -12,14 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // drift notices when others change our tables. The kernel announces every
 // transaction with the number of the generation that it makes; those that touch
 // our tables and are none of ours are drift.
 type drift struct {
-	notices *nl.NetlinkSocket
-	query   *nlSocket
+	notices *nlsocket.Notices
+	query   *nlsocket.Socket
 	wake    func()
 
 	mu sync.Mutex
@@ -51,22 +53,15 @@ type window struct {
 // maxWindows is how many transactions' notices may be under way.
 const maxWindows = 256
 
-func newDrift(ns Netns, wake func()) (*drift, error) {
+func newDrift(ns netns.Namespace, wake func()) (*drift, error) {
 	d := &drift{wake: wake, makers: map[uint32]string{}}
-	err := ns.Do(func() error {
-		var err error
-		d.notices, err = nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
-		if err != nil {
-			return fmt.Errorf("watch nftables: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	// Our own replacement of a large table is announced to us, too.
-	_ = d.notices.SetReceiveBufferSize(4*notificationBuffer, true)
-	if d.query, err = openSocket(ns, unix.NETLINK_NETFILTER); err != nil {
+	d.notices, err = nlsocket.Subscribe(ns, 4*nlsocket.NoticeBuffer, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	if err != nil {
+		return nil, fmt.Errorf("watch nftables: %w", err)
+	}
+	if d.query, err = nlsocket.Open(ns, unix.NETLINK_NETFILTER); err != nil {
 		d.notices.Close()
 		return nil, err
 	}
@@ -75,7 +70,7 @@ func newDrift(ns Netns, wake func()) (*drift, error) {
 
 // Run reads notices until the context ends.
 func (d *drift) Run(ctx context.Context) {
-	receive(ctx, d.notices, d.take, d.overrun, func() {
+	d.notices.Receive(ctx, d.take, d.overrun, func() {
 		if d.Due() {
 			d.wake()
 		}
@@ -114,18 +109,18 @@ func namesOurs(data []byte) bool {
 	default:
 		return false
 	}
-	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
-		if a.kind == unix.NFTA_TABLE_NAME {
-			return string(bytes.TrimRight(a.value, "\x00")) == compiler.TableName
+	for a := range nlsocket.Attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.Kind == unix.NFTA_TABLE_NAME {
+			return string(bytes.TrimRight(a.Value, "\x00")) == compiler.TableName
 		}
 	}
 	return false
 }
 
 func generationOf(data []byte) uint32 {
-	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
-		if a.kind == unix.NFTA_GEN_ID && len(a.value) == 4 {
-			return binary.BigEndian.Uint32(a.value)
+	for a := range nlsocket.Attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.Kind == unix.NFTA_GEN_ID && len(a.Value) == 4 {
+			return binary.BigEndian.Uint32(a.Value)
 		}
 	}
 	return 0
@@ -133,10 +128,10 @@ func generationOf(data []byte) uint32 {
 
 // generation asks for the current one.
 func (d *drift) generation() (uint32, error) {
-	req := d.query.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
+	req := d.query.Request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
 	var out uint32
-	err := d.query.each(req, func(msg []byte) { out = generationOf(msg) })
+	err := d.query.Each(req, func(msg []byte) { out = generationOf(msg) })
 	if err != nil {
 		return 0, fmt.Errorf("ask for the nftables generation: %w", err)
 	}
@@ -222,5 +217,5 @@ func (d *drift) match(generation uint32) bool {
 
 func (d *drift) close() {
 	d.notices.Close()
-	d.query.close()
+	d.query.Close()
 }

@@ -11,6 +11,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // foreignMarks notices that another program writes our bits of the conntrack mark.
@@ -71,7 +73,7 @@ func (s *syncer) watchForeign(ctx context.Context) {
 	} else if n := s.foreign.read(counted); n > 0 {
 		s.noteForeign(n)
 	}
-	if err := s.epochs.Audit(ctx); err != nil {
+	if err := s.epochs.LookForForeign(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Failed to look at the marks of connections")
 	}
 	s.status.setConditions(ctx, "foreign", s.foreign.conditions(now, s.cfg.Compiler.Mark))
@@ -94,21 +96,21 @@ func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
 }
 
 // readCounter reads the packets of one of our main table's counters.
-func readCounter(ns Netns, name string) (uint64, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
+func readCounter(ns netns.Namespace, name string) (uint64, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, err
 	}
-	defer socket.close()
-	req := socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETOBJ, 0)
+	defer socket.Close()
+	req := socket.Request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETOBJ, 0)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_INET, Version: nl.NFNETLINK_V0})
 	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TABLE, nl.ZeroTerminated(compiler.TableName)))
 	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_NAME, nl.ZeroTerminated(name)))
 	req.AddData(nl.NewRtAttr(unix.NFTA_OBJ_TYPE, nl.BEUint32Attr(unix.NFT_OBJECT_COUNTER)))
 	var packets []byte
-	err = socket.each(req, func(msg []byte) {
+	err = socket.Each(req, func(msg []byte) {
 		if len(msg) >= nl.SizeofNfgenmsg {
-			packets = nested(attrMap(msg[nl.SizeofNfgenmsg:])[unix.NFTA_OBJ_DATA], unix.NFTA_COUNTER_PACKETS)
+			packets = nlsocket.Nested(nlsocket.AttrMap(msg[nl.SizeofNfgenmsg:])[unix.NFTA_OBJ_DATA], unix.NFTA_COUNTER_PACKETS)
 		}
 	})
 	if err != nil {

@@ -10,10 +10,13 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
+	"github.com/sluice-net/sluice/enforcer/rounds"
 )
 
-// leftover is what an earlier agent left in the kernel.
-type leftover struct {
+// predecessor is what an earlier agent left in the kernel.
+type predecessor struct {
 	// table: our main table exists.
 	table bool
 	// mask and mark are what its rules write to conntrack marks. They are 0 where
@@ -32,18 +35,18 @@ const (
 	midstreamChain = "midstream"
 )
 
-// readLeftover looks for our tables. What cannot be read is an error, for it would
+// readPredecessor looks for our tables. What cannot be read is an error, for it would
 // otherwise pass for what is not there.
-func readLeftover(ns Netns) (leftover, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
+func readPredecessor(ns netns.Namespace) (predecessor, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
-		return leftover{}, err
+		return predecessor{}, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	read := readback{socket, unix.NFPROTO_INET}
-	var out leftover
-	err = dumpWhole(func() error {
-		out = leftover{}
+	var out predecessor
+	err = nlsocket.DumpWhole(func() error {
+		out = predecessor{}
 		return read.tables(func(family byte) {
 			out.table = out.table || family == unix.NFPROTO_INET
 			out.guardTable = out.guardTable || family != unix.NFPROTO_INET
@@ -55,7 +58,7 @@ func readLeftover(ns Netns) (leftover, error) {
 	// Only the chains: what else is in the table may be anything.
 	chains, err := read.chains()
 	if err != nil {
-		return leftover{}, err
+		return predecessor{}, err
 	}
 	out.grace = slices.ContainsFunc(chains, func(c compiler.Chain) bool { return c.Name == midstreamChain })
 	err = read.rules(func() { out.mask, out.mark = 0, 0 }, func(chain string, expressions []byte) {
@@ -70,20 +73,20 @@ func readLeftover(ns Netns) (leftover, error) {
 }
 
 // readMark finds "ct mark set ct mark & ~MASK | EPOCH" among a rule's expressions.
-func (o *leftover) readMark(expressions []byte) {
+func (o *predecessor) readMark(expressions []byte) {
 	var names []string
 	var data [][]byte
-	for e := range attrs(expressions) {
-		a := attrMap(e.value)
-		names = append(names, zeroEnded(a[unix.NFTA_EXPR_NAME]))
+	for e := range nlsocket.Attrs(expressions) {
+		a := nlsocket.AttrMap(e.Value)
+		names = append(names, nlsocket.ZeroEnded(a[unix.NFTA_EXPR_NAME]))
 		data = append(data, a[unix.NFTA_EXPR_DATA])
 	}
 	for i := 1; i+1 < len(names); i++ {
 		if names[i] != "bitwise" || !isMark(names[i-1], data[i-1], unix.NFTA_CT_DREG) || !isMark(names[i+1], data[i+1], unix.NFTA_CT_SREG) {
 			continue
 		}
-		mask := nested(nested(data[i], unix.NFTA_BITWISE_MASK), unix.NFTA_DATA_VALUE)
-		xor := nested(nested(data[i], unix.NFTA_BITWISE_XOR), unix.NFTA_DATA_VALUE)
+		mask := nlsocket.Nested(nlsocket.Nested(data[i], unix.NFTA_BITWISE_MASK), unix.NFTA_DATA_VALUE)
+		xor := nlsocket.Nested(nlsocket.Nested(data[i], unix.NFTA_BITWISE_XOR), unix.NFTA_DATA_VALUE)
 		if len(mask) == 4 && len(xor) == 4 {
 			o.mask, o.mark = ^binary.NativeEndian.Uint32(mask), binary.NativeEndian.Uint32(xor)
 		}
@@ -93,38 +96,38 @@ func (o *leftover) readMark(expressions []byte) {
 // isMark reports whether an expression loads the conntrack mark to a register, or
 // sets it from one.
 func isMark(name string, data []byte, register uint16) bool {
-	a := attrMap(data)
-	return name == "ct" && number(a[unix.NFTA_CT_KEY]) == unix.NFT_CT_MARK && a[register] != nil
+	a := nlsocket.AttrMap(data)
+	return name == "ct" && nlsocket.Number(a[unix.NFTA_CT_KEY]) == unix.NFT_CT_MARK && a[register] != nil
 }
 
 // inherit takes up what an earlier agent left.
-func (s *syncer) inherit(ctx context.Context, left leftover) {
-	if !left.table {
-		s.bare = true
-		if s.cfg.Grace > 0 {
-			s.graceEnds = s.cfg.Clock.Now().Add(s.cfg.Grace)
-		}
-		return
+func (s *syncer) inherit(ctx context.Context, left predecessor) {
+	found := rounds.Found{Table: left.table, Grace: left.grace}
+	if left.table {
+		found.Epoch, found.OtherBits = s.inheritMarks(ctx, left)
 	}
+	s.rounds = rounds.New(rounds.Config{
+		MinInterval: s.cfg.MinInterval, RetryMin: s.cfg.RetryMin, RetryMax: s.cfg.RetryMax,
+		AuditInterval: s.cfg.AuditInterval, Grace: s.cfg.Grace,
+	}, found, s.cfg.Clock.Now())
+}
+
+// inheritMarks says whether it is known which value the rules found write, and whether
+// they write bits that are not ours.
+func (s *syncer) inheritMarks(ctx context.Context, left predecessor) (known, otherBits bool) {
 	layout := s.cfg.Compiler.Mark
 	epoch := layout.Decode(left.mark)
 	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", epoch)
-	if left.grace {
-		// That agent's grace is not ours, and what it let go on is to be judged.
-		s.graceEnds = s.cfg.Clock.Now()
-	}
 	if left.mask != 0 && left.mask != layout.Mask {
 		klog.FromContext(ctx).Info("The rules found mark connections with other bits, which are cleared once the rules are replaced",
 			"mask", fmt.Sprintf("%#x", left.mask), "now", fmt.Sprintf("%#x", layout.Mask))
-		s.oldMask, epoch = left.mask, 0
+		s.oldMask = left.mask
+		return false, true
 	}
 	if epoch != 0 {
 		s.epochs.Inherit(epoch)
-		return
 	}
-	// Whatever value it writes, the connections that bear it can only be told
-	// once it has gone.
-	s.twice = true
+	return epoch != 0, false
 }
 
 // clearOldMask takes from all connections the bits that an earlier agent with
@@ -133,7 +136,7 @@ func (s *syncer) inherit(ctx context.Context, left leftover) {
 // that share bits neither can be cleared alone: what is left of the other might be an
 // epoch. It is judged anew with its next packet.
 func (s *syncer) clearOldMask(ctx context.Context) {
-	if s.oldMask == 0 {
+	if !s.rounds.OtherBits() {
 		return
 	}
 	old := s.oldMask
@@ -142,6 +145,6 @@ func (s *syncer) clearOldMask(ctx context.Context) {
 		klog.FromContext(ctx).Error(err, "Failed to clear an earlier agent's bits from conntrack marks; trying again", "mask", fmt.Sprintf("%#x", old))
 		return
 	}
-	s.oldMask = 0
+	s.rounds.OtherBitsCleared()
 	klog.FromContext(ctx).Info("Cleared an earlier agent's bits from conntrack marks", "mask", fmt.Sprintf("%#x", old), "connections", n)
 }

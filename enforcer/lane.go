@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // lane is the fast lane into the kernel: it brings all that changes after a start
@@ -19,7 +20,7 @@ import (
 // tables. It takes a transaction whole or not at all, and what it does not know
 // for sure it leaves to nft.
 type lane struct {
-	ns     Netns
+	ns     netns.Namespace
 	family byte
 	// socket is opened when it is first needed, and again after an error.
 	socket *batchSocket
@@ -28,7 +29,7 @@ type lane struct {
 	sets map[string]*layout
 }
 
-func newLane(ns Netns, family byte) *lane {
+func newLane(ns netns.Namespace, family byte) *lane {
 	return &lane{ns: ns, family: family, sets: map[string]*layout{}}
 }
 

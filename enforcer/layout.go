@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
+
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // errNotForLane is for operations that only nft can do.
@@ -96,13 +98,13 @@ func layoutOf(kind string, flags []knftables.SetFlag) *layout {
 // describedLayout reads the kernel's description of a set. There is none for
 // types that the lane does not know.
 func describedLayout(description []byte) *layout {
-	a := attrMap(description)
-	flags := number(a[unix.NFTA_SET_FLAGS])
+	a := nlsocket.AttrMap(description)
+	flags := nlsocket.Number(a[unix.NFTA_SET_FLAGS])
 	if flags&^(unix.NFT_SET_INTERVAL|unix.NFT_SET_MAP|unix.NFT_SET_OBJECT|setConcat) != 0 {
 		return nil
 	}
 	out := &layout{interval: flags&unix.NFT_SET_INTERVAL != 0}
-	for kind := number(a[unix.NFTA_SET_KEY_TYPE]); kind != 0; kind >>= partBits {
+	for kind := nlsocket.Number(a[unix.NFTA_SET_KEY_TYPE]); kind != 0; kind >>= partBits {
 		p, known := partNumbers[kind&(1<<partBits-1)]
 		if !known {
 			return nil
@@ -110,15 +112,15 @@ func describedLayout(description []byte) *layout {
 		out.parts = append(out.parts, p)
 	}
 	slices.Reverse(out.parts)
-	if out.keySize() != number(a[unix.NFTA_SET_KEY_LEN]) {
+	if out.keySize() != nlsocket.Number(a[unix.NFTA_SET_KEY_LEN]) {
 		return nil
 	}
 	switch {
 	case len(out.parts) == 0:
 		return nil
-	case flags&unix.NFT_SET_OBJECT != 0 && number(a[unix.NFTA_SET_OBJ_TYPE]) == unix.NFT_OBJECT_COUNTER:
+	case flags&unix.NFT_SET_OBJECT != 0 && nlsocket.Number(a[unix.NFTA_SET_OBJ_TYPE]) == unix.NFT_OBJECT_COUNTER:
 		out.value = counterValue
-	case flags&unix.NFT_SET_MAP != 0 && number(a[unix.NFTA_SET_DATA_TYPE]) == unix.NFT_DATA_VERDICT:
+	case flags&unix.NFT_SET_MAP != 0 && nlsocket.Number(a[unix.NFTA_SET_DATA_TYPE]) == unix.NFT_DATA_VERDICT:
 		out.value = verdictValue
 	case flags&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0:
 		return nil

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // addressRule has n addresses in a set of its own, as a guard has for a Pod that
@@ -48,7 +49,7 @@ func TestBatchNeverCutsALengthShort(t *testing.T) {
 			Policy: knftables.PtrTo(knftables.DropPolicy), Device: &long,
 		}), "chain guard"},
 	} {
-		l := newLane(ownNetns{}, tc.family)
+		l := newLane(netns.Own{}, tc.family)
 		l.sets["dispatch"] = &layout{parts: []part{ipv4Part}, value: verdictValue}
 		l.sets["denied"] = &layout{parts: []part{ipv4Part}, value: counterValue}
 		fits := add(&knftables.Counter{Name: "fits"})

@@ -14,6 +14,9 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // portGuards brings the guards of bridge ports into the kernel: one table of family
@@ -97,24 +100,24 @@ func (g *portGuards) Condition() []Condition {
 
 // inheritPorts reads what an earlier agent's guards hold addresses to. Without a
 // table there is nothing.
-func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
+func inheritPorts(ns netns.Namespace) (map[netip.Addr]links.HeldTo, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	r := readback{socket, unix.NFPROTO_BRIDGE}
 	there := false
-	err = dumpWhole(func() error {
+	err = nlsocket.DumpWhole(func() error {
 		return r.tables(func(family byte) { there = there || family == unix.NFPROTO_BRIDGE })
 	})
 	if err != nil || !there {
 		return nil, err
 	}
 	addresses, linkSources := compiler.HeldSets()
-	out := map[netip.Addr]heldTo{}
+	out := map[netip.Addr]links.HeldTo{}
 	for i := range addresses {
-		err := r.held(&addresses[i], func(port int, mac string, a netip.Addr) { out[a] = heldTo{port: port, mac: mac} })
+		err := r.held(&addresses[i], func(port int, mac string, a netip.Addr) { out[a] = links.HeldTo{Port: port, MAC: mac} })
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +129,7 @@ func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
 		}
 	})
 	for a, held := range out {
-		held.linkLocal = spoken[held.port]
+		held.LinkLocal = spoken[held.Port]
 		out[a] = held
 	}
 	return out, err

@@ -1,10 +1,10 @@
 package enforcer
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // readback reads what our table of one family holds. It is no part of a normal sync.
 type readback struct {
-	socket *nlSocket
+	socket *nlsocket.Socket
 	family byte
 }
 
@@ -30,8 +31,8 @@ func (r readback) read() (compiler.Found, error) {
 	out.Chains = chains
 	err = errors.Join(err,
 		r.dump(unix.NFT_MSG_GETSET, "", func() { out.Sets = nil }, func(a map[uint16][]byte) error {
-			flags := number(a[unix.NFTA_SET_FLAGS])
-			s := compiler.Set{Name: zeroEnded(a[unix.NFTA_SET_NAME]), Interval: flags&unix.NFT_SET_INTERVAL != 0}
+			flags := nlsocket.Number(a[unix.NFTA_SET_FLAGS])
+			s := compiler.Set{Name: nlsocket.ZeroEnded(a[unix.NFTA_SET_NAME]), Interval: flags&unix.NFT_SET_INTERVAL != 0}
 			if flags&(unix.NFT_SET_MAP|unix.NFT_SET_OBJECT) != 0 {
 				s.Value = "verdict"
 			}
@@ -42,8 +43,8 @@ func (r readback) read() (compiler.Found, error) {
 			return nil
 		}),
 		r.dump(unix.NFT_MSG_GETOBJ, "", func() { out.Counters = nil }, func(a map[uint16][]byte) error {
-			name := zeroEnded(a[unix.NFTA_OBJ_NAME])
-			if number(a[unix.NFTA_OBJ_TYPE]) != unix.NFT_OBJECT_COUNTER {
+			name := nlsocket.ZeroEnded(a[unix.NFTA_OBJ_NAME])
+			if nlsocket.Number(a[unix.NFTA_OBJ_TYPE]) != unix.NFT_OBJECT_COUNTER {
 				return fmt.Errorf("object %s is no counter", name)
 			}
 			out.Counters = append(out.Counters, name)
@@ -62,7 +63,7 @@ func (r readback) read() (compiler.Found, error) {
 // chains lists those of the table.
 func (r readback) chains() (out []compiler.Chain, err error) {
 	err = r.dump(unix.NFT_MSG_GETCHAIN, "", func() { out = nil }, func(a map[uint16][]byte) error {
-		c := compiler.Chain{Name: zeroEnded(a[unix.NFTA_CHAIN_NAME])}
+		c := compiler.Chain{Name: nlsocket.ZeroEnded(a[unix.NFTA_CHAIN_NAME])}
 		if a[unix.NFTA_CHAIN_HOOK] != nil {
 			c.Hook = &compiler.Hook{}
 		}
@@ -74,9 +75,9 @@ func (r readback) chains() (out []compiler.Chain, err error) {
 
 // tables calls each for each table that bears our name.
 func (r readback) tables(each func(family byte)) error {
-	req := r.socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP)
+	req := r.socket.Request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_DUMP)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.NFPROTO_UNSPEC, Version: nl.NFNETLINK_V0})
-	err := r.socket.each(req, func(msg []byte) {
+	err := r.socket.Each(req, func(msg []byte) {
 		if len(msg) >= nl.SizeofNfgenmsg && namesOurs(msg) {
 			each(msg[0])
 		}
@@ -90,7 +91,7 @@ func (r readback) tables(each func(family byte)) error {
 // rules calls each for each rule of the table, of chains in any order.
 func (r readback) rules(reset func(), each func(chain string, expressions []byte)) error {
 	err := r.dump(unix.NFT_MSG_GETRULE, "", reset, func(a map[uint16][]byte) error {
-		each(zeroEnded(a[unix.NFTA_RULE_CHAIN]), a[unix.NFTA_RULE_EXPRESSIONS])
+		each(nlsocket.ZeroEnded(a[unix.NFTA_RULE_CHAIN]), a[unix.NFTA_RULE_EXPRESSIONS])
 		return nil
 	})
 	if err != nil {
@@ -104,8 +105,8 @@ func (r readback) rules(reset func(), each func(chain string, expressions []byte
 // the first attribute is the table's name.
 func (r readback) dump(kind int, set string, reset func(), each func(map[uint16][]byte) error) error {
 	var err error
-	for range dumpTries {
-		req := r.socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
+	for range nlsocket.DumpTries {
+		req := r.socket.Request(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: r.family, Version: nl.NFNETLINK_V0})
 		if set != "" || kind == unix.NFT_MSG_GETSET {
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_TABLE, nl.ZeroTerminated(compiler.TableName)))
@@ -115,9 +116,9 @@ func (r readback) dump(kind int, set string, reset func(), each func(map[uint16]
 		}
 		reset()
 		var bad error
-		err = r.socket.each(req, func(msg []byte) {
+		err = r.socket.Each(req, func(msg []byte) {
 			if bad == nil && namesOurs(msg) && msg[0] == r.family {
-				bad = each(attrMap(msg[nl.SizeofNfgenmsg:]))
+				bad = each(nlsocket.AttrMap(msg[nl.SizeofNfgenmsg:]))
 			}
 		})
 		// No table, no sets. A set that was listed and is gone is another matter:
@@ -125,29 +126,11 @@ func (r readback) dump(kind int, set string, reset func(), each func(map[uint16]
 		if errors.Is(err, unix.ENOENT) && set == "" {
 			return nil
 		}
-		if err == nil || !dumpAgain(err) {
+		if err == nil || !nlsocket.Interrupted(err) {
 			return errors.Join(err, bad)
 		}
 	}
 	return err
-}
-
-func attrMap(b []byte) map[uint16][]byte {
-	out := make(map[uint16][]byte, 8)
-	for a := range attrs(b) {
-		out[a.kind] = a.value
-	}
-	return out
-}
-
-func zeroEnded(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
-
-// number is in network byte order, 0 if it is missing.
-func number(b []byte) uint32 {
-	if len(b) != 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
 }
 
 // elements reads those of one set, in the compiler's terms. What these cannot
@@ -162,8 +145,8 @@ func (r readback) elements(s *compiler.Set) ([]compiler.Element, error) {
 	}
 	e := elementReader{layout: layout, bounds: s.Interval && len(layout.parts) == 1}
 	err := r.dump(unix.NFT_MSG_GETSETELEM, s.Name, func() { e.out, e.ends = nil, nil }, func(a map[uint16][]byte) error {
-		for item := range attrs(a[unix.NFTA_SET_ELEM_LIST_ELEMENTS]) {
-			if err := e.take(item.value); err != nil {
+		for item := range nlsocket.Attrs(a[unix.NFTA_SET_ELEM_LIST_ELEMENTS]) {
+			if err := e.take(item.Value); err != nil {
 				return err
 			}
 		}
@@ -196,22 +179,22 @@ type bound struct {
 func (r *elementReader) take(b []byte) error {
 	var key, keyEnd, data, object []byte
 	var flags uint32
-	for a := range attrs(b) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(b) {
+		switch a.Kind {
 		case unix.NFTA_SET_ELEM_KEY:
-			key = nested(a.value, unix.NFTA_DATA_VALUE)
+			key = nlsocket.Nested(a.Value, unix.NFTA_DATA_VALUE)
 		case nftaSetElemKeyEnd:
-			keyEnd = nested(a.value, unix.NFTA_DATA_VALUE)
+			keyEnd = nlsocket.Nested(a.Value, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
-			data = nested(a.value, unix.NFTA_DATA_VERDICT)
+			data = nlsocket.Nested(a.Value, unix.NFTA_DATA_VERDICT)
 		case unix.NFTA_SET_ELEM_OBJREF:
-			object = a.value
+			object = a.Value
 		case unix.NFTA_SET_ELEM_FLAGS:
-			flags = number(a.value)
+			flags = nlsocket.Number(a.Value)
 		case unix.NFTA_SET_ELEM_USERDATA:
 			// A comment changes nothing.
 		default:
-			return fmt.Errorf("an element has attribute %d", a.kind)
+			return fmt.Errorf("an element has attribute %d", a.Kind)
 		}
 	}
 	if r.bounds {
@@ -234,7 +217,7 @@ func (r *elementReader) take(b []byte) error {
 	case data != nil:
 		e.Value = verdictText(data)
 	case object != nil:
-		e.Value = zeroEnded(object)
+		e.Value = nlsocket.ZeroEnded(object)
 	}
 	r.out = append(r.out, e)
 	return nil
@@ -242,15 +225,6 @@ func (r *elementReader) take(b []byte) error {
 
 // nftaSetElemKeyEnd is missing in package unix.
 const nftaSetElemKeyEnd = 10
-
-func nested(b []byte, kind uint16) []byte {
-	for a := range attrs(b) {
-		if a.kind == kind {
-			return a.value
-		}
-	}
-	return nil
-}
 
 // pair makes ranges of their ends. A range to the end of the family has none.
 func (r *elementReader) pair() error {
@@ -333,12 +307,12 @@ func (p part) text(b []byte) string {
 	case portPart:
 		return strconv.Itoa(int(binary.BigEndian.Uint16(b)))
 	case interfacePart:
-		return `"` + zeroEnded(b) + `"`
+		return `"` + nlsocket.ZeroEnded(b) + `"`
 	case indexPart:
 		// A number of the host.
 		return strconv.FormatUint(uint64(binary.NativeEndian.Uint32(b)), 10)
 	case etherPart:
-		return macString(b)
+		return net.HardwareAddr(b).String()
 	case targetPart:
 		return fmt.Sprintf("0x%x", b)
 	}
@@ -347,9 +321,9 @@ func (p part) text(b []byte) string {
 }
 
 func verdictText(b []byte) string {
-	a := attrMap(b)
-	chain := zeroEnded(a[unix.NFTA_VERDICT_CHAIN])
-	switch code := int32(number(a[unix.NFTA_VERDICT_CODE])); code {
+	a := nlsocket.AttrMap(b)
+	chain := nlsocket.ZeroEnded(a[unix.NFTA_VERDICT_CHAIN])
+	switch code := int32(nlsocket.Number(a[unix.NFTA_VERDICT_CODE])); code {
 	case unix.NFT_JUMP:
 		return "jump " + chain
 	case unix.NFT_GOTO:

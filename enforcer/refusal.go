@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // refusal is the kernel's word that a batch failed, with nothing of it done. An
@@ -73,7 +75,7 @@ func isNotFound(err error) bool {
 // interfaceGone reports whether a transaction failed because an interface is not
 // there. That something was not found is no proof, for it may be a chain, a set or a
 // module: the kernel is asked for the interface by its name.
-func interfaceGone(ns Netns, name string, err error) (bool, error) {
+func interfaceGone(ns netns.Namespace, name string, err error) (bool, error) {
 	if !isNotFound(err) && !errors.Is(err, unix.ENODEV) {
 		return false, nil
 	}
@@ -85,19 +87,19 @@ func interfaceGone(ns Netns, name string, err error) (bool, error) {
 }
 
 // blames: the kernel points at this interface.
-func (r *refusal) blames(name string) bool { return zeroEnded(r.culprit) == name }
+func (r *refusal) blames(name string) bool { return nlsocket.ZeroEnded(r.culprit) == name }
 
 // noInterface asks the kernel whether an interface is not there.
-func noInterface(ns Netns, name string) (bool, error) {
-	socket, err := openSocket(ns, unix.NETLINK_ROUTE)
+func noInterface(ns netns.Namespace, name string) (bool, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return false, err
 	}
-	defer socket.close()
-	req := socket.request(unix.RTM_GETLINK, 0)
+	defer socket.Close()
+	req := socket.Request(unix.RTM_GETLINK, 0)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-	err = socket.each(req, func([]byte) {})
+	err = socket.Each(req, func([]byte) {})
 	if errors.Is(err, unix.ENODEV) {
 		return true, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // Transactor runs operations on our table of one family as one transaction:
@@ -27,7 +28,7 @@ const transactionTimeout = 2 * time.Minute
 
 // NewTransactor changes the tables of a namespace: by nft, or in the fast lane
 // where that can do it.
-func NewTransactor(ns Netns) Transactor {
+func NewTransactor(ns netns.Namespace) Transactor {
 	return newTables(ns, func(string) {})
 }
 
@@ -50,8 +51,8 @@ type tables struct {
 	told map[string]bool
 }
 
-func newTables(ns Netns, count func(lane string)) *tables {
-	ns = orOwn(ns)
+func newTables(ns netns.Namespace, count func(lane string)) *tables {
+	ns = netns.OrOwn(ns)
 	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, lanes: map[knftables.Family]*lane{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
 		t.lanes[family] = newLane(ns, number)
@@ -153,7 +154,7 @@ func (t *tables) Close() error {
 
 // nftTransactor runs nft in a namespace.
 type nftTransactor struct {
-	ns     Netns
+	ns     netns.Namespace
 	mu     sync.Mutex
 	tables map[knftables.Family]knftables.Interface
 }

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // kubeFlags reach a cluster with kubectl's flags, environment and files.
@@ -101,7 +101,7 @@ func (k *kubeFlags) client() (client kubernetes.Interface, server string, err er
 	if err != nil {
 		return nil, "", k.sayWhy(err)
 	}
-	config = enforcer.KubeClientConfig(config)
+	config = source.KubeClientConfig(config)
 	config.UserAgent = "sluice/" + versionName()
 	// A question is a burst of requests and then none; kubectl allows as much.
 	config.QPS, config.Burst = 50, 300
