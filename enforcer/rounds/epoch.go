@@ -59,7 +59,7 @@ func (s *State) Switched(inForce, empty bool) (anew, lookAgain bool) {
 // Replaced says that the kernel's main table is what the compiler thinks it is.
 func (s *State) Replaced() { s.ambiguous, s.doubtful = false, false }
 
-// InGrace reports whether connections that are met mid-stream are judged as new ones.
+// inGrace reports whether connections that are met mid-stream are judged as new ones.
 func (s *State) inGrace(now time.Time) bool { return !s.graceEnds.IsZero() && now.Before(s.graceEnds) }
 
 // graceOver: the grace ended and the kernel does not know it yet.

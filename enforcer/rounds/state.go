@@ -112,9 +112,6 @@ func (s *State) Synced() bool { return s.synced }
 // Doubtful reports whether the next round brings all of the kernel's tables.
 func (s *State) Doubtful() bool { return s.doubtful }
 
-// Doubt says that the tables may not be what the compiler thinks they are.
-func (s *State) Doubt() { s.doubtful = true }
-
 // Epoch is what connections are judged under; 0 has every packet judged.
 func (s *State) Epoch() uint32 { return s.epoch }
 
