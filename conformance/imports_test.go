@@ -50,6 +50,20 @@ var bans = []ban{
 		"compiler says what the kernel should hold; enforcer puts it there"},
 	{"compiler", []string{module + "enforcer", module + "cmd", module + "conformance"}, true,
 		"compiler depends on policy alone"},
+	{"manifestfiles", []string{"k8s.io", "github.com/vishvananda", "golang.org/x/sys", "syscall"}, false,
+		"manifestfiles knows files and not what is in them, and builds on every system"},
+	{"enforcer/source", []string{"github.com/vishvananda", "github.com/google/nftables", "sigs.k8s.io/knftables", "github.com/prometheus/client_golang"}, true,
+		"a source knows objects: the kernel and the metrics are the agent's"},
+	{"enforcer/links", []string{"k8s.io/client-go"}, true,
+		"links asks the kernel where Pods are, and nobody else"},
+	{"enforcer/links", []string{"sigs.k8s.io/knftables", "github.com/google/nftables", "os/exec"}, false,
+		"links says where Pods are; what is enforced there is the agent's"},
+	{"enforcer/rounds", []string{"os", "net$", "syscall", "golang.org/x/sys", "log", "context", "sync", "k8s.io", "sigs.k8s.io", "github.com/vishvananda", "github.com/google/nftables", "github.com/prometheus"}, false,
+		"what a round does is decided by what was seen: no kernel, no log, nothing that waits"},
+	{"enforcer/nlsocket", []string{"k8s.io/api", "k8s.io/client-go", "github.com/google/nftables", "sigs.k8s.io/knftables"}, true,
+		"a socket knows messages, not what they are about"},
+	{"enforcer/netns", []string{"k8s.io/client-go", "github.com/vishvananda", "sigs.k8s.io/knftables"}, true,
+		"a namespace is entered the same way for whatever is to be done in it"},
 	{"enforcer", []string{"github.com/spf13/cobra", "k8s.io/cli-runtime", module + "cmd", module + "conformance"}, true,
 		"enforcer is a library that a command runs, not a command"},
 	{"enforcer", []string{"github.com/google/nftables", "github.com/mdlayher/netlink"}, false,
@@ -148,7 +162,7 @@ func TestRunsAnywhere(t *testing.T) {
 
 // TestPureCore looks for what an import list does not show.
 func TestPureCore(t *testing.T) {
-	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "policy/question", "compiler", "policy/connectivity", "policy/lint", "policy/lint/report"} {
+	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "policy/question", "compiler", "policy/connectivity", "policy/lint", "policy/lint/report", "enforcer/rounds"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

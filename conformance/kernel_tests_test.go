@@ -18,6 +18,7 @@ var (
 	kernelMarks = map[string]bool{
 		"buildLab": true, "needRoot": true, "newNS": true, "newPTPNode": true, "newBridgeNode": true, "startAgent": true,
 		"newEventBench": true, "newTwins": true, "newRepairable": true, "chaos": true,
+		"netnstest.New": true, "netnstest.NewPTPNode": true, "netnstest.NewBridgeNode": true,
 	}
 )
 
@@ -41,7 +42,7 @@ func TestKernelTestsAreNamed(t *testing.T) {
 			named[file][strings.TrimSpace(line)] = true
 		}
 	}
-	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer"}, kernelOnly...) {
+	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer", "enforcer/links"}, kernelOnly...) {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)
@@ -73,8 +74,12 @@ func marked(f *ast.FuncDecl) bool {
 	found := false
 	ast.Inspect(f, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
-			if id, ok := call.Fun.(*ast.Ident); ok && kernelMarks[id.Name] {
-				found = true
+			switch of := call.Fun.(type) {
+			case *ast.Ident:
+				found = found || kernelMarks[of.Name]
+			case *ast.SelectorExpr:
+				pkg, ok := of.X.(*ast.Ident)
+				found = found || ok && kernelMarks[pkg.Name+"."+of.Sel.Name]
 			}
 		}
 		return !found

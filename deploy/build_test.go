@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/sluice-net/sluice/conformance/kerneltest"
 )
 
 // scratch is a directory for what is built once for all tests.
@@ -23,7 +25,7 @@ func inScratch(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	return m.Run()
+	return kerneltest.Run(m)
 }
 
 // builtImage is the image as "make image" builds it.

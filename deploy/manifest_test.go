@@ -30,8 +30,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
-	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // manifest is what one of the files holds.
@@ -219,7 +219,7 @@ func askedFor(t *testing.T) map[string]bool {
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- enforcer.NewKubeSource(client, "node").Run(ctx, nothing{}) }()
+	go func() { ended <- source.NewKube(client, "node").Run(ctx, nothing{}) }()
 	asked := map[string]bool{}
 	for len(asked) < 8 && ctx.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
@@ -269,10 +269,10 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 // nothing is a sink that keeps nothing.
 type nothing struct{}
 
-func (nothing) Deliver(...enforcer.Event) {}
-func (nothing) Synced()                   {}
-func (nothing) SyncedInPart()             {}
-func (nothing) Report(string, error)      {}
+func (nothing) Deliver(...source.Event) {}
+func (nothing) Synced()                 {}
+func (nothing) SyncedInPart()           {}
+func (nothing) Report(string, error)    {}
 
 func TestArgumentsExist(t *testing.T) {
 	for name, c := range containers(t) {

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -23,7 +24,7 @@ func TestSharedAddressIsJudgedByThePoliciesOfEach(t *testing.T) {
 	for name := range topologies {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, name)
-			a := startAgent(t, c.node, &MemorySource{})
+			a := startAgent(t, c.node, &source.Memory{})
 			a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 			waiting := c.web.object.DeepCopy()
 			waiting.Name, waiting.UID, waiting.Labels = "waiting", types.UID("waiting"), map[string]string{"app": "waiting"}

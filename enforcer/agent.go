@@ -14,6 +14,10 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -21,11 +25,11 @@ import (
 // run in a process, each in a namespace of its own.
 type Agent struct {
 	cfg     Config
-	source  Source
-	ns      Netns
+	source  source.Source
+	ns      netns.Namespace
 	reg     prometheus.Registerer
 	metrics *metrics
-	box     *mailbox
+	box     *source.Mailbox
 	status  *statusBoard
 	// sandboxes is what the container runtime says.
 	sandboxes *sandboxes
@@ -46,7 +50,7 @@ type Agent struct {
 
 // New makes an agent and starts nothing. ns nil is the process's own
 // namespace.
-func New(cfg Config, source Source, ns Netns, reg prometheus.Registerer) (*Agent, error) {
+func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Registerer) (*Agent, error) {
 	cfg.Defaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure agent: %w", err)
@@ -56,10 +60,10 @@ func New(cfg Config, source Source, ns Netns, reg prometheus.Registerer) (*Agent
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, source: source, ns: orOwn(ns), reg: reg, metrics: m,
+		cfg: cfg, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
 		status: newStatusBoard(), wake: make(chan struct{}, 1),
 	}
-	a.box = newMailbox(cfg.Clock, a.rouse)
+	a.box = source.NewMailbox(cfg.Clock, a.rouse)
 	a.sandboxes = newSandboxes(a.rouse)
 	return a, nil
 }
@@ -144,9 +148,9 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, status: a.status, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
-		compiler: cc, replace: true, ns: a.ns,
+		compiler: cc, ns: a.ns,
 		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
-		invalid: map[eventKey]bool{},
+		invalid: map[source.Key]bool{},
 	}
 	if s.tables == nil {
 		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
@@ -163,27 +167,29 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, err
 	}
 	s.where = newWhereabouts(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
-	if source, ok := a.source.(currentSource); ok {
-		s.current = func(now time.Time) error { return source.Current(PodEvent, now) }
+	if from, ok := a.source.(currentSource); ok {
+		s.current = func(now time.Time) error { return from.Current(source.PodEvent, now) }
 	}
 	return s, nil
 }
 
 func (s *syncer) open(a *Agent) error {
-	socket, err := openSocket(a.ns, unix.NETLINK_ROUTE)
+	socket, err := nlsocket.Open(a.ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
-	s.links = newLinks(socket, a.ns, roles{pods: a.cfg.PodInterfaces, uplinks: a.cfg.Uplinks, others: a.cfg.OtherInterfaces})
-	s.tunnels = tunnels{socket: socket, off: a.cfg.Compiler.PodTunnels}
+	s.links = links.New(socket, a.ns, links.Patterns{Pods: a.cfg.PodInterfaces, Uplinks: a.cfg.Uplinks, Others: a.cfg.OtherInterfaces})
+	s.tunnels = links.NewTunnels(socket, a.cfg.Compiler.PodTunnels)
 	s.ipvs = ipvs{ns: a.ns}
-	if err := socket.strict(); err != nil {
+	if err := socket.Strict(); err != nil {
 		return err
 	}
-	if s.links.inherited, err = inheritPorts(a.ns); err != nil {
+	held, err := inheritPorts(a.ns)
+	if err != nil {
 		return err
 	}
-	if s.watch, err = newLinkWatch(a.ns, a.rouse); err != nil {
+	s.links.Inherit(held)
+	if s.watch, err = links.NewWatch(a.ns, a.rouse); err != nil {
 		return err
 	}
 	s.drift, err = newDrift(a.ns, a.rouse)
@@ -195,10 +201,10 @@ func (s *syncer) close() {
 		_ = s.ownTables.Close()
 	}
 	if s.links != nil {
-		s.links.close()
+		s.links.Close()
 	}
 	if s.watch != nil {
-		s.watch.socket.Close()
+		s.watch.Close()
 	}
 	if s.drift != nil {
 		s.drift.close()
@@ -208,13 +214,13 @@ func (s *syncer) close() {
 // Settle returns when everything that was delivered before the call is in the
 // kernel, with the interfaces as they were at the time of the call.
 func (a *Agent) Settle(ctx context.Context) error {
-	return a.status.wait(ctx, a.box.ask())
+	return a.status.wait(ctx, a.box.Ask())
 }
 
 // Status returns a snapshot.
 func (a *Agent) Status() Status {
 	s := a.status.read()
-	s.SourceErrors, s.Running = a.box.reports(), a.running()
+	s.SourceErrors, s.Running = a.box.Reports(), a.running()
 	s.Unresolved, s.Conflicts = maps.Clone(s.Unresolved), maps.Clone(s.Conflicts)
 	s.Conditions = s.standing()
 	return s

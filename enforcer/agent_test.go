@@ -15,16 +15,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 func TestAgentEnforces(t *testing.T) {
 	for name := range topologies {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, name)
-			a := startAgent(t, c.node, &MemorySource{})
+			a := startAgent(t, c.node, &source.Memory{})
 			a.set(c.objects()...)
 			c.bad.expect(c.web, 80, true)
 			if err := a.Ready(); err != nil {
@@ -55,7 +57,7 @@ func TestAgentEnforces(t *testing.T) {
 
 func TestAgentCutsALiveConnectionWhenItsPolicyGoes(t *testing.T) {
 	c := newCluster(t, "ptp")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	conn, err := c.front.dial(c.web.addr(0), 80, 3*time.Second)
 	if err != nil {
@@ -116,8 +118,8 @@ func prober(t testing.TB, from testNS, to netip.Addr, port int) (stop func()) {
 
 func TestAgentRestartNeverOpens(t *testing.T) {
 	c := newCluster(t, "ptp")
-	source := &MemorySource{}
-	a := startAgent(t, c.node, source)
+	from := &source.Memory{}
+	a := startAgent(t, c.node, from)
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
 	for range 3 {
@@ -125,7 +127,7 @@ func TestAgentRestartNeverOpens(t *testing.T) {
 		a.stop()
 		c.front.expect(c.web, 80, true)
 		c.bad.expect(c.web, 80, false)
-		a = startAgent(t, c.node, source)
+		a = startAgent(t, c.node, from)
 		a.settle()
 		if after := a.Status().Epoch; after == before || after == 0 {
 			t.Errorf("epoch %d after %d", after, before)
@@ -136,8 +138,8 @@ func TestAgentRestartNeverOpens(t *testing.T) {
 
 func TestAgentChangesNothingUntilItsSourceIsSynced(t *testing.T) {
 	c := newCluster(t, "ptp")
-	source := &MemorySource{}
-	a := startAgent(t, c.node, source)
+	from := &source.Memory{}
+	a := startAgent(t, c.node, from)
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	a.stop()
 	before := c.node.ruleset()
@@ -161,16 +163,16 @@ func TestAgentChangesNothingUntilItsSourceIsSynced(t *testing.T) {
 // unsynced delivers a Namespace and never says that this is all.
 type unsynced struct{}
 
-func (unsynced) Run(ctx context.Context, sink Sink) error {
-	e, err := eventOf(shop(), false)
-	sink.Deliver(e)
+func (unsynced) Run(ctx context.Context, sink source.Sink) error {
+	ns := shop()
+	sink.Deliver(source.Event{Kind: source.NamespaceEvent, Name: types.NamespacedName{Name: ns.Name}, Labels: ns.Labels})
 	<-ctx.Done()
-	return err
+	return nil
 }
 
 func TestCleanupAfterAnAgent(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	a.stop()
 	c.bad.expect(c.web, 80, false)
@@ -221,7 +223,7 @@ func valueOf(t testing.TB, c prometheus.Metric) float64 {
 func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 	c := newCluster(t, "ptp")
 	f := &failing{Transactor: NewTransactor(c.node), family: knftables.InetFamily}
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = f })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
 	replaced := valueOf(t, a.metrics.fullReplacements)
@@ -257,7 +259,7 @@ func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "ptp")
 	f := &failing{Transactor: NewTransactor(c.node), family: knftables.NetDevFamily}
 	f.fail.Store(1 << 30)
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = f })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	if valueOf(t, a.metrics.guardFailures) == 0 {
@@ -275,7 +277,7 @@ func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "bridge")
 	f := &failing{Transactor: NewTransactor(c.node), family: knftables.BridgeFamily}
 	f.fail.Store(1 << 30)
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = f })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "PortGuardsFailed") {
@@ -288,8 +290,8 @@ func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
 
 func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 	c := newCluster(t, "ptp")
-	source := &MemorySource{}
-	a := startAgent(t, c.node, source, func(cfg *Config) { cfg.Grace = 4 * time.Second })
+	from := &source.Memory{}
+	a := startAgent(t, c.node, from, func(cfg *Config) { cfg.Grace = 4 * time.Second })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	midstream := func() bool { return strings.Contains(c.node.ruleset(), "reject with tcp reset") }
 	if midstream() {
@@ -297,7 +299,7 @@ func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 	}
 	eventually(t, "end of the grace", midstream)
 	a.stop()
-	a = startAgent(t, c.node, source, func(cfg *Config) { cfg.Grace = time.Hour })
+	a = startAgent(t, c.node, from, func(cfg *Config) { cfg.Grace = time.Hour })
 	a.settle()
 	if !midstream() {
 		t.Error("a restart got another grace")
@@ -309,7 +311,7 @@ func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 func TestAgentReplacesRulesItCannotRead(t *testing.T) {
 	c := newCluster(t, "ptp")
 	c.node.nft("table inet sluice { chain strange { accept; }; set s { type ipv4_addr; }; }\ntable netdev sluice { chain strange { }; }")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	c.front.expect(c.web, 80, true)
@@ -325,7 +327,7 @@ func TestAgentsOfManyNamespacesInOneProcess(t *testing.T) {
 	var clusters []cluster
 	for range 3 {
 		c := newCluster(t, "bridge")
-		a := startAgent(t, c.node, &MemorySource{})
+		a := startAgent(t, c.node, &source.Memory{})
 		a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 		clusters = append(clusters, c)
 	}
@@ -338,7 +340,7 @@ func TestAgentsOfManyNamespacesInOneProcess(t *testing.T) {
 func TestAgentIsNotReadyWhereBridgedPodsAreOutOfReach(t *testing.T) {
 	c := newCluster(t, "bridge")
 	c.node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.KeepBridgeNetfilter = true })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.KeepBridgeNetfilter = true })
 	a.set(c.objects()...)
 	server := httptest.NewServer(a.Handler())
 	defer server.Close()
@@ -372,7 +374,7 @@ func TestAgentIsNotReadyWhereBridgedPodsAreOutOfReach(t *testing.T) {
 
 func TestNewNamesEverythingThatIsWrongWithItsConfig(t *testing.T) {
 	cfg := Config{PodInterfaces: []string{"["}, RetryMin: time.Hour, Compiler: compiler.Config{Mark: compiler.MarkLayout{Mask: 1}}}
-	_, err := New(cfg, &MemorySource{}, nil, prometheus.NewRegistry())
+	_, err := New(cfg, &source.Memory{}, nil, prometheus.NewRegistry())
 	for _, want := range []string{`"["`, "retry", "mask"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)

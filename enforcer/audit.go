@@ -6,11 +6,23 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// audit finds out whether our table vanished unnoticed.
+// audit looks, from time to time, at what nobody tells us of.
 func (s *syncer) audit(ctx context.Context) {
-	if s.replace {
-		return
+	tables, others := s.rounds.Audit(s.cfg.Clock.Now())
+	if tables {
+		s.auditTables(ctx)
 	}
+	if others {
+		s.searchDue = true
+		if !s.rounds.Synced() || s.rounds.Failing() {
+			s.detect(ctx) // no sync comes to it
+		}
+	}
+}
+
+// auditTables finds out whether our table vanished unnoticed, and does what is left to
+// do of what an earlier agent, or the grace, left.
+func (s *syncer) auditTables(ctx context.Context) {
 	s.clearOldMask(ctx)
 	s.judgePickups(ctx)
 	s.tellRepairs(ctx, nil)
@@ -20,17 +32,17 @@ func (s *syncer) audit(ctx context.Context) {
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Failed to look for our table")
 	case !present:
-		s.drifted = true
+		s.rounds.Vanished()
 	}
 }
 
 // detect looks for other programs that get in the way. What they do to Pods is known only
 // when it is known which interfaces are Pods'.
 func (s *syncer) detect(ctx context.Context) {
-	s.searchDue = len(s.links.ifaces) == 0
+	s.searchDue = len(s.links.Interfaces()) == 0
 	logger := klog.FromContext(ctx)
 	found, err := search{
-		ns: s.ns, ifaces: s.links.ifaces, ways: s.links.podWays(), ipvs: &s.ipvs,
+		ns: s.ns, ifaces: s.links.Interfaces(), ways: s.links.PodWays(), ipvs: &s.ipvs,
 		nodeDNS: len(s.cfg.Compiler.NodeDNS) > 0, harmless: s.cfg.HarmlessPrograms,
 	}.conditions()
 	if err != nil {

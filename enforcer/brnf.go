@@ -7,8 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // bridgeNetfilter keeps packets between two ports of a bridge going through the
@@ -20,7 +20,7 @@ import (
 // bridge's is ever set: it is no wider than what we are answerable for, and a
 // container may set it by netlink where /proc/sys is read-only.
 type bridgeNetfilter struct {
-	ns Netns
+	ns netns.Namespace
 	// checkOnly never sets anything.
 	checkOnly bool
 }
@@ -42,7 +42,7 @@ type bridgeSwitches struct {
 
 // Ensure checks the switches, sets them where it may, and fails if Pods behind
 // one of the bridges are out of reach of policies.
-func (b bridgeNetfilter) Ensure(bridges []*iface) (out bridgeSwitches, err error) {
+func (b bridgeNetfilter) Ensure(bridges []*links.Interface) (out bridgeSwitches, err error) {
 	if len(bridges) == 0 {
 		return out, nil
 	}
@@ -59,20 +59,18 @@ func (b bridgeNetfilter) Ensure(bridges []*iface) (out bridgeSwitches, err error
 	var errs []error
 	out.borrowed = map[string]error{}
 	for _, i := range bridges {
-		inSight := (four || i.callIPTables) && (six || i.callIP6Tables)
-		if i.callIPTables && i.callIP6Tables || inSight && b.checkOnly {
+		inSight := (four || i.CallIPTables) && (six || i.CallIP6Tables)
+		if i.CallIPTables && i.CallIP6Tables || inSight && b.checkOnly {
 			continue
 		}
 		err := b.set(i)
 		switch {
 		case err == nil:
-			// A notice follows, but only if the bridge is up.
-			i.callIPTables, i.callIP6Tables = true, true
 			out.changed = true
 		case inSight:
-			out.borrowed[i.name] = err
+			out.borrowed[i.Name] = err
 		default:
-			errs = append(errs, fmt.Errorf("enforce policies between Pods of bridge %s: %w", i.name, err))
+			errs = append(errs, fmt.Errorf("enforce policies between Pods of bridge %s: %w", i.Name, err))
 		}
 	}
 	return out, errors.Join(errs...)
@@ -102,28 +100,9 @@ func readSwitch(path string) (bool, error) {
 	return strings.TrimSpace(string(value)) == "1", err
 }
 
-func (b bridgeNetfilter) set(bridge *iface) error {
+func (b bridgeNetfilter) set(bridge *links.Interface) error {
 	if b.checkOnly {
 		return errors.New("neither its nf_call_iptables and nf_call_ip6tables are 1, nor bridge-nf-call-iptables and its IPv6 twin; setting them is switched off")
 	}
-	socket, err := openSocket(b.ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer socket.close()
-	data := nl.NewRtAttr(nl.IFLA_INFO_DATA, nil)
-	data.AddRtAttr(iflaBrCallIPTables, nl.Uint8Attr(1))
-	data.AddRtAttr(iflaBrCallIP6Tables, nl.Uint8Attr(1))
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(bridge.kind))
-	info.AddChild(data)
-	link := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	link.Index = int32(bridge.index)
-	req := socket.request(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	req.AddData(link)
-	req.AddData(info)
-	if err := socket.each(req, func([]byte) {}); err != nil {
-		return fmt.Errorf("set its nf_call_iptables and nf_call_ip6tables: %w", err)
-	}
-	return nil
+	return links.SwitchOnNetfilter(b.ns, bridge)
 }

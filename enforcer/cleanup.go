@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
@@ -30,8 +31,8 @@ type CleanupOptions struct {
 // does then. It refuses beside a running agent, which would bring all back, and
 // keeps one from starting meanwhile. A bridge's nf_call_iptables stays as it is:
 // it cannot be known who else relies on it by now.
-func Cleanup(ctx context.Context, ns Netns, options CleanupOptions) error {
-	ns = orOwn(ns)
+func Cleanup(ctx context.Context, ns netns.Namespace, options CleanupOptions) error {
+	ns = netns.OrOwn(ns)
 	l, err := takeLock(ns)
 	var held *errHeld
 	switch {
@@ -47,7 +48,7 @@ func Cleanup(ctx context.Context, ns Netns, options CleanupOptions) error {
 	return nil
 }
 
-func cleanup(ctx context.Context, ns Netns, mask uint32) error {
+func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
 	found, err := findTables(ns)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func cleanup(ctx context.Context, ns Netns, mask uint32) error {
 }
 
 // findTables lists the families that have a table of ours.
-func findTables(ns Netns) (found []byte, err error) {
+func findTables(ns netns.Namespace) (found []byte, err error) {
 	err = askNft(ns, func(socket *nftwire.Socket) error {
 		found, err = socket.Tables()
 		return err
@@ -92,7 +93,7 @@ func findTables(ns Netns) (found []byte, err error) {
 // removeTables deletes tables in one transaction. With a mask one rule that
 // names it stays in the main table, in a chain that no packet comes through: if
 // the marks cannot be cleared, whoever tries again still knows which bits to.
-func removeTables(ns Netns, families []byte, mask uint32) error {
+func removeTables(ns netns.Namespace, families []byte, mask uint32) error {
 	var note *compiler.ChainRule
 	if slices.Contains(families, unix.NFPROTO_INET) && mask != 0 {
 		note = compiler.MarkNote(mask)
@@ -104,7 +105,7 @@ func removeTables(ns Netns, families []byte, mask uint32) error {
 var errNoMarkRule = errors.New("no rule of chain " + compiler.JudgedChain + " sets the conntrack mark")
 
 // maskOf reads which bits of conntrack marks the rules of our main table write.
-func maskOf(ns Netns) (mask uint32, err error) {
+func maskOf(ns netns.Namespace) (mask uint32, err error) {
 	left, err := readPredecessor(ns)
 	if err == nil && left.mask == 0 {
 		err = errNoMarkRule
@@ -113,7 +114,7 @@ func maskOf(ns Netns) (mask uint32, err error) {
 }
 
 // tablePresent reports whether our main table exists.
-func tablePresent(ns Netns) (bool, error) {
+func tablePresent(ns netns.Namespace) (bool, error) {
 	found, err := findTables(ns)
 	return slices.Contains(found, unix.NFPROTO_INET), err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // otherMask is not the default.
@@ -115,7 +116,7 @@ func TestCleanupGoesOnWhereItWasCutOff(t *testing.T) {
 
 func TestCleanupRefusesBesideAnAgent(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	before := ruleLines(c.node)
 	err := Cleanup(context.Background(), c.node, CleanupOptions{})

@@ -15,23 +15,25 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // testAgent is a running agent on a source in memory.
 type testAgent struct {
 	*Agent
 	t      testing.TB
-	source *MemorySource
+	source *source.Memory
 	stop   func()
 }
 
-func startAgent(t testing.TB, node testNS, source *MemorySource, configure ...func(*Config)) *testAgent {
+func startAgent(t testing.TB, node testNS, from *source.Memory, configure ...func(*Config)) *testAgent {
 	t.Helper()
 	cfg := Config{MinInterval: time.Millisecond, RetryMin: 10 * time.Millisecond, RetryMax: 50 * time.Millisecond}
 	for _, c := range configure {
 		c(&cfg)
 	}
-	agent, err := New(cfg, source, node, prometheus.NewRegistry())
+	agent, err := New(cfg, from, node, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +44,7 @@ func startAgent(t testing.TB, node testNS, source *MemorySource, configure ...fu
 			t.Errorf("Run: %v", err)
 		}
 	})
-	a := &testAgent{agent, t, source, sync.OnceFunc(func() {
+	a := &testAgent{agent, t, from, sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 	})}

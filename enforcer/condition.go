@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // Condition is something about the node that stands in the way of policies, or
-// may. It is logged once when it comes and once when it goes.
+// may. It is logged once when it comes and once when it goes. A [source.Trouble] is one
+// that a source has to say.
 type Condition struct {
 	// What is one of [ConditionKinds].
 	What string
@@ -85,18 +87,7 @@ func kindOf(what string) ConditionKind {
 func (c Condition) NotReady() bool { return kindOf(c.What).NotReady }
 
 // String is the condition in one line.
-func (c Condition) String() string {
-	var b strings.Builder
-	b.WriteString(c.What)
-	if c.Object != "" {
-		b.WriteString(" (" + c.Object + ")")
-	}
-	b.WriteString(": " + c.Message)
-	if c.Mend != "" {
-		b.WriteString("; " + c.Mend)
-	}
-	return b.String()
-}
+func (c Condition) String() string { return source.Trouble(c).Error() }
 
 func compareConditions(a, b Condition) int {
 	return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))

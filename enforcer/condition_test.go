@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -73,17 +75,9 @@ func TestConditionKindsAreSortedAndExplained(t *testing.T) {
 func TestStatusFieldsAreConditions(t *testing.T) {
 	boom, addr := errors.New("boom"), netip.MustParseAddr("10.0.0.5")
 	pod := types.NamespacedName{Namespace: "shop", Name: "db"}
-	lost := &links{
-		pods:   map[types.NamespacedName]*podLinks{pod: {why: map[netip.Addr]string{addr: "there is no route to it"}}},
-		byAddr: map[netip.Addr]types.NamespacedName{addr: pod},
-	}
-	held := &links{
-		pods: map[types.NamespacedName]*podLinks{pod: {
-			why: map[netip.Addr]string{addr: "no port of cni0 has it"}, binds: map[netip.Addr]binding{addr: {iface: 3}},
-		}},
-		byAddr: lost.byAddr,
-	}
-	disputed := &links{byAddr: lost.byAddr, conflicts: map[netip.Addr]string{addr: "v9"}}
+	lost := links.Report{Unplaced: []links.Unplaced{{Pod: pod, Why: map[netip.Addr]string{addr: "there is no route to it"}}}}
+	held := links.Report{Unplaced: []links.Unplaced{{Pod: pod, Why: map[netip.Addr]string{addr: "no port of cni0 has it"}, HeldBack: true}}}
+	disputed := links.Report{Disputed: map[types.NamespacedName]map[netip.Addr]string{pod: {addr: "v9"}}}
 	for _, tt := range []struct {
 		what, object, says string
 		set                func(a *Agent)
@@ -97,7 +91,7 @@ func TestStatusFieldsAreConditions(t *testing.T) {
 		{"PodUnresolved", "Pod shop/db", "10.0.0.5: no port of cni0", func(a *Agent) { a.status.setLinks(held, nil) }},
 		{"InterfaceConflict", "Pod shop/db", "10.0.0.5: also claimed by v9", func(a *Agent) { a.status.setLinks(disputed, nil) }},
 	} {
-		a, err := New(Config{}, &MemorySource{}, nil, prometheus.NewRegistry())
+		a, err := New(Config{}, &source.Memory{}, nil, prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/links"
 )
 
 // Config is what the operator decides about an agent. The zero value becomes
@@ -27,8 +28,8 @@ type Config struct {
 	PodInterfaces []string
 	// Uplinks are patterns of ports of bridges that lead out of the node, and
 	// OtherInterfaces of bridges and veths that carry no Pods. All other veths do,
-	// and ports that are no veths lead out. Nil: [DefaultUplinks] and
-	// [DefaultOtherInterfaces].
+	// and ports that are no veths lead out. Nil: [links.DefaultUplinks] and
+	// [links.DefaultOtherInterfaces].
 	Uplinks, OtherInterfaces []string
 	// HarmlessPrograms are patterns of names of BPF programs at interfaces that send no
 	// packet elsewhere, as the operator knows; an XDP program is xdp@INTERFACE. All
@@ -76,10 +77,10 @@ func (c *Config) Defaults() {
 		c.Compiler.Mark.Mask = compiler.DefaultMask
 	}
 	if c.Uplinks == nil {
-		c.Uplinks = DefaultUplinks
+		c.Uplinks = links.DefaultUplinks
 	}
 	if c.OtherInterfaces == nil {
-		c.OtherInterfaces = DefaultOtherInterfaces
+		c.OtherInterfaces = links.DefaultOtherInterfaces
 	}
 	orDefault(&c.MinInterval, 50*time.Millisecond)
 	orDefault(&c.Grace, time.Minute)

@@ -8,11 +8,14 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // conntrack reads and clears the marks of the connections in a namespace.
 type conntrack struct {
-	ns Netns
+	ns netns.Namespace
 }
 
 // ctaMarkMask is CTA_MARK_MASK of linux/netfilter/nfnetlink_conntrack.h.
@@ -56,11 +59,11 @@ func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint3
 	if err != nil {
 		return 0, fmt.Errorf("dump conntrack: %w", err)
 	}
-	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
+	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	for i, conn := range found {
 		if err := ctx.Err(); err != nil {
 			return i, err
@@ -72,15 +75,15 @@ func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint3
 	return len(found), nil
 }
 
-func clearMark(socket *nlSocket, conn connection, mask uint32) error {
-	req := socket.request(ctNew, unix.NLM_F_ACK)
+func clearMark(socket *nlsocket.Socket, conn connection, mask uint32) error {
+	req := socket.Request(ctNew, unix.NLM_F_ACK)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: conn.family, Version: nl.NFNETLINK_V0})
 	// The kernel computes mark & ~MASK ^ MARK, so nobody else's bits change
 	// even if the mark was rewritten since the dump.
 	req.AddData(nl.NewRtAttr(nl.CTA_MARK, nl.BEUint32Attr(0)))
 	req.AddData(nl.NewRtAttr(ctaMarkMask, nl.BEUint32Attr(mask)))
 	req.AddRawData(conn.key)
-	return socket.each(req, func([]byte) {})
+	return socket.Each(req, func([]byte) {})
 }
 
 // selection is what a dump asks for: of one family or of both, and what narrows it
@@ -94,22 +97,22 @@ var allConnections = selection{family: unix.AF_UNSPEC}
 
 // dump walks the connections of a selection; reset is called before each try.
 func (c conntrack) dump(ctx context.Context, which selection, reset func(), f func(msg []byte)) error {
-	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
+	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}
-	defer socket.close()
-	for range dumpTries {
+	defer socket.Close()
+	for range nlsocket.DumpTries {
 		if ended := ctx.Err(); ended != nil {
 			return ended
 		}
 		reset()
-		req := socket.request(ctGet, unix.NLM_F_DUMP)
+		req := socket.Request(ctGet, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: which.family, Version: nl.NFNETLINK_V0})
 		for _, data := range which.filter {
 			req.AddData(data)
 		}
-		if err = socket.each(req, f); err == nil || !dumpAgain(err) {
+		if err = socket.Each(req, f); err == nil || !nlsocket.Interrupted(err) {
 			return err
 		}
 	}
@@ -120,9 +123,9 @@ func ctMark(msg []byte) uint32 {
 	if len(msg) < nl.SizeofNfgenmsg {
 		return 0
 	}
-	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
-		if a.kind == nl.CTA_MARK && len(a.value) == 4 {
-			return binary.BigEndian.Uint32(a.value)
+	for a := range nlsocket.Attrs(msg[nl.SizeofNfgenmsg:]) {
+		if a.Kind == nl.CTA_MARK && len(a.Value) == 4 {
+			return binary.BigEndian.Uint32(a.Value)
 		}
 	}
 	return 0
@@ -130,9 +133,9 @@ func ctMark(msg []byte) uint32 {
 
 func connectionOf(msg []byte, mark uint32) connection {
 	conn := connection{family: msg[0], mark: mark}
-	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
-		if a.kind == nl.CTA_TUPLE_ORIG || a.kind == nl.CTA_ZONE || a.kind == nl.CTA_ID {
-			conn.key = append(conn.key, a.raw...)
+	for a := range nlsocket.Attrs(msg[nl.SizeofNfgenmsg:]) {
+		if a.Kind == nl.CTA_TUPLE_ORIG || a.Kind == nl.CTA_ZONE || a.Kind == nl.CTA_ID {
+			conn.key = append(conn.key, a.Raw...)
 		}
 	}
 	return conn

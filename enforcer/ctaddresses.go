@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 const ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | nl.IPCTNL_MSG_CT_DELETE
@@ -61,20 +63,20 @@ func (c conntrack) Delete(ctx context.Context, addrs map[netip.Addr]bool, limit 
 
 // deleteAll deletes connections. Those that ended by themselves do not matter.
 func (c conntrack) deleteAll(ctx context.Context, conns iter.Seq[connection]) (n int, err error) {
-	socket, err := openSocket(c.ns, unix.NETLINK_NETFILTER)
+	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	for conn := range conns {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		req := socket.request(ctDelete, unix.NLM_F_ACK)
+		req := socket.Request(ctDelete, unix.NLM_F_ACK)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: conn.family, Version: nl.NFNETLINK_V0})
 		req.AddRawData(conn.key)
 		// ENOENT here is about the connection alone.
-		if err := socket.each(req, func([]byte) {}); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := socket.Each(req, func([]byte) {}); err != nil && !errors.Is(err, unix.ENOENT) {
 			return n, fmt.Errorf("delete connection: %w", err)
 		}
 		n++
@@ -133,12 +135,12 @@ func touchesAny(msg []byte, addrs map[netip.Addr]bool) bool {
 	if len(msg) < nl.SizeofNfgenmsg {
 		return false
 	}
-	for tuple := range attrs(msg[nl.SizeofNfgenmsg:]) {
-		if tuple.kind != nl.CTA_TUPLE_ORIG && tuple.kind != nl.CTA_TUPLE_REPLY {
+	for tuple := range nlsocket.Attrs(msg[nl.SizeofNfgenmsg:]) {
+		if tuple.Kind != nl.CTA_TUPLE_ORIG && tuple.Kind != nl.CTA_TUPLE_REPLY {
 			continue
 		}
-		for end := range attrs(nested(tuple.value, nl.CTA_TUPLE_IP)) {
-			if a, ok := netip.AddrFromSlice(end.value); ok && addrs[a] {
+		for end := range nlsocket.Attrs(nlsocket.Nested(tuple.Value, nl.CTA_TUPLE_IP)) {
+			if a, ok := netip.AddrFromSlice(end.Value); ok && addrs[a] {
 				return true
 			}
 		}

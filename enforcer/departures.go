@@ -215,10 +215,10 @@ func (d *departures) remove(ctx context.Context, addrs map[netip.Addr]bool, limi
 	return more, nil
 }
 
-// within is how long to wait at most until something is due.
-func (d *departures) within(most time.Duration, now time.Time) time.Duration {
+// wait is how long until something is due; negative: nothing is.
+func (d *departures) wait(now time.Time) time.Duration {
 	if len(d.left) == 0 {
-		return most
+		return -1
 	}
-	return min(most, max(0, d.notBefore.Sub(now)))
+	return max(0, d.notBefore.Sub(now))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -87,7 +88,7 @@ func TestDeparturesAreDeletedWhenNothingWaits(t *testing.T) {
 	f.expect("a Pod comes", nil, nil, has("a", "1", "10.0.0.1", "fd00::1"))
 	f.expect("another comes", nil, nil, has("b", "2", "10.0.0.2"))
 	f.expect("one goes", nil, nil, gone("a"))
-	if got := f.within(time.Hour, f.now); got != tidyAfter {
+	if got := f.wait(f.now); got != tidyAfter {
 		t.Errorf("due in %v", got)
 	}
 	f.now = f.now.Add(tidyAfter)
@@ -97,7 +98,7 @@ func TestDeparturesAreDeletedWhenNothingWaits(t *testing.T) {
 	f.expect("a Pod loses one of its addresses", nil, nil, has("c", "3"))
 	f.now = f.now.Add(tidyAfter)
 	f.expect("a moment later", nil, []string{"10.0.0.1"})
-	if got := f.within(time.Hour, f.now); got != time.Hour || len(f.claims) != 1 || len(f.pods) != 2 {
+	if got := f.wait(f.now); got >= 0 || len(f.claims) != 1 || len(f.pods) != 2 {
 		t.Errorf("due in %v, %d addresses, %d Pods are remembered", got, len(f.claims), len(f.pods))
 	}
 }
@@ -145,7 +146,7 @@ func TestDeparturesThatFailHoldUpOnlyTheNextOwner(t *testing.T) {
 	f.table.err = errInjected
 	f.now = f.now.Add(tidyAfter)
 	f.expect("a failure for which nobody waits", nil, nil)
-	if got := f.within(time.Hour, f.now); got != departureRetry {
+	if got := f.wait(f.now); got != departureRetry {
 		t.Errorf("tried again in %v", got)
 	}
 	f.note([]policy.SubjectChange{has("b", "2", "10.0.0.1")}, f.now, nil)
@@ -165,7 +166,7 @@ func TestDeparturesAreBounded(t *testing.T) {
 	f.sync(gone("a"))
 	f.now, f.table.more = f.now.Add(tidyAfter), true
 	f.sync()
-	if got := f.within(time.Hour, f.now); got != tidyAfter || !slices.Equal(f.table.limits, []int{deletedAtOnce}) {
+	if got := f.wait(f.now); got != tidyAfter || !slices.Equal(f.table.limits, []int{deletedAtOnce}) {
 		t.Errorf("the rest in %v, limits %v", got, f.table.limits)
 	}
 	f.now, f.table.more = f.now.Add(tidyAfter), false
@@ -286,7 +287,7 @@ func TestAgentGivesNobodyTheRepliesToTheLastOwner(t *testing.T) {
 		for _, atOnce := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s at once %v", topology, atOnce), func(t *testing.T) {
 				c := newCluster(t, topology)
-				a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.MinInterval = 100 * time.Millisecond })
+				a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.MinInterval = 100 * time.Millisecond })
 				a.set(append(c.objects(), allow("next", "next", "web", 80))...)
 				answer := func() {
 					for i := range 2 {

@@ -10,20 +10,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // search is for what other programs set up, and what it goes by.
 type search struct {
-	ns     Netns
-	ifaces map[int]*iface
+	ns     netns.Namespace
+	ifaces map[int]*links.Interface
 	// ways are the interfaces by which packets of Pods come, or may.
 	ways map[int]bool
 	// nodeDNS: NodeLocal DNSCache was declared.
 	nodeDNS bool
 	// harmless are the BPF programs of which the operator says that they send nothing
 	// past us.
-	harmless patterns
+	harmless []string
 	ipvs     *ipvs
 }
 
@@ -54,10 +56,10 @@ func (s search) conditions() ([]Condition, error) {
 }
 
 // interfaceConditions are about interfaces with well-known names.
-func interfaceConditions(ifaces map[int]*iface, nodeDNS bool) []Condition {
+func interfaceConditions(ifaces map[int]*links.Interface, nodeDNS bool) []Condition {
 	var out []Condition
 	for _, i := range ifaces {
-		if i.name == "nodelocaldns" && !nodeDNS {
+		if i.Name == "nodelocaldns" && !nodeDNS {
 			out = append(out, Condition{What: "NodeLocalDNS", Object: "interface nodelocaldns", Message: "NodeLocal DNSCache answers on this node, and Pods whose egress is isolated cannot reach it unless a policy allows its address", Mend: "name its addresses with --node-dns to open port 53 of them to every Pod"})
 		}
 	}
@@ -66,7 +68,7 @@ func interfaceConditions(ifaces map[int]*iface, nodeDNS bool) []Condition {
 
 // legacyTables are those of legacy iptables that can drop. There is no file
 // where the kernel has no legacy iptables, or nobody used it.
-func legacyTables(ns Netns) ([]string, error) {
+func legacyTables(ns netns.Namespace) ([]string, error) {
 	var out []string
 	err := ns.Do(func() error {
 		for _, of := range []struct{ family, file string }{
@@ -100,7 +102,7 @@ func (s search) flowtableConditions() ([]Condition, error) {
 	ways := map[string]bool{}
 	for index := range s.ways {
 		if i := s.ifaces[index]; i != nil {
-			ways[i.name] = true
+			ways[i.Name] = true
 		}
 	}
 	found, err := flowtables(s.ns)
@@ -132,7 +134,7 @@ type flowtable struct {
 const maxFlowtables = 1000
 
 // flowtables lists those of all tables.
-func flowtables(ns Netns) ([]flowtable, error) {
+func flowtables(ns netns.Namespace) ([]flowtable, error) {
 	var out []flowtable
 	err := askNft(ns, func(socket *nftwire.Socket) error {
 		return socket.Flowtables(maxFlowtables, func(f nftwire.Flowtable) {

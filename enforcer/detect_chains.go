@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // foreignChain is the head of a chain of another program. What its rules say is
@@ -31,18 +33,18 @@ type foreignChain struct {
 const maxForeign = 20000
 
 // listForeign reads the heads of all chains that are not ours.
-func listForeign(ns Netns) ([]foreignChain, error) {
-	socket, err := openSocket(ns, unix.NETLINK_NETFILTER)
+func listForeign(ns netns.Namespace) ([]foreignChain, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	var out []foreignChain
-	err = dumpWhole(func() error {
+	err = nlsocket.DumpWhole(func() error {
 		out = out[:0]
-		req := socket.request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP)
+		req := socket.Request(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
-		return socket.each(req, func(msg []byte) {
+		return socket.Each(req, func(msg []byte) {
 			if c, ok := foreignChainOf(msg); ok && len(out) < maxForeign {
 				out = append(out, c)
 			}
@@ -61,23 +63,23 @@ func foreignChainOf(msg []byte) (foreignChain, bool) {
 		return foreignChain{}, false
 	}
 	c := foreignChain{family: msg[0]}
-	for a := range attrs(msg[nl.SizeofNfgenmsg:]) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(msg[nl.SizeofNfgenmsg:]) {
+		switch a.Kind {
 		case unix.NFTA_CHAIN_TABLE:
-			c.table = unix.ByteSliceToString(a.value)
+			c.table = unix.ByteSliceToString(a.Value)
 		case unix.NFTA_CHAIN_NAME:
-			c.name = unix.ByteSliceToString(a.value)
+			c.name = unix.ByteSliceToString(a.Value)
 		case unix.NFTA_CHAIN_TYPE:
-			c.kind = unix.ByteSliceToString(a.value)
+			c.kind = unix.ByteSliceToString(a.Value)
 		case unix.NFTA_CHAIN_POLICY:
-			c.drops = attrBig32(a.value) == nfDrop
+			c.drops = attrBig32(a.Value) == nfDrop
 		case unix.NFTA_CHAIN_HOOK:
-			for h := range attrs(a.value) {
-				switch h.kind {
+			for h := range nlsocket.Attrs(a.Value) {
+				switch h.Kind {
 				case unix.NFTA_HOOK_HOOKNUM:
-					c.hook = attrBig32(h.value)
+					c.hook = attrBig32(h.Value)
 				case unix.NFTA_HOOK_PRIORITY:
-					c.priority = int32(attrBig32(h.value))
+					c.priority = int32(attrBig32(h.Value))
 				}
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sluice-net/sluice/enforcer/links"
 )
 
 // engine is another program that enforces NetworkPolicy, with what it leaves on
@@ -31,18 +33,18 @@ var engines = []engine{
 // engineConditions name the engines whose traces are there. Sluice's own rules
 // hold beside another engine's: a packet passes if both let it. What is lost is
 // what the other one does not allow.
-func engineConditions(chains []foreignChain, ifaces map[int]*iface) []Condition {
-	tables, names, links := map[string]bool{}, map[string]bool{}, map[string]bool{}
+func engineConditions(chains []foreignChain, ifaces map[int]*links.Interface) []Condition {
+	tables, names, named := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range chains {
 		tables[c.table], names[c.name] = true, true
 	}
 	for _, i := range ifaces {
-		links[i.name] = true
+		named[i.Name] = true
 	}
 	var out []Condition
 	for _, e := range engines {
 		traces := slices.Concat(
-			found("table", e.tables, tables), found("chain", e.chains, names), found("interface", e.interfaces, links))
+			found("table", e.tables, tables), found("chain", e.chains, names), found("interface", e.interfaces, named))
 		if len(traces) == 0 {
 			continue
 		}

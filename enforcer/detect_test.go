@@ -10,18 +10,20 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // searchOf goes by what links know.
-func searchOf(node testNS, l *links) search {
-	return search{ns: node, ifaces: l.ifaces, ways: l.podWays(), ipvs: &ipvs{ns: node}}
+func searchOf(node testNS, l *links.Links) search {
+	return search{ns: node, ifaces: l.Interfaces(), ways: l.PodWays(), ipvs: &ipvs{ns: node}}
 }
 
 // detected are the conditions of a node, as kind and object.
 func detected(t *testing.T, node testNS) ([]Condition, []string) {
 	t.Helper()
 	l := testLinks(t, node)
-	l.must(t, false)
 	found, err := searchOf(node, l).conditions()
 	if err != nil {
 		t.Fatal(err)
@@ -185,9 +187,8 @@ func TestDetectNamesPrograms(t *testing.T) {
 	}
 	// Those that the operator knows, and those of interfaces without Pods, may drop.
 	l := testLinks(t, node)
-	l.must(t, false)
 	for what, change := range map[string]func(*search){
-		"named":            func(s *search) { s.harmless = patterns{"from-*", "xdp@vxdp"} },
+		"named":            func(s *search) { s.harmless = []string{"from-*", "xdp@vxdp"} },
 		"not on Pods' way": func(s *search) { s.ways = nil },
 	} {
 		s := searchOf(node, l)
@@ -225,7 +226,7 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 		}
 	}
 	program := filterOf("bpf", nl.NewRtAttr(tcaBPFName, nl.ZeroTerminated("cil_from_container")).Serialize())
-	i := &iface{name: "v1"}
+	i := &links.Interface{Name: "v1"}
 	filters := []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}
 	for at, want := range map[string]string{"ingress": "TrafficBypass", "egress": "TrafficProgram"} {
 		got := search{ways: map[int]bool{0: true}}.describeFilters(i, at, filters)
@@ -247,7 +248,7 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 // details and the log, and the node stays ready; one that goes is none.
 func TestAgentTellsOfATrafficRedirect(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
 	a.set(c.objects()...)
 	object := "interface " + c.web.veth
 	told := func() bool {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // Traffic control sits in front of nftables: what it sends elsewhere at an interface
@@ -64,11 +67,11 @@ type tcFilter struct {
 
 // trafficConditions tell which interfaces' packets take another way.
 func (s search) trafficConditions() ([]Condition, error) {
-	socket, err := openSocket(s.ns, unix.NETLINK_ROUTE)
+	socket, err := nlsocket.Open(s.ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.close()
+	defer socket.Close()
 	var out []Condition
 	qdiscs, err := ingressQdiscs(socket)
 	if err != nil {
@@ -97,13 +100,13 @@ func (s search) trafficConditions() ([]Condition, error) {
 }
 
 // ingressQdiscs are the interfaces with one, by index, and which.
-func ingressQdiscs(s *nlSocket) (map[int]string, error) {
+func ingressQdiscs(s *nlsocket.Socket) (map[int]string, error) {
 	var out map[int]string
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = map[int]string{}
-		req := s.request(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETQDISC, unix.NLM_F_DUMP)
 		req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC})
-		return s.each(req, func(msg []byte) {
+		return s.Each(req, func(msg []byte) {
 			index, kind, _ := tcMessage(msg)
 			if kind == "ingress" || kind == "clsact" {
 				out[index] = kind
@@ -121,20 +124,20 @@ func tcMessage(msg []byte) (index int, kind string, options []byte) {
 	if len(msg) < nl.SizeofTcMsg {
 		return 0, "", nil
 	}
-	for a := range attrs(msg[nl.SizeofTcMsg:]) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(msg[nl.SizeofTcMsg:]) {
+		switch a.Kind {
 		case tcaKind:
-			kind = unix.ByteSliceToString(a.value)
+			kind = unix.ByteSliceToString(a.Value)
 		case tcaOptions:
-			options = a.value
+			options = a.Value
 		}
 	}
-	return attrInt(msg[4:8]), kind, options
+	return nlsocket.Int(msg[4:8]), kind, options
 }
 
 // filterConditions say where an interface's filters send packets, and which
 // programs see them.
-func (s search) filterConditions(socket *nlSocket, i *iface, qdisc string) ([]Condition, error) {
+func (s search) filterConditions(socket *nlsocket.Socket, i *links.Interface, qdisc string) ([]Condition, error) {
 	var out []Condition
 	for _, at := range []struct {
 		parent uint32
@@ -143,12 +146,12 @@ func (s search) filterConditions(socket *nlSocket, i *iface, qdisc string) ([]Co
 		if at.parent == atEgress && qdisc != "clsact" {
 			continue
 		}
-		filters, err := tcFilters(socket, i.index, at.parent)
+		filters, err := tcFilters(socket, i.Index, at.parent)
 		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) {
 			continue // it is gone, or its qdisc is
 		}
 		if err != nil {
-			return out, fmt.Errorf("list filters of %s: %w", i.name, err)
+			return out, fmt.Errorf("list filters of %s: %w", i.Name, err)
 		}
 		out = append(out, s.describeFilters(i, at.name, filters)...)
 	}
@@ -158,15 +161,15 @@ func (s search) filterConditions(socket *nlSocket, i *iface, qdisc string) ([]Co
 // describeFilters tells of what filters do at an interface. An ifb gives back what it is
 // given, which goes on where it was; what is sent as if it had come by another interface
 // comes to our hooks there. All else is out of our sight.
-func (s search) describeFilters(i *iface, at string, filters []tcFilter) []Condition {
+func (s search) describeFilters(i *links.Interface, at string, filters []tcFilter) []Condition {
 	detours, away := map[string]bool{}, map[string]bool{}
-	programs := attached{iface: i, at: "tc " + at, ingress: at == "ingress", mend: `"tc filter show dev ` + i.name + " " + at + `"`}
+	programs := attached{iface: i, at: "tc " + at, ingress: at == "ingress", mend: `"tc filter show dev ` + i.Name + " " + at + `"`}
 	for _, f := range filters {
 		for _, to := range f.back {
 			detours[s.nameInterface(to)] = true
 		}
 		for _, to := range f.to {
-			if t := s.ifaces[to]; t != nil && t.kind != "ifb" && at == "ingress" && s.ways[i.index] {
+			if t := s.ifaces[to]; t != nil && t.Kind != "ifb" && at == "ingress" && s.ways[i.Index] {
 				away[s.nameInterface(to)] = true
 				continue
 			}
@@ -177,17 +180,17 @@ func (s search) describeFilters(i *iface, at string, filters []tcFilter) []Condi
 		}
 	}
 	out := s.programConditions(programs)
-	see := `see "tc filter show dev ` + i.name + " " + at + `"`
+	see := `see "tc filter show dev ` + i.Name + " " + at + `"`
 	if len(detours) > 0 {
 		out = append(out, Condition{
-			What: "TrafficRedirect", Object: "interface " + i.name,
+			What: "TrafficRedirect", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("a filter at tc %s sends its frames through %s (as the CNI plug-in bandwidth does): they pass by hooks of family netdev there, and are judged where they come out again", at, listed(detours)),
 			Mend:    "nothing, if a bandwidth limit is wanted; otherwise " + see,
 		})
 	}
 	if len(away) > 0 {
 		out = append(out, Condition{
-			What: "TrafficBypass", Object: "interface " + i.name,
+			What: "TrafficBypass", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("a filter at tc %s sends its frames out of %s: they come to no hook that judges", at, listed(away)),
 			Mend:    "take it away, or have it redirect to an ifb: " + see,
 		})
@@ -197,7 +200,7 @@ func (s search) describeFilters(i *iface, at string, filters []tcFilter) []Condi
 
 func (s search) nameInterface(index int) string {
 	if t := s.ifaces[index]; t != nil {
-		return strings.TrimSpace(t.kind + " " + t.name)
+		return strings.TrimSpace(t.Kind + " " + t.Name)
 	}
 	return fmt.Sprintf("interface %d", index)
 }
@@ -209,13 +212,13 @@ func listed(names map[string]bool) string {
 // maxFilters bounds what is kept of an interface's filters.
 const maxFilters = 256
 
-func tcFilters(s *nlSocket, index int, parent uint32) ([]tcFilter, error) {
+func tcFilters(s *nlsocket.Socket, index int, parent uint32) ([]tcFilter, error) {
 	var out []tcFilter
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = nil
-		req := s.request(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETTFILTER, unix.NLM_F_DUMP)
 		req.AddData(&nl.TcMsg{Family: unix.AF_UNSPEC, Ifindex: int32(index), Parent: parent})
-		return s.each(req, func(msg []byte) {
+		return s.Each(req, func(msg []byte) {
 			if _, kind, options := tcMessage(msg); options != nil && len(out) < maxFilters {
 				out = append(out, filterOf(kind, options))
 			}
@@ -229,14 +232,14 @@ func tcFilters(s *nlSocket, index int, parent uint32) ([]tcFilter, error) {
 func filterOf(kind string, options []byte) tcFilter {
 	f := tcFilter{kind: kind}
 	in, known := actionsIn[kind]
-	for a := range attrs(options) {
+	for a := range nlsocket.Attrs(options) {
 		switch {
-		case known && a.kind == in:
-			for action := range attrs(a.value) {
-				f.readAction(action.value)
+		case known && a.Kind == in:
+			for action := range nlsocket.Attrs(a.Value) {
+				f.readAction(action.Value)
 			}
-		case kind == "bpf" && a.kind == tcaBPFName:
-			f.name = unix.ByteSliceToString(a.value)
+		case kind == "bpf" && a.Kind == tcaBPFName:
+			f.name = unix.ByteSliceToString(a.Value)
 		}
 	}
 	return f
@@ -245,23 +248,23 @@ func filterOf(kind string, options []byte) tcFilter {
 func (f *tcFilter) readAction(action []byte) {
 	var kind string
 	var options []byte
-	for a := range attrs(action) {
-		switch a.kind {
+	for a := range nlsocket.Attrs(action) {
+		switch a.Kind {
 		case tcaActKind:
-			kind = unix.ByteSliceToString(a.value)
+			kind = unix.ByteSliceToString(a.Value)
 		case tcaActOptions:
-			options = a.value
+			options = a.Value
 		}
 	}
 	f.actions = append(f.actions, kind)
 	if kind != "mirred" {
 		return
 	}
-	for a := range attrs(options) {
-		if a.kind != tcaMirredParms || len(a.value) < mirredSize {
+	for a := range nlsocket.Attrs(options) {
+		if a.Kind != tcaMirredParms || len(a.Value) < mirredSize {
 			continue
 		}
-		switch to := attrInt(a.value[mirredIfindex:mirredSize]); attrInt(a.value[mirredEaction:mirredIfindex]) {
+		switch to := nlsocket.Int(a.Value[mirredIfindex:mirredSize]); nlsocket.Int(a.Value[mirredEaction:mirredIfindex]) {
 		case egressRedirect:
 			f.to = append(f.to, to)
 		case ingressRedirect:

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -35,7 +36,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 	e := newEventBench(t, 10, 0)
 	team := func(name string) map[string]string { return map[string]string{"team": name} }
 	relabel := func(name string) {
-		e.a.box.Deliver(Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: "large"}, Labels: team(name)})
+		e.a.box.Deliver(source.Event{Kind: source.NamespaceEvent, Name: types.NamespacedName{Name: "large"}, Labels: team(name)})
 	}
 	relabel("strangers")
 	for i := range pods {
@@ -43,7 +44,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 			NamespacedName: types.NamespacedName{Namespace: "large", Name: fmt.Sprint(i)}, UID: types.UID(fmt.Sprint(i)), Node: "there",
 			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 99, byte(i >> 8), byte(i)})},
 		}
-		e.a.box.Deliver(Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p})
+		e.a.box.Deliver(source.Event{Kind: source.PodEvent, Name: p.NamespacedName, Pod: p})
 	}
 	np := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "from-friends"},
@@ -51,7 +52,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 			{NamespaceSelector: &metav1.LabelSelector{MatchLabels: team("friends")}},
 		}}}},
 	}
-	e.a.box.Deliver(Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: "shop", Name: "from-friends"}, Policy: np})
+	e.a.box.Deliver(source.Event{Kind: source.PolicyEvent, Name: types.NamespacedName{Namespace: "shop", Name: "from-friends"}, Policy: np})
 	e.sync(t)
 
 	by := &sized{Transactor: e.s.tables}
@@ -61,7 +62,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 		newEpoch   bool
 	}{{"all join", "friends", false}, {"all leave", "strangers", true}} {
 		relabel(step.team)
-		epoch := e.s.epoch
+		epoch := e.s.rounds.Epoch()
 		by.sizes = nil
 		e.sync(t)
 		moved := 0
@@ -73,7 +74,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 		if moved < pods {
 			t.Errorf("%s: %v operations", step.name, by.sizes)
 		}
-		if changed := e.s.epoch != epoch; changed != step.newEpoch {
+		if changed := e.s.rounds.Epoch() != epoch; changed != step.newEpoch {
 			t.Errorf("%s: another epoch: %t", step.name, changed)
 		}
 	}

@@ -12,14 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // drift notices when others change our tables. The kernel announces every
 // transaction with the number of the generation that it makes; those that touch
 // our tables and are none of ours are drift.
 type drift struct {
-	notices *nl.NetlinkSocket
+	notices *nlsocket.Notices
 	query   *nftwire.Socket
 	wake    func()
 
@@ -52,21 +54,14 @@ type window struct {
 // maxWindows is how many transactions' notices may be under way.
 const maxWindows = 256
 
-func newDrift(ns Netns, wake func()) (*drift, error) {
+func newDrift(ns netns.Namespace, wake func()) (*drift, error) {
 	d := &drift{wake: wake, makers: map[uint32]string{}}
-	err := ns.Do(func() error {
-		var err error
-		d.notices, err = nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
-		if err != nil {
-			return fmt.Errorf("watch nftables: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	// Our own replacement of a large table is announced to us, too.
-	_ = d.notices.SetReceiveBufferSize(4*notificationBuffer, true)
+	d.notices, err = nlsocket.Subscribe(ns, 4*nlsocket.NoticeBuffer, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	if err != nil {
+		return nil, fmt.Errorf("watch nftables: %w", err)
+	}
 	if d.query, err = openNft(ns); err != nil {
 		d.notices.Close()
 		return nil, err
@@ -76,7 +71,7 @@ func newDrift(ns Netns, wake func()) (*drift, error) {
 
 // Run reads notices until the context ends.
 func (d *drift) Run(ctx context.Context) {
-	receive(ctx, d.notices, d.take, d.overrun, func() {
+	d.notices.Receive(ctx, d.take, d.overrun, func() {
 		if d.Due() {
 			d.wake()
 		}
@@ -115,18 +110,18 @@ func namesOurs(data []byte) bool {
 	default:
 		return false
 	}
-	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
-		if a.kind == unix.NFTA_TABLE_NAME {
-			return string(bytes.TrimRight(a.value, "\x00")) == compiler.TableName
+	for a := range nlsocket.Attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.Kind == unix.NFTA_TABLE_NAME {
+			return string(bytes.TrimRight(a.Value, "\x00")) == compiler.TableName
 		}
 	}
 	return false
 }
 
 func generationOf(data []byte) uint32 {
-	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
-		if a.kind == unix.NFTA_GEN_ID && len(a.value) == 4 {
-			return binary.BigEndian.Uint32(a.value)
+	for a := range nlsocket.Attrs(data[nl.SizeofNfgenmsg:]) {
+		if a.Kind == unix.NFTA_GEN_ID && len(a.Value) == 4 {
+			return binary.BigEndian.Uint32(a.Value)
 		}
 	}
 	return 0

@@ -178,7 +178,7 @@ func (e *epochs) look(ctx context.Context) (used map[uint32]int, err error) {
 	e.took = e.clock.Since(now)
 	e.spent = false
 	used = e.valuesIn(marks)
-	e.audit(ctx, used)
+	e.tellForeign(ctx, used)
 	e.free = e.free[:0]
 	for value := uint32(1); value < e.layout.Epochs(); value++ {
 		if _, inUse := used[value]; inUse || e.live[value] {
@@ -218,23 +218,23 @@ func (e *epochs) valuesIn(marks map[uint32]int) map[uint32]int {
 }
 
 const (
-	// auditAtMost is how long a dump may hold up the sync loop for the sake of an
-	// audit alone, and auditShare the share of the time that audits may take.
-	auditAtMost = 100 * time.Millisecond
-	auditShare  = 1000
+	// suspicionAtMost is how long a dump may hold up the sync loop for the sake of
+	// others' values alone, and suspicionShare the share of the time that may go there.
+	suspicionAtMost = 100 * time.Millisecond
+	suspicionShare  = 1000
 )
 
-// Audit looks for others' values where that is cheap.
-func (e *epochs) Audit(ctx context.Context) error {
-	if e.took > auditAtMost || e.clock.Since(e.looked) < auditShare*e.took {
+// LookForForeign looks for others' values where that is cheap.
+func (e *epochs) LookForForeign(ctx context.Context) error {
+	if e.took > suspicionAtMost || e.clock.Since(e.looked) < suspicionShare*e.took {
 		return nil
 	}
 	return e.Refill(ctx)
 }
 
-// audit looks for values that only another program can have written: nobody bore
+// tellForeign tells of values that only another program can have written: nobody bore
 // them at the last dump, and we did not issue them since.
-func (e *epochs) audit(ctx context.Context, used map[uint32]int) {
+func (e *epochs) tellForeign(ctx context.Context, used map[uint32]int) {
 	for _, value := range e.free {
 		n := used[value]
 		if n == 0 {

@@ -176,7 +176,7 @@ func TestEpochsNeverIssuedAreCounted(t *testing.T) {
 	stranger := f.free[0]
 	f.marks.marks[f.layout.Encode(stranger)] = 3
 	for _, want := range []int{3, 3} {
-		if err := f.Audit(context.Background()); err != nil {
+		if err := f.LookForForeign(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if f.foreign != want {
@@ -273,24 +273,24 @@ func TestEpochsTakenBackAreNeitherLiveNorRetiredAMomentAgo(t *testing.T) {
 }
 
 // A dump for the sake of an audit must cost next to nothing.
-func TestEpochsAreAuditedOnlyWhereThatIsCheap(t *testing.T) {
+func TestForeignEpochsAreLookedForOnlyWhereThatIsCheap(t *testing.T) {
 	f := newEpochFixture(compiler.DefaultMask)
 	f.next(t)
 	audits := func() int {
 		before := f.marks.dumps
-		if err := f.Audit(context.Background()); err != nil {
+		if err := f.LookForForeign(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		return f.marks.dumps - before
 	}
 	f.took = 5 * time.Millisecond
-	for after, want := range map[time.Duration]int{auditShare*5*time.Millisecond - 1: 0, auditShare * 5 * time.Millisecond: 1} {
+	for after, want := range map[time.Duration]int{suspicionShare*5*time.Millisecond - 1: 0, suspicionShare * 5 * time.Millisecond: 1} {
 		f.took, f.looked = 5*time.Millisecond, f.clock.Now().Add(-after)
 		if got := audits(); got != want {
 			t.Errorf("%d dumps %v after one of 5ms", got, after)
 		}
 	}
-	f.took, f.looked = auditAtMost+1, time.Time{}
+	f.took, f.looked = suspicionAtMost+1, time.Time{}
 	if got := audits(); got != 0 {
 		t.Error("a dump that holds up the loop")
 	}

@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/rounds"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // handedOver is a Transactor that takes the time when it is called.
@@ -48,7 +50,7 @@ func newEventBench(b testing.TB, pods, policies int) *eventBench {
 	cfg := Config{Node: "here", MinInterval: -1, Grace: -1, Transactor: hand}
 	// Without a pause between events it takes more epochs than usual.
 	cfg.Compiler.Mark.Mask = 0x0ffff000
-	a, err := New(cfg, &MemorySource{}, ns, prometheus.NewRegistry())
+	a, err := New(cfg, &source.Memory{}, ns, prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -57,13 +59,13 @@ func newEventBench(b testing.TB, pods, policies int) *eventBench {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { s.close(); _ = tables.Close() })
-	a.box.Deliver(Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: "shop"}, Labels: map[string]string{"kubernetes.io/metadata.name": "shop"}})
+	a.box.Deliver(source.Event{Kind: source.NamespaceEvent, Name: types.NamespacedName{Name: "shop"}, Labels: map[string]string{"kubernetes.io/metadata.name": "shop"}})
 	for _, np := range slices.Concat(benchPolicies(), policiesElsewhere(policies)) {
-		a.box.Deliver(Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np})
+		a.box.Deliver(source.Event{Kind: source.PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np})
 	}
 	for i := range pods {
 		p := benchPod(i)
-		a.box.Deliver(Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p})
+		a.box.Deliver(source.Event{Kind: source.PodEvent, Name: p.NamespacedName, Pod: p})
 	}
 	a.box.Synced()
 	e := &eventBench{s, a, hand}
@@ -89,7 +91,9 @@ func policiesElsewhere(n int) []*networkingv1.NetworkPolicy {
 
 func (e *eventBench) sync(b testing.TB) {
 	b.Helper()
-	if err := e.s.sync(context.Background()); err != nil {
+	worked, err := e.s.sync(context.Background())
+	e.s.rounds.Ended(rounds.Outcome{Failed: err != nil, Worked: worked}, e.s.cfg.Clock.Now())
+	if err != nil {
 		b.Fatal(err)
 	}
 }
@@ -97,7 +101,7 @@ func (e *eventBench) sync(b testing.TB) {
 // toggle has a Pod elsewhere come or go.
 func (e *eventBench) toggle(tb testing.TB, there bool) {
 	p := benchPod(guest)
-	event := Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p}
+	event := source.Event{Kind: source.PodEvent, Name: p.NamespacedName, Pod: p}
 	if !there {
 		event.Pod, event.Deleted = nil, true
 	}

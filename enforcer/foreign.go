@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
@@ -70,7 +71,7 @@ func (s *syncer) watchForeign(ctx context.Context) {
 	} else if n := s.foreign.read(counted); n > 0 {
 		s.noteForeign(n)
 	}
-	if err := s.epochs.Audit(ctx); err != nil {
+	if err := s.epochs.LookForForeign(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Failed to look at the marks of connections")
 	}
 	s.status.setConditions(ctx, "foreign", s.foreign.conditions(now, s.cfg.Compiler.Mark))
@@ -93,7 +94,7 @@ func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
 }
 
 // readCounter reads the packets of one of our main table's counters.
-func readCounter(ns Netns, name string) (packets uint64, err error) {
+func readCounter(ns netns.Namespace, name string) (packets uint64, err error) {
 	err = askNft(ns, func(socket *nftwire.Socket) error {
 		packets, err = socket.Read(unix.NFPROTO_INET).Counter(name)
 		return err

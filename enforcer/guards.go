@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
@@ -28,9 +29,12 @@ type guards struct {
 	gone func(veth string, err error) bool
 	// failed are interfaces whose guard is not what it should be.
 	failed map[string]*guardFailure
-	// stale: the table may hold guards that nobody needs, such as an earlier
+	// unneeded: the table may hold guards that nobody needs, such as an earlier
 	// agent's, and they could not be removed; nil if it does not.
-	stale *backoff
+	unneeded *backoff
+	// lastResort is when the whole table may be replaced again for the sake of guards
+	// that cannot be made on their own.
+	lastResort time.Time
 }
 
 // guardFailure is why a guard is not what it should be.
@@ -65,8 +69,8 @@ func (g *guards) Wait() time.Duration {
 	for _, f := range g.failed {
 		sooner(f.backoff)
 	}
-	if g.stale != nil {
-		sooner(*g.stale)
+	if g.unneeded != nil {
+		sooner(*g.unneeded)
 	}
 	return out
 }
@@ -92,11 +96,15 @@ func (g *guards) Run(ctx context.Context, plans []compiler.GuardPlan) {
 	g.retry(ctx)
 }
 
-// retry tries again what failed. What still cannot be changed, such as a chain that
-// somebody hung elsewhere, only goes with the whole table.
+// lastResortPause is the least time from one replacement of the whole table for the sake
+// of some guards to the next: it writes those of all other Pods, too.
+const lastResortPause = 10 * time.Minute
+
+// retry tries again what failed, each guard by itself and when it is time for that one.
+// The whole table is the last resort.
 func (g *guards) retry(ctx context.Context) {
 	now := g.now()
-	if g.stale != nil && g.stale.due(now) {
+	if g.unneeded != nil && g.unneeded.due(now) {
 		g.tidy(ctx, g.all())
 	}
 	again := map[string]bool{}
@@ -120,7 +128,19 @@ func (g *guards) retry(ctx context.Context) {
 			delete(g.failed, veth)
 		}
 	}
-	if bad && g.whole(ctx, plans) == nil {
+	if bad {
+		g.resort(ctx, plans)
+	}
+}
+
+// resort replaces the whole table, unless it was tried a while ago.
+func (g *guards) resort(ctx context.Context, plans []compiler.GuardPlan) {
+	now := g.now()
+	if now.Before(g.lastResort) {
+		return
+	}
+	g.lastResort = now.Add(lastResortPause)
+	if g.whole(ctx, plans) == nil {
 		clear(g.failed)
 	}
 }
@@ -131,11 +151,10 @@ const guardsAtOnce = 16
 
 // Replace makes all guards what they should be, over whatever is there, and
 // removes what is none of them. Each is changed in one transaction, so that
-// none is missing for a moment. What cannot be changed, such as a chain that
-// somebody hung elsewhere, only goes with the whole table.
+// none is missing for a moment.
 func (g *guards) Replace(ctx context.Context) {
 	clear(g.failed)
-	g.stale = nil
+	g.unneeded = nil
 	plans := g.all()
 	if len(plans) == 0 && g.whole(ctx, nil) == nil {
 		return
@@ -150,23 +169,22 @@ func (g *guards) Replace(ctx context.Context) {
 			g.one(ctx, p)
 		}
 	}
-	if len(g.failed) > 0 && g.whole(ctx, plans) == nil {
-		clear(g.failed)
-		return
+	if len(g.failed) > 0 {
+		g.resort(ctx, plans)
 	}
 	g.tidy(ctx, plans)
 }
 
 func (g *guards) tidy(ctx context.Context, plans []compiler.GuardPlan) {
-	err := g.removeStale(ctx, plans)
+	err := g.removeUnneeded(ctx, plans)
 	if err == nil {
-		g.stale = nil
+		g.unneeded = nil
 		return
 	}
-	if g.stale == nil {
-		g.stale = &backoff{}
+	if g.unneeded == nil {
+		g.unneeded = &backoff{}
 	}
-	g.stale.failed(g.now())
+	g.unneeded.failed(g.now())
 	klog.FromContext(ctx).Error(err, "Failed to remove guards that are not needed")
 }
 
@@ -179,7 +197,7 @@ func (g *guards) whole(ctx context.Context, plans []compiler.GuardPlan) error {
 }
 
 // guardChains lists the chains of the guards' table.
-func guardChains(ns Netns) (out []string, err error) {
+func guardChains(ns netns.Namespace) (out []string, err error) {
 	err = askNft(ns, func(socket *nftwire.Socket) error {
 		chains, err := socket.Read(unix.NFPROTO_NETDEV).Chains()
 		for _, c := range chains {
@@ -193,8 +211,8 @@ func guardChains(ns Netns) (out []string, err error) {
 	return out, nil
 }
 
-// removeStale deletes the chains that belong to no guard.
-func (g *guards) removeStale(ctx context.Context, plans []compiler.GuardPlan) error {
+// removeUnneeded deletes the chains that belong to no guard.
+func (g *guards) removeUnneeded(ctx context.Context, plans []compiler.GuardPlan) error {
 	chains, err := g.inKernel()
 	if err != nil {
 		return err
@@ -220,6 +238,18 @@ func (g *guards) removeStale(ctx context.Context, plans []compiler.GuardPlan) er
 	return nil
 }
 
+// remade are the operations that make a guard anew, whatever its chains are now.
+func remade(p compiler.GuardPlan) []compiler.Op {
+	var out []compiler.Op
+	for _, name := range p.Chains {
+		out = append(out,
+			compiler.Op{Verb: compiler.Add, Object: &compiler.Chain{Name: name}}, // or there would be nothing to delete
+			compiler.Op{Verb: compiler.Flush, Object: &compiler.Chain{Name: name}},
+			compiler.Op{Verb: compiler.Delete, Object: &compiler.Chain{Name: name}})
+	}
+	return append(out, p.Ops...)
+}
+
 func opsOf(plans []compiler.GuardPlan) []compiler.Op {
 	var out []compiler.Op
 	for _, p := range plans {
@@ -228,8 +258,13 @@ func opsOf(plans []compiler.GuardPlan) []compiler.Op {
 	return out
 }
 
+// one changes one guard. What cannot be changed as it is, such as a chain that somebody
+// hung elsewhere, is made anew, in one transaction as well.
 func (g *guards) one(ctx context.Context, p compiler.GuardPlan) {
 	err := g.transact(ctx, p.Ops)
+	if err != nil && !g.gone(p.Veth, err) {
+		err = g.transact(ctx, remade(p))
+	}
 	switch {
 	case err == nil:
 		delete(g.failed, p.Veth)

@@ -157,13 +157,13 @@ func TestGuardsAreReplacedInPieces(t *testing.T) {
 	f.want(t, nil) // the table goes
 }
 
-// A guard that cannot be changed as it is goes with the whole table.
+// A guard that cannot be changed as it is, is made anew, and costs the others nothing.
 func TestGuardsThatCannotBeChangedAreMadeAnew(t *testing.T) {
 	f := newFakeGuards(t)
 	f.wanted = []compiler.GuardPlan{guardOf("a"), guardOf("b")}
 	change := f.transact
 	f.transact = func(ctx context.Context, ops []compiler.Op) error {
-		if ops[0].Verb != compiler.Add || len(ops) < 2 || ops[1].Verb != compiler.Delete {
+		if !slices.ContainsFunc(ops, func(op compiler.Op) bool { return op.Verb == compiler.Delete }) {
 			for _, op := range ops {
 				if c, ok := op.Object.(*compiler.Chain); ok && c.Name == "cb" {
 					return errors.New("it hangs elsewhere")
@@ -173,8 +173,46 @@ func TestGuardsThatCannotBeChangedAreMadeAnew(t *testing.T) {
 		return change(ctx, ops)
 	}
 	f.Replace(context.Background())
-	f.want(t, []string{"ca"}, []string{"ca", "cb"})
+	f.want(t, []string{"ca"}, []string{"cb"})
 	if f.Wait() >= 0 {
 		t.Error("something is left to do")
+	}
+}
+
+// One guard that the kernel does not take is tried again alone, more and more rarely,
+// however many there are: the whole table is the last resort, once in a long while.
+func TestOneBadGuardCostsWhatOneGuardCosts(t *testing.T) {
+	f := newFakeGuards(t)
+	tried := map[int]int{}
+	change := f.transact
+	f.transact = func(ctx context.Context, ops []compiler.Op) error {
+		err := change(ctx, ops)
+		tried[len(ops)]++
+		return err
+	}
+	const all = 500
+	for i := range all {
+		f.wanted = append(f.wanted, guardOf(fmt.Sprint(i)))
+	}
+	f.refuse["c7"] = errors.New("no")
+	f.Replace(context.Background())
+	clear(tried)
+	for end := f.clock.Now().Add(lastResortPause - time.Second); f.clock.Now().Before(end); f.clock.Step(f.Wait()) {
+		f.Run(context.Background(), nil)
+	}
+	alone, whole := tried[1]+tried[4], tried[2+all]
+	if whole != 0 || len(tried) > 2 || alone == 0 || alone > 50 {
+		t.Errorf("in %v it was tried alone %d times, and with all others %d times: %v", lastResortPause, alone, whole, tried)
+	}
+	f.clock.Step(time.Minute)
+	f.Run(context.Background(), nil)
+	if tried[2+all] != 1 {
+		t.Errorf("the last resort was tried %d times", tried[2+all])
+	}
+	delete(f.refuse, "c7")
+	f.clock.Step(f.Wait())
+	f.Run(context.Background(), nil)
+	if f.Wait() >= 0 || len(f.Errors()) > 0 {
+		t.Errorf("something is left to do: %v", f.Errors())
 	}
 }

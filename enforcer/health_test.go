@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 func getFrom(t *testing.T, h http.Handler, path string) (int, string) {
@@ -22,7 +23,7 @@ func getFrom(t *testing.T, h http.Handler, path string) (int, string) {
 }
 
 func TestHealthForAnybodyNamesNothing(t *testing.T) {
-	a, err := New(Config{Node: "worker-1"}, &MemorySource{}, nil, prometheus.NewRegistry())
+	a, err := New(Config{Node: "worker-1"}, &source.Memory{}, nil, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestDoorsAreOpenOnLoopbackOnly(t *testing.T) {
 		{"one for both elsewhere", "0.0.0.0:0", "0.0.0.0:0", nobody{}, nil, "not encrypted"},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			a, err := New(Config{HealthAddress: tt.health, MetricsAddress: tt.metrics, Reviewer: tt.reviewer}, &MemorySource{}, nil, prometheus.NewRegistry())
+			a, err := New(Config{HealthAddress: tt.health, MetricsAddress: tt.metrics, Reviewer: tt.reviewer}, &source.Memory{}, nil, prometheus.NewRegistry())
 			if err != nil {
 				t.Fatal(err)
 			}

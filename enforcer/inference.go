@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -25,26 +26,11 @@ import (
 // its sandbox may still live, while the API is not heard, or where there are more such
 // interfaces than Pods that wait.
 
-// stranger is a sandbox of which nothing is known but that it is there.
-type stranger struct {
-	// ifaces are the node's ends of its veths.
-	ifaces []int
-	// addrs are the addresses at the far ends that the node routes there.
-	addrs []netip.Addr
-	// odd: there is what no network plug-in gives to a new Pod.
-	odd bool
-}
-
-const (
-	// mostInferred is how many addresses of one sandbox are believed. A Pod has one
-	// of each family, and may give itself any number.
-	mostInferred = 8
-	// mostPresumed bounds the claims that are made: addresses times kinds of Pods. It
-	// has room for 110 Pods, as many as a kubelet takes by default, of both families
-	// and each with labels of its own, as those of a StatefulSet have: 15 ms an event
-	// (BenchmarkClaims).
-	mostPresumed = 1 << 15
-)
+// mostPresumed bounds the claims that are made: addresses times kinds of Pods. It
+// has room for 110 Pods, as many as a kubelet takes by default, of both families
+// and each with labels of its own, as those of a StatefulSet have: 15 ms an event
+// (BenchmarkClaims).
+const mostPresumed = 1 << 15
 
 // scene is what is inferred from.
 type scene struct {
@@ -53,7 +39,7 @@ type scene struct {
 	// may says which of them a stranger may be; nil: each.
 	may func(*policy.Pod) bool
 	// strangers are sorted by interface.
-	strangers []stranger
+	strangers []links.Stranger
 	// claimants are the Pods that are known to have an address, or whose objects say so.
 	claimants func(netip.Addr) []types.NamespacedName
 	// before are the interfaces of the addresses that are presumed so far.
@@ -94,8 +80,8 @@ func (s *scene) presume() presumption {
 	}
 	out.addrs = s.believed(strangers)
 	out.claim = oneOfEachKind(candidates)
-	out.complete = len(strangers) == len(candidates) && !slices.ContainsFunc(strangers, func(one stranger) bool {
-		return len(one.addrs) == 0 || slices.ContainsFunc(one.addrs, func(a netip.Addr) bool { _, ok := out.addrs[a]; return !ok })
+	out.complete = len(strangers) == len(candidates) && !slices.ContainsFunc(strangers, func(one links.Stranger) bool {
+		return len(one.Addrs) == 0 || slices.ContainsFunc(one.Addrs, func(a netip.Addr) bool { _, ok := out.addrs[a]; return !ok })
 	})
 	if len(out.addrs)*len(out.claim) > mostPresumed {
 		out.closed = fmt.Sprintf("%d addresses may be those of %d kinds of Pods, which is too much to be judged by", len(out.addrs), len(out.claim))
@@ -106,7 +92,7 @@ func (s *scene) presume() presumption {
 
 // attribute takes out what is known by now: a sandbox with an address that is a waiting
 // Pod's. What remains are the strangers and the Pods that they may be.
-func (s *scene) attribute() (strangers []stranger, candidates []*policy.Pod) {
+func (s *scene) attribute() (strangers []links.Stranger, candidates []*policy.Pod) {
 	waits := map[types.NamespacedName]bool{}
 	for _, p := range s.waiting {
 		waits[p.NamespacedName] = true
@@ -115,7 +101,7 @@ func (s *scene) attribute() (strangers []stranger, candidates []*policy.Pod) {
 	for _, one := range s.strangers {
 		var owners []types.NamespacedName
 		others := false
-		for _, a := range one.addrs {
+		for _, a := range one.Addrs {
 			for _, name := range s.claimants(a) {
 				owners = append(owners, name)
 				others = others || !waits[name]
@@ -124,7 +110,7 @@ func (s *scene) attribute() (strangers []stranger, candidates []*policy.Pod) {
 		if len(owners) == 0 || others {
 			// With an address of somebody who has an interface it is what it seems to be
 			// to nobody.
-			one.odd = one.odd || others
+			one.Odd = one.Odd || others
 			strangers = append(strangers, one)
 			continue
 		}
@@ -142,22 +128,22 @@ func (s *scene) attribute() (strangers []stranger, candidates []*policy.Pod) {
 
 // believed are the addresses of the strangers, by interface. Of one that two of them
 // have nobody can say who had it first, unless it was presumed before.
-func (s *scene) believed(strangers []stranger) map[netip.Addr]int {
-	holders := map[netip.Addr][]stranger{}
+func (s *scene) believed(strangers []links.Stranger) map[netip.Addr]int {
+	holders := map[netip.Addr][]links.Stranger{}
 	for _, one := range s.strangers {
-		for _, a := range one.addrs {
+		for _, a := range one.Addrs {
 			holders[a] = append(holders[a], one)
 		}
 	}
 	out := map[netip.Addr]int{}
 	for _, one := range strangers {
-		if one.odd || len(one.addrs) > mostInferred {
+		if one.Odd || len(one.Addrs) > links.MostAddrs {
 			continue
 		}
-		for _, a := range one.addrs {
+		for _, a := range one.Addrs {
 			was, held := s.before[a]
-			if len(holders[a]) == 1 || held && slices.Contains(one.ifaces, was) {
-				out[a] = one.ifaces[0]
+			if len(holders[a]) == 1 || held && slices.Contains(one.Ifaces, was) {
+				out[a] = one.Ifaces[0]
 			}
 		}
 	}

@@ -3,14 +3,13 @@ package enforcer
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -35,10 +34,10 @@ func TestPresume(t *testing.T) {
 	unread.Unread = true
 	named := waitingPod("n", "web")
 	named.Ports = []policy.NamedPort{{Name: "http", Protocol: policy.TCP, Number: 80}}
-	one := stranger{ifaces: []int{7}, addrs: addrsOf("10.1.0.7", "fd01::7")}
-	two := stranger{ifaces: []int{8}, addrs: addrsOf("10.1.0.8")}
-	many := stranger{ifaces: []int{9}, addrs: addrsOf("10.1.1.1", "10.1.1.2", "10.1.1.3", "10.1.1.4", "10.1.1.5", "10.1.1.6", "10.1.1.7", "10.1.1.8", "10.1.1.9")}
-	twin := stranger{ifaces: []int{9}, addrs: addrsOf("10.1.0.7")}
+	one := links.Stranger{Ifaces: []int{7}, Addrs: addrsOf("10.1.0.7", "fd01::7")}
+	two := links.Stranger{Ifaces: []int{8}, Addrs: addrsOf("10.1.0.8")}
+	many := links.Stranger{Ifaces: []int{9}, Addrs: addrsOf("10.1.1.1", "10.1.1.2", "10.1.1.3", "10.1.1.4", "10.1.1.5", "10.1.1.6", "10.1.1.7", "10.1.1.8", "10.1.1.9")}
+	twin := links.Stranger{Ifaces: []int{9}, Addrs: addrsOf("10.1.0.7")}
 	tests := []struct {
 		name      string
 		scene     scene
@@ -48,21 +47,21 @@ func TestPresume(t *testing.T) {
 		closed    string
 		candidate int
 	}{
-		{"nobody waits", scene{strangers: []stranger{one}}, nil, nil, "", "1 unknown", 0},
+		{"nobody waits", scene{strangers: []links.Stranger{one}}, nil, nil, "", "1 unknown", 0},
 		{"nothing is unknown", scene{waiting: []*policy.Pod{a}}, nil, nil, "", "", 1},
-		{"one of one", scene{waiting: []*policy.Pod{a}, strangers: []stranger{one}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a", "", 1},
-		{"one of two", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{one}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a b", "", 2},
-		{"of those that are alike, one claims", scene{waiting: []*policy.Pod{a, b, c}, strangers: []stranger{two}}, nil, map[string]int{"10.1.0.8": 8}, "a b", "", 3},
-		{"other named ports are another kind", scene{waiting: []*policy.Pod{a, named}, strangers: []stranger{two}}, nil, map[string]int{"10.1.0.8": 8}, "a n", "", 2},
-		{"more strangers than Pods", scene{waiting: []*policy.Pod{a}, strangers: []stranger{one, two}}, nil, nil, "", "2 unknown", 1},
-		{"a Pod that nobody knows the policies of", scene{waiting: []*policy.Pod{a, unread}, strangers: []stranger{two}}, nil, nil, "", "too many labels", 2},
-		{"an address of a Pod that waits tells whose it is", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{one, two}}, map[string]string{"10.1.0.7": "a"}, map[string]int{"10.1.0.8": 8}, "b", "", 1},
-		{"an address of another Pod tells nothing", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{one, two}}, map[string]string{"fd01::7": "elsewhere"}, map[string]int{"10.1.0.8": 8}, "a b", "", 2},
-		{"it counts all the same", scene{waiting: []*policy.Pod{a}, strangers: []stranger{one, two}}, map[string]string{"fd01::7": "elsewhere"}, nil, "", "2 unknown", 1},
-		{"with many addresses it is odd", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{two, many}}, nil, map[string]int{"10.1.0.8": 8}, "a b", "", 2},
-		{"what two have nobody has", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{one, twin}}, nil, map[string]int{"fd01::7": 7}, "a b", "", 2},
-		{"but who had it first", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{one, twin}, before: map[netip.Addr]int{addrsOf("10.1.0.7")[0]: 7}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a b", "", 2},
-		{"only whom the runtime started", scene{waiting: []*policy.Pod{a, b}, strangers: []stranger{two}, may: func(p *policy.Pod) bool { return p == b }}, nil, map[string]int{"10.1.0.8": 8}, "b", "", 1},
+		{"one of one", scene{waiting: []*policy.Pod{a}, strangers: []links.Stranger{one}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a", "", 1},
+		{"one of two", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{one}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a b", "", 2},
+		{"of those that are alike, one claims", scene{waiting: []*policy.Pod{a, b, c}, strangers: []links.Stranger{two}}, nil, map[string]int{"10.1.0.8": 8}, "a b", "", 3},
+		{"other named ports are another kind", scene{waiting: []*policy.Pod{a, named}, strangers: []links.Stranger{two}}, nil, map[string]int{"10.1.0.8": 8}, "a n", "", 2},
+		{"more strangers than Pods", scene{waiting: []*policy.Pod{a}, strangers: []links.Stranger{one, two}}, nil, nil, "", "2 unknown", 1},
+		{"a Pod that nobody knows the policies of", scene{waiting: []*policy.Pod{a, unread}, strangers: []links.Stranger{two}}, nil, nil, "", "too many labels", 2},
+		{"an address of a Pod that waits tells whose it is", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{one, two}}, map[string]string{"10.1.0.7": "a"}, map[string]int{"10.1.0.8": 8}, "b", "", 1},
+		{"an address of another Pod tells nothing", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{one, two}}, map[string]string{"fd01::7": "elsewhere"}, map[string]int{"10.1.0.8": 8}, "a b", "", 2},
+		{"it counts all the same", scene{waiting: []*policy.Pod{a}, strangers: []links.Stranger{one, two}}, map[string]string{"fd01::7": "elsewhere"}, nil, "", "2 unknown", 1},
+		{"with many addresses it is odd", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{two, many}}, nil, map[string]int{"10.1.0.8": 8}, "a b", "", 2},
+		{"what two have nobody has", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{one, twin}}, nil, map[string]int{"fd01::7": 7}, "a b", "", 2},
+		{"but who had it first", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{one, twin}, before: map[netip.Addr]int{addrsOf("10.1.0.7")[0]: 7}}, nil, map[string]int{"10.1.0.7": 7, "fd01::7": 7}, "a b", "", 2},
+		{"only whom the runtime started", scene{waiting: []*policy.Pod{a, b}, strangers: []links.Stranger{two}, may: func(p *policy.Pod) bool { return p == b }}, nil, map[string]int{"10.1.0.8": 8}, "b", "", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -102,7 +101,7 @@ func TestPresumptionIsBounded(t *testing.T) {
 	s := scene{claimants: func(netip.Addr) []types.NamespacedName { return nil }}
 	for i := range 200 {
 		s.waiting = append(s.waiting, waitingPod(fmt.Sprint("p", i), fmt.Sprint("app", i)))
-		s.strangers = append(s.strangers, stranger{ifaces: []int{i}, addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 9, 0, byte(i)})}})
+		s.strangers = append(s.strangers, links.Stranger{Ifaces: []int{i}, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 9, 0, byte(i)})}})
 	}
 	if got := s.presume(); got.closed == "" || len(got.addrs)+len(got.claim) > 0 {
 		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.addrs), len(got.claim), got.closed)
@@ -112,26 +111,6 @@ func TestPresumptionIsBounded(t *testing.T) {
 	}
 	if got := s.presume(); got.closed != "" || len(got.addrs) != 200 || len(got.claim) != 1 {
 		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.addrs), len(got.claim), got.closed)
-	}
-}
-
-// However often a Pod changes its end, it is looked at a few times in the first second,
-// and seldom later.
-func TestFarEndsAreAskedAtTheirOwnPace(t *testing.T) {
-	n := &newcomer{}
-	var at time.Duration
-	var asked []time.Duration
-	for n.looks = 0; at < 5*time.Minute; n.looks++ {
-		asked = append(asked, at)
-		at += n.pause()
-	}
-	within := func(d time.Duration) int {
-		return len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(at time.Duration) bool { return at < d }))
-	}
-	for d, most := range map[time.Duration]int{50 * time.Millisecond: 4, time.Second: 10, time.Minute: 90, 5 * time.Minute: 210} {
-		if n := within(d); n > most || n < most/2 {
-			t.Errorf("%d looks in %v, want %d at most", n, d, most)
-		}
 	}
 }
 
@@ -167,39 +146,4 @@ func TestDeparturesOfPresumedAddresses(t *testing.T) {
 	step("presumed to be others'", may("d", "e"), false, []string{"10.0.0.1"}, has("d", "d", "10.0.0.1"))
 	step("nobody's", nil, false, nil, gone("d"))
 	step("of one that it was presumed to be, in another sandbox", nil, false, []string{"10.0.0.1"}, has("e", "e", "10.0.0.1"))
-}
-
-// A watch that stands again has missed something, unless it broke off for a moment.
-func TestWatchThatBrokeOffIsNotCurrentForAMinute(t *testing.T) {
-	for name, tt := range map[string]struct {
-		failed time.Duration
-		want   bool
-	}{"for a moment": {100 * time.Millisecond, true}, "for long": {2 * time.Second, false}} {
-		e := &ear{heard: time.Now(), failing: time.Now().Add(-tt.failed)}
-		e.hears()
-		if err := e.current(time.Now()); (err == nil) != tt.want {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestWatchIsCurrentOnlyWhileItIsHeard(t *testing.T) {
-	now := time.Now()
-	for name, tt := range map[string]struct {
-		ear  *ear
-		want string
-	}{
-		"heard":     {&ear{heard: now.Add(-19 * time.Second)}, ""},
-		"silent":    {&ear{heard: now.Add(-20 * time.Second)}, "nothing was heard"},
-		"never":     {&ear{}, "nothing was heard"},
-		"failing":   {&ear{heard: now, failing: now}, "does not stand"},
-		"asked":     {&ear{heard: now, waiting: now.Add(-900 * time.Millisecond)}, ""},
-		"again":     {&ear{heard: now, interrupted: now.Add(-59 * time.Second)}, "stands only since"},
-		"steady":    {&ear{heard: now, interrupted: now.Add(-time.Minute)}, ""},
-		"no answer": {&ear{heard: now, waiting: now.Add(-time.Second)}, "no answer"},
-	} {
-		if got := errorText(tt.ear.current(now)); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
-			t.Errorf("%s: %q, want %q", name, got, tt.want)
-		}
-	}
 }

@@ -9,7 +9,9 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/rounds"
 )
 
 // predecessor is what an earlier agent left in the kernel.
@@ -27,7 +29,7 @@ type predecessor struct {
 
 // readPredecessor looks for our tables. What cannot be read is an error, for it would
 // otherwise pass for what is not there.
-func readPredecessor(ns Netns) (out predecessor, err error) {
+func readPredecessor(ns netns.Namespace) (out predecessor, err error) {
 	err = askNft(ns, func(socket *nftwire.Socket) error {
 		families, err := socket.Tables()
 		if err != nil {
@@ -67,32 +69,32 @@ func (p *predecessor) read(table nftwire.Reader) error {
 
 // inherit takes up what an earlier agent left.
 func (s *syncer) inherit(ctx context.Context, left predecessor) {
-	if !left.table {
-		s.bare = true
-		if s.cfg.Grace > 0 {
-			s.graceEnds = s.cfg.Clock.Now().Add(s.cfg.Grace)
-		}
-		return
+	found := rounds.Found{Table: left.table, Grace: left.grace}
+	if left.table {
+		found.Epoch, found.OtherBits = s.inheritMarks(ctx, left)
 	}
+	s.rounds = rounds.New(rounds.Config{
+		MinInterval: s.cfg.MinInterval, RetryMin: s.cfg.RetryMin, RetryMax: s.cfg.RetryMax,
+		AuditInterval: s.cfg.AuditInterval, Grace: s.cfg.Grace,
+	}, found, s.cfg.Clock.Now())
+}
+
+// inheritMarks says whether it is known which value the rules found write, and whether
+// they write bits that are not ours.
+func (s *syncer) inheritMarks(ctx context.Context, left predecessor) (known, otherBits bool) {
 	layout := s.cfg.Compiler.Mark
 	epoch := layout.Decode(left.mark)
 	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", epoch)
-	if left.grace {
-		// That agent's grace is not ours, and what it let go on is to be judged.
-		s.graceEnds = s.cfg.Clock.Now()
-	}
 	if left.mask != 0 && left.mask != layout.Mask {
 		klog.FromContext(ctx).Info("The rules found mark connections with other bits, which are cleared once the rules are replaced",
 			"mask", fmt.Sprintf("%#x", left.mask), "now", fmt.Sprintf("%#x", layout.Mask))
-		s.oldMask, epoch = left.mask, 0
+		s.oldMask = left.mask
+		return false, true
 	}
 	if epoch != 0 {
 		s.epochs.Inherit(epoch)
-		return
 	}
-	// Whatever value it writes, the connections that bear it can only be told
-	// once it has gone.
-	s.twice = true
+	return epoch != 0, false
 }
 
 // clearOldMask takes from all connections the bits that an earlier agent with
@@ -101,7 +103,7 @@ func (s *syncer) inherit(ctx context.Context, left predecessor) {
 // that share bits neither can be cleared alone: what is left of the other might be an
 // epoch. It is judged anew with its next packet.
 func (s *syncer) clearOldMask(ctx context.Context) {
-	if s.oldMask == 0 {
+	if !s.rounds.OtherBits() {
 		return
 	}
 	old := s.oldMask
@@ -110,6 +112,6 @@ func (s *syncer) clearOldMask(ctx context.Context) {
 		klog.FromContext(ctx).Error(err, "Failed to clear an earlier agent's bits from conntrack marks; trying again", "mask", fmt.Sprintf("%#x", old))
 		return
 	}
-	s.oldMask = 0
+	s.rounds.OtherBitsCleared()
 	klog.FromContext(ctx).Info("Cleared an earlier agent's bits from conntrack marks", "mask", fmt.Sprintf("%#x", old), "connections", n)
 }

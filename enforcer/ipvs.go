@@ -14,12 +14,15 @@ import (
 	"strings"
 
 	"k8s.io/klog/v2"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // ipvs knows whether the node has IPVS, which takes packets to Services past the forward
 // hook: the ruleset judges them by others then (see package compiler).
 type ipvs struct {
-	ns Netns
+	ns netns.Namespace
 	// seen: it was there once, and the ruleset is made for it.
 	seen bool
 }
@@ -37,14 +40,14 @@ var ipvsInterfaces = map[string]bool{"kube-ipvs0": true, "kube-dummy-if": true}
 // Update looks for IPVS: among the interfaces each time, and for services of other
 // programs where everything is looked at. What cannot be read may be it: the ruleset is
 // right either way.
-func (v *ipvs) Update(ctx context.Context, ifaces map[int]*iface, all bool) {
+func (v *ipvs) Update(ctx context.Context, ifaces map[int]*links.Interface, all bool) {
 	if v.seen {
 		return
 	}
 	why := ""
 	for _, i := range ifaces {
-		if ipvsInterfaces[i.name] {
-			why = "interface " + i.name
+		if ipvsInterfaces[i.Name] {
+			why = "interface " + i.Name
 		}
 	}
 	if why == "" && all {

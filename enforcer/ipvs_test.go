@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // ipvsList is as a kernel wrote it, with a service of each kind.
@@ -92,7 +94,7 @@ func FuzzReadIPVS(f *testing.F) {
 // new epoch, and the node stays ready; it stays so when the interface goes.
 func TestAgentJudgesHookOutputWhereIPVSComes(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	judges := func() bool {
 		table := c.node.cmd("nft", "list", "table", "inet", "sluice")

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // nft loads rules, given as for nft -f.
@@ -134,16 +136,16 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	if got, err := may.Ensure(nil); got.changed || err != nil {
 		t.Errorf("without bridged Pods: %v, %v", got, err)
 	}
-	got, err := mayNot.Ensure([]*iface{readBridge(t, node)})
-	if i := readBridge(t, node); got.changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.callIPTables || i.callIP6Tables {
+	got, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)})
+	if i := readBridge(t, node); got.changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.CallIPTables || i.CallIP6Tables {
 		t.Errorf("where only checking is allowed: %v, %v, bridge %+v", got, err, i)
 	}
 	known := readBridge(t, node)
-	got, err = may.Ensure([]*iface{known})
-	if i := readBridge(t, node); !got.changed || err != nil || !i.callIPTables || !i.callIP6Tables {
+	got, err = may.Ensure([]*links.Interface{known})
+	if i := readBridge(t, node); !got.changed || err != nil || !i.CallIPTables || !i.CallIP6Tables {
 		t.Errorf("where setting is allowed: %v, %v, bridge %+v", got, err, i)
 	}
-	if got, err := may.Ensure([]*iface{known}); got.changed || err != nil {
+	if got, err := may.Ensure([]*links.Interface{known}); got.changed || err != nil {
 		t.Errorf("again: %v, %v", got, err)
 	}
 	if got := strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), ""); got != "00" {
@@ -152,24 +154,23 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {
 		sysctls(enough.sysctl4, enough.sysctl6)
 		own(enough.own4, enough.own6)
-		if got, err := mayNot.Ensure([]*iface{readBridge(t, node)}); got.changed || err != nil {
+		if got, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)}); got.changed || err != nil {
 			t.Errorf("%+v: %v, %v", enough, got, err)
 		}
 	}
 	own(1, 0)
 	sysctls(1, 0)
-	if _, err := mayNot.Ensure([]*iface{readBridge(t, node)}); err == nil {
+	if _, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)}); err == nil {
 		t.Error("no switch for IPv6 was good enough")
 	}
 }
 
 // readBridge returns cni0 as it is now.
-func readBridge(t *testing.T, node testNS) *iface {
+func readBridge(t *testing.T, node testNS) *links.Interface {
 	t.Helper()
 	l := testLinks(t, node)
-	l.must(t, false)
-	for _, i := range l.ifaces {
-		if i.name == "cni0" {
+	for _, i := range l.Interfaces() {
+		if i.Name == "cni0" {
 			return i
 		}
 	}
@@ -179,11 +180,11 @@ func readBridge(t *testing.T, node testNS) *iface {
 
 func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 	node := newBridgeNode(t)
-	if i := readBridge(t, node); i.callIPTables || i.callIP6Tables {
+	if i := readBridge(t, node); i.CallIPTables || i.CallIP6Tables {
 		t.Errorf("before: %+v", i)
 	}
 	node.ip("link set cni0 type bridge nf_call_iptables 1 nf_call_ip6tables 1")
-	if i := readBridge(t, node); !i.callIPTables || !i.callIP6Tables {
+	if i := readBridge(t, node); !i.CallIPTables || !i.CallIP6Tables {
 		t.Errorf("after: %+v", i)
 	}
 }
@@ -193,7 +194,6 @@ func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
 	node.ip("link add nodelocaldns type bridge")
 	for _, nodeDNS := range []bool{false, true} {
 		l := testLinks(t, node)
-		l.must(t, false)
 		s := searchOf(node, l)
 		s.nodeDNS = nodeDNS
 		found, err := s.conditions()
@@ -285,7 +285,7 @@ func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
 	c.node.connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
 	c.node.connect(0x05000007, 1003)       // ours, and none of that one's
 	c.node.nft("table inet sluice { chain judged { ct mark set ct mark & 0xff00ffff | 0x00ab0000 accept; }; }")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(c.objects()...)
 	marks, err := conntrack{c.node}.Marks(t.Context(), 0xffffffff)
 	if err != nil {
@@ -324,7 +324,7 @@ func TestBridgesOwnSwitchesAreSetWhereTheNamespacesSuffices(t *testing.T) {
 	}
 	sysctl(1)
 	c.node.ip("link set cni0 type bridge nf_call_iptables 0 nf_call_ip6tables 0")
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	sysctl(0)
@@ -340,8 +340,8 @@ func TestBridgesOwnSwitchesAreSetWhereTheNamespacesSuffices(t *testing.T) {
 func TestBridgesInSightBySomebodyElsesGraceAreTold(t *testing.T) {
 	node := newBridgeNode(t)
 	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
-	gone := &iface{index: 4711, name: "cni9", kind: "bridge"}
-	got, err := bridgeNetfilter{ns: node}.Ensure([]*iface{gone})
+	gone := &links.Interface{Index: 4711, Name: "cni9", Kind: "bridge"}
+	got, err := bridgeNetfilter{ns: node}.Ensure([]*links.Interface{gone})
 	c := got.conditions()
 	if err != nil || len(c) != 1 || c[0].Object != "bridge cni9" || c[0].NotReady() {
 		t.Errorf("%v, conditions %v", err, c)

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // lockName is that of an abstract socket: it is one of a network namespace, as
@@ -58,7 +60,7 @@ type errHeld struct{ by holder }
 func (e *errHeld) Error() string { return "held by " + e.by.String() }
 
 // takeLock takes the lock of a namespace or says who has it.
-func takeLock(ns Netns) (*lock, error) {
+func takeLock(ns netns.Namespace) (*lock, error) {
 	var l lock
 	var held *errHeld
 	err := ns.Do(func() error {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // conditionOf finds a condition by its kind.
@@ -27,13 +29,13 @@ func TestSecondAgentOfANamespaceWaitsForTheFirst(t *testing.T) {
 	for topology := range topologies {
 		t.Run(topology, func(t *testing.T) {
 			c := newCluster(t, topology)
-			first := startAgent(t, c.node, &MemorySource{})
+			first := startAgent(t, c.node, &source.Memory{})
 			first.set(append(c.objects(), allow("web", "web", "front", 80))...)
-			source := &MemorySource{}
-			if err := source.Set(append(c.objects(), allow("web", "web", "bad", 80))...); err != nil {
+			from := &source.Memory{}
+			if err := from.Set(append(c.objects(), allow("web", "web", "bad", 80))...); err != nil {
 				t.Fatal(err)
 			}
-			second := startAgent(t, c.node, source)
+			second := startAgent(t, c.node, from)
 			eventually(t, "the second agent says that it waits", func() bool { _, ok := conditionOf(second, "SecondAgent"); return ok })
 
 			got, _ := conditionOf(second, "SecondAgent")
@@ -70,7 +72,7 @@ func TestSecondAgentOfANamespaceWaitsForTheFirst(t *testing.T) {
 func TestAgentsOfTwoNamespacesDoNotWait(t *testing.T) {
 	here, there := newCluster(t, "ptp"), newCluster(t, "ptp")
 	for _, c := range []cluster{here, there} {
-		a := startAgent(t, c.node, &MemorySource{})
+		a := startAgent(t, c.node, &source.Memory{})
 		a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 		if err := a.Ready(); err != nil {
 			t.Error(err)
@@ -82,9 +84,9 @@ func TestAgentsOfTwoNamespacesDoNotWait(t *testing.T) {
 // An agent that waits ends when it is told to, and leaves the lock to others.
 func TestSecondAgentStopsWhileItWaits(t *testing.T) {
 	node := newPTPNode(t)
-	first := startAgent(t, node, &MemorySource{})
+	first := startAgent(t, node, &source.Memory{})
 	first.settle()
-	second := startAgent(t, node, &MemorySource{})
+	second := startAgent(t, node, &source.Memory{})
 	eventually(t, "the second agent waits", func() bool { _, ok := conditionOf(second, "SecondAgent"); return ok })
 	second.stop()
 	first.stop()
@@ -106,9 +108,9 @@ func TestSecondAgentTakesOverTheHealthAddress(t *testing.T) {
 	address := l.Addr().String()
 	_ = l.Close()
 	at := func(cfg *Config) { cfg.HealthAddress = address }
-	first := startAgent(t, node, &MemorySource{}, at)
+	first := startAgent(t, node, &source.Memory{}, at)
 	first.settle()
-	second := startAgent(t, node, &MemorySource{}, at)
+	second := startAgent(t, node, &source.Memory{}, at)
 	eventually(t, "the second agent waits", func() bool { _, ok := conditionOf(second, "SecondAgent"); return ok })
 	first.stop()
 	second.settle()
@@ -147,7 +149,7 @@ func squat(t *testing.T, node testNS, uid uintptr) net.Listener {
 func TestLockOfNobodyKeepsNoAgentOut(t *testing.T) {
 	c := newCluster(t, "ptp")
 	squat(t, c.node, 65534)
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	if err := a.Ready(); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // makerOf is the process that made a generation, as its notice says: the name
@@ -15,12 +17,12 @@ import (
 func makerOf(data []byte) string {
 	var name string
 	var pid uint32
-	for a := range attrs(data[nl.SizeofNfgenmsg:]) {
+	for a := range nlsocket.Attrs(data[nl.SizeofNfgenmsg:]) {
 		switch {
-		case a.kind == unix.NFTA_GEN_PROC_NAME:
-			name = unix.ByteSliceToString(a.value)
-		case a.kind == unix.NFTA_GEN_PROC_PID && len(a.value) == 4:
-			pid = binary.BigEndian.Uint32(a.value)
+		case a.Kind == unix.NFTA_GEN_PROC_NAME:
+			name = unix.ByteSliceToString(a.Value)
+		case a.Kind == unix.NFTA_GEN_PROC_PID && len(a.Value) == 4:
+			pid = binary.BigEndian.Uint32(a.Value)
 		}
 	}
 	if name == "" {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -36,7 +36,7 @@ func (s *syncer) checkNodeName(ctx context.Context) {
 	}
 	now := s.cfg.Clock.Now()
 	switch {
-	case s.links.bindsAny():
+	case s.links.BindsAny():
 		s.nodeName = nodeName{}
 	case s.nodeName.looked.IsZero() || now.Sub(s.nodeName.looked) >= s.cfg.AuditInterval:
 		s.nodeName = nodeName{looked: now}
@@ -45,62 +45,23 @@ func (s *syncer) checkNodeName(ctx context.Context) {
 			klog.FromContext(ctx).Error(err, "Failed to look for Pods of other node names")
 		}
 		if pod != nil {
-			s.nodeName.doubts = []Condition{nodeUnknown(s.cfg.Node, fmt.Sprintf(
-				"no Pod of node %q is found here, but %s has the address of Pod %s, which is bound to node %q", s.cfg.Node, veth, pod.NamespacedName, pod.Node))}
+			s.nodeName.doubts = []Condition{Condition(source.NodeUnknown(s.cfg.Node, fmt.Sprintf(
+				"no Pod of node %q is found here, but %s has the address of Pod %s, which is bound to node %q", s.cfg.Node, veth, pod.NamespacedName, pod.Node)))}
 		}
 	}
 	s.status.setConditions(ctx, "node name", s.nodeName.doubts)
 }
 
 // foreignPodHere finds a Pod of another node whose address is behind a veth of
-// this one.
+// this one. A container may give itself any address; the node's routes are its own.
 func (s *syncer) foreignPodHere() (*policy.Pod, string, error) {
-	var veths []*iface
-	for _, i := range s.links.ifaces {
-		if i.leadsOut() {
-			veths = append(veths, i)
-		}
+	podOf := func(a netip.Addr) *policy.Pod { return s.index.EndOfAddr(a).Pod }
+	addr, veth, err := s.links.FindBehind(manyVeths, func(a netip.Addr) bool {
+		pod := podOf(a)
+		return pod != nil && pod.Node != "" && pod.Node != s.cfg.Node
+	})
+	if err != nil || !addr.IsValid() {
+		return nil, "", err
 	}
-	slices.SortFunc(veths, func(a, b *iface) int { return a.index - b.index })
-	for _, veth := range veths[:min(len(veths), manyVeths)] {
-		end, err := s.links.peers.ask(veth)
-		if err != nil {
-			continue // it may be gone by now
-		}
-		for _, a := range end.addrs {
-			pod := s.index.EndOfAddr(a).Pod
-			if pod == nil || pod.Node == "" || pod.Node == s.cfg.Node {
-				continue
-			}
-			// A container may give itself any address; the node's routes are its own.
-			here, err := s.leadsTo(veth, a)
-			if err != nil {
-				return nil, "", err
-			}
-			if here {
-				return pod, veth.name, nil
-			}
-		}
-	}
-	return nil, "", nil
-}
-
-// leadsTo reports whether the node reaches an address through a veth, or the
-// bridge that it is a port of.
-func (s *syncer) leadsTo(veth *iface, a netip.Addr) (bool, error) {
-	r, ok, err := pathOf(s.links.socket, a)
-	if err != nil || !ok {
-		return false, err
-	}
-	return r.unicast && !r.gateway && (r.oif == veth.index || veth.master != 0 && r.oif == veth.master), nil
-}
-
-// bindsAny reports whether some Pod of this node was found.
-func (l *links) bindsAny() bool {
-	for _, p := range l.pods {
-		if len(p.binds) > 0 {
-			return true
-		}
-	}
-	return false
+	return podOf(addr), veth, nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // nodeUnknowns are the conditions that doubt the node name.
@@ -29,9 +31,9 @@ func TestAgentWithAWrongNodeNameIsNotReady(t *testing.T) {
 			for _, o := range pods {
 				o.Spec.NodeName = "node-a.example.com"
 			}
-			source := &MemorySource{}
-			must(t, source.Set(append(c.objects(), allow("web", "web", "front", 80))...))
-			a := startAgent(t, c.node, source, func(cfg *Config) {
+			from := &source.Memory{}
+			must(t, from.Set(append(c.objects(), allow("web", "web", "front", 80))...))
+			a := startAgent(t, c.node, from, func(cfg *Config) {
 				cfg.Node, cfg.AuditInterval = "node-a", 50*time.Millisecond
 			})
 			a.settle()
@@ -62,9 +64,9 @@ func TestAgentWithoutOwnPodsIsReady(t *testing.T) {
 			if topology == "ptp" {
 				stranger.ip("addr add 10.1.0.2/32 dev eth0")
 			}
-			source := &MemorySource{}
-			must(t, source.Set(shop(), far.object))
-			a := startAgent(t, here, source, func(cfg *Config) { cfg.Node = "node-a" })
+			from := &source.Memory{}
+			must(t, from.Set(shop(), far.object))
+			a := startAgent(t, here, from, func(cfg *Config) { cfg.Node = "node-a" })
 			a.settle()
 			if err := a.Ready(); err != nil {
 				t.Errorf("not ready: %v", err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/scale"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // oldKernel is a Transactor as kernels before 6.2 are: a chain is in use until the
@@ -149,7 +150,7 @@ func TestOldKernelRefusesAChainThatWasJustReferredTo(t *testing.T) {
 func TestAgentOnAKernelThatHoldsChainsUntilTheTransactionEnds(t *testing.T) {
 	c := newCluster(t, "ptp")
 	k := &oldKernel{Transactor: NewTransactor(c.node)}
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor, cfg.MinInterval = k, -1 })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor, cfg.MinInterval = k, -1 })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	before := k.deleted
 	for i := range 6 {

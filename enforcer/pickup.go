@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -45,8 +46,8 @@ func pickupOf(msg []byte) (pickup, bool) {
 	if len(msg) < nl.SizeofNfgenmsg {
 		return pickup{}, false
 	}
-	a := attrMap(msg[nl.SizeofNfgenmsg:])
-	tcp := attrMap(nested(a[ctaProtoInfo], ctaProtoInfoTCP))
+	a := nlsocket.AttrMap(msg[nl.SizeofNfgenmsg:])
+	tcp := nlsocket.AttrMap(nlsocket.Nested(a[ctaProtoInfo], ctaProtoInfoTCP))
 	for _, flags := range [][]byte{tcp[tcpFlagsOriginal], tcp[tcpFlagsReply]} {
 		if len(flags) == 0 || flags[0]&tcpLiberal == 0 {
 			return pickup{}, false
@@ -59,13 +60,13 @@ func pickupOf(msg []byte) (pickup, bool) {
 // sourceOf is where packets of a tuple come from: of the original one the opener, of
 // the reply's the other end, after any translation of its address.
 func sourceOf(tuple []byte) netip.AddrPort {
-	ip := attrMap(nested(tuple, nl.CTA_TUPLE_IP))
+	ip := nlsocket.AttrMap(nlsocket.Nested(tuple, nl.CTA_TUPLE_IP))
 	raw := ip[nl.CTA_IP_V4_SRC]
 	if raw == nil {
 		raw = ip[nl.CTA_IP_V6_SRC]
 	}
 	addr, ok := netip.AddrFromSlice(raw)
-	port := attrMap(nested(tuple, nl.CTA_TUPLE_PROTO))[nl.CTA_PROTO_SRC_PORT]
+	port := nlsocket.AttrMap(nlsocket.Nested(tuple, nl.CTA_TUPLE_PROTO))[nl.CTA_PROTO_SRC_PORT]
 	if !ok || len(port) != 2 {
 		return netip.AddrPort{}
 	}
@@ -77,7 +78,7 @@ func sourceOf(tuple []byte) netip.AddrPort {
 // are forgotten, and then their next packet is reset where an isolated Pod is at an
 // end: clients that may, connect anew. It is tried again if it fails.
 func (s *syncer) judgePickups(ctx context.Context) {
-	if !s.pickups {
+	if !s.rounds.Pickups() {
 		return
 	}
 	found, err := s.conntrack.Pickups(ctx)
@@ -98,7 +99,7 @@ func (s *syncer) judgePickups(ctx context.Context) {
 		klog.FromContext(ctx).Error(err, "Failed to judge the connections of the grace; trying again")
 		return
 	}
-	s.pickups = false
+	s.rounds.PickupsJudged()
 	if len(found) > 0 {
 		klog.FromContext(ctx).Info("Forgot connections from before the first install that policies do not allow both ways", "connections", len(found))
 	}
@@ -118,8 +119,8 @@ func (s *syncer) forwarded() func(netip.Addr) bool {
 	return func(a netip.Addr) bool {
 		is, asked := known[a]
 		if !asked {
-			path, found, err := pathOf(s.links.socket, a)
-			is = err == nil && found && path.unicast
+			forwards, err := s.links.Forwards(a)
+			is = err == nil && forwards
 			known[a] = is
 		}
 		return is

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // pushed is a connection whose server speaks first.
@@ -60,7 +62,7 @@ func TestAgentJudgesAfterTheGraceWhatItLetGoOn(t *testing.T) {
 				forbidden = append(forbidden, newPushed(t, c.bad, c.web, c.web.addr(i), 4000))
 				allowed = append(allowed, newPushed(t, c.front, c.web, c.web.addr(i), 4000))
 			}
-			a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Grace = time.Second })
+			a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Grace = time.Second })
 			a.set(append(c.objects(), allow("web", "web", "front", 4000))...)
 			for _, p := range append(forbidden, allowed...) {
 				if !p.push(3 * time.Second) {
@@ -87,14 +89,14 @@ func TestAgentJudgesAfterTheGraceWhatItLetGoOn(t *testing.T) {
 func TestAgentJudgesWhatAnEarlierGraceLetGoOn(t *testing.T) {
 	c := newCluster(t, "ptp")
 	forbidden := newPushed(t, c.bad, c.web, c.web.addr(0), 4000)
-	source := &MemorySource{}
-	a := startAgent(t, c.node, source, func(cfg *Config) { cfg.Grace = time.Hour })
+	from := &source.Memory{}
+	a := startAgent(t, c.node, from, func(cfg *Config) { cfg.Grace = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 4000))...)
 	if !forbidden.push(3 * time.Second) {
 		t.Fatal("cut in the grace")
 	}
 	a.stop()
-	a = startAgent(t, c.node, source)
+	a = startAgent(t, c.node, from)
 	a.settle()
 	if forbidden.push(300 * time.Millisecond) {
 		t.Error("a server pushes to a client that policies forbid")

@@ -2,77 +2,62 @@ package enforcer
 
 import (
 	"context"
-	"time"
 
 	"k8s.io/klog/v2"
-)
 
-// lookAnyway is how long events may put off another look for Pods that were not
-// found: without events [look] says when.
-const lookAnyway = 2 * time.Second
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/rounds"
+	"github.com/sluice-net/sluice/enforcer/source"
+)
 
 // look takes in what changed of interfaces and routes. Most events change nothing
 // about that, and then nothing is asked or counted.
-func (s *syncer) look(ctx context.Context, b batch) error {
+func (s *syncer) look(ctx context.Context, b source.Mail) error {
 	t := s.watch.Take()
-	s.recheck = s.recheck || b.settle
-	if s.recheck || s.unseen {
-		t = touched{all: true}
-	}
-	if !s.lookDue(t, len(b.events) > 0) {
+	sight := rounds.Sight{Touched: t.Any(), Events: len(b.Events) > 0, Curious: s.watch.Curious()}
+	switch s.rounds.Look(sight, s.cfg.Clock.Now()) {
+	case rounds.LookAtNothing:
 		return nil
+	case rounds.LookAtEverything:
+		t = links.Everything()
+	case rounds.LookAtNotices:
 	}
-	// Until a look has succeeded the next one is due, and must be at everything: what
-	// the kernel told of is told once.
-	s.stale, s.unseen = true, true
 	err := s.tunnels.Update(ctx, t)
-	s.status.setConditions(ctx, "tunnels", s.tunnels.conditions())
+	s.status.setConditions(ctx, "tunnels", tunnelTroubles(s.tunnels.Open()))
 	if err == nil {
 		err = s.links.Update(t)
 	}
 	if err == nil {
-		s.ipvs.Update(ctx, s.links.ifaces, t.all)
+		s.ipvs.Update(ctx, s.links.Interfaces(), t.All())
 	}
-	s.unseen = err != nil
+	s.rounds.Looked(err != nil)
 	return err
 }
 
 // resolve finds where the Pods are, after a look or where they changed.
 func (s *syncer) resolve(ctx context.Context) error {
-	if !s.stale {
+	due, recheck := s.rounds.Resolve()
+	if !due {
 		return nil
 	}
-	err := s.links.Resolve(ctx, s.recheck)
-	s.places, s.lookedAt = s.links.Result(), s.cfg.Clock.Now()
-	s.places.Tunnels, s.places.IPVS = s.tunnels.list, s.ipvs.seen
-	s.stale, s.unseen = err != nil, s.unseen || err != nil
-	s.status.setConditions(ctx, "seconds", secondConditions(s.links.seconds(s.recheck)))
-	s.recheck = s.recheck && err != nil
-	s.bridgesAt = time.Time{}
-	s.watch.curious.Store(s.links.Waiting())
-	unresolved := s.status.setLinks(s.links, s.isolatedHere())
-	s.metrics.unresolved.Set(float64(unresolved))
-	s.metrics.conflicts.Set(float64(len(s.links.conflicts)))
+	err := s.links.Resolve(ctx, recheck)
+	s.rounds.Resolved(err != nil, s.cfg.Clock.Now())
+	s.places = s.links.Result()
+	s.places.Tunnels, s.places.IPVS = s.tunnels.List(), s.ipvs.seen
+	s.status.setConditions(ctx, "seconds", secondConditions(s.links.Seconds(recheck)))
+	s.watch.SetCurious(s.links.Waiting())
+	report := s.links.Report()
+	s.status.setLinks(report, s.isolatedHere())
+	s.metrics.unresolved.Set(float64(len(report.Unresolved)))
+	s.metrics.conflicts.Set(float64(len(report.Conflicts)))
 	return err
 }
 
-func (s *syncer) lookDue(t touched, events bool) bool {
-	curious := s.watch.curious.Load()
-	t.neighbours = t.neighbours && curious
-	if s.stale || s.replace || t.any() {
-		return true
-	}
-	return curious && !s.start.peeking && (!events || s.cfg.Clock.Now().Sub(s.lookedAt) >= lookAnyway)
-}
-
-// ensureBridges checks what keeps bridged packets in our sight: when the Pods'
-// places were looked at, and from time to time, for nobody tells of a change.
+// ensureBridges checks what keeps bridged packets in our sight.
 func (s *syncer) ensureBridges(ctx context.Context) {
-	now := s.cfg.Clock.Now()
-	if now.Sub(s.bridgesAt) < s.cfg.AuditInterval {
+	if !s.rounds.Bridges(s.cfg.Clock.Now()) {
 		return
 	}
-	s.bridgesAt = now
 	switches, err := s.bridges.Ensure(s.links.Bridges())
 	s.status.setConditions(ctx, "bridges", switches.conditions())
 	if switches.changed {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -19,7 +20,7 @@ import (
 // nothing of when a Pod starts.
 type currentSource interface {
 	// Current is why what it told of a kind may be old, nil if it is not.
-	Current(kind EventKind, now time.Time) error
+	Current(kind source.EventKind, now time.Time) error
 }
 
 // presumedFor is how long a presumption goes unquestioned where nothing happens: the
@@ -32,8 +33,6 @@ type podStart struct {
 	tenants map[netip.Addr]map[tenant]bool
 	// peekAt is when a far end is looked at again; zero: at none.
 	peekAt time.Time
-	// peeking: the round is only for that.
-	peeking bool
 	// text says which rung holds, once the kernel has what follows from it.
 	text string
 	// told is what was logged.
@@ -46,13 +45,15 @@ func (s *syncer) assign(ctx context.Context) error {
 	s.where.Hear(s.sandboxes)
 	s.where.ForgetLost(s.sandboxes)
 	s.where.Mourn()
-	before := s.links.nextPresumed
+	before := s.links.Presumed()
 	found, err := s.infer(now, before)
 	if err != nil {
 		return err
 	}
 	s.where.Presume(found)
-	s.stale = s.stale || !maps.Equal(before, found.addrs)
+	if !maps.Equal(before, found.addrs) {
+		s.rounds.Moved()
+	}
 	s.start.tenants = found.tenants()
 	s.tellStart(ctx, found, before)
 	return nil
@@ -64,8 +65,8 @@ func (s *syncer) infer(now time.Time, before map[netip.Addr]int) (presumption, e
 	if why := s.cannotInfer(now); why != "" {
 		return presumption{closed: why}, nil
 	}
-	s.links.recognize()
-	young := s.links.youngVeths()
+	s.links.Recognize()
+	young := s.links.YoungVeths()
 	if len(young) == 0 {
 		return presumption{}, nil
 	}
@@ -73,13 +74,13 @@ func (s *syncer) infer(now time.Time, before map[netip.Addr]int) (presumption, e
 	if len(waiting) == 0 {
 		return presumption{}, nil
 	}
-	next, err := s.links.peek(now, young)
+	next, err := s.links.Peek(now, young)
 	if err != nil {
 		return presumption{}, err
 	}
 	s.start.peekAt = next
 	scene := scene{
-		waiting: waiting, strangers: s.links.strangersOf(young), before: before,
+		waiting: waiting, strangers: s.links.StrangersOf(young), before: before,
 		claimants: s.where.Claimants,
 	}
 	if s.where.connected {
@@ -96,12 +97,12 @@ func (s *syncer) cannotInfer(now time.Time) string {
 		return "the agent does not know its node's name"
 	case s.current == nil:
 		return "Pods come from a source that does not say when they start"
-	case !s.links.settled:
+	case !s.links.Settled():
 		return "the first sync is not over"
 	}
 	if err := s.current(now); err != nil {
 		// What comes now may be that of a Pod which came and went without a word.
-		s.links.distrust(nil)
+		s.links.Distrust(nil)
 		return "Pods of this node may be missing: " + err.Error()
 	}
 	if left > 0 {
@@ -154,23 +155,24 @@ func (s *syncer) tellStart(ctx context.Context, p presumption, before map[netip.
 
 // countUnknown shows how many sandboxes are nobody's, when Pods were looked for.
 func (s *syncer) countUnknown() {
-	s.metrics.unknown.Set(float64(len(s.links.strangersOf(s.links.youngVeths()))))
+	s.metrics.unknown.Set(float64(len(s.links.StrangersOf(s.links.YoungVeths()))))
 }
 
-// within is how long to wait at most until something is due.
-func (p *podStart) within(most time.Duration, now time.Time) time.Duration {
+// wait is how long until something is due; negative: nothing is.
+func (p *podStart) wait(now time.Time) time.Duration {
+	out := time.Duration(-1)
 	if len(p.tenants) > 0 {
-		most = min(most, presumedFor)
+		out = presumedFor
 	}
-	if !p.peekAt.IsZero() {
-		most = min(most, max(0, p.peekAt.Sub(now)))
+	if at := max(0, p.peekAt.Sub(now)); !p.peekAt.IsZero() && (out < 0 || at < out) {
+		out = at
 	}
-	return most
+	return out
 }
 
 // ghostTime is for how long a Pod that is gone from the API may still get a sandbox:
 // until the kubelet hears that it is gone.
-const ghostTime = time.Minute
+const ghostTime = source.SteadyAfter
 
 // Waiting are the Pods of this node that have no interface, sorted. One that had one
 // and is being deleted gets no other.
@@ -186,7 +188,7 @@ func (w *whereabouts) Waiting() []*policy.Pod {
 }
 
 func (w *whereabouts) waits(r *resident) bool {
-	return w.here(r.object) && (!r.object.Terminating || !r.placed) && !w.links.carries(r.object.NamespacedName, w.stated(r))
+	return w.here(r.object) && (!r.object.Terminating || !r.placed) && !w.links.Carries(r.object.NamespacedName, w.stated(r))
 }
 
 // started reports whether the runtime has started the Pod's sandbox and did not say
@@ -212,7 +214,7 @@ func (w *whereabouts) Claimants(a netip.Addr) []types.NamespacedName {
 
 // Presume gives the Pods the addresses that they are presumed to have.
 func (w *whereabouts) Presume(p presumption) {
-	if len(p.addrs) == 0 && len(w.links.nextPresumed) == 0 {
+	if len(p.addrs) == 0 && len(w.links.Presumed()) == 0 {
 		return
 	}
 	var addrs []netip.Addr
@@ -234,7 +236,7 @@ func (w *whereabouts) Presume(p presumption) {
 			w.tell(r)
 		}
 	}
-	w.links.nextPresumed = p.addrs
+	w.links.Presume(p.addrs)
 	w.covered = map[types.UID]bool{}
 	if p.complete {
 		for _, c := range p.candidates {
@@ -247,7 +249,7 @@ func (w *whereabouts) Presume(p presumption) {
 func (w *whereabouts) Placed() {
 	for name, r := range w.pods {
 		if !r.placed {
-			r.placed = w.links.carries(name, w.stated(r))
+			r.placed = w.links.Carries(name, w.stated(r))
 		}
 	}
 }
@@ -263,15 +265,15 @@ type leaver struct {
 // be its, or come to be: that one must never pass for another Pod's.
 func (w *whereabouts) Mourn() {
 	for _, l := range w.left {
-		if !w.links.settled || !w.waits(l.resident) {
+		if !w.links.Settled() || !w.waits(l.resident) {
 			continue // before that nothing is inferred of anything
 		}
 		ended := l.end != nil && l.end.Finished
 		if ended && len(l.end.Addrs) > 0 {
-			w.links.distrust(l.end.Addrs) // it says itself which was its
+			w.links.Distrust(l.end.Addrs) // it says itself which was its
 			continue
 		}
-		w.links.distrust(nil)
+		w.links.Distrust(nil)
 		if !ended || !l.placed {
 			w.ghostUntil = w.now().Add(ghostTime)
 		}
@@ -284,7 +286,7 @@ func (w *whereabouts) Mourn() {
 func (w *whereabouts) Haunted(now time.Time) time.Duration {
 	left := w.ghostUntil.Sub(now)
 	if left > 0 {
-		w.links.distrust(nil)
+		w.links.Distrust(nil)
 	}
 	return left
 }
@@ -297,7 +299,7 @@ func (w *whereabouts) ForgetLost(b *sandboxes) {
 	}
 	for uid, s := range w.told {
 		r := w.pods[s.Pod]
-		if r == nil || r.object.UID != uid || !r.placed || w.links.carries(s.Pod, s.Addrs) {
+		if r == nil || r.object.UID != uid || !r.placed || w.links.Carries(s.Pod, s.Addrs) {
 			continue
 		}
 		b.forget(s)

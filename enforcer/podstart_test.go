@@ -16,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -52,7 +53,7 @@ func newStart(t *testing.T, topology string) (cluster, *testAgent) {
 	c := newCluster(t, topology)
 	c.bad.serve(80)
 	c.bad.serve(81)
-	a := startAgent(t, c.node, &MemorySource{}, onNode)
+	a := startAgent(t, c.node, &source.Memory{}, onNode)
 	a.set(append(c.running(), allow("web", "web", "front", 80))...)
 	return c, a
 }
@@ -230,7 +231,7 @@ func TestUnknownInterfacesStayClosed(t *testing.T) {
 				c, a := newStart(t, name)
 				object := waiting("first", "first")
 				a.set(waiting("other", "front"))
-				a.box.Deliver(Event{Kind: PodEvent, Name: podName(object), Pod: mustPod(t, object)}, Event{Kind: PodEvent, Name: podName(object), Deleted: true})
+				a.box.Deliver(source.Event{Kind: source.PodEvent, Name: podName(object), Pod: mustPod(t, object)}, source.Event{Kind: source.PodEvent, Name: podName(object), Deleted: true})
 				a.settle()
 				young := top.pod(c.node, "first", "10.1.0.9", "fd01::9")
 				a.expectClosed(young, c.bad, "may still come")
@@ -260,11 +261,11 @@ func TestUnknownInterfacesStayClosed(t *testing.T) {
 
 // doubtful is a source that may not have told all.
 type doubtful struct {
-	*MemorySource
+	*source.Memory
 	doubt atomic.Bool
 }
 
-func (d *doubtful) Current(EventKind, time.Time) error {
+func (d *doubtful) Current(source.EventKind, time.Time) error {
 	if d.doubt.Load() {
 		return errors.New("the watch is deaf")
 	}
@@ -274,8 +275,8 @@ func (d *doubtful) Current(EventKind, time.Time) error {
 func TestNothingIsInferredFromAnOldWatch(t *testing.T) {
 	c := newCluster(t, "bridge")
 	c.bad.serve(80)
-	source := &doubtful{MemorySource: &MemorySource{}}
-	agent, err := New(Config{Node: testNode, MinInterval: time.Millisecond}, source, c.node, prometheus.NewRegistry())
+	from := &doubtful{Memory: &source.Memory{}}
+	agent, err := New(Config{Node: testNode, MinInterval: time.Millisecond}, from, c.node, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,14 +285,14 @@ func TestNothingIsInferredFromAnOldWatch(t *testing.T) {
 	running.Go(func() { _ = agent.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	a := &testAgent{agent, t, source.MemorySource, cancel}
+	a := &testAgent{agent, t, from.Memory, cancel}
 	a.set(append(c.running(), waiting("first", "first"))...)
 	young := bridgePod(c.node, "first", "10.1.0.9", "fd01::9")
 	young.promptly(t, c.bad.addr(0), 80)
-	source.doubt.Store(true)
+	from.doubt.Store(true)
 	eventually(t, "doubt closes", func() bool { return strings.Contains(a.Status().PodStart, "deaf") })
 	a.expectClosed(young, c.bad, "closed: Pods of this node may be missing")
-	source.doubt.Store(false)
+	from.doubt.Store(false)
 	a.settle()
 	// Of what came before nobody can say any more that it is not a Pod's which is gone.
 	a.expectClosed(young, c.bad, "inference")

@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
@@ -97,8 +99,8 @@ func (g *portGuards) Condition() []Condition {
 
 // inheritPorts reads what an earlier agent's guards hold addresses to. Without a
 // table there is nothing.
-func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
-	out := map[netip.Addr]heldTo{}
+func inheritPorts(ns netns.Namespace) (map[netip.Addr]links.HeldTo, error) {
+	out := map[netip.Addr]links.HeldTo{}
 	err := askNft(ns, func(socket *nftwire.Socket) error {
 		families, err := socket.Tables()
 		if err != nil || !slices.Contains(families, unix.NFPROTO_BRIDGE) {
@@ -107,7 +109,7 @@ func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
 		addresses, linkSources := compiler.HeldSets()
 		table := socket.Read(unix.NFPROTO_BRIDGE)
 		for i := range addresses {
-			if err := held(table, &addresses[i], func(h compiler.Held) { out[h.Addr] = heldTo{port: h.Port, mac: h.MAC} }); err != nil {
+			if err := held(table, &addresses[i], func(h compiler.Held) { out[h.Addr] = links.HeldTo{Port: h.Port, MAC: h.MAC} }); err != nil {
 				return err
 			}
 		}
@@ -118,7 +120,7 @@ func inheritPorts(ns Netns) (map[netip.Addr]heldTo, error) {
 			}
 		})
 		for a, to := range out {
-			to.linkLocal = spoken[to.port]
+			to.LinkLocal = spoken[to.Port]
 			out[a] = to
 		}
 		return err

@@ -10,11 +10,14 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // attached are BPF programs at one place of an interface.
 type attached struct {
-	iface *iface
+	iface *links.Interface
 	// at is the place, as people write it: "tc ingress", "tcx ingress", "XDP".
 	at string
 	// ingress: they see what comes by the interface before our hooks do. What they see
@@ -30,8 +33,8 @@ type attached struct {
 func (s search) programConditions(p attached) []Condition {
 	may, others := map[string]bool{}, map[string]bool{}
 	for _, name := range p.names {
-		harmless := s.harmless.match(name) || p.at == placeXDP && s.harmless.match("xdp@"+p.iface.name)
-		if p.ingress && s.ways[p.iface.index] && !harmless {
+		harmless := links.MatchAny(s.harmless, name) || p.at == placeXDP && links.MatchAny(s.harmless, "xdp@"+p.iface.Name)
+		if p.ingress && s.ways[p.iface.Index] && !harmless {
 			may[name] = true
 		} else {
 			others[name] = true
@@ -40,18 +43,18 @@ func (s search) programConditions(p attached) []Condition {
 	var out []Condition
 	if len(may) > 0 {
 		c := Condition{
-			What: "TrafficBypass", Object: "interface " + p.iface.name,
+			What: "TrafficBypass", Object: "interface " + p.iface.Name,
 			Message: fmt.Sprintf("BPF programs at %s (%s) see packets of Pods before our hooks, and may redirect them past these, as Cilium's do", p.at, listed(may)),
 			Mend:    "see what put them there: " + p.mend + `, "bpftool net"; name them with --harmless-programs if they send nothing elsewhere`,
 		}
 		if p.at == placeXDP {
-			c.Mend += " (xdp@" + p.iface.name + ")"
+			c.Mend += " (xdp@" + p.iface.Name + ")"
 		}
 		out = append(out, c)
 	}
 	if len(others) > 0 {
 		out = append(out, Condition{
-			What: "TrafficProgram", Object: "interface " + p.iface.name,
+			What: "TrafficProgram", Object: "interface " + p.iface.Name,
 			Message: fmt.Sprintf("BPF programs at %s (%s) see its frames, and may drop them", p.at, listed(others)),
 			Mend:    "if an allowed connection fails, see what put them there: " + p.mend + `, "bpftool net"`,
 		})
@@ -62,18 +65,18 @@ func (s search) programConditions(p attached) []Condition {
 const placeXDP = "XDP"
 
 // xdpPrograms are the interfaces with one.
-func xdpPrograms(s *nlSocket) ([]attached, error) {
+func xdpPrograms(s *nlsocket.Socket) ([]attached, error) {
 	var out []attached
-	err := dumpWhole(func() error {
+	err := nlsocket.DumpWhole(func() error {
 		out = nil
-		req := s.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+		req := s.Request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		return s.each(req, func(msg []byte) {
-			i, ok := ifaceOf(msg)
+		return s.Each(req, func(msg []byte) {
+			i, ok := links.InterfaceOf(msg)
 			if program, has := xdpOf(msg); ok && has {
 				out = append(out, attached{
 					iface: &i, at: placeXDP, ingress: true, names: []string{programName(uint32(program))},
-					mend: `"ip -d link show ` + i.name + `"`,
+					mend: `"ip -d link show ` + i.Name + `"`,
 				})
 			}
 		})
@@ -86,16 +89,16 @@ func xdpPrograms(s *nlSocket) ([]attached, error) {
 
 // xdpOf is the number of an interface's XDP program.
 func xdpOf(msg []byte) (program int, has bool) {
-	for a := range attrs(msg[unix.SizeofIfInfomsg:]) {
-		if a.kind != iflaXDP {
+	for a := range nlsocket.Attrs(msg[unix.SizeofIfInfomsg:]) {
+		if a.Kind != iflaXDP {
 			continue
 		}
-		for x := range attrs(a.value) {
-			switch x.kind {
+		for x := range nlsocket.Attrs(a.Value) {
+			switch x.Kind {
 			case iflaXDPAttached:
-				has = len(x.value) > 0 && x.value[0] != 0
+				has = len(x.Value) > 0 && x.Value[0] != 0
 			case iflaXDPProgram:
-				program = attrInt(x.value)
+				program = nlsocket.Int(x.Value)
 			}
 		}
 	}
@@ -138,10 +141,10 @@ func (s search) tcxPrograms() ([]attached, error) {
 				case errors.Is(err, unix.ENODEV):
 					continue
 				case err != nil:
-					return fmt.Errorf("list programs at %s of %s: %w", at.name, s.ifaces[index].name, err)
+					return fmt.Errorf("list programs at %s of %s: %w", at.name, s.ifaces[index].Name, err)
 				}
 				if len(names) > 0 {
-					out = append(out, attached{iface: s.ifaces[index], at: at.name, ingress: at.kind == bpfTCXIngress, names: names, mend: `"bpftool net show dev ` + s.ifaces[index].name + `"`})
+					out = append(out, attached{iface: s.ifaces[index], at: at.name, ingress: at.kind == bpfTCXIngress, names: names, mend: `"bpftool net show dev ` + s.ifaces[index].Name + `"`})
 				}
 			}
 		}

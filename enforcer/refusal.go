@@ -8,7 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
 
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
 // isNotFound: something that a transaction speaks of is not there, in nft's words
@@ -21,7 +23,7 @@ func isNotFound(err error) bool {
 // interfaceGone reports whether a transaction failed because an interface is not
 // there. That something was not found is no proof, for it may be a chain, a set or a
 // module: the kernel is asked for the interface by its name.
-func interfaceGone(ns Netns, name string, err error) (bool, error) {
+func interfaceGone(ns netns.Namespace, name string, err error) (bool, error) {
 	if !isNotFound(err) && !errors.Is(err, unix.ENODEV) {
 		return false, nil
 	}
@@ -33,16 +35,16 @@ func interfaceGone(ns Netns, name string, err error) (bool, error) {
 }
 
 // noInterface asks the kernel whether an interface is not there.
-func noInterface(ns Netns, name string) (bool, error) {
-	socket, err := openSocket(ns, unix.NETLINK_ROUTE)
+func noInterface(ns netns.Namespace, name string) (bool, error) {
+	socket, err := nlsocket.Open(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return false, err
 	}
-	defer socket.close()
-	req := socket.request(unix.RTM_GETLINK, 0)
+	defer socket.Close()
+	req := socket.Request(unix.RTM_GETLINK, 0)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-	err = socket.each(req, func([]byte) {})
+	err = socket.Each(req, func([]byte) {})
 	if errors.Is(err, unix.ENODEV) {
 		return true, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,59 +13,32 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/rounds"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
-// Changes are repaired at once, as long as nobody insists.
-func TestRepairsPauseOnlyInAFight(t *testing.T) {
-	var r repairs
-	now := time.Unix(1e9, 0)
-	for i := range repairsAtOnce {
-		if d := r.wait(now); d > 0 {
-			t.Fatalf("repair %d waits %v", i+1, d)
+// What a repair comes to is told as what an operator must know.
+func TestRepairsAreTold(t *testing.T) {
+	for _, tt := range []struct {
+		repairs rounds.Repairs
+		failed  error
+		want    []string
+	}{
+		{rounds.Repairs{}, errInjected, nil},
+		{rounds.Repairs{Contested: true}, nil, []string{"TableContested"}},
+		{rounds.Repairs{Failing: true}, errInjected, []string{notRepaired}},
+		{rounds.Repairs{Contested: true, Failing: true}, errInjected, []string{"TableContested", notRepaired}},
+	} {
+		var got []string
+		for _, c := range repairConditions(tt.repairs, "somebody", tt.failed) {
+			if !c.NotReady() || c.Mend == "" || c.What == notRepaired && !strings.Contains(c.Message, errInjected.Error()) || c.What != notRepaired && !strings.Contains(c.Message, "somebody") {
+				t.Errorf("%+v", c)
+			}
+			got = append(got, c.What)
 		}
-		r.begin(now)
-		now = now.Add(10 * time.Millisecond)
-	}
-	if len(r.conditions(now, nil)) > 0 {
-		t.Error("a few repairs count as a fight")
-	}
-	for range 20 {
-		if d := r.wait(now); d <= 0 || d > repairPause {
-			t.Fatalf("in a fight the next repair waits %v", d)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %v, want %v", tt.repairs, got, tt.want)
 		}
-		now = now.Add(r.wait(now))
-		r.begin(now)
-	}
-	if c := r.conditions(now, nil); len(c) != 1 || c[0].What != "TableContested" || !c[0].NotReady() {
-		t.Errorf("conditions %v", c)
-	}
-	if len(r.recent) > repairsAtOnce {
-		t.Errorf("%d repairs are remembered", len(r.recent))
-	}
-	// Somebody who comes rarely is met at once, each time, but it is a contest until
-	// there was calm.
-	for range 10 {
-		now = now.Add(repairPause)
-		if d := r.wait(now); d > 0 {
-			t.Errorf("one change in %v is left to wait for %v", repairPause, d)
-		}
-		r.begin(now)
-	}
-	if len(r.conditions(now.Add(contestCalm-1), nil)) != 1 || len(r.conditions(now.Add(contestCalm), nil)) != 0 {
-		t.Errorf("the contest does not end after %v of calm", contestCalm)
-	}
-}
-
-func TestRepairsThatFailAreACondition(t *testing.T) {
-	var r repairs
-	now := time.Unix(1e9, 0)
-	if c := r.conditions(now, errInjected); len(c) > 0 {
-		t.Errorf("a failure that has nothing to do with others' changes: %v", c)
-	}
-	r.begin(now)
-	c := r.conditions(now, errInjected)
-	if len(c) != 1 || c[0].What != "TableNotRepaired" || !c[0].NotReady() || !strings.Contains(c[0].Message, errInjected.Error()) {
-		t.Errorf("conditions %v", c)
 	}
 }
 
@@ -72,10 +46,10 @@ func TestRepairsThatFailAreACondition(t *testing.T) {
 // none has to wait for the sake of the one before.
 func TestAgentRepairsASecondChangeAtOnce(t *testing.T) {
 	c := newCluster(t, "ptp")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	var slowest time.Duration
-	for i := range repairsAtOnce {
+	for i := range rounds.RepairsAtOnce {
 		c.node.cmd("nft", "flush", "table", "inet", "sluice")
 		started := time.Now()
 		eventuallySoon(t, "repair", func() bool { return valueOf(t, a.metrics.driftRepairs) == float64(i+1) })
@@ -87,7 +61,7 @@ func TestAgentRepairsASecondChangeAtOnce(t *testing.T) {
 	if n := len(a.Status().Conditions); n > 0 {
 		t.Errorf("conditions %v", a.Status().Conditions)
 	}
-	t.Logf("the slowest repair of %d began after %v", repairsAtOnce, slowest)
+	t.Logf("the slowest repair of %d began after %v", rounds.RepairsAtOnce, slowest)
 	a.settle()
 	c.bad.expect(c.web, 80, false)
 	eventually(t, "TableContested", func() bool {
@@ -113,7 +87,7 @@ func (s *stubborn) Transact(ctx context.Context, family knftables.Family, ops []
 func TestAgentSaysThatARepairFails(t *testing.T) {
 	c := newCluster(t, "ptp")
 	k := &stubborn{Transactor: NewTransactor(c.node)}
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Transactor = k })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = k })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	k.fails.Store(true)
 	c.node.cmd("nft", "flush", "table", "inet", "sluice")

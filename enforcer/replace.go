@@ -35,15 +35,15 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 			return err
 		}
 	}
-	graceOver := s.graceOver()
-	s.compiler.SetEpoch(epoch, s.inGrace())
-	switched := func() { s.adopted(ctx, epoch, graceOver) }
-	bare, err := s.repairTable(ctx, switched)
+	how := s.rounds.Replacement(inForce, s.cfg.Clock.Now())
+	s.compiler.SetEpoch(epoch, how.Grace)
+	switched := func() { s.committed(ctx, how, epoch) }
+	empty, err := s.replaceInPieces(ctx, switched)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		klog.FromContext(ctx).Info("Our table cannot be repaired, replacing it in one transaction", "reason", err.Error())
+		klog.FromContext(ctx).Info("Our table cannot be replaced in pieces, replacing it in one transaction", "reason", err.Error())
 		if err := s.transact(ctx, s.compiler.Replace()); err != nil {
 			return fmt.Errorf("replace all: %w", err)
 		}
@@ -51,24 +51,24 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 	}
 	s.metrics.fullReplacements.Inc()
 	s.clearOldMask(ctx)
-	if s.twice {
+	anew, lookAgain := s.rounds.Switched(inForce, empty)
+	if lookAgain {
 		s.epochs.Forget()
 	}
-	if inForce || s.twice || !bare {
+	if anew {
 		if err := s.commit(ctx, compiler.Plan{Narrows: true}); err != nil {
 			return fmt.Errorf("replace the epoch: %w", err)
 		}
-		s.twice = false
 	}
-	s.replace = false
+	s.rounds.Replaced()
 	// The main table first: guards alone isolate nobody.
 	s.guards.Replace(ctx)
 	return nil
 }
 
-// repairTable makes the table what it should be, in pieces. It reports whether
-// it was bare before.
-func (s *syncer) repairTable(ctx context.Context, switched func()) (bare bool, err error) {
+// replaceInPieces makes the table what it should be, whatever was found in it. It reports
+// whether it was empty before.
+func (s *syncer) replaceInPieces(ctx context.Context, switched func()) (empty bool, err error) {
 	socket, err := openNft(s.ns)
 	if err != nil {
 		return false, err
@@ -78,25 +78,25 @@ func (s *syncer) repairTable(ctx context.Context, switched func()) (bare bool, e
 	if err != nil {
 		return false, err
 	}
-	bare = len(found.Chains)+len(found.Sets)+len(found.Counters) == 0
+	empty = len(found.Chains)+len(found.Sets)+len(found.Counters) == 0
 	repair := s.compiler.Repair(&found)
 	if err := s.runPieces(ctx, repair.Prepare()); err != nil {
-		return bare, fmt.Errorf("prepare: %w", err)
+		return empty, fmt.Errorf("prepare: %w", err)
 	}
 	if err := repair.Err(); err != nil {
-		return bare, err
+		return empty, err
 	}
 	if err := s.transact(ctx, repair.Commit()); err != nil {
-		return bare, fmt.Errorf("commit: %w", err)
+		return empty, fmt.Errorf("commit: %w", err)
 	}
 	switched()
 	if err := s.runPieces(ctx, slices.Values(repair.Shrink())); err != nil {
-		return bare, fmt.Errorf("shrink: %w", err)
+		return empty, fmt.Errorf("shrink: %w", err)
 	}
 	if err := s.runPieces(ctx, slices.Values(repair.Cleanup())); err != nil {
-		return bare, fmt.Errorf("clean up: %w", err)
+		return empty, fmt.Errorf("clean up: %w", err)
 	}
-	return bare, nil
+	return empty, nil
 }
 
 // runPieces runs what may be cut. A piece that is under way is finished when the

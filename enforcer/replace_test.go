@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/scale"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -89,7 +90,7 @@ func manyRanges(t testing.TB, x *policy.Index) {
 }
 
 func (r *repairable) repair() (switched bool, err error) {
-	_, err = r.syncer.repairTable(context.Background(), func() { switched = true })
+	_, err = r.syncer.replaceInPieces(context.Background(), func() { switched = true })
 	return switched, err
 }
 
@@ -304,20 +305,20 @@ func (r *repairable) inForce() string {
 
 func TestAgentKilledBetweenPiecesNeverOpens(t *testing.T) {
 	c := newCluster(t, "ptp")
-	source := &MemorySource{}
-	a := startAgent(t, c.node, source)
+	from := &source.Memory{}
+	a := startAgent(t, c.node, from)
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	a.stop()
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
 	for n := range 4 {
 		d := &dying{NewTransactor(c.node), n}
-		a = startAgent(t, c.node, source, func(cfg *Config) { cfg.Transactor = d })
+		a = startAgent(t, c.node, from, func(cfg *Config) { cfg.Transactor = d })
 		time.Sleep(200 * time.Millisecond)
 		a.stop()
 		c.front.expect(c.web, 80, true)
 		c.bad.expect(c.web, 80, false)
 	}
-	a = startAgent(t, c.node, source)
+	a = startAgent(t, c.node, from)
 	a.settle()
 	c.front.expect(c.web, 80, true)
 	c.bad.expect(c.web, 80, false)
@@ -327,7 +328,7 @@ func TestAgentKilledBetweenPiecesNeverOpens(t *testing.T) {
 func TestAgentReplacesWhatItCannotRepair(t *testing.T) {
 	c := newCluster(t, "ptp")
 	c.node.nft("table inet sluice { set local-v4 { type inet_service; elements = { 80 }; }; quota q { over 1 mbytes }; chain forward { }; }")
-	a := startAgent(t, c.node, &MemorySource{})
+	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	c.front.expect(c.web, 80, true)

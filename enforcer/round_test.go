@@ -12,12 +12,13 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // An nft that hangs is given minutes; readyz must tell long before.
 func TestReadyTellsOfASyncThatDoesNotEnd(t *testing.T) {
 	clock := testingclock.NewFakeClock(time.Unix(1e9, 0))
-	a, err := New(Config{Clock: clock}, &MemorySource{}, nil, prometheus.NewRegistry())
+	a, err := New(Config{Clock: clock}, &source.Memory{}, nil, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestAgentTellsOfATransactionThatHangs(t *testing.T) {
 	c := newCluster(t, "ptp")
 	clock := testingclock.NewFakeClock(time.Now())
 	h := &hanging{Transactor: NewTransactor(c.node), entered: make(chan struct{}, 1), release: make(chan struct{})}
-	a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.Clock, cfg.Transactor, cfg.MinInterval = clock, h, -1 })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Clock, cfg.Transactor, cfg.MinInterval = clock, h, -1 })
 	if err := a.source.Set(c.objects()...); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/spectest"
 )
@@ -41,29 +42,29 @@ const (
 // idleEnd: where nothing has begun, nothing ends. nft writes one of these before
 // the first range of each of its runs.
 func idleEnd(element map[uint16][]byte) bool {
-	key := nested(element[unix.NFTA_SET_ELEM_KEY], unix.NFTA_DATA_VALUE)
-	return number(element[unix.NFTA_SET_ELEM_FLAGS]) == unix.NFT_SET_ELEM_INTERVAL_END && len(bytes.Trim(key, "\x00")) == 0
+	key := nlsocket.Nested(element[unix.NFTA_SET_ELEM_KEY], unix.NFTA_DATA_VALUE)
+	return nlsocket.Number(element[unix.NFTA_SET_ELEM_FLAGS]) == unix.NFT_SET_ELEM_INTERVAL_END && len(bytes.Trim(key, "\x00")) == 0
 }
 
 // kernelBytes is our table of a family as the kernel describes it, attribute by
 // attribute. Rules of a chain keep their order.
 func kernelBytes(t *testing.T, n testNS, family byte) []string {
 	t.Helper()
-	s, err := openSocket(n, unix.NETLINK_NETFILTER)
+	s, err := nlsocket.Open(n, unix.NETLINK_NETFILTER)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer s.Close()
 	dump := func(kind int, set string, each func(map[uint16][]byte)) {
-		req := s.request(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
+		req := s.Request(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP)
 		req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
 		if set != "" {
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(compiler.TableName)))
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
 		}
-		err := s.each(req, func(msg []byte) {
+		err := s.Each(req, func(msg []byte) {
 			if namesOurs(msg) && msg[0] == family {
-				a := attrMap(slices.Clone(msg[nl.SizeofNfgenmsg:]))
+				a := nlsocket.AttrMap(slices.Clone(msg[nl.SizeofNfgenmsg:]))
 				for _, skip := range passing[kind] {
 					delete(a, skip)
 				}
@@ -81,9 +82,9 @@ func kernelBytes(t *testing.T, n testNS, family byte) []string {
 		rules := map[string]int{}
 		dump(kind, "", func(a map[uint16][]byte) {
 			order := ""
-			switch chain := zeroEnded(a[unix.NFTA_RULE_CHAIN]); kind {
+			switch chain := nlsocket.ZeroEnded(a[unix.NFTA_RULE_CHAIN]); kind {
 			case unix.NFT_MSG_GETSET:
-				sets = append(sets, zeroEnded(a[unix.NFTA_SET_NAME]))
+				sets = append(sets, nlsocket.ZeroEnded(a[unix.NFTA_SET_NAME]))
 			case unix.NFT_MSG_GETRULE:
 				rules[chain]++
 				order = fmt.Sprintf("%s %3d ", chain, rules[chain])
@@ -97,8 +98,8 @@ func kernelBytes(t *testing.T, n testNS, family byte) []string {
 	for _, set := range sets {
 		var here []string
 		dump(unix.NFT_MSG_GETSETELEM, set, func(a map[uint16][]byte) {
-			for e := range attrs(a[unix.NFTA_SET_ELEM_LIST_ELEMENTS]) {
-				if a := attrMap(e.value); !idleEnd(a) {
+			for e := range nlsocket.Attrs(a[unix.NFTA_SET_ELEM_LIST_ELEMENTS]) {
+				if a := nlsocket.AttrMap(e.Value); !idleEnd(a) {
 					here = append(here, set+" "+inWords(a))
 				}
 			}

@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 func TestASilentRuntimeIsACondition(t *testing.T) {
-	a, err := New(Config{Node: "node-1"}, &MemorySource{}, nil, prometheus.NewRegistry())
+	a, err := New(Config{Node: "node-1"}, &source.Memory{}, nil, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 const testNode = "n1"
@@ -56,7 +58,7 @@ func TestSandboxIsEnforcedBeforeTheObjectHasAddresses(t *testing.T) {
 	for name, top := range topologies {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, name)
-			a := startAgent(t, c.node, &MemorySource{}, onNode)
+			a := startAgent(t, c.node, &source.Memory{}, onNode)
 			a.set(append(c.running(), allow("web", "web", "front", 80))...)
 			a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
 			young := top.pod(c.node, "young", "10.1.0.5", "fd01::5")
@@ -89,7 +91,7 @@ func TestSandboxWithoutAddressesIsFound(t *testing.T) {
 	for name, top := range topologies {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, name)
-			a := startAgent(t, c.node, &MemorySource{}, onNode)
+			a := startAgent(t, c.node, &source.Memory{}, onNode)
 			a.set(append(c.running(), allow("web", "web", "front", 80), waiting("later", "later"))...)
 			a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
 			a.set(waiting("young", "front"))
@@ -111,7 +113,7 @@ func TestSandboxWithoutAddressesIsFound(t *testing.T) {
 // What the runtime said outlives its connection, but not the sandbox.
 func TestSandboxesOutliveTheConnection(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, onNode)
+	a := startAgent(t, c.node, &source.Memory{}, onNode)
 	a.set(append(c.running(), allow("web", "web", "front", 80))...)
 	young := bridgePod(c.node, "young", "10.1.0.5", "fd01::5")
 	object := waiting("young", "front")
@@ -135,7 +137,7 @@ func TestSandboxesOutliveTheConnection(t *testing.T) {
 // A sandbox of a Pod that no object is known of is closed until there is one.
 func TestSandboxWaitsForItsObject(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, onNode)
+	a := startAgent(t, c.node, &source.Memory{}, onNode)
 	objects := append(c.running(), allow("web", "web", "front", 80))
 	a.set(objects...)
 	young := bridgePod(c.node, "young", "10.1.0.5", "fd01::5")
@@ -158,7 +160,7 @@ func TestSandboxWaitsForItsObject(t *testing.T) {
 // Of several Pods whose objects claim an address the one counts whose sandbox has it.
 func TestSandboxSettlesWhoseAnAddressIs(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &MemorySource{}, onNode)
+	a := startAgent(t, c.node, &source.Memory{}, onNode)
 	stale := c.bad.running()
 	stale.Name, stale.UID, stale.Status.PodIPs = "stale", "uid-stale", c.front.running().Status.PodIPs
 	far := stale.DeepCopy()
@@ -192,7 +194,7 @@ func conditionsOf(s Status, what string) []Condition {
 
 func TestSandboxThatIsTakenBackIsNotWaitedFor(t *testing.T) {
 	node := newPTPNode(t)
-	a := startAgent(t, node, &MemorySource{}, onNode)
+	a := startAgent(t, node, &source.Memory{}, onNode)
 	a.set(shop())
 	done := make(chan error, 1)
 	go func() {

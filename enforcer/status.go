@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sluice-net/sluice/enforcer/links"
 )
 
 // Status is what an agent can say of itself.
@@ -140,7 +142,7 @@ type statusBoard struct {
 	status Status
 	// conditions are by the part that has them to say.
 	conditions map[string][]Condition
-	// doneSeq is the number of the last batch that is in the kernel.
+	// doneSeq is the number of the last mail that is in the kernel.
 	doneSeq uint64
 	// placed is what the runtime said and is in the kernel.
 	placed placement
@@ -180,11 +182,9 @@ func (b *statusBoard) setUnguarded(failed map[string]error) {
 	b.write(func(s *Status) { s.Unguarded = failed })
 }
 
-// setLinks returns how many addresses are unresolved.
-func (b *statusBoard) setLinks(l *links, isolated isolation) int {
-	unresolved, conflicts, places := l.Unresolved(), maps.Clone(l.conflicts), placeTroubles(l, isolated)
-	b.write(func(s *Status) { s.Unresolved, s.Conflicts, s.places = unresolved, conflicts, places })
-	return len(unresolved)
+func (b *statusBoard) setLinks(r links.Report, isolated isolation) {
+	places := placeTroubles(r, isolated)
+	b.write(func(s *Status) { s.Unresolved, s.Conflicts, s.places = r.Unresolved, r.Conflicts, places })
 }
 
 func (b *statusBoard) done(seq uint64) {
@@ -195,7 +195,7 @@ func (b *statusBoard) done(seq uint64) {
 	b.changed = make(chan struct{})
 }
 
-// wait returns when the batch seq is in the kernel.
+// wait returns when the mail seq is in the kernel.
 func (b *statusBoard) wait(ctx context.Context, seq uint64) error {
 	for {
 		b.mu.Lock()

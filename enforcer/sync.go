@@ -10,6 +10,10 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/rounds"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -17,7 +21,7 @@ import (
 // sync loop's goroutine uses it.
 type syncer struct {
 	cfg *Config
-	box *mailbox
+	box *source.Mailbox
 	// sandboxes is what the container runtime says, where what each Pod's addresses are.
 	sandboxes *sandboxes
 	where     *whereabouts
@@ -34,10 +38,10 @@ type syncer struct {
 	epochs    *epochs
 	conntrack conntrack
 	foreign   foreignMarks
-	links     *links
-	tunnels   tunnels
+	links     *links.Links
+	tunnels   *links.Tunnels
 	ipvs      ipvs
-	watch     *linkWatch
+	watch     *links.Watch
 	drift     *drift
 	bridges   bridgeNetfilter
 	guards    *guards
@@ -45,76 +49,48 @@ type syncer struct {
 	nodeName  nodeName
 	// departures are local addresses that lost their Pod.
 	departures *departures
-	ns         Netns
+	ns         netns.Namespace
 
-	// replace: the kernel's state is not known to be the compiler's, so the
-	// next sync brings all of it.
-	replace bool
-	// drifted: others changed our tables, which repairs mends.
-	drifted bool
-	repairs repairs
-	// twice: the ruleset we found writes an unknown epoch, so the first
-	// replacement needs a second epoch, chosen when the old rules were gone.
-	twice bool
-	// pickups: the grace is over, and what it let go on is not judged yet.
-	pickups bool
+	// rounds decides what a round does: nothing else in here does.
+	rounds *rounds.State
+	// changedBy is who made the last repair necessary, as far as the kernel tells.
+	changedBy string
 	// oldMask are the bits that rules found at the start wrote to marks, if they were
-	// others than ours and are not cleared yet.
+	// others than ours.
 	oldMask uint32
-	// places is where the Pods are, as of the last look; stale if a look is due.
+	// places is where the Pods are, as of the last look.
 	places compiler.Links
-	stale  bool
-	// unseen: a look failed, so what it was told of is not known.
-	unseen   bool
-	lookedAt time.Time
-	// bridgesAt is when the switches of bridges were last checked.
-	bridgesAt time.Time
-	// recheck: the next sync looks for conflicts of addresses.
-	recheck bool
+	unused unused
 	// searchDue: others' programs are to be looked for, and searched that they were once.
 	searchDue, searched bool
-	// graceEnds is zero outside the grace of a first install.
-	graceEnds time.Time
-	epoch     uint32
-	leftovers leftovers
-	// worked: the last round changed the kernel, or tried.
-	worked bool
 	// oldest is when the oldest event came that is not in the kernel yet.
-	oldest time.Time
-	// bare: the kernel had no rules of an earlier agent.
-	bare    bool
-	invalid map[eventKey]bool
-	synced  bool
+	oldest  time.Time
+	invalid map[source.Key]bool
 	// conflictsTold is the version of the index's conflicts that was told last.
 	conflictsTold uint64
 	// isolated are the local Pods that policies isolate.
 	isolated isolation
 }
 
-// sync brings all that is known into the kernel. After a failure the kernel
-// still enforces what it did before, and the next sync replaces everything.
-func (s *syncer) sync(ctx context.Context) error {
+// sync brings all that is known into the kernel, and says whether there was anything to
+// do. After a failure the kernel still enforces what it did before, and the next sync
+// replaces everything.
+func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
-	b := s.box.take(s.taking())
-	s.apply(ctx, b)
-	s.worked = false
-	if !s.synced {
-		return nil
+	mail := s.box.Take(s.taking())
+	s.apply(ctx, mail)
+	if !s.rounds.Synced() {
+		return false, nil
 	}
 	s.repair(ctx)
-	s.worked = true
-	plan, err := s.compile(ctx, b)
+	plan, err := s.compile(ctx, mail)
 	if err == nil {
-		err = s.enforce(ctx, plan, &b)
+		err = s.enforce(ctx, plan, &mail)
 	}
+	s.tellRepairs(ctx, err)
 	if err != nil {
-		s.replace = true
-		s.metrics.syncFailures.Inc()
-		s.tellRepairs(ctx, err)
-		return err
+		return true, err
 	}
-	s.tellRepairs(ctx, nil)
-	s.worked = len(b.events) > 0 || !plan.Empty()
 	if s.searchDue && !s.searched {
 		s.searched = true
 		s.detect(ctx) // before the node is said to be ready
@@ -124,18 +100,21 @@ func (s *syncer) sync(ctx context.Context) error {
 		s.detect(ctx)
 	}
 	s.checkNodeName(ctx)
-	if s.leftovers.due(s.cfg.Clock.Now()) || b.settle {
+	return len(mail.Events) > 0 || !plan.Empty(), s.afterwards(ctx, mail)
+}
+
+// afterwards does what no event waits for.
+func (s *syncer) afterwards(ctx context.Context, b source.Mail) error {
+	if s.unused.due(s.cfg.Clock.Now()) || b.Settle {
 		if err := s.tidy(ctx); err != nil {
-			s.replace = true
-			s.metrics.syncFailures.Inc()
 			return err
 		}
 	}
-	s.departures.Tidy(ctx, s.cfg.Clock.Now(), b.settle)
-	if b.held {
-		s.box.wake()
+	s.departures.Tidy(ctx, s.cfg.Clock.Now(), b.Settle)
+	if b.Held {
+		s.box.Wake()
 	} else {
-		s.status.done(b.seq)
+		s.status.done(b.Seq)
 	}
 	if s.epochs.Low() {
 		if err := s.epochs.Replenish(ctx); err != nil {
@@ -146,7 +125,7 @@ func (s *syncer) sync(ctx context.Context) error {
 }
 
 // compile finds what has to change.
-func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
+func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, error) {
 	seen := s.look(ctx, b)
 	if seen == nil {
 		seen = s.assign(ctx)
@@ -160,7 +139,7 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 		} else {
 			s.links.SetPod(c.Now)
 		}
-		s.stale = true
+		s.rounds.Moved()
 	}
 	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
@@ -173,7 +152,7 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 	s.countUnknown()
 	s.places.Kept = kept
 	var plan compiler.Plan
-	if s.replace {
+	if s.rounds.Doubtful() {
 		s.compiler.Load(s.index, changes, s.places)
 	} else {
 		plan = s.compiler.Update(s.index, changes, s.places)
@@ -186,33 +165,33 @@ func (s *syncer) compile(ctx context.Context, b batch) (compiler.Plan, error) {
 
 // enforce executes a plan, or replaces everything. Of a large plan it changes what was
 // taken out of the mailbox: more may have come.
-func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *batch) error {
+func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
 	s.ensureBridges(ctx)
 	// The guards first: an address must be held to its port before the main table
 	// trusts it. One that fails is retried on its own.
-	s.ports.wanting = s.ports.wanting || s.replace
+	s.ports.wanting = s.ports.wanting || s.rounds.Doubtful()
 	s.ports.Run(ctx, plan.Ports)
 	// Before the commit, so that no Pod ever has its forerunner's connections.
 	if err := s.departures.Clear(ctx); err != nil {
 		return err
 	}
-	if s.replace {
-		s.leftovers.forget()
+	if s.rounds.Doubtful() {
+		s.unused.forget()
 		return s.replaceAll(ctx)
 	}
 	s.guards.Run(ctx, plan.Guards)
 	return s.bring(ctx, plan, b)
 }
 
-// bring executes a plan but for its guards. With a batch, others may overtake it.
-func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *batch) error {
+// bring executes a plan but for its guards. With mail, others may overtake it.
+func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
 	var u *unfinished
 	if b != nil && len(plan.Prepare) >= letThroughFrom {
 		u = newUnfinished(plan)
-		u.seq, u.held = b.seq, b.held
+		u.seq, u.held = b.Seq, b.Held
 	}
 	// A base chain takes effect when it is made, so it is made in the commit.
-	if s.leftovers.comeBack(plan.Commit) {
+	if s.unused.comeBack(plan.Commit) {
 		if err := s.tidy(ctx); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}
@@ -223,11 +202,11 @@ func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *batch) error 
 	if err := s.commit(ctx, plan); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	s.leftovers.add(plan.Cleanup, s.cfg.Clock.Now())
+	s.unused.add(plan.Cleanup, s.cfg.Clock.Now())
 	if u == nil {
 		return nil
 	}
-	b.seq, b.held = u.seq, u.held
+	b.Seq, b.Held = u.seq, u.held
 	return s.finish(ctx, u)
 }
 
@@ -243,44 +222,35 @@ func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 		}
 		ops = rest
 	}
-	epoch := s.epoch
-	graceOver := s.graceOver()
-	switch {
-	case plan.Narrows || s.trusts() == (s.epoch == 0):
+	how := s.rounds.Commit(rounds.Change{Narrows: plan.Narrows, Trusted: s.trusts()}, s.cfg.Clock.Now())
+	epoch := s.rounds.Epoch()
+	if how.Fresh {
 		var err error
 		if epoch, err = s.nextEpoch(ctx); err != nil {
 			return err
 		}
-		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, s.inGrace())...)
-	case graceOver:
-		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, false)...)
+	}
+	if how.Rewrite {
+		ops = append(ops[:len(ops):len(ops)], s.compiler.SetEpoch(epoch, how.Grace)...)
 	}
 	if err := s.transact(ctx, ops); err != nil {
 		return err
 	}
-	s.adopted(ctx, epoch, graceOver)
+	s.committed(ctx, how, epoch)
 	return nil
 }
 
-func (s *syncer) adopted(ctx context.Context, epoch uint32, graceOver bool) {
-	if epoch != s.epoch {
-		s.epoch = epoch
+func (s *syncer) committed(ctx context.Context, how rounds.Commit, epoch uint32) {
+	if epoch != s.rounds.Epoch() {
 		s.epochs.Committed(epoch)
 		s.metrics.epoch.Set(float64(epoch))
 	}
-	if graceOver {
-		s.graceEnds, s.pickups = time.Time{}, true
+	s.rounds.Committed(how, epoch)
+	if how.EndsGrace {
 		klog.FromContext(ctx).Info("The grace of the first install is over")
 		s.judgePickups(ctx)
 	}
 }
-
-func (s *syncer) inGrace() bool {
-	return !s.graceEnds.IsZero() && s.cfg.Clock.Now().Before(s.graceEnds)
-}
-
-// graceOver: the grace ended and the kernel does not know it yet.
-func (s *syncer) graceOver() bool { return !s.graceEnds.IsZero() && !s.inGrace() }
 
 func (s *syncer) transact(ctx context.Context, ops []compiler.Op) error {
 	if len(ops) == 0 {
@@ -298,90 +268,97 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.metrics.eventToKernel.Observe(now.Sub(s.oldest).Seconds())
 		s.oldest = time.Time{}
 	}
-	s.status.setEnforcing(s.epoch, now)
+	s.status.setEnforcing(s.rounds.Epoch(), now)
 	if s.where.version > 0 {
 		s.status.setPlaced(s.where.Placement())
 	}
-	if !s.links.settled {
+	if !s.links.Settled() {
 		// An interface that comes from now on is one that nobody had before: the
 		// next round may infer whose it is, and says so.
-		s.links.settled = true
-		s.box.wake()
+		s.links.Settle()
+		s.box.Wake()
 	}
 	s.status.write(func(st *Status) { st.PodStart = s.start.text })
 	s.status.setUnguarded(s.guards.Errors())
 	s.status.setConditions(ctx, "ports", s.ports.Condition())
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
-		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.epoch)
+		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.rounds.Epoch())
 }
 
 // apply hands events to the index.
-func (s *syncer) apply(ctx context.Context, b batch) {
+func (s *syncer) apply(ctx context.Context, b source.Mail) {
 	logger := klog.FromContext(ctx)
-	if !b.since.IsZero() && s.oldest.IsZero() {
-		s.oldest = b.since
+	if !b.Since.IsZero() && s.oldest.IsZero() {
+		s.oldest = b.Since
 	}
-	for key, e := range b.events {
-		logger.V(4).Info("Event", "kind", key.kind, "name", key.name, "deleted", e.Deleted)
+	for key, e := range b.Events {
+		logger.V(4).Info("Event", "kind", key.Kind, "name", key.Name, "deleted", e.Deleted)
 		err := s.applyOne(e)
 		if err != nil {
-			logger.Error(err, "An object is partly unusable", "kind", key.kind, "name", key.name)
+			logger.Error(err, "An object is partly unusable", "kind", key.Kind, "name", key.Name)
 			s.invalid[key] = true
 		} else {
 			delete(s.invalid, key)
 		}
 	}
-	if (b.synced || b.partly && s.bare) && !s.synced {
-		s.synced = true
+	if s.rounds.Hear(rounds.Mail{Synced: b.Synced, Partly: b.Partly, Settle: b.Settle}) {
 		s.status.setSynced()
 		n := s.index.Counts()
 		logger.Info("All objects were delivered", "pods", n.Pods, "namespaces", n.Namespaces, "policies", n.Policies)
 	}
-	if len(b.events) > 0 {
+	if len(b.Events) > 0 {
 		s.setObjectMetrics()
 	}
 }
 
-func (s *syncer) applyOne(e Event) error {
+func (s *syncer) applyOne(e source.Event) error {
 	switch e.Kind {
-	case PodEvent:
+	case source.PodEvent:
 		if e.Deleted || e.Pod == nil {
 			s.where.DeletePod(e.Name, e.Pod)
 			return nil
 		}
 		s.where.SetPod(e.Pod)
 		return e.Invalid
-	case NamespaceEvent:
+	case source.NamespaceEvent:
 		if e.Deleted {
 			s.index.DeleteNamespace(e.Name.Name)
 			return nil
 		}
 		s.index.SetNamespace(e.Name.Name, e.Labels)
 		return e.Invalid
-	case PolicyEvent:
+	case source.PolicyEvent:
 		if e.Deleted || e.Policy == nil {
 			s.index.DeletePolicy(e.Name)
 			return nil
 		}
 		return s.index.SetPolicy(e.Policy)
-	case NodeEvent:
+	case source.NodeEvent:
 		return nil
 	}
 	return fmt.Errorf("apply event of unknown kind %d", e.Kind)
 }
 
 func (s *syncer) setObjectMetrics() {
-	invalid := map[EventKind]int{}
+	invalid := map[source.EventKind]int{}
 	for key := range s.invalid {
-		invalid[key.kind]++
+		invalid[key.Kind]++
 	}
 	n := s.index.Counts()
 	for _, of := range []struct {
-		kind  EventKind
+		kind  source.EventKind
 		label string
 		count int
-	}{{PodEvent, "Pod", n.Pods}, {NamespaceEvent, "Namespace", n.Namespaces}, {PolicyEvent, "NetworkPolicy", n.Policies}} {
+	}{{source.PodEvent, "Pod", n.Pods}, {source.NamespaceEvent, "Namespace", n.Namespaces}, {source.PolicyEvent, "NetworkPolicy", n.Policies}} {
 		s.metrics.objects.WithLabelValues(of.label).Set(float64(of.count))
 		s.metrics.invalid.WithLabelValues(of.label).Set(float64(invalid[of.kind]))
 	}
+}
+
+// taking is what the next round takes.
+func (s *syncer) taking() source.Choice {
+	if s.rounds.TakesAll() {
+		return source.Everything
+	}
+	return source.InTurn
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
@@ -28,7 +29,7 @@ const transactionTimeout = 2 * time.Minute
 
 // NewTransactor changes the tables of a namespace: by nft, or in the fast lane
 // where that can do it.
-func NewTransactor(ns Netns) Transactor {
+func NewTransactor(ns netns.Namespace) Transactor {
 	return newTables(ns, func(string) {})
 }
 
@@ -51,8 +52,8 @@ type tables struct {
 	told map[string]bool
 }
 
-func newTables(ns Netns, count func(lane string)) *tables {
-	ns = orOwn(ns)
+func newTables(ns netns.Namespace, count func(lane string)) *tables {
+	ns = netns.OrOwn(ns)
 	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, wire: map[knftables.Family]*nftwire.Table{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
 		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return openNft(ns) })
@@ -133,7 +134,7 @@ var familyNumbers = map[knftables.Family]byte{
 }
 
 // openNft opens a socket to the nf_tables of a namespace.
-func openNft(ns Netns) (socket *nftwire.Socket, err error) {
+func openNft(ns netns.Namespace) (socket *nftwire.Socket, err error) {
 	err = ns.Do(func() error {
 		socket, err = nftwire.Open()
 		return err
@@ -142,7 +143,7 @@ func openNft(ns Netns) (socket *nftwire.Socket, err error) {
 }
 
 // askNft asks something of the nf_tables of a namespace.
-func askNft(ns Netns, question func(*nftwire.Socket) error) error {
+func askNft(ns netns.Namespace, question func(*nftwire.Socket) error) error {
 	socket, err := openNft(ns)
 	if err != nil {
 		return err
@@ -176,7 +177,7 @@ func (t *tables) Close() error {
 
 // nftTransactor runs nft in a namespace.
 type nftTransactor struct {
-	ns     Netns
+	ns     netns.Namespace
 	mu     sync.Mutex
 	tables map[knftables.Family]knftables.Interface
 }

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -65,65 +66,42 @@ func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) {
 }
 
 // placeTroubles say of which Pods the place is not known, or disputed.
-func placeTroubles(l *links, isolated isolation) []Condition {
+func placeTroubles(r links.Report, isolated isolation) []Condition {
 	var out []Condition
-	strays := l.strays()
-	for name, p := range l.pods {
-		if p.ended && !strays {
-			continue // there is no interface that could be its
-		}
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.why)), func(a netip.Addr) bool { _, presumed := l.presumed[a]; return !presumed }) {
-			continue // what is only presumed to be its is not missing
-		}
+	for _, p := range r.Unplaced {
 		c := Condition{
-			What: "PodUnplaced", Object: "Pod " + name.String(), Message: describeAddrs(p.why),
+			What: "PodUnplaced", Object: "Pod " + p.Pod.String(), Message: describeAddrs(p.Why),
 			Mend: "see whether the Pod still has its addresses, and whether its interface is of a kind that the README names",
 		}
-		if isolated[name] || p.heldBack() {
+		if isolated[p.Pod] || p.HeldBack {
 			c.What = "PodUnresolved"
 		}
 		out = append(out, c)
 	}
-	byPod := map[types.NamespacedName]map[netip.Addr]string{}
-	for addr, others := range l.conflicts {
-		name := l.byAddr[addr]
-		if byPod[name] == nil {
-			byPod[name] = map[netip.Addr]string{}
+	for name, conflicts := range r.Disputed {
+		claimed := map[netip.Addr]string{}
+		for addr, others := range conflicts {
+			claimed[addr] = "also claimed by " + others
 		}
-		byPod[name][addr] = "also claimed by " + others
-	}
-	for name, conflicts := range byPod {
 		out = append(out, Condition{
-			What: "InterfaceConflict", Object: "Pod " + name.String(), Message: describeAddrs(conflicts),
+			What: "InterfaceConflict", Object: "Pod " + name.String(), Message: describeAddrs(claimed),
 			Mend: "the address stays where it was first; look at the Pod behind the other interface",
 		})
 	}
 	return out
 }
 
-// strays reports whether there are veths that may be a Pod's and are nobody's.
-func (l *links) strays() bool {
-	bridges, sandboxes := l.podBridges(l.known()), l.sandboxes()
-	for index, i := range l.ifaces {
-		if _, owned := l.owner[index]; owned || !i.leadsOut() || sandboxes[i.nsid] || l.isOther(i) || l.isUplink(i) {
-			continue
-		}
-		if bridge, isPort := bridges[i.master]; i.master == 0 || isPort && bridge.pods {
-			return true
-		}
+// tunnelTroubles name the devices that anybody but Pods of this node may send to.
+func tunnelTroubles(open []links.OpenTunnel) []Condition {
+	var out []Condition
+	for _, t := range open {
+		out = append(out, Condition{
+			What: "TunnelOpen", Object: "interface " + t.Name,
+			Message: "the far ends of this " + t.Kind + " device are not known beforehand: it takes packets of any host, in any name; only the Pods of this node are kept from it",
+			Mend:    "name its far ends (vxlan with nolearning and a forwarding database, a remote address for others), or let the nodes' network keep others from it",
+		})
 	}
-	return false
-}
-
-// heldBack: the Pod is behind a bridge, nobody knows at which port, and a port
-// that is bound to no Pod passes nothing.
-func (p *podLinks) heldBack() bool {
-	for a := range p.why {
-		if b, ok := p.binds[a]; ok && b.veth == 0 {
-			return true
-		}
-	}
-	return false
+	return out
 }
 
 // isolatedHere are the Pods that should have an interface here and are isolated.

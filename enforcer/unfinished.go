@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // letThroughFrom is how much a Prepare must have to do that others are let through
@@ -33,7 +34,7 @@ type unfinished struct {
 	// elements are those changes of made sets.
 	elements []compiler.Op
 	later    []laterPlan
-	// seq is that of the last batch that was taken.
+	// seq is that of the last mail that was taken.
 	seq  uint64
 	held bool
 }
@@ -122,7 +123,7 @@ func (u *unfinished) touches(op compiler.Op) bool {
 }
 
 // prepareLetting runs the Prepare of a large plan in pieces and lets others through
-// between them. The leftovers are gone.
+// between them. What is unused is gone.
 func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
 	for piece := range cut(slices.Values(u.plan.Prepare)) {
 		if err := ctx.Err(); err != nil {
@@ -141,11 +142,10 @@ func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
 // between enforces what came meanwhile, as far as it does not depend on the plan that
 // is under way. Guards depend on nothing.
 func (s *syncer) between(ctx context.Context, u *unfinished) error {
-	b := s.box.take(small)
-	u.seq, u.held = b.seq, b.held
+	b := s.box.Take(source.Small)
+	u.seq, u.held = b.Seq, b.Held
 	// Pods that were not found are looked for as often as if nothing were under way.
-	lookDue := s.watch.curious.Load() && s.cfg.Clock.Now().Sub(s.lookedAt) >= look
-	if len(b.events) == 0 && !lookDue {
+	if len(b.Events) == 0 && !s.rounds.LookDue(s.watch.Curious(), s.cfg.Clock.Now()) {
 		return nil
 	}
 	s.apply(ctx, b)
@@ -165,8 +165,8 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if err := s.commit(ctx, now); err != nil {
 		return err
 	}
-	if !b.since.IsZero() {
-		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.since).Seconds())
+	if !b.Since.IsZero() {
+		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.Since).Seconds())
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (s *syncer) finish(ctx context.Context, u *unfinished) error {
 			}
 			continue
 		}
-		s.leftovers.add(p.Cleanup, s.cfg.Clock.Now())
+		s.unused.add(p.Cleanup, s.cfg.Clock.Now())
 	}
 	return nil
 }

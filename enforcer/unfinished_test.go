@@ -17,10 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // hugePolicy selects the Pods of app-1. Its port ranges overlap, and each has a peer
@@ -66,8 +66,8 @@ func smallPolicy(app string, port int, peer string) *networkingv1.NetworkPolicy 
 	}
 }
 
-func policyEvent(np *networkingv1.NetworkPolicy) Event {
-	return Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np}
+func policyEvent(np *networkingv1.NetworkPolicy) source.Event {
+	return source.Event{Kind: source.PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np}
 }
 
 // observed is a Transactor that tells of each transaction on the main table, before
@@ -112,10 +112,7 @@ func (e *eventBench) settle(tb testing.TB) {
 	tb.Helper()
 	for range 100 {
 		e.sync(tb)
-		e.a.box.mu.Lock()
-		left := len(e.a.box.pending)
-		e.a.box.mu.Unlock()
-		if left == 0 {
+		if e.a.box.Waiting() == 0 {
 			return
 		}
 	}
@@ -230,7 +227,7 @@ func TestPlansThatOvertakeLeadToTheSame(t *testing.T) {
 			}
 			busy = false
 			e.settle(t)
-			if e.s.replace {
+			if e.s.rounds.Doubtful() {
 				t.Error("all is to be replaced")
 			}
 			e.exact(t)
@@ -239,11 +236,11 @@ func TestPlansThatOvertakeLeadToTheSame(t *testing.T) {
 }
 
 // someEvent is one of a Pod or a policy.
-func someEvent(r *rand.Rand, there map[int]bool) Event {
+func someEvent(r *rand.Rand, there map[int]bool) source.Event {
 	app := fmt.Sprintf("app-%d", r.IntN(6))
 	switch r.IntN(6) {
 	case 0:
-		return Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: "shop", Name: "small-" + app}, Deleted: true}
+		return source.Event{Kind: source.PolicyEvent, Name: types.NamespacedName{Namespace: "shop", Name: "small-" + app}, Deleted: true}
 	case 1, 2:
 		return policyEvent(smallPolicy(app, 4000+r.IntN(3), fmt.Sprintf("app-%d", r.IntN(8))))
 	case 3:
@@ -252,56 +249,12 @@ func someEvent(r *rand.Rand, there map[int]bool) Event {
 	}
 	i := 1000 + r.IntN(20)
 	p := benchPod(i)
-	event := Event{Kind: PodEvent, Name: p.NamespacedName, Pod: p}
+	event := source.Event{Kind: source.PodEvent, Name: p.NamespacedName, Pod: p}
 	if there[i] {
 		event.Pod, event.Deleted = nil, true
 	}
 	there[i] = !there[i]
 	return event
-}
-
-// TestMailboxTakesLargePoliciesApart: small events first, then it is the large one's
-// turn, and nobody who waits for all is told too early.
-func TestMailboxTakesLargePoliciesApart(t *testing.T) {
-	e := newMailbox(clock.RealClock{}, func() {})
-	large, other := policyEvent(hugePolicy(largeFrom, 1)), policyEvent(smallPolicy("app-1", 1, "app-2"))
-	names := func(b batch) string {
-		var out []string
-		for key := range b.events {
-			out = append(out, key.name.Name)
-		}
-		slices.Sort(out)
-		return strings.Join(out, " ")
-	}
-	expect := func(c choice, want string, held bool) {
-		t.Helper()
-		if b := e.take(c); names(b) != want || b.held != held {
-			t.Errorf("took %q, held %t; want %q, %t", names(b), b.held, want, held)
-		}
-	}
-	e.Deliver(large)
-	e.Deliver(other)
-	expect(inTurn, "small-app-1", true)
-	e.Deliver(other)
-	expect(inTurn, "huge", true)
-	expect(small, "small-app-1", false)
-	e.Deliver(large)
-	expect(small, "", true)
-	expect(inTurn, "huge", false)
-	// What came together stays together.
-	e.Deliver(large, other)
-	expect(inTurn, "huge small-app-1", false)
-	e.Deliver(large)
-	e.Deliver(other)
-	expect(everything, "huge small-app-1", false)
-	e.Deliver(large)
-	e.Deliver(policyEvent(hugePolicy(1, 1)))
-	expect(small, "huge", false)
-	e.ask()
-	expect(small, "", true)
-	if b := e.take(inTurn); !b.settle || b.held {
-		t.Errorf("settle %t, held %t", b.settle, b.held)
-	}
 }
 
 // processorTime is what the process has used, for itself and in the kernel.
@@ -328,7 +281,7 @@ func BenchmarkWaitForHugePolicy(b *testing.B) {
 		gone.Policy, gone.Deleted = nil, true
 		for j, step := range []struct {
 			name  string
-			event Event
+			event source.Event
 		}{{"load", policyEvent(np)}, {"change", policyEvent(changed)}, {"delete", gone}} {
 			started := time.Now()
 			var came time.Time

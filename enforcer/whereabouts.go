@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -21,7 +22,7 @@ import (
 type whereabouts struct {
 	node  string
 	index *policy.Index
-	links *links
+	links *links.Links
 	now   func() time.Time
 	pods  map[types.NamespacedName]*resident
 
@@ -50,7 +51,7 @@ type resident struct {
 	placed bool
 }
 
-func newWhereabouts(node string, index *policy.Index, l *links, now func() time.Time) *whereabouts {
+func newWhereabouts(node string, index *policy.Index, l *links.Links, now func() time.Time) *whereabouts {
 	return &whereabouts{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
 }
 
@@ -224,9 +225,9 @@ func (w *whereabouts) Placement() placement {
 			out.done[uid] = s.version // it is the node
 		case r == nil || r.object.UID != uid || !w.here(r.object):
 			out.waiting[uid] = "the API has no such Pod on this node yet"
-		case len(s.Addrs) == 0 && !w.covered[uid] && !l.carries(s.Pod, r.object.Addrs):
+		case len(s.Addrs) == 0 && !w.covered[uid] && !l.Carries(s.Pod, r.object.Addrs):
 			out.waiting[uid] = "its addresses are not known yet"
-		case len(s.Addrs) > 0 && !l.carriesAll(s.Pod, s.Addrs):
+		case len(s.Addrs) > 0 && !l.CarriesAll(s.Pod, s.Addrs):
 			out.waiting[uid] = "its interface is not found yet"
 		default:
 			out.done[uid] = s.version

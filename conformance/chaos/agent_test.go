@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
+	"github.com/sluice-net/sluice/conformance/kerneltest"
 	"github.com/sluice-net/sluice/conformance/lab"
 )
 
@@ -26,7 +27,7 @@ const asAgent = "SLUICE_CHAOS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asAgent) == "" {
-		os.Exit(m.Run())
+		os.Exit(kerneltest.Run(m))
 	}
 	// An agent must not outlive its test, however that ends.
 	go func() {

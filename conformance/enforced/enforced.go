@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // Options say what to build.
@@ -50,7 +51,7 @@ type Cluster struct {
 	ctx     context.Context
 	options Options
 	// sources are per node: one agent runs on a source.
-	sources map[string]*enforcer.MemorySource
+	sources map[string]*source.Memory
 	agents  map[string]*agent
 }
 
@@ -89,7 +90,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	c := &Cluster{
 		Lab: l, Pods: map[types.NamespacedName]*corev1.Pod{},
 		t: t, ctx: context.WithoutCancel(ctx), options: o,
-		sources: map[string]*enforcer.MemorySource{}, agents: map[string]*agent{},
+		sources: map[string]*source.Memory{}, agents: map[string]*agent{},
 	}
 	t.Cleanup(c.close)
 	var objects []any
@@ -101,7 +102,7 @@ func Start(t testing.TB, o Options) *Cluster {
 		}
 	}
 	for _, n := range spec.Nodes {
-		c.sources[n.Name] = &enforcer.MemorySource{}
+		c.sources[n.Name] = &source.Memory{}
 		if err := c.sources[n.Name].Set(append(objects, o.Objects...)...); err != nil {
 			t.Fatal(err)
 		}

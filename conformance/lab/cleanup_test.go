@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-net/sluice/conformance/kerneltest"
 )
 
 // childEnv makes the test binary a process that builds a lab, publishes it,
@@ -21,7 +23,7 @@ const childEnv = "SLUICE_LAB_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) == "" {
-		os.Exit(m.Run())
+		os.Exit(kerneltest.Run(m))
 	}
 	l, err := Build(context.Background(), smallCluster(Bridge, families["dual"]))
 	if err != nil {

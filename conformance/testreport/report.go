@@ -36,8 +36,12 @@ type report struct {
 }
 
 // run reports on the events in r, and says in its error why the run is red.
-func run(requireFile string, in io.Reader, out io.Writer) error {
-	required, err := readRequired(requireFile)
+func run(requireFile, leftOutFile string, in io.Reader, out io.Writer) error {
+	required, err := readTests(requireFile)
+	if err != nil {
+		return err
+	}
+	leftOut, err := readTests(leftOutFile)
 	if err != nil {
 		return err
 	}
@@ -45,16 +49,17 @@ func run(requireFile string, in io.Reader, out io.Writer) error {
 	if err := r.read(in); err != nil {
 		return err
 	}
-	return r.finish(required)
+	return errors.Join(r.finish(required), r.sayLeftOut(leftOut))
 }
 
-func readRequired(file string) ([]testID, error) {
+// readTests reads the names of tests, none if no file is given.
+func readTests(file string) ([]testID, error) {
 	if file == "" {
 		return nil, nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the required tests: %w", err)
+		return nil, fmt.Errorf("read the names of tests: %w", err)
 	}
 	var ids []testID
 	for i, line := range strings.Split(string(data), "\n") {
@@ -204,4 +209,25 @@ func (r *report) finish(required []testID) error {
 	}
 	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", r.passCount, r.failCount, len(r.skipped))
 	return errors.Join(why...)
+}
+
+// sayLeftOut says plainly what the run did not test. One that tested some of it all the
+// same had root after all, or a test needs none and is in the list without need.
+func (r *report) sayLeftOut(tests []testID) error {
+	if len(tests) == 0 {
+		return nil
+	}
+	var passed []testID
+	packages := map[string]bool{}
+	for _, id := range tests {
+		packages[id.pkg] = true
+		if r.passed[id] {
+			passed = append(passed, id)
+		}
+	}
+	fmt.Fprintf(r.out, "LEFT OUT: %d tests of %d packages, which send packets or change nftables and need root: sudo make test\n", len(tests)-len(passed), len(packages))
+	if len(passed) > 0 {
+		return fmt.Errorf("%d tests passed that were to be left out, such as %s", len(passed), passed[0])
+	}
+	return nil
 }

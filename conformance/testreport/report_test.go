@@ -20,10 +20,10 @@ const (
 
 func TestReport(t *testing.T) {
 	tests := []struct {
-		name, in, require string
-		wantErr           string // "" is green
-		wantOut           []string
-		notOut            string
+		name, in, require, leftOut string
+		wantErr                    string // "" is green
+		wantOut                    []string
+		notOut                     string
 	}{
 		{name: "green", in: start + passA + passPkg + noTests, require: "# kernel\np TestA\n", wantOut: []string{"ok  \tp\t0.1s", "kernel tests: 1 of 1 passed", "1 passed, 0 failed, 0 skipped"}, notOut: "noise"},
 		{name: "failure", in: start + passA + failB + failPkg, wantErr: "1 tests failed", wantOut: []string{"b_test.go:1: broken", "1 passed, 1 failed"}, notOut: "noise"},
@@ -33,6 +33,9 @@ func TestReport(t *testing.T) {
 		{name: "build failure", in: `{"Action":"build-output","ImportPath":"p","Output":"p.go:1: syntax\n"}` + "\n" + start + failPkg, wantErr: "in 1 packages", wantOut: []string{"p.go:1: syntax"}},
 		{name: "crash", in: start + panicked + failPkg, wantErr: "in 1 packages", wantOut: []string{"UNFINISHED: p TestD", "panic: boom"}},
 		{name: "stream cut off", in: start + passA, wantErr: "p started and never ended"},
+		{name: "left out", in: start + passA + passPkg, leftOut: "p TestKernel\nq TestPackets\n", wantOut: []string{"LEFT OUT: 2 tests of 2 packages", "sudo make test", "1 passed, 0 failed"}},
+		{name: "left out and run all the same", in: start + passA + passPkg, leftOut: "p TestA\n", wantErr: "such as p TestA"},
+		{name: "failure beside what is left out", in: start + failB + failPkg, leftOut: "p TestKernel\n", wantErr: "1 tests failed"},
 		{name: "nothing ran", in: "go: no such tool\n", wantErr: "no package was tested", wantOut: []string{"go: no such tool"}},
 	}
 	for _, tt := range tests {
@@ -44,8 +47,15 @@ func TestReport(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			leftOut := ""
+			if tt.leftOut != "" {
+				leftOut = filepath.Join(t.TempDir(), "left-out")
+				if err := os.WriteFile(leftOut, []byte(tt.leftOut), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var out strings.Builder
-			err := run(file, strings.NewReader(tt.in), &out)
+			err := run(file, leftOut, strings.NewReader(tt.in), &out)
 			switch {
 			case tt.wantErr == "" && err != nil:
 				t.Fatalf("red: %v", err)
@@ -71,7 +81,7 @@ func TestRequiredFileMustNameTests(t *testing.T) {
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := readRequired(file); err == nil {
+			if _, err := readTests(file); err == nil {
 				t.Error("accepted")
 			}
 		})

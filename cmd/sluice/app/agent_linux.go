@@ -18,6 +18,8 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -79,8 +81,8 @@ Exit codes:
 	flags.StringVar(&o.kubeContext, "context", "", "context of the kubeconfig")
 	flags.StringVar(&o.config.Node, "node-name", "", "this node's name in the cluster (default: $NODE_NAME; one of them is needed, but with --manifests, where none means all Pods)")
 	flags.StringSliceVar(&o.config.PodInterfaces, "pod-interfaces", nil, "patterns of interfaces that carry Pods, besides those that are found (such as cali*)")
-	flags.StringSliceVar(&o.config.Uplinks, "uplinks", enforcer.DefaultUplinks, "patterns of bridge ports that lead out of the node; ports that are no veths do in any case")
-	flags.StringSliceVar(&o.config.OtherInterfaces, "other-interfaces", enforcer.DefaultOtherInterfaces, "patterns of bridges and veths that carry no Pods: all others do, and are closed until their Pod is known")
+	flags.StringSliceVar(&o.config.Uplinks, "uplinks", links.DefaultUplinks, "patterns of bridge ports that lead out of the node; ports that are no veths do in any case")
+	flags.StringSliceVar(&o.config.OtherInterfaces, "other-interfaces", links.DefaultOtherInterfaces, "patterns of bridges and veths that carry no Pods: all others do, and are closed until their Pod is known")
 	flags.StringSliceVar(&o.config.HarmlessPrograms, "harmless-programs", nil, "patterns of names of BPF programs at interfaces that send no packet elsewhere (an XDP program is xdp@INTERFACE): where packets of Pods come by any other, the node is not ready")
 	flags.StringVar(&o.markMask, "ct-mark-mask", fmt.Sprintf("%#x", compiler.DefaultMask), "bits of the conntrack mark for Sluice, when others use the default's")
 	flags.StringVar(&o.unknownPods, "unknown-pods", "drop", "traffic of addresses on Pod interfaces that are no known Pod's: drop or pass")
@@ -159,13 +161,13 @@ func (o *AgentOptions) Run(ctx context.Context) error {
 	if err := needKernel(); err != nil {
 		return err
 	}
-	source, err := o.source()
+	from, err := o.source()
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	agent, err := enforcer.New(o.config, source, nil, registry)
+	agent, err := enforcer.New(o.config, from, nil, registry)
 	if err != nil {
 		return err
 	}
@@ -194,15 +196,15 @@ func limitGarbage() {
 	}
 }
 
-func (o *AgentOptions) source() (enforcer.Source, error) {
+func (o *AgentOptions) source() (source.Source, error) {
 	if o.manifests != "" {
-		return enforcer.NewDirSource(o.manifests), nil
+		return source.NewDir(o.manifests), nil
 	}
 	config, err := o.clientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
-	config = enforcer.KubeClientConfig(config)
+	config = source.KubeClientConfig(config)
 	config.UserAgent = "sluice-agent/" + versionName()
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -214,7 +216,7 @@ func (o *AgentOptions) source() (enforcer.Source, error) {
 	if o.untaint {
 		o.config.Nodes = client.CoreV1().Nodes()
 	}
-	return enforcer.NewKubeSource(client, o.config.Node), nil
+	return source.NewKube(client, o.config.Node), nil
 }
 
 func (o *AgentOptions) clientConfig() (*rest.Config, error) {

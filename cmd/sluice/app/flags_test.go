@@ -1,6 +1,7 @@
 package app
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -86,7 +87,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		}
 		for _, value := range tt.good {
 			args := append(tt.base[:len(tt.base):len(tt.base)], "--"+tt.flag+"="+value)
-			if err := checked(t, args); err != nil {
+			if err := checked(t, args); err != nil && !onlyNeedsRoot(err) {
 				t.Errorf("%q: %v", args, err)
 			}
 		}
@@ -99,6 +100,12 @@ func worksHere(t *testing.T, name string) bool {
 	t.Helper()
 	cmd, _, err := newRootCommand(IOStreams{}).Find([]string{name})
 	return err != nil || !cmd.DisableFlagParsing
+}
+
+// onlyNeedsRoot reports whether a command line was accepted by a command that goes no
+// further without root.
+func onlyNeedsRoot(err error) bool {
+	return os.Geteuid() != 0 && strings.Contains(err.Error(), "need root: run it with sudo")
 }
 
 // checked completes and validates a command line, and runs nothing.

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/conformance/lab"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy/manifest"
 	"github.com/sluice-net/sluice/policy/question"
 )
@@ -97,7 +97,7 @@ type demo struct {
 	rig     *rig
 	// pods are those of the set, with what the lab filled in.
 	pods    []*corev1.Pod
-	sources []*enforcer.MemorySource
+	sources []*source.Memory
 	applied []*networkingv1.NetworkPolicy
 	last    map[lab.Flow]bool
 	wrong   int
@@ -118,8 +118,8 @@ func (d *demo) build(ctx context.Context) error {
 		return err
 	}
 	d.pods = pods
-	d.rig, err = newRig(ctx, spec, func(string) enforcer.Source {
-		s := &enforcer.MemorySource{}
+	d.rig, err = newRig(ctx, spec, func(string) source.Source {
+		s := &source.Memory{}
 		d.sources = append(d.sources, s)
 		return s
 	})
@@ -133,7 +133,7 @@ func (d *demo) build(ctx context.Context) error {
 	for _, p := range pods {
 		objects = append(objects, p)
 	}
-	if err := d.each(func(s *enforcer.MemorySource) error { return s.Set(objects...) }); err != nil {
+	if err := d.each(func(s *source.Memory) error { return s.Set(objects...) }); err != nil {
 		return errors.Join(err, d.rig.close())
 	}
 	if err := d.rig.settle(ctx); err != nil {
@@ -142,7 +142,7 @@ func (d *demo) build(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) each(f func(*enforcer.MemorySource) error) error {
+func (d *demo) each(f func(*source.Memory) error) error {
 	for _, s := range d.sources {
 		if err := f(s); err != nil {
 			return err
@@ -186,7 +186,7 @@ func (d *demo) apply(ctx context.Context, names ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := d.each(func(s *enforcer.MemorySource) error { return s.Set(p) }); err != nil {
+		if err := d.each(func(s *source.Memory) error { return s.Set(p) }); err != nil {
 			return err
 		}
 		d.applied = append(d.applied, p)

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/conformance/lab"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // heartbeat is a connection that is never silent for long: it sends a byte
@@ -111,7 +111,7 @@ func (d *demo) cut(ctx context.Context) error {
 	d.say(fmt.Sprintf("   shop/api → shop/db:5432 is open, a byte there and back every millisecond (%d so far)", h.answers.Load()))
 
 	changed := time.Now()
-	if err := d.each(func(s *enforcer.MemorySource) error { return s.Delete(allowing) }); err != nil {
+	if err := d.each(func(s *source.Memory) error { return s.Delete(allowing) }); err != nil {
 		return err
 	}
 	last, err := h.quiet(ctx, 10*time.Second)
@@ -122,7 +122,7 @@ func (d *demo) cut(ctx context.Context) error {
 		d.palette.red("cut"), inMilliseconds(last.Sub(changed))))
 
 	changed = time.Now()
-	if err := d.each(func(s *enforcer.MemorySource) error { return s.Set(allowing) }); err != nil {
+	if err := d.each(func(s *source.Memory) error { return s.Set(allowing) }); err != nil {
 		return err
 	}
 	first, err := h.beats(ctx, changed, 20*time.Second)
@@ -153,7 +153,7 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	manifests := dir + "/shop"
-	if err := d.rig.restart(ctx, func(string) enforcer.Source { return enforcer.NewDirSource(manifests) }); err != nil {
+	if err := d.rig.restart(ctx, func(string) source.Source { return source.NewDir(manifests) }); err != nil {
 		return err
 	}
 	enter := func(namespace, name string) string {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // settleTimeout is how long the engine may take to bring a change into the
@@ -31,26 +32,26 @@ type rig struct {
 
 // newRig builds the lab and starts an agent in each node's namespace, as the
 // DaemonSet would. It is to be closed.
-func newRig(ctx context.Context, spec lab.Spec, source func(node string) enforcer.Source) (*rig, error) {
+func newRig(ctx context.Context, spec lab.Spec, sourceOf func(node string) source.Source) (*rig, error) {
 	l, err := lab.Build(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
 	r := &rig{lab: l}
-	if err := r.start(ctx, source); err != nil {
+	if err := r.start(ctx, sourceOf); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
 }
 
-func (r *rig) start(ctx context.Context, source func(node string) enforcer.Source) error {
+func (r *rig) start(ctx context.Context, sourceOf func(node string) source.Source) error {
 	// Trouble comes back as errors; logs of several agents in one process
 	// would only disturb the output.
 	ctx, r.stop = context.WithCancel(klog.NewContext(ctx, logr.Discard()))
 	nodes := r.lab.Spec().Nodes
 	r.ended = make(chan error, len(nodes))
 	for _, n := range nodes {
-		agent, err := enforcer.New(enforcer.Config{Node: n.Name}, source(n.Name), r.lab.Node(n.Name), prometheus.NewRegistry())
+		agent, err := enforcer.New(enforcer.Config{Node: n.Name}, sourceOf(n.Name), r.lab.Node(n.Name), prometheus.NewRegistry())
 		if err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
@@ -79,11 +80,11 @@ func (r *rig) stopAgents() error {
 
 // restart replaces the agents by ones with other sources, as an upgrade would:
 // the rules stay in force in between.
-func (r *rig) restart(ctx context.Context, source func(node string) enforcer.Source) error {
+func (r *rig) restart(ctx context.Context, sourceOf func(node string) source.Source) error {
 	if err := r.stopAgents(); err != nil {
 		return err
 	}
-	if err := r.start(ctx, source); err != nil {
+	if err := r.start(ctx, sourceOf); err != nil {
 		return err
 	}
 	return r.settle(ctx)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/conformance/lab"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -50,14 +50,14 @@ func (v *verification) probe(ctx context.Context, answers []answer) (err error) 
 	for _, p := range v.cluster.set.Policies {
 		objects = append(objects, p)
 	}
-	r, err := newRig(ctx, spec, func(string) enforcer.Source {
-		source := &enforcer.MemorySource{}
+	r, err := newRig(ctx, spec, func(string) source.Source {
+		memory := &source.Memory{}
 		// What is wrong with an object has been reported with the manifests;
 		// the source keeps what is usable.
 		for _, o := range objects {
-			_ = source.Set(o)
+			_ = memory.Set(o)
 		}
-		return source
+		return memory
 	})
 	if err != nil {
 		return fmt.Errorf("build the lab: %w", err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -133,27 +131,11 @@ func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
 		in.Outline.Add(source, data)
 	}
 	for _, path := range o.manifests.paths {
-		if path == "-" {
-			data, err := io.ReadAll(o.In)
-			if err != nil {
-				return in, fmt.Errorf("read stdin: %w", err)
-			}
-			add("stdin", data)
-			continue
-		}
-		files, err := manifestFiles(path, o.manifests.recursive)
-		if err != nil {
+		if err := ctx.Err(); err != nil {
 			return in, err
 		}
-		for _, file := range files {
-			if err := ctx.Err(); err != nil {
-				return in, err
-			}
-			data, err := os.ReadFile(file)
-			if err != nil {
-				return in, fmt.Errorf("read manifests: %w", err)
-			}
-			add(file, data)
+		if err := eachManifest(o.In, path, add); err != nil {
+			return in, err
 		}
 	}
 	in.Set, in.Problems = loader.Finish()

@@ -14,13 +14,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-net/sluice/conformance/kerneltest"
 )
 
 // No test asks the cluster of whoever runs it.
 func TestMain(m *testing.M) {
 	os.Setenv("KUBECONFIG", "/nonexistent")
 	os.Unsetenv("KUBERNETES_SERVICE_HOST")
-	os.Exit(m.Run())
+	os.Exit(kerneltest.Run(m))
 }
 
 // apiServer answers lists and gets from objects, as an API server does: in

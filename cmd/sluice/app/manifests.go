@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/pflag"
 
+	"github.com/sluice-net/sluice/manifestfiles"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
-// manifestFlags say where manifests are read from, in kubectl's manner.
+// manifestFlags say where manifests are read from, in kubectl's manner. What of a
+// directory counts, package manifestfiles says: the agent and the questions read it alike.
 type manifestFlags struct {
 	paths     []string
 	recursive bool
@@ -23,8 +22,8 @@ type manifestFlags struct {
 
 func (f *manifestFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.paths, "filename", "f", nil,
-		"manifests instead of a cluster: files, directories, or - for stdin; Pods (with status.podIP), Namespaces, NetworkPolicies, and Services, Nodes and workloads that flows name")
-	flags.BoolVarP(&f.recursive, "recursive", "R", false, "also read the directories below those given with -f")
+		"manifests instead of a cluster: files, directories with all below them, or - for stdin; Pods (with status.podIP), Namespaces, NetworkPolicies, and Services, Nodes and workloads that flows name")
+	flags.BoolVarP(&f.recursive, "recursive", "R", false, "nothing more: the directories below those given with -f are read in any case, as an agent reads them")
 }
 
 func (f *manifestFlags) validate() error {
@@ -55,7 +54,7 @@ func (r fileReader) read(ctx context.Context) (*cluster, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := r.addPath(&loader, path); err != nil {
+		if err := eachManifest(r.in, path, loader.Add); err != nil {
 			return nil, unusable(err)
 		}
 	}
@@ -63,68 +62,34 @@ func (r fileReader) read(ctx context.Context) (*cluster, error) {
 	return newCluster(set, problems), nil
 }
 
-func (r fileReader) addPath(loader *manifest.Loader, path string) error {
+// eachManifest hands over each manifest that a path stands for, with its name.
+func eachManifest(in io.Reader, path string, add func(name string, data []byte)) error {
 	if path == "-" {
-		data, err := io.ReadAll(r.in)
+		data, err := io.ReadAll(in)
 		if err != nil {
 			return fmt.Errorf("read stdin: %w", err)
 		}
-		loader.Add("stdin", data)
+		add("stdin", data)
 		return nil
 	}
-	files, err := manifestFiles(path, r.recursive)
-	if err != nil {
-		return err
+	var reader manifestfiles.Reader
+	found, err := reader.List(path)
+	if err == nil {
+		// An agent goes on with what such a file said before; a question has no before.
+		err = found.Err()
 	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read manifests: %w", err)
+	}
+	if found.None() {
+		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", path)
+	}
+	for _, file := range found.Files {
+		data, err := manifestfiles.Read(file)
 		if err != nil {
-			return fmt.Errorf("read manifests: %w", err)
+			return fmt.Errorf("read manifests: %s: %w", file, err)
 		}
-		loader.Add(file, data)
+		add(file, data)
 	}
 	return nil
-}
-
-// manifestFiles lists what path stands for: itself, or the files of a
-// directory with the extensions that kubectl takes too, sorted.
-func manifestFiles(path string, recursive bool) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read manifests: %w", err)
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	var files []string
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && p != path && !recursive:
-			return fs.SkipDir
-		case !d.IsDir() && isManifest(p):
-			files = append(files, p)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read manifests: %w", err)
-	}
-	if len(files) == 0 {
-		hint := ""
-		if !recursive {
-			hint = " (-R reads the directories below it too)"
-		}
-		return nil, fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s%s", path, hint)
-	}
-	return files, nil
-}
-
-func isManifest(path string) bool {
-	switch filepath.Ext(path) {
-	case ".yaml", ".yml", ".json":
-		return true
-	}
-	return false
 }

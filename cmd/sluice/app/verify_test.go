@@ -280,8 +280,9 @@ func TestVerifySources(t *testing.T) {
 		args    []string
 		allowed bool
 	}{
-		"directory":           {"", []string{"-f", dir}, true},
+		"directory":           {"", []string{"-f", dir}, false},
 		"directory recursive": {"", []string{"-R", "-f", dir}, false},
+		"one file":            {"", []string{"-f", filepath.Join(dir, "pods.yaml")}, true},
 		"files":               {"", []string{"-f", filepath.Join(dir, "pods.yaml") + "," + filepath.Join(dir, "deep", "policy.yml")}, false},
 		"stdin":               {policyB(""), []string{"-f", "-"}, false},
 		"List on stdin":       {list, []string{"-f", "-"}, false},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/bench/controlpath"
 	"github.com/sluice-net/sluice/conformance/bench/figures"
+	"github.com/sluice-net/sluice/conformance/kerneltest"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
 )
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(kerneltest.Run(m))
 }
 
 // TestRunMeasuresEverything, once, in a small cluster of each shape and

@@ -13,14 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluice-net/sluice/conformance/scale"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
 // step is a kind of event, which a cycle measures once.
 type step struct {
 	name  string
-	event func() enforcer.Event
+	event func() source.Event
 	// silent events concern no local Pod: the kernel must not hear of them.
 	silent bool
 }
@@ -34,17 +34,17 @@ func cycle(c scale.Cluster) []step {
 		p.Labels["app"], p.Labels["num"] = "app-3", "num-9" // in other groups than the guest
 		return p
 	}
-	pod := func(p func() *policy.Pod) func() enforcer.Event {
-		return func() enforcer.Event { return podEvent(p()) }
+	pod := func(p func() *policy.Pod) func() source.Event {
+		return func() source.Event { return podEvent(p()) }
 	}
-	without := func(e func() enforcer.Event) func() enforcer.Event {
-		return func() enforcer.Event { return gone(e()) }
+	without := func(e func() source.Event) func() source.Event {
+		return func() source.Event { return gone(e()) }
 	}
 	local := pod(func() *policy.Pod { return c.Pod(0) })
-	written := func(cidr string) func() enforcer.Event {
-		return func() enforcer.Event { return policyEvent(extraPolicy(namespaceName(c, 0), cidr)) }
+	written := func(cidr string) func() source.Event {
+		return func() source.Event { return policyEvent(extraPolicy(namespaceName(c, 0), cidr)) }
 	}
-	elsewhere := func() enforcer.Event {
+	elsewhere := func() source.Event {
 		return policyEvent(extraPolicy(namespaceName(c, c.Namespaces-1), "192.0.2.0/24"))
 	}
 	steps := []step{
@@ -82,8 +82,8 @@ func namespaceName(c scale.Cluster, i int) string {
 }
 
 // relabelledNamespace is a namespace of the team of local ones.
-func relabelledNamespace(c scale.Cluster, team string) func() enforcer.Event {
-	return func() enforcer.Event {
+func relabelledNamespace(c scale.Cluster, team string) func() source.Event {
+	return func() source.Event {
 		_, local := c.Namespace(1)
 		at := 2
 		for i := c.Namespaces - 1; i > at; i-- {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"sync"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/sluice-net/sluice/conformance/scale"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -17,12 +16,12 @@ import (
 // agent's memory, and slow its collector.
 type feed struct {
 	mu   sync.Mutex
-	sink enforcer.Sink
+	sink source.Sink
 	// first is what is there at the start.
-	first []enforcer.Event
+	first []source.Event
 }
 
-func (f *feed) Run(ctx context.Context, sink enforcer.Sink) error {
+func (f *feed) Run(ctx context.Context, sink source.Sink) error {
 	f.mu.Lock()
 	f.sink = sink
 	sink.Deliver(f.first...)
@@ -33,15 +32,15 @@ func (f *feed) Run(ctx context.Context, sink enforcer.Sink) error {
 	return nil
 }
 
-func (f *feed) Deliver(events ...enforcer.Event) {
+func (f *feed) Deliver(events ...source.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sink.Deliver(events...)
 }
 
 // everything is the cluster as its first events.
-func everything(c scale.Cluster) []enforcer.Event {
-	out := make([]enforcer.Event, 0, c.Namespaces+c.Policies+c.Pods)
+func everything(c scale.Cluster) []source.Event {
+	out := make([]source.Event, 0, c.Namespaces+c.Policies+c.Pods)
 	for i := range c.Namespaces {
 		out = append(out, namespace(c.Namespace(i)))
 	}
@@ -54,19 +53,19 @@ func everything(c scale.Cluster) []enforcer.Event {
 	return out
 }
 
-func podEvent(p *policy.Pod) enforcer.Event {
-	return enforcer.Event{Kind: enforcer.PodEvent, Name: p.NamespacedName, Pod: p}
+func podEvent(p *policy.Pod) source.Event {
+	return source.Event{Kind: source.PodEvent, Name: p.NamespacedName, Pod: p}
 }
 
-func namespace(name string, labels map[string]string) enforcer.Event {
-	return enforcer.Event{Kind: enforcer.NamespaceEvent, Name: types.NamespacedName{Name: name}, Labels: labels}
+func namespace(name string, labels map[string]string) source.Event {
+	return source.Event{Kind: source.NamespaceEvent, Name: types.NamespacedName{Name: name}, Labels: labels}
 }
 
-func policyEvent(np *networkingv1.NetworkPolicy) enforcer.Event {
-	return enforcer.Event{Kind: enforcer.PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np}
+func policyEvent(np *networkingv1.NetworkPolicy) source.Event {
+	return source.Event{Kind: source.PolicyEvent, Name: types.NamespacedName{Namespace: np.Namespace, Name: np.Name}, Policy: np}
 }
 
 // gone is the end of an event's object.
-func gone(e enforcer.Event) enforcer.Event {
-	return enforcer.Event{Kind: e.Kind, Name: e.Name, Deleted: true}
+func gone(e source.Event) source.Event {
+	return source.Event{Kind: e.Kind, Name: e.Name, Deleted: true}
 }

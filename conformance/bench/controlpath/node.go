@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // node is the node under test with its Pods, and next to it the twin, which
@@ -103,7 +104,7 @@ func (n *node) close() error {
 
 // start runs an agent on the node with what first delivers, and returns when
 // all of it is enforced. The time counts from when the agent is told.
-func (n *node) start(ctx context.Context, first []enforcer.Event) (outcome, error) {
+func (n *node) start(ctx context.Context, first []source.Event) (outcome, error) {
 	n.feed, n.rec = &feed{first: first}, newRecorder(enforcer.NewTransactor(n.here))
 	cfg := enforcer.Config{
 		Node: scale.Node, Transactor: n.rec, Grace: -1,
@@ -156,7 +157,7 @@ func (n *node) reset(ctx context.Context) error {
 
 // change delivers an event and waits for what it leads to. It returns when
 // nothing is under way any more.
-func (n *node) change(ctx context.Context, events ...enforcer.Event) (outcome, error) {
+func (n *node) change(ctx context.Context, events ...source.Event) (outcome, error) {
 	n.rec.reset()
 	delivered := time.Now()
 	for _, e := range events {

@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -107,10 +107,10 @@ func (m *measurement) gap(p *prober, name string) {
 	m.add(name, "lost packets", "packets", float64(r.Sent-r.Received))
 }
 
-func proberEvent(name string) (enforcer.Event, error) {
+func proberEvent(name string) (source.Event, error) {
 	p, err := policy.PodFromAPI(proberPod(name))
 	if err != nil {
-		return enforcer.Event{}, err
+		return source.Event{}, err
 	}
 	return podEvent(p), nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-net/sluice/conformance/bench/figures"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // Part is the name of this part of the run.
@@ -110,7 +110,7 @@ func (m *measurement) all(ctx context.Context) (err error) {
 }
 
 // first are the events of the start: the cluster, and the prober's Pods.
-func first(c scale.Cluster) ([]enforcer.Event, error) {
+func first(c scale.Cluster) ([]source.Event, error) {
 	events := everything(c)
 	for _, name := range []string{"from", "to"} {
 		e, err := proberEvent(name)
@@ -163,7 +163,7 @@ func (m *measurement) bursts(ctx context.Context, n *node, p *prober) error {
 	for _, count := range m.options.Bursts {
 		name := fmt.Sprintf("%d Pods come", count)
 		for range m.options.Starts {
-			come, leave := make([]enforcer.Event, count), make([]enforcer.Event, count)
+			come, leave := make([]source.Event, count), make([]source.Event, count)
 			for i := range come {
 				come[i] = podEvent(n.cluster.Pod(guestNumber(n.cluster, i)))
 				leave[i] = gone(come[i])

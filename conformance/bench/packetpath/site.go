@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // outsiders are addresses that policies speak of by range: in a block, in its
@@ -140,12 +141,12 @@ func (s *site) prepare(c cell, w workload) error {
 // enforce has an agent bring objects into the kernel, as it does on any node.
 // It leaves when that is done: its rules stay.
 func (s *site) enforce(ctx context.Context, objects []any) error {
-	source := &enforcer.MemorySource{}
-	if err := source.Set(objects...); err != nil {
+	given := &source.Memory{}
+	if err := given.Set(objects...); err != nil {
 		return err
 	}
 	// Without the grace of a first install: what is measured is a node at work.
-	agent, err := enforcer.New(enforcer.Config{Node: nodeName, Grace: -1, Compiler: compiler.Config{GuardOptOut: true}}, source, s.node, prometheus.NewRegistry())
+	agent, err := enforcer.New(enforcer.Config{Node: nodeName, Grace: -1, Compiler: compiler.Config{GuardOptOut: true}}, given, s.node, prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
