@@ -25,6 +25,7 @@ FLOWS    ?= 1000000
 KERNEL_FLOWS ?= 20000
 CHANGES  ?= 1000
 ROUNDS   ?= 16
+RACE     ?= ./policy/... ./compiler/... ./enforcer/...
 PODS     ?= 500
 # Of the lab: names separated by commas, or all. Empty: bridge and ptp whole, the
 # others briefly.
@@ -97,8 +98,8 @@ test-without-root:
 	@$(GO) test -json -count=1 -timeout=30m ./... | $(GO) run ./conformance/testreport -left-out conformance/kernel-tests.txt
 
 .PHONY: race
-race: $(if $(ROOT),need-tests) need-cgo ## the race detector over policy, compiler and enforcer, with the kernel tests (root) or without
-	@$(GO) test -race -count=1 -timeout=60m ./policy/... ./compiler/... ./enforcer/...
+race: $(if $(ROOT),need-tests) need-cgo ## the race detector over RACE='./policy/... ./compiler/... ./enforcer/...', with the kernel tests (root) or without
+	@$(GO) test -race -count=1 -timeout=60m $(RACE)
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## static checks, import rules among them
