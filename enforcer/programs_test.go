@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/source"
 )
 
 // instruction is one of BPF.
@@ -116,7 +118,7 @@ func (p testPod) datagrams(port int) datagrams {
 func (d datagrams) come(from testNS, to testPod, word string, wait time.Duration) bool {
 	from.t.Helper()
 	err := from.Do(func() error {
-		c, err := net.Dial("udp4", net.JoinHostPort(to.addr(0).String(), strconv.Itoa(d.conn.LocalAddr().(*net.UDPAddr).Port)))
+		c, err := net.Dial("udp4", netip.AddrPortFrom(to.addr(0), uint16(d.conn.LocalAddr().(*net.UDPAddr).Port)).String())
 		if err != nil {
 			return err
 		}
@@ -151,7 +153,7 @@ func TestAgentIsNotReadyWhereAProgramRedirects(t *testing.T) {
 	for topology := range topologies {
 		t.Run(topology, func(t *testing.T) {
 			c := newCluster(t, topology)
-			a := startAgent(t, c.node, &MemorySource{}, func(cfg *Config) { cfg.AuditInterval = 20 * time.Millisecond })
+			a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20 * time.Millisecond })
 			a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 			at := c.web.datagrams(9000)
 			if at.come(c.bad.testNS, c.web, "before", 300*time.Millisecond) {
@@ -215,10 +217,9 @@ func TestPodWaysLeaveOutOthersInterfaces(t *testing.T) {
 	bridgePod(node, "a", "10.1.0.2")
 	node.ip("link add docker0 type bridge\nlink add vd type veth peer name pd\nlink set vd master docker0\nlink add ifb9 type ifb\nlink add eth9 type veth peer name far")
 	l := testLinks(t, node)
-	l.must(t, false)
 	got := map[string]bool{}
-	for index := range l.podWays() {
-		got[l.nameOf(index)] = true
+	for index := range l.PodWays() {
+		got[l.Interfaces()[index].Name] = true
 	}
 	want := map[string]bool{"cni0": true, "va": true, "eth9": true, "far": true, "pd": true}
 	for name := range got {
