@@ -19,7 +19,7 @@ import (
 // What the kernel tells of is told once: a look that fails must not lose it.
 func TestLostNoticesAreLookedForAgain(t *testing.T) {
 	c := newCluster(t, "ptp")
-	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard()}
+	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard(), ipvs: ipvs{ns: c.node}}
 	s.cfg.Defaults()
 	s.rounds = rounds.New(rounds.Config{}, rounds.Found{}, s.cfg.Clock.Now())
 	s.links, s.tunnels = testLinks(t, c.node), links.NewTunnels(nil, true)
