@@ -198,9 +198,9 @@ func (l *Links) sameHardware(b binding) []int {
 }
 
 // findConflicts looks for ports that claim an address which is bound to another
-// port, or have its hardware address. The binding stays as it is.
-func (l *Links) findConflicts(ctx context.Context, ports *portClaims) error {
-	found := map[netip.Addr]string{}
+// port, or have its hardware address. The binding stays as it is. What was known before
+// is not logged again.
+func (l *Links) findConflicts(ctx context.Context, ports *portClaims, was map[netip.Addr]string) error {
 	for _, p := range l.pods {
 		for addr, b := range p.binds {
 			if b.veth == b.iface {
@@ -214,13 +214,12 @@ func (l *Links) findConflicts(ctx context.Context, ports *portClaims) error {
 			if b.veth != 0 && len(others) == 0 || b.veth == 0 && len(others) < 2 {
 				continue
 			}
-			found[addr] = l.describe(others)
-			if _, old := l.conflicts[addr]; !old {
+			l.conflicts[addr] = l.describe(others)
+			if _, old := was[addr]; !old {
 				klog.FromContext(ctx).Info("Another interface claims a Pod's address; the Pod keeps it",
-					"pod", l.byAddr[addr], "address", addr, "interface", l.nameOf(b.veth), "claimedBy", found[addr])
+					"pod", l.byAddr[addr], "address", addr, "interface", l.nameOf(b.veth), "claimedBy", l.conflicts[addr])
 			}
 		}
 	}
-	l.conflicts = found
 	return nil
 }

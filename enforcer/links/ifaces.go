@@ -109,6 +109,13 @@ func listIfaces(s *nlsocket.Socket) (map[int]*Interface, error) {
 	return out, nil
 }
 
+func (l *Links) nameOf(index int) string {
+	if i := l.ifaces[index]; i != nil {
+		return i.Name
+	}
+	return ""
+}
+
 // SwitchOnNetfilter sets the switches of a bridge that bring its packets past the
 // hooks of iptables and nftables. A notice follows, but only if the bridge is up.
 func SwitchOnNetfilter(ns netns.Namespace, bridge *Interface) error {

@@ -239,6 +239,10 @@ func (l *Links) leftBridge(b binding) bool {
 // asked unless recheck is set, which looks for conflicts.
 func (l *Links) Resolve(ctx context.Context, recheck bool) error {
 	l.presumed, l.tables = l.nextPresumed, nil
+	was := l.conflicts
+	if recheck {
+		l.conflicts = map[netip.Addr]string{}
+	}
 	ports := &portClaims{links: l, fresh: recheck}
 	var late []*podLinks
 	names := map[*podLinks]types.NamespacedName{}
@@ -263,7 +267,7 @@ func (l *Links) Resolve(ctx context.Context, recheck bool) error {
 	l.inherited = nil
 	l.Recognize()
 	if recheck {
-		return l.findConflicts(ctx, ports)
+		return l.findConflicts(ctx, ports, was)
 	}
 	return nil
 }
@@ -406,11 +410,4 @@ func (l *Links) locateRouted(addr netip.Addr, r routePath, veth *Interface) (bin
 		end.mac = l.neighbourMAC(addr, veth.Index)
 	}
 	return binding{iface: veth.Index, veth: veth.Index, end: end}, "", nil
-}
-
-func (l *Links) nameOf(index int) string {
-	if i := l.ifaces[index]; i != nil {
-		return i.Name
-	}
-	return ""
 }
