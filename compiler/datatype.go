@@ -102,7 +102,7 @@ func (d DataType) String() string { return dataTypeTable[d].name }
 // Size is how many bytes a part of a key has.
 func (d DataType) Size() int { return dataTypeTable[d].size }
 
-// HostOrder: the kernel keeps such numbers in the host's byte order.
+// HostOrder reports whether the kernel keeps such numbers in the host's byte order.
 func (d DataType) HostOrder() bool { return dataTypeTable[d].host }
 
 // appendText writes a value as nft does.

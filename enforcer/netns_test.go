@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
@@ -29,11 +28,6 @@ func inTest(n netnstest.NS) testNS { return testNS{n, n.T, n.Name} }
 func newNS(t testing.TB) testNS {
 	t.Helper()
 	return inTest(netnstest.New(t))
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	return netnstest.Run(t, name, args...)
 }
 
 // ip runs ip commands inside, one a line.
@@ -74,8 +68,6 @@ func bridgePod(node testNS, name string, addrs ...string) testPod {
 	return podInTest(netnstest.BridgePod(node.NS, name, addrs...))
 }
 
-var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-
 // testLinks has looked at a node once.
 func testLinks(t *testing.T, node testNS, pods ...string) *links.Links {
 	t.Helper()
@@ -87,16 +79,6 @@ func testLinks(t *testing.T, node testNS, pods ...string) *links.Links {
 	must(t, l.Update(links.Everything()))
 	must(t, l.Resolve(context.Background(), false))
 	return l
-}
-
-// interfaceOf is one that a node has.
-func interfaceOf(l *links.Links, name string) *links.Interface {
-	for _, i := range l.Interfaces() {
-		if i.Name == name {
-			return i
-		}
-	}
-	return nil
 }
 
 func subjectOf(t *testing.T, p testPod) *policy.Subject {

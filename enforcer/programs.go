@@ -159,8 +159,8 @@ func programsAt(index int, kind uint32) ([]string, error) {
 	defer pins.Unpin()
 	ids := new([maxPrograms]uint32)
 	pins.Pin(ids)
-	query := bpfQuery{ifindex: uint32(index), kind: kind, programs: uint64(uintptr(unsafe.Pointer(ids))), count: maxPrograms}
-	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_QUERY, uintptr(unsafe.Pointer(&query)), unsafe.Sizeof(query))
+	query := bpfQuery{ifindex: uint32(index), kind: kind, programs: uint64(uintptr(unsafe.Pointer(ids))), count: maxPrograms} //nolint:gosec // The kernel writes the numbers there; they are pinned.
+	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_QUERY, uintptr(unsafe.Pointer(&query)), unsafe.Sizeof(query))     //nolint:gosec // The kernel reads the query, and writes its count.
 	// ENOSPC: there are more, and the first of them were told.
 	if errno != 0 && errno != unix.ENOSPC {
 		return nil, errno
@@ -188,7 +188,7 @@ type bpfInfo struct {
 func programName(id uint32) string {
 	number := fmt.Sprintf("program %d", id)
 	get := struct{ id, next, flags uint32 }{id: id}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_GET_FD_BY_ID, uintptr(unsafe.Pointer(&get)), unsafe.Sizeof(get))
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_GET_FD_BY_ID, uintptr(unsafe.Pointer(&get)), unsafe.Sizeof(get)) //nolint:gosec // The kernel reads it.
 	if errno != 0 {
 		return number
 	}
@@ -200,8 +200,8 @@ func programName(id uint32) string {
 	ask := struct {
 		fd, size uint32
 		info     uint64
-	}{uint32(fd), uint32(unsafe.Sizeof(*info)), uint64(uintptr(unsafe.Pointer(info)))}
-	_, _, errno = unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET_INFO_BY_FD, uintptr(unsafe.Pointer(&ask)), unsafe.Sizeof(ask))
+	}{uint32(fd), uint32(unsafe.Sizeof(*info)), uint64(uintptr(unsafe.Pointer(info)))} //nolint:gosec // The kernel writes there what it tells of the program.
+	_, _, errno = unix.Syscall(unix.SYS_BPF, unix.BPF_OBJ_GET_INFO_BY_FD, uintptr(unsafe.Pointer(&ask)), unsafe.Sizeof(ask)) //nolint:gosec // The kernel writes there what it tells of the program.
 	if name := unix.ByteSliceToString(info.name[:]); errno == 0 && name != "" {
 		return name
 	}

@@ -3,7 +3,6 @@ package enforcer
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -108,16 +107,6 @@ func kernelBytes(t *testing.T, n testNS, family byte) []string {
 		out = append(out, here...)
 	}
 	return out
-}
-
-func zeroEnded(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
-
-// number is in network byte order, 0 if it is missing.
-func number(b []byte) uint32 {
-	if len(b) != 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
 }
 
 func inWords(a map[uint16][]byte) string {

@@ -83,13 +83,13 @@ func (k kernel) image() string { return filepath.Join(k.dir, "boot", "vmlinuz-"+
 
 // root is below which lib/modules is.
 func (k kernel) root() string {
-	if _, err := os.Stat(filepath.Join(k.dir, "usr/lib/modules")); err == nil {
+	if _, err := os.Stat(filepath.Join(k.dir, "usr", "lib", "modules")); err == nil {
 		return filepath.Join(k.dir, "usr")
 	}
 	return k.dir
 }
 
-func (k kernel) moduleDir() string { return filepath.Join(k.root(), "lib/modules", k.Release) }
+func (k kernel) moduleDir() string { return filepath.Join(k.root(), "lib", "modules", k.Release) }
 
 // realPackage is the image that a package without one depends on.
 func realPackage(depends string) string {

@@ -46,8 +46,9 @@ func main() {
 	o.out = os.Stdout
 	o.kernels, o.tests = split(*kernels), split(*tests)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
-	if err := o.matrix(ctx, *only); err != nil {
+	err := o.matrix(ctx, *only)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
 		os.Exit(1)
 	}

@@ -54,7 +54,6 @@ type remote struct {
 	t            testing.TB
 	known        *corev1.Pod
 	from, server netip.Addr
-	client       *net.UDPConn
 }
 
 func newRemote(t testing.TB, crowd int) *remote {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func packet4(src, dst string, protocol policy.Protocol, options int, fragmentFie
 	b[9] = byte(protocol)
 	copy(b[12:], netip.MustParseAddr(src).AsSlice())
 	copy(b[16:], netip.MustParseAddr(dst).AsSlice())
-	return append(b, rest...)
+	return slices.Concat(b, rest)
 }
 
 // packet6 is an IPv6 packet whose first header after its own is next.
@@ -32,7 +33,7 @@ func packet6(src, dst string, next byte, rest ...byte) []byte {
 	b[0], b[6] = 0x60, next
 	copy(b[8:], netip.MustParseAddr(src).AsSlice())
 	copy(b[24:], netip.MustParseAddr(dst).AsSlice())
-	return append(b, rest...)
+	return slices.Concat(b, rest)
 }
 
 // ports are the first bytes of TCP, UDP and SCTP.

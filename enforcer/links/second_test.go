@@ -56,11 +56,9 @@ func TestANewPortOfASecondNetworkClosesNoOther(t *testing.T) {
 		}
 		return r.OpenPorts
 	}
-	first := []int{}
-	if got := open(); len(got) == 1 {
-		first = got
-	} else {
-		t.Fatalf("open ports %v", got)
+	first := open()
+	if len(first) != 1 {
+		t.Fatalf("open ports %v", first)
 	}
 	fresh := netnstest.PTPPod(node, "b", "10.1.0.3")
 	node.IP("link add sec1 type veth peer name net1 netns %s\nlink set sec1 master br1 up", fresh.Name)

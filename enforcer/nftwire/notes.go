@@ -90,8 +90,8 @@ func (b *Batch) noteField(f *field) {
 	}
 	b.note(expressionOf, kind)
 	data := b.beginNotes(expressionData)
-	switch {
-	case f.from == fromExtension:
+	switch f.from {
+	case fromExtension:
 		b.note(extensionPart, f.part)
 		b.note(extensionHeader, f.header)
 	default:

@@ -35,15 +35,6 @@ func (s bitset) within(o bitset) bool {
 	return true
 }
 
-func (s bitset) empty() bool {
-	for _, word := range s {
-		if word != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // onlyCommon is the one bit that both have, -1 if there are none or several.
 func (s bitset) onlyCommon(o bitset) int {
 	only := -1

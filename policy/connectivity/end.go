@@ -56,7 +56,8 @@ type End struct {
 
 // String names the end: its first workload, or its first range.
 func (e *End) String() string {
-	first, n := "", 0
+	var first string
+	var n int
 	switch {
 	case len(e.Workloads) > 0:
 		first, n = e.Workloads[0].String(), len(e.Workloads)

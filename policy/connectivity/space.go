@@ -111,8 +111,7 @@ type space struct {
 // Pods' and the nodes' ranges at least.
 func newSpace(ranges []AddrRange, blocks []policy.IPBlock, pods, nodes []netip.Prefix) *space {
 	s := &space{ranges: ranges, ids: map[string]int{}}
-	var held [][]int // by range, the blocks that hold it, ascending
-	held = make([][]int, len(ranges))
+	held := make([][]int, len(ranges)) // by range, the blocks that hold it, ascending
 	for _, b := range blocks {
 		text := b.String()
 		if _, known := s.ids[text]; known {

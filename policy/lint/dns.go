@@ -101,7 +101,8 @@ func (l *linter) egressWithoutDNS() {
 		if p.broken || p.subject.Empty() || !p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], (*rule).needsNames) {
 			continue
 		}
-		message, found := "allows egress, and no policy for the same Pods allows DNS", false
+		message := "allows egress, and no policy for the same Pods allows DNS"
+		var found bool
 		if len(p.space.ends) == 0 {
 			// Any Pod that the policy selects may be selected by another.
 			found = !slices.ContainsFunc(l.askers(p.space).policies, func(q *policyModel) bool { return q.subject.Overlaps(p.subject) })

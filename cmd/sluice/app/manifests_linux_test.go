@@ -120,7 +120,7 @@ func oddDirectory(t *testing.T) string {
 	for _, path := range []string{
 		"plain.yaml", "short.yml", "list.json", "LOUD.YAML", "notes.txt", "backup.yaml~", "noext", ".hidden.yaml",
 		"below/two.yaml", "below/three/four.yaml", ".git/config.yaml", "odd.yaml/inside.yaml", "..2026/map.yaml",
-		filepath.Join(elsewhere, "linked.yaml"), filepath.Join(elsewhere, "tree/leaf.yaml"),
+		filepath.Join(elsewhere, "linked.yaml"), filepath.Join(elsewhere, "tree", "leaf.yaml"),
 	} {
 		manifest(path)
 	}
