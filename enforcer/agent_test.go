@@ -232,7 +232,7 @@ func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 	if err := a.source.Set(allow("web", "web", "front", 81)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "several attempts", func() bool { return f.failed.Load() > 3 })
+	eventually(t, "several attempts", func() bool { return valueOf(t, a.metrics.syncFailures) > 3 })
 	if err := a.Ready(); !errors.Is(err, errInjected) {
 		t.Errorf("ready: %v", err)
 	}
