@@ -50,7 +50,7 @@ var bans = []ban{
 		"compiler says what the kernel should hold; enforcer puts it there"},
 	{"compiler", []string{module + "enforcer", module + "cmd", module + "conformance"}, true,
 		"compiler depends on policy alone"},
-	{"manifestfiles", []string{"k8s.io", "github.com/vishvananda", "golang.org/x/sys", "syscall"}, false,
+	{"enforcer/manifestfiles", []string{"k8s.io", "github.com/vishvananda", "golang.org/x/sys", "syscall"}, false,
 		"manifestfiles knows files and not what is in them, and builds on every system"},
 	{"enforcer/source", []string{"github.com/vishvananda", "github.com/google/nftables", "sigs.k8s.io/knftables", "github.com/prometheus/client_golang"}, true,
 		"a source knows objects: the kernel and the metrics are the agent's"},
@@ -152,7 +152,8 @@ func TestRunsAnywhere(t *testing.T) {
 		}
 		for _, i := range reached {
 			for _, banned := range []string{module + "enforcer", module + "compiler", module + "conformance", "github.com/vishvananda", "sigs.k8s.io/knftables"} {
-				if below(i, banned) {
+				// What reads files for the agent as well needs no Linux: it has a rule of its own.
+				if below(i, banned) && i != module+"enforcer/manifestfiles" {
 					t.Errorf("%s: the command reaches %s, which needs Linux", system, i)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"k8s.io/klog/v2"
 
-	"github.com/sluice-net/sluice/manifestfiles"
+	"github.com/sluice-net/sluice/enforcer/manifestfiles"
 )
 
 // Dir reads manifests from a directory and its subdirectories, or from a

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-net/sluice/manifestfiles"
+	"github.com/sluice-net/sluice/enforcer/manifestfiles"
 )
 
 // dirWithPolicies is a directory with a policy in a.yaml, another in sub/b.yaml

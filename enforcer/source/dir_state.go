@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluice-net/sluice/manifestfiles"
+	"github.com/sluice-net/sluice/enforcer/manifestfiles"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/sluice-net/sluice/manifestfiles"
+	"github.com/sluice-net/sluice/enforcer/manifestfiles"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
