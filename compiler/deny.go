@@ -21,6 +21,11 @@ func LogPrefix(d policy.Direction, reply bool) string {
 	return "sluice:" + d.String()
 }
 
+// ReportedSet is flows whose denial was logged a moment ago: address . address . protocol .
+// port, or what stands for it. Their elements count what was denied since. Its name is
+// without the family's suffix, -v4 or -v6.
+const ReportedSet = "reported"
+
 // refuseChain answers what is denied, where that is wanted.
 const refuseChain = "refuse"
 
@@ -111,12 +116,12 @@ const reportsAtOnce = 20
 func (c *Config) tell(d policy.Direction, w way, port Field) []Rule {
 	flow := func(f family) Concat { return concat(f.source(), f.destination(), L4Protocol, port) }
 	out := inBoth(func(f family) Rule {
-		return rule(In{Key: flow(f), Set: f.set(reportedSet)}, c.refused()).because("told of a moment ago")
+		return rule(In{Key: flow(f), Set: f.set(ReportedSet)}, c.refused()).because("told of a moment ago")
 	})
 	out = append(out, inBoth(func(f family) Rule {
 		return rule(
 			Remember{Key: concat(subjectField(f, d, w)), Set: f.set(reportRateSet), PerSecond: reportsAtOnce, Burst: reportsAtOnce},
-			Remember{Key: flow(f), Set: f.set(reportedSet), Count: true},
+			Remember{Key: flow(f), Set: f.set(ReportedSet), Count: true},
 			c.log(LogPrefix(d, w == back)))
 	})...)
 	return append(out, rule(c.refused()))

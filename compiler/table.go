@@ -24,7 +24,6 @@ const (
 	isolatedSet    = "isolated"     // addresses of Pods isolated in any direction
 	nodeDNSSet     = "node-dns"     // address . protocol . port of NodeLocal DNSCache
 	tunnelPeersSet = "tunnel-peers" // addresses of the tunnels' far ends
-	reportedSet    = "reported"     // flows whose denial was logged a moment ago
 	reportRateSet  = "report-rate"
 	flowEndsSet    = "flow-ends" // address . the same: ends of flows that errors were about
 
@@ -234,7 +233,7 @@ func (c *Config) fixedSets() []Set {
 			Set{Name: f.set(selfSet), Key: keyType(addr, addr)},
 			Set{Name: f.set(isolatedSet), Key: keyType(addr)},
 			Set{Name: f.set(tunnelPeersSet), Key: keyType(addr)},
-			Set{Name: f.set(reportedSet), Key: keyType(addr, addr, InetProto, InetService), Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(ReportedSet), Key: keyType(addr, addr, InetProto, InetService), Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(reportRateSet), Key: keyType(addr), Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(flowEndsSet), Key: keyType(addr, addr), Timeout: reportInterval, Size: reportSize},
 		)

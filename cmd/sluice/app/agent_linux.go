@@ -91,7 +91,7 @@ Exit codes:
 	flags.BoolVar(&o.config.Compiler.NodeEgress, "node-egress", false, "always allow Pods to reach their own node, whatever their egress policies say")
 	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
-	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
+	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", compiler.DefaultLogGroup, "NFLOG group that denied packets go to, which one program can read: the agent, unless --denials=off")
 	flags.BoolVar(&o.untaint, "remove-startup-taint", false, "take the taint "+enforcer.StartupTaint+" from this Node when all policies are enforced here; the agent needs get and patch of nodes for it")
 	o.addNRIFlags(flags)
 	o.addDoorFlags(flags)
