@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/policy"
@@ -210,6 +211,7 @@ func (r *Recorder) explain(w *waiting) *Denial {
 		d.Message = sentence(d.Reason, flow, c.direction)
 	}
 	d.Src, d.Dst = r.end(flow.Src), r.end(flow.Dst)
+	d.WithUIDs(uidOf(flow.Src), uidOf(flow.Dst))
 	d.Service = r.service(w, flow)
 	return d
 }
@@ -260,6 +262,13 @@ func (r *Recorder) end(e policy.End) End {
 		out.Kind, out.Node = NodeEnd, node
 	}
 	return out
+}
+
+func uidOf(e policy.End) types.UID {
+	if e.Pod == nil {
+		return ""
+	}
+	return e.Pod.UID
 }
 
 // service is what the client asked for, if somebody has translated it.
