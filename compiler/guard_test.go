@@ -40,7 +40,7 @@ const guardOfDual = `ingress v-db drop
   ip saddr 10.0.0.1 accept # usual: ip from its own address
   ip6 saddr fd00::1 meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80 accept # usual: ip6 from its own address
   ether type { vlan, 8021ad } counter drop
-  ether saddr != { 0a:00:00:00:00:01 } ether type { ip, ip6 } limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
+  ether saddr != { 0a:00:00:00:00:01 } ether type { ip, ip6 } ether daddr & 01:00:00:00:00:00 != 01:00:00:00:00:00 limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   ether saddr != { 0a:00:00:00:00:01 } counter drop
   arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept
   ip saddr { 10.0.0.1 } accept
@@ -56,7 +56,7 @@ const guardOfDual = `ingress v-db drop
   ip6 daddr fe80::/10 counter drop
   ip6 saddr { fd00::1 } accept
   ip6 saddr { ::, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept
-  ether type { ip, ip6 } limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
+  ether type { ip, ip6 } ether daddr & 01:00:00:00:00:00 != 01:00:00:00:00:00 limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   counter drop
 `
 

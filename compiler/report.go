@@ -45,11 +45,16 @@ const (
 	reportRatePortSet = "report-rate-interface"
 )
 
-// Multicast that goes nowhere is what every host sends all the time: it is counted, and
-// not told of.
+// Multicast that goes nowhere is what every host sends all the time, such as a Pod without
+// IPv6 whose kernel has it: it is counted, and not told of. But for messages by which one
+// can pass for a router or for another's address.
 var (
 	multicast4   = netip.MustParsePrefix("224.0.0.0/4")
 	notMulticast = [...]Term{outside(IPDestination, multicast4), outside(IP6Destination, multicast6)}
+	// toOne is a frame for one.
+	toOne = Masked{Field: toGroup.Field, Mask: toGroup.Mask, Not: true, Value: toGroup.Value}
+	// posingMessages are those messages.
+	posingMessages = oneOf(ICMPv6Type, ndRouterTell, ndTell, ndRedirect)
 )
 
 // telling is a rule that logs a drop of one family, once in a while and at the rate of
@@ -117,13 +122,13 @@ func (c *Config) portDropChains() []Chain {
 			return c.telling(f, prefix, port, reportRatePortSet, first...)
 		}), rule(Drop{}))}
 	}
-	toOne := toGroup
-	toOne.Not = true
+	guarded := chain(dropGuarded, logGuard, PortIn, toOne)
+	guarded.Rules = append([]Rule{c.telling(ipv6, logGuard, PortIn, reportRatePortSet, posingMessages)}, guarded.Rules...)
 	return []Chain{
 		chain(dropUnknownFrom, logUnknownFrom, PortIn, toOne),
 		chain(dropUnknownTo, logUnknownTo, PortOut, toOne),
 		chain(dropMisplaced, logMisplaced, PortIn),
-		chain(dropGuarded, logGuard, PortIn),
+		guarded,
 	}
 }
 
@@ -140,12 +145,12 @@ func portDropSets() []Set {
 // has no sets: they would have to be made again with each guard, by nft.
 const guardReports = 5
 
-// toldDrop is [countedDrop] with a log before it. ip says that the frame is IP, where the
-// matches do not.
-func (c *Config) toldDrop(ip bool, matches ...Term) []Rule {
+// toldDrop is [countedDrop] with a log before it. What matches no messages that pose is
+// told of if it is IP, and for one.
+func (c *Config) toldDrop(posing bool, matches ...Term) []Rule {
 	tell := slices.Clip(matches)
-	if !ip {
-		tell = append(tell, oneOf(EtherProtocol, etherIPv4, etherIPv6))
+	if !posing {
+		tell = append(tell, oneOf(EtherProtocol, etherIPv4, etherIPv6), toOne)
 	}
 	return []Rule{
 		all(tell, Limit{PerSecond: guardReports, Burst: guardReports}, c.log(logGuard)),
