@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -99,5 +100,57 @@ func TestFlowsThatAreNotCounted(t *testing.T) {
 	}
 	if n, err := counts.Packets(flows[0]); n != 0 || err == nil {
 		t.Errorf("asked again: %d packets, %v", n, err)
+	}
+}
+
+// Pings are one flow, whatever is in them, and are counted like others'.
+func TestPingsAreOneFlow(t *testing.T) {
+	clock := testingclock.NewFakePassiveClock(time.Now())
+	r := newRig(t, compiler.Config{}, denials.Config{Clock: clock})
+	r.change(func(x *policy.Index) { r.set(x, "shop/default-deny", "podSelector: {}\npolicyTypes: [Ingress]\n") })
+	from, to := r.pods[1], r.pods[0]
+	const pings = 12
+	for i, family := range []struct {
+		domain, protocol int
+		kind             byte
+		to               unix.Sockaddr
+	}{
+		{unix.AF_INET, unix.IPPROTO_ICMP, 8, &unix.SockaddrInet4{Addr: to.Addrs[0].As4()}},
+		{unix.AF_INET6, unix.IPPROTO_ICMPV6, 128, &unix.SockaddrInet6{Addr: to.Addrs[1].As16()}},
+	} {
+		err := r.lab.Pod(from.NamespacedName).Do(func() error {
+			fd, err := unix.Socket(family.domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family.protocol)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = unix.Close(fd) }()
+			for n := range byte(pings) {
+				// The kernel makes ICMPv6's checksum. ICMP's is that of four words.
+				ping := []byte{family.kind, 0, 0, 0, 0, 7, 0, n}
+				if i == 0 {
+					sum := ^(uint16(family.kind)<<8 + 7 + uint16(n))
+					ping[2], ping[3] = byte(sum>>8), byte(sum)
+				}
+				if err := unix.Sendto(fd, ping, 0, family.to); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := r.settle()
+	if len(list) != 2 || list[0].Type != "8/0" || list[1].Type != "128/0" {
+		t.Fatalf("%d flows are told of, want a ping in each family: %+v; left out: %v", len(list), list, r.recorder.LeftOut())
+	}
+	clock.SetTime(clock.Now().Add(denials.Interval - 300*time.Millisecond))
+	counts := &nflog.Counts{Namespace: r.node, Table: compiler.TableName, Set: compiler.ReportedSet}
+	defer counts.Close()
+	for _, f := range r.recorder.Uncounted() {
+		if n, err := counts.Packets(f); err != nil || n != pings {
+			t.Errorf("%d packets of %+v are counted, want %d: %v", n, f, pings, err)
+		}
 	}
 }
