@@ -293,7 +293,7 @@ func TestAgentGraceOfTheFirstInstall(t *testing.T) {
 	from := &source.Memory{}
 	a := startAgent(t, c.node, from, func(cfg *Config) { cfg.Grace = 4 * time.Second })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
-	midstream := func() bool { return strings.Contains(c.node.ruleset(), "reject with tcp reset") }
+	midstream := func() bool { return strings.Contains(c.node.ruleset(), "goto cut-from") }
 	if midstream() {
 		t.Error("connections met mid-stream are reset at once")
 	}

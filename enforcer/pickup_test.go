@@ -69,7 +69,7 @@ func TestAgentJudgesAfterTheGraceWhatItLetGoOn(t *testing.T) {
 					t.Error("cut in the grace")
 				}
 			}
-			eventually(t, "end of the grace", func() bool { return strings.Contains(c.node.ruleset(), "reject with tcp reset") })
+			eventually(t, "end of the grace", func() bool { return strings.Contains(c.node.ruleset(), "goto cut-from") })
 			a.settle()
 			for _, p := range forbidden {
 				if p.push(300 * time.Millisecond) {
