@@ -137,14 +137,14 @@ func (w *watched) send(from *corev1.Pod, to netip.AddrPort) {
 		w.sockets[fullName(from)] = fds
 	}
 	for range 200 {
-		err := unix.ENOBUFS
+		var err error
 		if to.Addr().Is4() {
-			err, _ = unix.Sendto(fds[0], []byte("x"), 0, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}).(unix.Errno)
+			err = unix.Sendto(fds[0], []byte("x"), 0, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
 		} else {
-			err, _ = unix.Sendto(fds[1], []byte("x"), 0, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())}).(unix.Errno)
+			err = unix.Sendto(fds[1], []byte("x"), 0, &unix.SockaddrInet6{Addr: to.Addr().As16(), Port: int(to.Port())})
 		}
 		switch {
-		case err == 0:
+		case err == nil:
 			return
 		case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES):
 			// An answer to an earlier datagram.
