@@ -51,7 +51,7 @@ func TestAgreement(t *testing.T) {
 // agreeOn judges the flows of the cluster that a seed names.
 func agreeOn(t *testing.T, seed uint64) int {
 	r := spectest.Seeded(seed)
-	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5})
+	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5, Modes: seed%4 == 3})
 	w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(c.Final()))
 	w.ipvs = seed%3 == 2
 	if r.IntN(2) == 0 {
