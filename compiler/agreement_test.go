@@ -208,6 +208,9 @@ func (w *world) judgeErrors(c *rulesim.Connection, l leg) string {
 	if about.Flow.Src.Is6() {
 		about.About[0] = netip.MustParseAddr("2001:db8::1")
 	}
+	if about.About[0] == about.Flow.Src {
+		about.About[0] = about.About[0].Next() // it would be the sender's own flow
+	}
 	want, foreign := l.deny == "", l.src == nil
 	for _, e := range []struct {
 		name  string
