@@ -36,6 +36,9 @@ type Outcome struct {
 	// fills in which policies had what to say.
 	Path    Path
 	Verdict policy.Verdict
+	// Audited is the verdict as if audited policies were enforced, filled in by
+	// [World.Explain] where such a policy selects an end; nil where none does.
+	Audited *policy.Verdict
 }
 
 // Result sums up an answer.
@@ -92,6 +95,7 @@ func (w *World) Explain(a *Answer) {
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
 		o.Verdict = o.Path.verdict(w.Index.Explain)
+		o.Audited = o.Path.audited(w.Index)
 	}
 }
 

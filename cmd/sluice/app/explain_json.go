@@ -19,7 +19,10 @@ type explanationDocument struct {
 	Allowed    bool              `json:"allowed"`
 	Egress     directionDocument `json:"egress"`
 	Ingress    directionDocument `json:"ingress"`
-	Notices    []string          `json:"notices,omitempty"`
+	// Audit is the verdict if the audited policies were enforced; it is left out where
+	// none selects an end.
+	Audit   *auditDocument `json:"audit,omitempty"`
+	Notices []string       `json:"notices,omitempty"`
 }
 
 type flowDocument struct {
@@ -61,7 +64,9 @@ type ruleRef struct {
 }
 
 type policyDocument struct {
-	Policy   string         `json:"policy"`
+	Policy string `json:"policy"`
+	// Audited policies are in an audit's directions only.
+	Audited  bool           `json:"audited,omitempty"`
 	Problems []string       `json:"problems,omitempty"`
 	Rules    []ruleDocument `json:"rules"`
 }
@@ -94,6 +99,7 @@ func (e explanation) document() explanationDocument {
 		Allowed: e.verdict.Allowed,
 		Egress:  e.directionDocument(e.verdict.Egress),
 		Ingress: e.directionDocument(e.verdict.Ingress),
+		Audit:   e.auditDocument(),
 		Notices: e.notices,
 	}
 }
@@ -112,7 +118,7 @@ func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocum
 		AllowedBy: refOf(d.AllowedBy), Nearest: refOf(d.Nearest),
 	}
 	for _, trace := range d.Policies {
-		p := policyDocument{Policy: trace.Policy.String(), Problems: trace.Problems, Rules: []ruleDocument{}}
+		p := policyDocument{Policy: trace.Policy.String(), Audited: trace.Audited, Problems: trace.Problems, Rules: []ruleDocument{}}
 		for _, r := range trace.Rules {
 			p.Rules = append(p.Rules, ruleDocument{
 				Rule: r.Rule, Matched: r.Matched(), PeerMatched: r.PeerMatched, PortMatched: r.PortMatched,

@@ -13,12 +13,14 @@ import (
 type explanation struct {
 	flow    policy.Flow
 	verdict policy.Verdict
+	// audited is nil where no audited policy selects an end.
+	audited *policy.Verdict
 	notices []string
 }
 
 // explanationOf is that of the paths that end alike.
 func explanationOf(o *question.Outcome) explanation {
-	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, notices: o.Path.Notices}
+	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, notices: o.Path.Notices}
 }
 
 // simple is the explanation of the only path, for a question between two Pods
@@ -97,6 +99,7 @@ type outcomeDocument struct {
 	Flow    flowDocument      `json:"flow"`
 	Egress  directionDocument `json:"egress"`
 	Ingress directionDocument `json:"ingress"`
+	Audit   *auditDocument    `json:"audit,omitempty"`
 	Notices []string          `json:"notices,omitempty"`
 }
 
@@ -112,7 +115,7 @@ func documentOf(a *question.Answer) answerDocument {
 		e := explanationOf(o).document()
 		doc := outcomeDocument{
 			Count: o.Count, Allowed: e.Allowed, Entry: o.Path.Entry,
-			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Notices: e.Notices,
+			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Audit: e.Audit, Notices: e.Notices,
 		}
 		if o.Path.Hidden {
 			doc.Seen = o.Path.Ingress.Src.Addr.String()
