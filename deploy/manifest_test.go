@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
+	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/door"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
@@ -40,6 +41,7 @@ type manifest struct {
 	account   *corev1.ServiceAccount
 	role      *rbacv1.ClusterRole
 	reader    *rbacv1.ClusterRole
+	observer  *rbacv1.ClusterRole
 	binding   *rbacv1.ClusterRoleBinding
 	daemonSet *appsv1.DaemonSet
 }
@@ -52,13 +54,13 @@ func read(t testing.TB, file string) manifest {
 		t.Fatal(err)
 	}
 	m := manifest{
-		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
+		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
 	}
 	objects := map[string]any{
 		"v1 Namespace sluice-system": m.namespace, "v1 ServiceAccount sluice": m.account,
 		"rbac.authorization.k8s.io/v1 ClusterRole sluice": m.role, "rbac.authorization.k8s.io/v1 ClusterRole sluice-metrics-reader": m.reader,
-		"rbac.authorization.k8s.io/v1 ClusterRoleBinding sluice": m.binding,
-		"apps/v1 DaemonSet sluice":                               m.daemonSet, "apps/v1 DaemonSet sluice-cleanup": m.daemonSet,
+		"rbac.authorization.k8s.io/v1 ClusterRole sluice-observer": m.observer, "rbac.authorization.k8s.io/v1 ClusterRoleBinding sluice": m.binding,
+		"apps/v1 DaemonSet sluice": m.daemonSet, "apps/v1 DaemonSet sluice-cleanup": m.daemonSet,
 	}
 	for i, doc := range bytes.Split(data, []byte("\n---\n")) {
 		var kind struct {
@@ -261,7 +263,12 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 	if diff := cmp.Diff(want, m.reader.Rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if m.binding.RoleRef.Name == m.reader.Name {
+	// Who reads metrics does not see who talks to whom.
+	want = []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{enforcer.DenialsPath}}}
+	if diff := cmp.Diff(want, m.observer.Rules); diff != "" {
+		t.Errorf("rules of the observer (-want +got):\n%s", diff)
+	}
+	if m.binding.RoleRef.Name == m.reader.Name || m.binding.RoleRef.Name == m.observer.Name {
 		t.Error("the role is bound")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
@@ -31,6 +32,8 @@ type Agent struct {
 	metrics *metrics
 	box     *source.Mailbox
 	status  *statusBoard
+	// denials are those that the kernel told of, nil if nobody reads them.
+	denials *denials.Recorder
 	// sandboxes is what the container runtime says.
 	sandboxes *sandboxes
 	// runtime says whether the container runtime should be heard and is not.
@@ -59,8 +62,12 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
+	recorder, err := newRecorder(&cfg, reg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Agent{
-		cfg: cfg, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
+		cfg: cfg, denials: recorder, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
 		status: newStatusBoard(), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
@@ -111,6 +118,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer s.close()
 
+	if err := a.recordDenials(ctx, start); err != nil {
+		return err
+	}
 	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.readObjects(ctx) })
@@ -145,7 +155,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, status: a.status, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, ns: a.ns,

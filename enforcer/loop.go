@@ -16,6 +16,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 	for s.sleep(ctx, a.wake) {
 		a.busy.Store(true)
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
+		s.explain()
 		s.audit(ctx)
 		s.round(ctx)
 		a.busy.Store(false)
@@ -35,12 +36,21 @@ func (s *syncer) sleep(ctx context.Context, wake <-chan struct{}) bool {
 	if deaf {
 		wake = nil
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C():
-	case <-wake:
-		s.rounds.Woken()
+	for asleep := true; asleep; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C():
+			asleep = false
+		case <-wake:
+			s.rounds.Woken()
+			asleep = false
+		case <-s.toExplain():
+			// A round explains, too, and what wakes us comes first.
+			if len(wake) == 0 {
+				s.explain()
+			}
+		}
 	}
 	return holdBack(ctx, s.cfg.Clock, s.rounds.HoldBack(s.cfg.Clock.Now()))
 }
