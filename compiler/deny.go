@@ -111,7 +111,7 @@ const reportsAtOnce = 20
 // runs an element's expressions: a repeated packet costs that lookup, and is counted by
 // the flow. Then whatever fails in the rule that logs (a full set, a rate that is
 // exceeded, a packet without its transport header) ends it without a log, and the last
-// still refuses. The rate is of a Pod, so that a flood on one does not hide the others;
+// refuses all the same, and counts what nobody is told of. The rate is of a Pod, so that a flood on one does not hide the others;
 // it is asked before the flow is noted as told, for it is not.
 func (c *Config) tell(d policy.Direction, w way, port Field) []Rule {
 	flow := func(f family) Concat { return concat(f.source(), f.destination(), L4Protocol, port) }
@@ -122,9 +122,9 @@ func (c *Config) tell(d policy.Direction, w way, port Field) []Rule {
 		return rule(
 			Remember{Key: concat(subjectField(f, d, w)), Set: f.set(reportRateSet), PerSecond: reportsAtOnce, Burst: reportsAtOnce},
 			Remember{Key: flow(f), Set: f.set(ReportedSet), Count: true},
-			c.log(LogPrefix(d, w == back)))
+			c.log(LogPrefix(d, w == back)), c.refused())
 	})...)
-	return append(out, rule(c.refused()))
+	return append(out, rule(CountNamed{UntoldCounter}, c.refused()))
 }
 
 func (c *Config) log(prefix string) Term {

@@ -59,6 +59,10 @@ const (
 	midstreamCounter = "rejected-midstream"
 )
 
+// UntoldCounter counts packets that policies deny and nobody is told of: of flows beyond
+// the rate of their Pod.
+const UntoldCounter = "denied-untold"
+
 // ForeignCounter counts denied packets whose connections bore an epoch that others
 // wrote.
 const ForeignCounter = "foreign-marks"
@@ -218,7 +222,14 @@ func (c *Config) fixedChains(epoch uint32, grace bool, n node) []Chain {
 }
 
 // fixedCounters count what is dropped for other reasons than policies.
-var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter, ForeignCounter}
+var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter, ForeignCounter, UntoldCounter}
+
+// DropCounters are the counters of what is dropped for other reasons than policies, by
+// reason.
+var DropCounters = map[string]string{
+	"misplaced": misplacedCounter, "unknown": unknownCounter, "invalid": invalidCounter, "related": relatedCounter,
+	"link-messages": linkCounter, "tunnel": tunnelCounter, "midstream": midstreamCounter,
+}
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {

@@ -146,3 +146,11 @@ func (a *Agent) Denials() *denials.Store {
 	}
 	return a.denials.Store()
 }
+
+// DenialsLeftOut is how many denials were not told of so far, by cause.
+func (a *Agent) DenialsLeftOut() map[denials.LeftOutCause]uint64 {
+	if a.denials == nil {
+		return nil
+	}
+	return a.denials.LeftOut()
+}

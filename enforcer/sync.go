@@ -42,6 +42,7 @@ type syncer struct {
 	epochs    *epochs
 	conntrack conntrack
 	foreign   foreignMarks
+	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
 	ipvs      ipvs

@@ -34,6 +34,24 @@ type watched struct {
 	sockets map[string][2]int
 }
 
+// metric is the sum of one metric of the first node's agent.
+func (w *watched) metric(name string) float64 {
+	w.t.Helper()
+	var out float64
+	families, err := w.Registry(w.nodes[0]).Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				out += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return out
+}
+
 // many is how many Pods there are: a kernel logs twenty packets of each at once.
 const many = 40
 
@@ -47,7 +65,7 @@ func watchedPods() []*corev1.Pod {
 	return out
 }
 
-func watch(t testing.TB, topology lab.Topology, spread lab.Spread, policies map[string]string, configure func(*enforcer.Config)) *watched {
+func watch(t testing.TB, topology lab.Topology, spread lab.Spread, policies map[string]string, configure func(*enforcer.Config), late ...*corev1.Pod) *watched {
 	t.Helper()
 	w := &watched{t: t, sockets: map[string][2]int{}}
 	var objects []any
@@ -60,7 +78,7 @@ func watch(t testing.TB, topology lab.Topology, spread lab.Spread, policies map[
 		objects = append(objects, networkPolicy(t, name, spec))
 	}
 	w.Cluster = enforced.Start(t, enforced.Options{
-		Placement: lab.Placement{Topology: topology, Spread: spread}, Pods: watchedPods(), Objects: objects,
+		Placement: lab.Placement{Topology: topology, Spread: spread}, Pods: watchedPods(), Late: late, Objects: objects,
 		Config: func(c *enforcer.Config) {
 			c.Compiler.LogGroup, c.Denials.Rate = logGroup, denials.MaxRate
 			if configure != nil {
