@@ -264,7 +264,7 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 	// Who reads metrics does not see who talks to whom.
-	want = []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{enforcer.DenialsPath}}}
+	want = []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{enforcer.DenialsPath, enforcer.FlowsPath}}}
 	if diff := cmp.Diff(want, m.observer.Rules); diff != "" {
 		t.Errorf("rules of the observer (-want +got):\n%s", diff)
 	}

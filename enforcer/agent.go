@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
@@ -34,6 +35,8 @@ type Agent struct {
 	status  *statusBoard
 	// denials are those that the kernel told of, nil if nobody reads them.
 	denials *denials.Recorder
+	// flows looks at what passes, while somebody wants to know; nil as denials is.
+	flows *flows.Recorder
 	// sandboxes is what the container runtime says.
 	sandboxes *sandboxes
 	// runtime says whether the container runtime should be heard and is not.
@@ -66,8 +69,12 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
+	passing, err := newFlows(&cfg, recorder, reg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Agent{
-		cfg: cfg, denials: recorder, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
+		cfg: cfg, denials: recorder, flows: passing, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
 		status: newStatusBoard(), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
@@ -121,6 +128,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.recordDenials(ctx, start); err != nil {
 		return err
 	}
+	a.recordFlows(ctx, start)
 	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.readObjects(ctx) })
@@ -155,7 +163,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, flows: a.flows, status: a.status, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, ns: a.ns,

@@ -128,6 +128,7 @@ func (a *Agent) paths() map[string]http.Handler {
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
 	out[DenialsPath] = a.DenialsHandler()
+	out[FlowsPath] = a.FlowsHandler()
 	return out
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -34,7 +35,9 @@ type syncer struct {
 	// denials explains what the kernel denied, nil if nobody asks.
 	denials        *denials.Recorder
 	denialsWatched bool
-	tables         Transactor
+	// flows looks at what passes, nil if nobody asks.
+	flows  *flows.Recorder
+	tables Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -89,6 +92,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		return false, nil
 	}
 	s.watchDenials()
+	s.watchFlows()
 	s.repair(ctx)
 	plan, err := s.compile(ctx, mail)
 	if err == nil {

@@ -48,7 +48,7 @@ func (x *Index) wake(ns *namespace) {
 	if ns.awake {
 		return
 	}
-	ns.awake = true
+	ns.awake, x.audits.known = true, false
 	for _, d := range ns.asleep {
 		p := d.parse(ns.name)
 		ns.policies = append(ns.policies, p)

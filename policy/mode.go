@@ -85,11 +85,27 @@ func (x *Index) changeMode(ns *namespace, audited bool) {
 	if ns.audits() == audited {
 		return
 	}
+	x.audits.known = false
 	for _, p := range ns.policies {
 		if p.mode == modeOfNamespace {
 			x.reselect(ns, p.selector)
 		}
 	}
+}
+
+// Audits reports whether there may be audited policies that select local Pods. It looks
+// at the policies of their namespaces, once until one of these changes.
+func (x *Index) Audits() bool {
+	if x.audits.known {
+		return x.audits.any
+	}
+	x.audits.known, x.audits.any = true, false
+	for _, ns := range x.namespaces {
+		for _, p := range ns.policies {
+			x.audits.any = x.audits.any || p.audited(ns)
+		}
+	}
+	return x.audits.any
 }
 
 // Audited lists the audited policies that select a Pod and would isolate it in a
