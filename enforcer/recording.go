@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
@@ -24,13 +25,15 @@ type DenialsConfig struct {
 	Lines io.Writer
 	// PerPod counts by Pod, too, and not only by workload.
 	PerPod bool
+	// Events, if it is set, gets some of them as Events on the Pod whose policies denied.
+	Events corev1client.EventsGetter
 	// Rate is how many denials a second are explained, [denials.DefaultRate] if 0.
 	Rate int
 }
 
 // Validate names what is wrong.
 func (c *DenialsConfig) Validate() error {
-	if c.Off && (c.Lines != nil || c.PerPod) {
+	if c.Off && (c.Lines != nil || c.PerPod || c.Events != nil) {
 		return fmt.Errorf("denials are off: then there are none to write or to count")
 	}
 	of := denials.Config{Rate: c.Rate}
@@ -62,6 +65,14 @@ func (a *Agent) recordDenials(ctx context.Context, start func(string, func() err
 	counts := &nflog.Counts{Namespace: a.ns, Table: compiler.TableName, Set: compiler.ReportedSet}
 	start("read denials", func() error { reader.Run(ctx); return nil })
 	start("count denied packets", func() error { counts.Run(ctx, a.denials); return nil })
+	if a.cfg.Denials.Events != nil {
+		following, _, err := a.denials.Store().Follow(nil, 0)
+		if err != nil {
+			return err
+		}
+		events := newDenialEvents(a.cfg.Denials.Events, a.cfg.Node, a.cfg.Clock)
+		start("make events of denials", func() error { events.Run(ctx, following); return nil })
+	}
 	if a.cfg.Denials.Lines == nil {
 		return nil
 	}

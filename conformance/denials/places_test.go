@@ -11,53 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/sluice-net/sluice/compiler"
-	"github.com/sluice-net/sluice/compiler/specimen"
 	"github.com/sluice-net/sluice/conformance/enforced"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/lab/frame"
 	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/denials"
 )
-
-// Each log that the compiler writes is understood, and each that is understood is written.
-func TestEachLogHasAReason(t *testing.T) {
-	written := map[string]bool{}
-	note := func(rules []compiler.Rule) {
-		for _, r := range rules {
-			for _, term := range r.Terms {
-				if l, ok := term.(compiler.Log); ok {
-					written[l.Prefix] = true
-				}
-			}
-		}
-	}
-	for _, cfg := range specimen.Configs() {
-		c, err := specimen.Compiled(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, ch := range append(c.Ruleset().Chains, c.PortGuards().Chains...) {
-			note(ch.Rules)
-		}
-		for _, g := range c.Guards() {
-			for _, op := range g.Ops {
-				if r, ok := op.Object.(*compiler.ChainRule); ok {
-					note([]compiler.Rule{r.Rule})
-				}
-			}
-		}
-	}
-	for _, prefix := range denials.Prefixes() {
-		if !written[prefix] {
-			t.Errorf("no rule logs %q", prefix)
-		}
-		delete(written, prefix)
-	}
-	for prefix := range written {
-		t.Errorf("nobody understands %q", prefix)
-	}
-}
 
 // place is a Pod that sends what it should not, another that it sends to, and one that
 // nobody knows.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/policy"
@@ -210,6 +211,7 @@ func (r *Recorder) explain(w *waiting) *Denial {
 		d.Message = sentence(d.Reason, flow, c.direction)
 	}
 	d.Src, d.Dst = EndOf(r.index, flow.Src), EndOf(r.index, flow.Dst)
+	d.WithUIDs(uidOf(flow.Src), uidOf(flow.Dst))
 	d.Service = r.ServiceOf(w.original, flow)
 	return d
 }
@@ -266,6 +268,13 @@ func EndOf(x *policy.Index, e policy.End) End {
 		out.Kind, out.Node = NodeEnd, node
 	}
 	return out
+}
+
+func uidOf(e policy.End) types.UID {
+	if e.Pod == nil {
+		return ""
+	}
+	return e.Pod.UID
 }
 
 // ServiceOf is what the client of a flow asked for, if that is not its destination: where

@@ -34,6 +34,7 @@ type AgentOptions struct {
 	nodeDNS     []string
 	nriSocket   string
 	denials     string
+	events      bool
 	verbosity   string
 	untaint     bool
 
@@ -218,6 +219,9 @@ func (o *AgentOptions) source() (source.Source, error) {
 	}
 	if o.untaint {
 		o.config.Nodes = client.CoreV1().Nodes()
+	}
+	if o.events {
+		o.config.Denials.Events = client.CoreV1()
 	}
 	return source.NewKube(client, o.config.Node), nil
 }

@@ -45,6 +45,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		{agent, "denials", []string{"", "Stdout", "stderr", "keep,stdout"}, []string{"keep", "stdout", "off"}, "--denials: "},
 		{agent, "denials-per-pod", []string{"", "maybe"}, []string{"true"}, "denials-per-pod"},
 		{[]string{"agent", "--manifests", dir, "--denials=off"}, "denials-per-pod", []string{"true"}, []string{"false"}, "--denials-per-pod: "},
+		{[]string{"agent", "--node-name", "a", "--kubeconfig", kubeconfig}, "denial-events", []string{"", "maybe"}, []string{"true"}, "denial-events"},
+		{agent, "denial-events", []string{"true"}, []string{"false"}, "--denial-events: "},
 		{agent, "v", []string{"", "-1", "x", "1.5"}, []string{"9", "0"}, "v"},
 		{agent, "node-egress", []string{"", "maybe"}, []string{"true", "false"}, "node-egress"},
 		{agent, "reject", []string{"", "maybe"}, []string{"true"}, "reject"},
