@@ -1,0 +1,221 @@
+// The graph. Of the whole it shows namespaces and the ends of those that are open, placed
+// by forces; of one chosen end, who reaches it on the left and whom it reaches on the
+// right, for there a layout of columns is the clearest.
+
+import { axis, itemKey, target, title } from "./axis.js";
+import { count, fill, h, shortened } from "./dom.js";
+import { placed } from "./forces.js";
+import { groupOf } from "./model.js";
+import { states, sumText } from "./words.js";
+
+// Beyond these a graph is no longer read, so namespaces stay closed and lines wait until
+// a node is pointed at.
+const mostNodes = 90;
+const mostLines = 260;
+const mostInColumn = 28;
+
+export class GraphView {
+  constructor(model, state, say) {
+    Object.assign(this, { model, state, say });
+    this.note = h("p", { class: "note" });
+    this.drawing = h("div", { class: "drawing" });
+    this.element = h("div", { class: "graph", role: "group", "aria-label": "Graph" }, this.note, this.drawing);
+    state.onChange(() => this.refresh());
+  }
+
+  refresh() {
+    if (this.state.view !== "graph") return;
+    const focus = target(this.model, this.state.row ?? this.state.column);
+    if (focus && !(this.state.row && this.state.column)) this.around(focus);
+    else this.whole();
+  }
+
+  // nodes are the items of both axes, each once.
+  nodes(collapsed) {
+    const { model, state } = this;
+    const groups = new Map();
+    for (const axisGroups of [model.rowGroups, model.columnGroups]) {
+      for (const [g, ends] of axisGroups) groups.set(g, [...new Set([...(groups.get(g) ?? []), ...ends])]);
+    }
+    const query = [state.from, state.to].filter(Boolean);
+    const items = axis(model, groups, {
+      hidden: state.hidden, collapsed,
+      keep: query.length ? (e) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model.search[e].includes(w))) || this.neighbour(e, query) : null,
+    });
+    return items.filter((i) => i.type !== "head");
+  }
+
+  // neighbour reports whether an end is joined to one that is searched for.
+  neighbour(e, query) {
+    const { model } = this;
+    this.found ??= new Map();
+    const key = query.join("\n");
+    if (!this.found.has(key)) {
+      this.found.clear();
+      this.found.set(key, model.ends.map((_, i) => i).filter((i) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model.search[i].includes(w)))));
+    }
+    return this.found.get(key).some((o) => model.at(e, o) >= 0 || model.at(o, e) >= 0);
+  }
+
+  whole() {
+    const { model, state } = this;
+    let collapsed = state.collapsed;
+    let nodes = this.nodes(collapsed);
+    let note = "";
+    if (nodes.length > mostNodes) {
+      collapsed = new Set(model.names);
+      nodes = this.nodes(collapsed);
+      note = `More than ${mostNodes} nodes would not be readable, so namespaces are drawn as one node each. `;
+    }
+    const links = this.links(nodes);
+    const quiet = links.length > mostLines;
+    note += quiet ? `${count(links.length, "line")}: point at a node to see its own. ` : "";
+    fill(this.note, note, "Choose a node to see who reaches it and whom it reaches.");
+    fill(this.drawing, this.svg(placed(nodes, links, (i) => this.name(i)), links, quiet));
+  }
+
+  links(nodes) {
+    const { model } = this;
+    const out = [];
+    nodes.forEach((a, from) => {
+      nodes.forEach((b, to) => {
+        if (from === to) return;
+        const sum = model.sum(a.ends, b.ends);
+        if (sum.passing) out.push({ from, to, sum, state: linkState(model, sum) });
+      });
+    });
+    return out;
+  }
+
+  name(item) {
+    const { model } = this;
+    if (item.type !== "end") return `${item.group} (${item.ends.length})`;
+    return shortened(model.ends[item.ends[0]].name, 26);
+  }
+
+  svg(layout, links, quiet) {
+    const lines = links.map((l) => {
+      const a = layout.nodes[l.from];
+      const b = layout.nodes[l.to];
+      const go = () => this.pick(a.item, b.item);
+      const label = `${title(this.model, a.item)} to ${title(this.model, b.item)}: ${sumText(this.model, l.sum)}`;
+      return h("path", { class: `edge ${l.state}`, d: curve(a, b), "data-from": l.from, "data-to": l.to, "marker-end": `url(#end-${l.state})`, onclick: go }, h("title", {}, label));
+    });
+    const svg = h("svg", {
+      viewBox: `${layout.x} ${layout.y} ${layout.width} ${layout.height}`, class: quiet ? "quiet" : "", role: "group",
+      "aria-label": "Nodes are namespaces and workloads; lines lead to whom they reach.",
+    }, markers(), h("g", {}, lines), h("g", {}, layout.nodes.map((n, i) => this.node(n, i, links.filter((l) => l.from === i || l.to === i).length))));
+    svg.style.maxWidth = `${Math.max(layout.width * 1.15, 320)}px`;
+    const light = (e) => {
+      const n = e.target.closest?.(".node")?.dataset.node;
+      svg.classList.toggle("pointed", n !== undefined);
+      for (const p of svg.querySelectorAll(".edge")) p.classList.toggle("lit", n !== undefined && (p.dataset.from === n || p.dataset.to === n));
+    };
+    for (const kind of ["mouseover", "focusin"]) svg.addEventListener(kind, light);
+    for (const kind of ["mouseleave", "focusout"]) svg.addEventListener(kind, () => light({ target: svg }));
+    return svg;
+  }
+
+  node(n, i, degree) {
+    const { model, state } = this;
+    const go = () => state.set({ row: itemKey(model, n.item), column: null });
+    const kind = n.item.type === "end" ? model.ends[n.item.ends[0]].kind : n.item.group === "outside" ? "outside" : "group";
+    return h("g", {
+      class: `node ${kind}`, "data-node": i, tabindex: "0", role: "button", transform: `translate(${n.x} ${n.y})`,
+      "aria-label": `${title(model, n.item)}, ${count(degree, "line")}`, onclick: go,
+      onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), go()),
+    }, h("rect", { x: -n.width / 2, y: -12, width: n.width, height: 24, rx: n.item.type === "end" ? 12 : 5 }),
+    h("text", { "text-anchor": "middle", y: 4 }, this.name(n.item)), h("title", {}, title(model, n.item)));
+  }
+
+  pick(a, b) {
+    this.state.set({ row: itemKey(this.model, a), column: itemKey(this.model, b) });
+  }
+
+  // around is one end, or one namespace, with its neighbours.
+  around(focus) {
+    const { model } = this;
+    const sides = [this.side(focus, true), this.side(focus, false)];
+    const back = h("button", { type: "button", onclick: () => this.state.set({ row: null, column: null }) }, "Back to the whole");
+    const words = { list: ["can reach it", "it can reach"], diff: ["change towards it", "change from it"], exposure: ["", "open to"] }[model.kind];
+    fill(this.note, back, " ", model.kind === "exposure" ? "" : `${count(sides[0].ends, "end")} ${words[0]}, `, `${words[1]} ${sides[1].ends}.`);
+    const most = Math.max(sides[0].items.length, sides[1].items.length, 1);
+    const height = most * 34 + 40;
+    const here = { item: focus, x: 0, y: height / 2, width: boxWidth(this.name(focus)) };
+    const nodes = [here];
+    const links = [];
+    sides.forEach(({ items }, right) => {
+      items.forEach((item, n) => {
+        const at = { item, x: right ? 380 : -380, y: (height * (n + 1)) / (items.length + 1), width: boxWidth(this.name(item)) };
+        const [from, to] = right ? [0, nodes.length] : [nodes.length, 0];
+        const sum = right ? model.sum(focus.ends, item.ends) : model.sum(item.ends, focus.ends);
+        nodes.push(at);
+        links.push({ from, to, sum, state: linkState(model, sum) });
+      });
+    });
+    const widest = Math.max(...nodes.map((n) => n.width));
+    const layout = { nodes, x: -380 - widest / 2 - 10, y: 0, width: 760 + widest + 20, height };
+    const svg = this.svg(layout, links, false);
+    svg.append(...links.map((l) => this.ports(l, nodes)));
+    fill(this.drawing, svg);
+  }
+
+  // side is the neighbours in one direction, by namespace where they are many.
+  side(focus, coming) {
+    const { model, state } = this;
+    const list = coming ? model.doc.rows : model.doc.columns;
+    const ends = list.filter((e) => !state.hidden.has(groupOf(model.ends[e])) && !focus.ends.includes(e) &&
+      focus.ends.some((f) => (coming ? model.at(e, f) : model.at(f, e)) >= 0));
+    const groups = new Map();
+    for (const e of ends) {
+      const g = groupOf(model.ends[e]);
+      groups.set(g, [...(groups.get(g) ?? []), e]);
+    }
+    const items = [];
+    const few = ends.length <= mostInColumn;
+    for (const [group, of] of groups) {
+      if (few || of.length === 1) items.push(...of.map((e) => ({ type: "end", group, ends: [e] })));
+      else items.push({ type: "group", group, ends: of });
+    }
+    return { items, ends: ends.length };
+  }
+
+  // ports stand beside a neighbour.
+  ports(link, nodes) {
+    const far = link.from === 0 ? nodes[link.to] : nodes[link.from];
+    const cells = Object.values(link.sum.states).reduce((a, b) => a + b, 0);
+    let text = sumText(this.model, link.sum);
+    const [a, b] = [nodes[link.from].item, nodes[link.to].item];
+    if (cells === 1 && a.ends.length === 1 && b.ends.length === 1) text = this.model.value(a.ends[0], b.ends[0]).label;
+    const near = far.x < 0 ? far.x + far.width / 2 + 12 : far.x - far.width / 2 - 16;
+    return h("text", { class: "ports", x: near, y: far.y - 5, "text-anchor": far.x < 0 ? "start" : "end" }, shortened(text, 40));
+  }
+}
+
+export const boxWidth = (text) => text.length * 7 + 22;
+
+function linkState(model, sum) {
+  const found = Object.keys(sum.states);
+  if (found.length === 1) return found[0];
+  return model.kind === "diff" ? "changed" : "some";
+}
+
+function curve(a, b) {
+  const level = Math.abs(b.x - a.x) > (a.width + b.width) / 2;
+  const way = Math.sign(b.x - a.x) || 1;
+  if (level) {
+    const [x1, x2] = [a.x + (way * a.width) / 2, b.x - way * (b.width / 2 + 5)];
+    const mid = (x1 + x2) / 2;
+    return `M${x1} ${a.y}C${mid} ${a.y - way * 8} ${mid} ${b.y - way * 8} ${x2} ${b.y}`;
+  }
+  const down = Math.sign(b.y - a.y) || 1;
+  const bend = 18 * down;
+  return `M${a.x} ${a.y + 12 * down}Q${(a.x + b.x) / 2 + bend} ${(a.y + b.y) / 2} ${b.x} ${b.y - 17 * down}`;
+}
+
+function markers() {
+  const names = ["all", "some", "depends", "added", "removed", "changed"];
+  return h("defs", {}, names.map((n) => h("marker", { id: `end-${n}`, class: `head ${n}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, h("path", { d: "M0 0L8 4L0 8z" }))));
+}
+
+export { states };

@@ -1,0 +1,107 @@
+// What cells mean, in words. The detail, the live region and the legend share them.
+
+import { title } from "./axis.js";
+import { count } from "./dom.js";
+
+const listStates = {
+  all: "allowed on all ports",
+  some: "allowed on some ports",
+  depends: "depends on an address",
+  denied: "denied",
+  unasked: "not asked for",
+  self: "a Pod always reaches itself",
+};
+
+export const states = {
+  list: listStates,
+  diff: {
+    added: "newly allowed",
+    removed: "newly denied",
+    changed: "other ports or conditions",
+    denied: "no change",
+    unasked: "not asked for",
+    self: "no change",
+  },
+  exposure: {
+    all: "open on all ports",
+    some: "open on some ports",
+    depends: "depends on an address",
+    denied: "closed",
+    unasked: "not asked for",
+    self: "closed",
+  },
+};
+
+// legend is the states in the order in which they are explained.
+export const legend = {
+  list: ["all", "some", "depends", "denied", "unasked"],
+  diff: ["added", "removed", "changed", "denied"],
+  exposure: ["all", "some", "depends", "denied"],
+};
+
+// spoken is a cell in one sentence.
+export function spoken(model, row, column) {
+  const names = pairTitle(model, row, column);
+  if (row.type !== "end" || column.type !== "end") {
+    const sum = model.sum(row.ends, column.ends);
+    if (sum.all === 0) return `${names}: ${states[model.kind].unasked}`;
+    return `${names}: ${sumText(model, sum)}`;
+  }
+  const state = model.state(row.ends[0], column.ends[0]);
+  const value = model.value(row.ends[0], column.ends[0]);
+  return `${names}: ${states[model.kind][state]}${value && state !== "all" ? `, ${value.label}` : ""}`;
+}
+
+export function pairTitle(model, row, column) {
+  if (model.kind === "exposure") return `${title(model, row)} ${title(model, column)}`;
+  return `${title(model, row)} to ${title(model, column)}`;
+}
+
+export function sumText(model, sum) {
+  const noun = { list: "pair", diff: "pair", exposure: "cell" }[model.kind];
+  if (sum.passing === 0) return `${states[model.kind].denied}, all of ${count(sum.all, noun)}`;
+  const parts = legend[model.kind]
+    .filter((s) => sum.states[s])
+    .map((s) => `${sum.states[s].toLocaleString("en")} ${states[model.kind][s]}`);
+  return `of ${count(sum.all, noun)} ${parts.join(", ")}`;
+}
+
+// summary is the whole answer in a sentence or two.
+export function summary(model) {
+  const { doc } = model;
+  const pods = new Set([...doc.rows, ...doc.columns].filter((e) => ["pods", "hostNetwork"].includes(model.ends[e].kind)));
+  const workloads = [...pods].reduce((n, e) => n + (model.ends[e].workloads?.length ?? 1), 0);
+  if (model.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
+  const sum = model.sum(doc.rows, doc.columns);
+  const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model.ends[e].namespace)).size, "namespace")}`;
+  return `${what}: ${sumText(model, sum)}.`;
+}
+
+const effects = {
+  allows: ["", "allows it now"],
+  noLongerAllows: ["", "allowed it before"],
+  isolates: ["", "isolates the Pods now, which no policy did before"],
+  noLongerIsolates: ["", "isolated the Pods before, and no policy does now"],
+};
+
+// effect is what a cause did; the policy's name goes before it.
+export function effect(c) {
+  if (c.effect === "addedWorkload") return "One of the ends is new.";
+  if (c.effect === "removedWorkload") return "One of the ends is gone.";
+  return effects[c.effect][1] + (c.policyChanged ? "" : " (the policy is the same: labels or ports differ)");
+}
+
+// sideText is why one end lets something through.
+export function sideText(side, who, direction) {
+  const way = direction === "egress" ? "out of" : "into";
+  switch (side.reason) {
+    case "NoPod":
+      return `No policy has a say ${way} ${who}: it is no Pod of the Pod network.`;
+    case "NotIsolated":
+      return `No policy isolates ${who} in direction ${direction}, so everything may go ${way} it.`;
+    default:
+      return side.answer === "depends"
+        ? `What goes ${way} ${who} depends on an address. One of these must hold:`
+        : `Allowed ${way} ${who} by:`;
+  }
+}
