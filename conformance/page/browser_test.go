@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/page"
 	"github.com/sluice-net/sluice/policy/connectivity"
@@ -177,16 +178,19 @@ func (b *tab) picture(name string) {
 	}
 }
 
-var options = page.Options{
-	Command: "sluice list -f deploy -o html", Explain: "sluice explain -f deploy", Version: "v1.2.3", Place: place, OldPlace: place,
-	Notices: []string{"skipped: 37 objects of other kinds (-v lists them)"},
+func options(command string) page.Options {
+	return page.Options{
+		Command: "sluice " + command + " -o html", Explain: "sluice explain -f deploy", Version: "v1.2.3", Place: place,
+		OldPlace: func(p types.NamespacedName, path string) string { return "HEAD:" + place(p, path) },
+		Notices:  []string{"skipped: 37 objects of other kinds (-v lists them)"},
+	}
 }
 
 func listPage(t *testing.T, c *connectivity.Cluster) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	list := connectivity.New(c).List(connectivity.ListOptions{Why: true})
-	if err := page.List(&out, &list, options); err != nil {
+	if err := page.List(&out, &list, options("list -f deploy")); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -196,7 +200,7 @@ func diffPage(t *testing.T, n int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	d := connectivity.Diff(cluster(n), changed(n))
-	if err := page.Diff(&out, &d, options); err != nil {
+	if err := page.Diff(&out, &d, options("diff HEAD:deploy deploy")); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -206,7 +210,7 @@ func exposurePage(t *testing.T, n int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	x := connectivity.NewExposure(cluster(n))
-	if err := page.Exposure(&out, &x, options); err != nil {
+	if err := page.Exposure(&out, &x, options("exposure -f deploy")); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

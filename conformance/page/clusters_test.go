@@ -154,7 +154,13 @@ func changed(n int) *connectivity.Cluster {
 	return c
 }
 
-// place stands for what a command knows of files.
+// place stands for what a command knows of files: a line of its own for each path.
 func place(p types.NamespacedName, path string) string {
-	return fmt.Sprintf("deploy/%s/%s.yaml:%d", p.Namespace, p.Name, 5+len(path)/2)
+	line := 1
+	for _, digit := range path {
+		if digit >= '0' && digit <= '9' {
+			line = 10*line + int(digit-'0')
+		}
+	}
+	return fmt.Sprintf("deploy/%s/%s.yaml:%d", p.Namespace, p.Name, line)
 }

@@ -21,8 +21,22 @@ func TestEverySizeInBothSchemes(t *testing.T) {
 						b.do(chromedp.Click("#tab-" + view))
 						b.picture(name + "-" + view)
 					}
+					if kind == "list" {
+						b.link("view=graph&from=Deployment shop/api")
+						b.picture(name + "-around")
+						b.link("from=Deployment shop/api&to=StatefulSet shop/db")
+						b.picture(name + "-cell")
+						b.link("")
+					}
 				}
 			})
 		}
 	}
+}
+
+// link goes to a hash of the page, as a reader does who follows a link.
+func (b *tab) link(hash string) {
+	b.Helper()
+	eval[string](b, fmt.Sprintf("location.hash = %q", hash))
+	b.frame()
 }

@@ -262,7 +262,7 @@ THIS SOFTWARE.
     some: "allowed on some ports",
     depends: "depends on an address",
     denied: "denied",
-    unasked: "not asked for",
+    unasked: "not judged",
     self: "a Pod always reaches itself"
   };
   var states = {
@@ -272,7 +272,7 @@ THIS SOFTWARE.
       removed: "newly denied",
       changed: "other ports or conditions",
       denied: "no change",
-      unasked: "not asked for",
+      unasked: "not judged",
       self: "no change"
     },
     exposure: {
@@ -280,7 +280,7 @@ THIS SOFTWARE.
       some: "open on some ports",
       depends: "depends on an address",
       denied: "closed",
-      unasked: "not asked for",
+      unasked: "not judged",
       self: "closed"
     }
   };
@@ -305,10 +305,16 @@ THIS SOFTWARE.
     return `${title(model2, row)} to ${title(model2, column)}`;
   }
   function sumText(model2, sum) {
-    const noun = { list: "pair", diff: "pair", exposure: "cell" }[model2.kind];
-    if (sum.passing === 0) return `${states[model2.kind].denied}, all of ${count(sum.all, noun)}`;
-    const parts2 = legend[model2.kind].filter((s) => sum.states[s]).map((s) => `${sum.states[s].toLocaleString("en")} ${states[model2.kind][s]}`);
-    return `of ${count(sum.all, noun)} ${parts2.join(", ")}`;
+    const all = count(sum.all, model2.kind === "exposure" ? "cell" : "pair");
+    const words = states[model2.kind];
+    if (sum.passing === 0) return sum.all === 1 ? words.denied : `${all}, all ${words.denied}`;
+    const parts2 = legend[model2.kind].filter((s) => sum.states[s]).map((s) => {
+      const n = sum.states[s];
+      return `${n.toLocaleString("en")} ${s === "depends" && n > 1 ? "depend on an address" : words[s]}`;
+    });
+    if (sum.all === 1) return parts2[0].replace(/^1 /, "");
+    const others = sum.all - sum.passing;
+    return `${all}: ${parts2.join(", ")}${others ? `, ${others.toLocaleString("en")} ${words.denied}` : ""}`;
   }
   function summary(model2) {
     const { doc } = model2;
@@ -317,7 +323,7 @@ THIS SOFTWARE.
     if (model2.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
     const sum = model2.sum(doc.rows, doc.columns);
     const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model2.ends[e].namespace)).size, "namespace")}`;
-    return `${what}: ${sumText(model2, sum)}.`;
+    return `${what}. ${sumText(model2, sum)}.`;
   }
   var effects = {
     allows: ["", "allows it now"],
@@ -368,9 +374,25 @@ THIS SOFTWARE.
       return [
         h("h2", { tabindex: "-1" }, "Nothing is chosen"),
         h("p", {}, "Choose a cell for the whole explanation: which rules allow it, who isolates, what it depends on. Choose a name for what it is."),
+        this.model.kind === "list" ? ["ingress", "egress"].map((d) => this.unisolated(d)) : null,
         doc.changed?.length ? this.changedPolicies() : null,
         doc.notices?.length ? h("details", { class: "notices" }, h("summary", {}, count(doc.notices.length, "notice")), h("ul", {}, doc.notices.map((n) => h("li", {}, n)))) : null
       ];
+    }
+    // unisolated is what no policy isolates in a direction: the first thing to look at.
+    unisolated(direction) {
+      const { model: model2, state: state2 } = this;
+      const all = [.../* @__PURE__ */ new Set([...model2.doc.rows, ...model2.doc.columns])].filter((e) => model2.ends[e].kind === "pods");
+      const open = all.filter((e) => !model2.ends[e][direction]?.length);
+      const heading = `${open.length ? count(open.length, "workload") : "No workload"} without isolation in direction ${direction}`;
+      if (open.length === 0) return h("p", {}, `${heading}.`);
+      const go = (e) => () => state2.set({ row: model2.keys[e], column: null });
+      return h("details", { class: "notices" }, h("summary", {}, heading), h(
+        "ul",
+        { class: "lines" },
+        open.slice(0, mostListed).map((e) => h("li", {}, h("button", { type: "button", class: "line", onclick: go(e) }, endTitle(model2, e)))),
+        open.length > mostListed ? h("li", {}, `and ${open.length - mostListed} more`) : null
+      ));
     }
     changedPolicies() {
       const list = this.model.doc.changed;
@@ -456,7 +478,7 @@ THIS SOFTWARE.
     denied(cell, r, c2) {
       const { model: model2 } = this;
       if (cell === "self") return h("p", {}, "These are one Pod, and no policy is asked about a Pod and itself.");
-      if (cell === "unasked") return h("p", {}, "The command did not ask for this pair, or neither end is a Pod, so that no policy has a say.");
+      if (cell === "unasked") return h("p", {}, "Nothing is said of this pair: the command did not ask for it, or neither end is a Pod of the Pod network, so that no policy has a say.");
       if (model2.kind === "diff") return h("p", {}, "What passes between these two is what passed before.");
       if (model2.kind === "exposure") return h("p", {}, "Policies isolate these Pods, and none of them lets such a peer through.", this.isolation(r, model2.ends[c2].namespace === "open to" ? "ingress" : "egress"));
       return [
@@ -1430,7 +1452,7 @@ THIS SOFTWARE.
 
   // src/graph.js
   var mostNodes = 90;
-  var mostLines = 260;
+  var mostLines = 110;
   var mostInColumn = 28;
   var GraphView = class {
     constructor(model2, state2, say2) {
@@ -1474,7 +1496,7 @@ THIS SOFTWARE.
     }
     whole() {
       const { model: model2, state: state2 } = this;
-      let collapsed = state2.collapsed;
+      let collapsed = /* @__PURE__ */ new Set([...state2.collapsed, "outside"]);
       let nodes = this.nodes(collapsed);
       let note = "";
       if (nodes.length > mostNodes) {
@@ -1488,30 +1510,40 @@ THIS SOFTWARE.
       fill(this.note, note, "Choose a node to see who reaches it and whom it reaches.");
       fill(this.drawing, this.svg(placed(nodes, links, (i) => this.name(i)), links, quiet));
     }
+    // links are lines from one node to another; one line with two heads where both ways
+    // look alike.
     links(nodes) {
       const { model: model2 } = this;
+      const way = (from, to) => {
+        const sum = model2.sum(nodes[from].ends, nodes[to].ends);
+        return sum.passing ? { from, to, sum, state: linkState(model2, sum) } : null;
+      };
       const out = [];
-      nodes.forEach((a2, from) => {
-        nodes.forEach((b, to) => {
-          if (from === to) return;
-          const sum = model2.sum(a2.ends, b.ends);
-          if (sum.passing) out.push({ from, to, sum, state: linkState(model2, sum) });
-        });
-      });
+      for (let a2 = 0; a2 < nodes.length; a2++) {
+        for (let b = a2 + 1; b < nodes.length; b++) {
+          const [there, back] = [way(a2, b), way(b, a2)];
+          if (there && back && there.state === back.state) out.push({ ...there, back: back.sum });
+          else out.push(...[there, back].filter(Boolean));
+        }
+      }
       return out;
     }
     name(item) {
       const { model: model2 } = this;
-      if (item.type !== "end") return `${item.group} (${item.ends.length})`;
-      return shortened(model2.ends[item.ends[0]].name, 26);
+      if (item.type !== "end") return item.group === "outside" ? "outside" : `${item.group} (${item.ends.length})`;
+      const end = model2.ends[item.ends[0]];
+      const space = end.namespace && end.kind !== "peer" ? `${end.namespace}/` : "";
+      return shortened(space + end.name, 32);
     }
     svg(layout, links, quiet) {
       const lines = links.map((l) => {
         const a2 = layout.nodes[l.from];
         const b = layout.nodes[l.to];
         const go = () => this.pick(a2.item, b.item);
-        const label = `${title(this.model, a2.item)} to ${title(this.model, b.item)}: ${sumText(this.model, l.sum)}`;
-        return h("path", { class: `edge ${l.state}`, d: curve(a2, b), "data-from": l.from, "data-to": l.to, "marker-end": `url(#end-${l.state})`, onclick: go }, h("title", {}, label));
+        const [from, to] = [title(this.model, a2.item), title(this.model, b.item)];
+        const label = `${from} to ${to}: ${sumText(this.model, l.sum)}` + (l.back ? `
+${to} to ${from}: ${sumText(this.model, l.back)}` : "");
+        return h("path", { class: `edge ${l.state}`, d: curve(a2, b), "data-from": l.from, "data-to": l.to, "marker-end": `url(#end-${l.state})`, "marker-start": l.back ? `url(#end-${l.state})` : null, onclick: go }, h("title", {}, label));
       });
       const svg = h("svg", {
         viewBox: `${layout.x} ${layout.y} ${layout.width} ${layout.height}`,
@@ -1556,6 +1588,7 @@ THIS SOFTWARE.
     // around is one end, or one namespace, with its neighbours.
     around(focus) {
       const { model: model2 } = this;
+      if (model2.ends[focus.ends[0]].kind === "peer") return this.whole();
       const sides = [this.side(focus, true), this.side(focus, false)];
       const back = h("button", { type: "button", onclick: () => this.state.set({ row: null, column: null }) }, "Back to the whole");
       const words = { list: ["can reach it", "it can reach"], diff: ["change towards it", "change from it"], exposure: ["", "open to"] }[model2.kind];
@@ -1577,6 +1610,8 @@ THIS SOFTWARE.
       const widest = Math.max(...nodes.map((n) => n.width));
       const layout = { nodes, x: -380 - widest / 2 - 10, y: 0, width: 760 + widest + 20, height };
       const svg = this.svg(layout, links, false);
+      svg.classList.add("tall");
+      svg.style.height = `${Math.max(height, 320)}px`;
       svg.append(...links.map((l) => this.ports(l, nodes)));
       fill(this.drawing, svg);
     }
@@ -1601,10 +1636,14 @@ THIS SOFTWARE.
     // ports stand beside a neighbour.
     ports(link2, nodes) {
       const far = link2.from === 0 ? nodes[link2.to] : nodes[link2.from];
-      const cells = Object.values(link2.sum.states).reduce((a3, b2) => a3 + b2, 0);
-      let text = sumText(this.model, link2.sum);
-      const [a2, b] = [nodes[link2.from].item, nodes[link2.to].item];
-      if (cells === 1 && a2.ends.length === 1 && b.ends.length === 1) text = this.model.value(a2.ends[0], b.ends[0]).label;
+      const labels = /* @__PURE__ */ new Set();
+      for (const a2 of nodes[link2.from].item.ends) {
+        for (const b of nodes[link2.to].item.ends) {
+          const value = this.model.value(a2, b);
+          if (value) labels.add(value.label);
+        }
+      }
+      const text = [...labels].sort().join(" or ");
       const near = far.x < 0 ? far.x + far.width / 2 + 12 : far.x - far.width / 2 - 16;
       return h("text", { class: "ports", x: near, y: far.y - 5, "text-anchor": far.x < 0 ? "start" : "end" }, shortened(text, 40));
     }
@@ -1616,20 +1655,22 @@ THIS SOFTWARE.
     return model2.kind === "diff" ? "changed" : "some";
   }
   function curve(a2, b) {
-    const level2 = Math.abs(b.x - a2.x) > (a2.width + b.width) / 2;
-    const way = Math.sign(b.x - a2.x) || 1;
-    if (level2) {
-      const [x1, x2] = [a2.x + way * a2.width / 2, b.x - way * (b.width / 2 + 5)];
-      const mid = (x1 + x2) / 2;
-      return `M${x1} ${a2.y}C${mid} ${a2.y - way * 8} ${mid} ${b.y - way * 8} ${x2} ${b.y}`;
-    }
-    const down = Math.sign(b.y - a2.y) || 1;
-    const bend = 18 * down;
-    return `M${a2.x} ${a2.y + 12 * down}Q${(a2.x + b.x) / 2 + bend} ${(a2.y + b.y) / 2} ${b.x} ${b.y - 17 * down}`;
+    const [dx, dy] = [b.x - a2.x, b.y - a2.y];
+    const far = Math.hypot(dx, dy) || 1;
+    const bend = Math.min(24, far * 0.12);
+    const mid = { x: (a2.x + b.x) / 2 - dy / far * bend, y: (a2.y + b.y) / 2 + dx / far * bend };
+    const from = border(a2, mid, 1);
+    const to = border(b, mid, 5);
+    return `M${from.x} ${from.y}Q${Math.round(mid.x)} ${Math.round(mid.y)} ${to.x} ${to.y}`;
+  }
+  function border(box, point, gap) {
+    const [dx, dy] = [point.x - box.x, point.y - box.y];
+    const t = Math.min((box.width / 2 + gap) / Math.abs(dx || 1e-6), (12 + gap) / Math.abs(dy || 1e-6), 1);
+    return { x: Math.round(box.x + dx * t), y: Math.round(box.y + dy * t) };
   }
   function markers() {
     const names = ["all", "some", "depends", "added", "removed", "changed"];
-    return h("defs", {}, names.map((n) => h("marker", { id: `end-${n}`, class: `head ${n}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, h("path", { d: "M0 0L8 4L0 8z" }))));
+    return h("defs", {}, names.map((n) => h("marker", { id: `end-${n}`, class: `head ${n}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, h("path", { d: "M0 0L8 4L0 8z" }))));
   }
 
   // src/marks.js
@@ -1761,12 +1802,13 @@ THIS SOFTWARE.
       return `${bold ? "600 " : ""}${size}px ${family}`;
     }
     textSize(size) {
-      return Math.min(13, Math.max(10, size - 2));
+      return Math.min(13, Math.max(10, size * 0.72 + 1));
     }
     // label is an item's name on the axis, nothing where there is no room for it.
     label(item, size) {
       if (item.type === "end") return size >= 11 ? shortened(this.model.ends[item.ends[0]].name, longest) : "";
       const name = shortened(item.group || "cluster", longest);
+      if (this.model.ends[item.ends[0]].kind === "peer") return name;
       return `${item.type === "head" ? "\u25BE" : "\u25B8"} ${name} (${item.ends.length})`;
     }
     measure(rows, columns, size, box) {
@@ -1916,8 +1958,8 @@ THIS SOFTWARE.
       pen.fillStyle = colours.paper;
       pen.fillRect(0, 0, seen.width, this.top);
       pen.beginPath();
-      pen.moveTo(this.left, this.top);
-      pen.lineTo(this.left + this.top * this.slope, 0);
+      pen.moveTo(this.left - 10, this.top);
+      pen.lineTo(this.left - 10 + this.top * this.slope, 0);
       pen.lineTo(seen.width, 0);
       pen.lineTo(seen.width, this.top);
       pen.clip();
@@ -1932,7 +1974,7 @@ THIS SOFTWARE.
         pen.save();
         pen.translate(x2, this.top - 4);
         pen.rotate(-angle);
-        this.lit(view2, c2, false, item, () => pen.fillRect(-2, -view2.size * Math.sin(angle) / 2, this.top * 2, view2.size * Math.sin(angle)));
+        this.lit(view2, c2, false, item, () => pen.fillRect(-2, -9, pen.measureText(text).width + 9, 18));
         pen.fillText(text, 2, 0);
         pen.restore();
       }
@@ -1949,6 +1991,7 @@ THIS SOFTWARE.
     lit(view2, n, isRow, item, mark) {
       const { pen, colours } = this;
       const at = isRow ? 0 : 1;
+      pen.font = this.font(this.textSize(view2.size), item.type !== "end");
       const hovered = view2.hover && (isRow ? view2.hover.row : view2.hover.column) === n;
       const current = (view2.focused || view2.chosen) && view2.cursor[at] === n;
       if (hovered || current) {
@@ -1957,7 +2000,6 @@ THIS SOFTWARE.
       }
       const outside = item.type === "end" && groupOf(this.model.ends[item.ends[0]]) === "outside";
       pen.fillStyle = outside && !current ? colours.quiet : colours.ink;
-      pen.font = this.font(this.textSize(view2.size), item.type !== "end" || current);
     }
     corner(view2) {
       const { pen, colours } = this;
@@ -1982,11 +2024,12 @@ THIS SOFTWARE.
   }
 
   // src/matrix.js
-  var sizes = [3, 5, 8, 11, 15, 19, 24, 30];
+  var sizes = [3, 5, 8, 11, 15, 19, 24, 30, 38];
+  var usual = [15, 19, 24, 30];
   var MatrixView = class {
     constructor(model2, state2, say2, open) {
       Object.assign(this, { model: model2, state: state2, say: say2, open });
-      this.size = sizes[4];
+      this.size = 0;
       this.hover = null;
       this.row = 0;
       this.column = 0;
@@ -2030,6 +2073,7 @@ THIS SOFTWARE.
       this.rows = axis(model2, model2.rowGroups, { ...common, query: state2.from, keep: keepRow });
       const columns = model2.kind === "exposure" ? { hidden: /* @__PURE__ */ new Set(), collapsed: /* @__PURE__ */ new Set() } : common;
       this.columns = axis(model2, model2.columnGroups, { ...columns, query: state2.to, keep: keepColumn });
+      if (!this.size) this.size = this.largest(usual);
       this.place();
       this.layout();
       this.scroller.setAttribute("aria-rowcount", this.rows.length);
@@ -2059,9 +2103,16 @@ THIS SOFTWARE.
       if (this.columns[this.column]?.type === "head" && !column) this.column = Math.min(this.column + 1, this.columns.length - 1);
       this.moved = was[0] !== this.row || was[1] !== this.column;
     }
+    // extent is how much is shown, in words.
+    extent() {
+      const cells = (items) => items.filter((i) => i.type !== "head").length;
+      return `${count(cells(this.rows), "row")}, ${count(cells(this.columns), "column")}`;
+    }
     layout() {
       this.painter.measure(this.rows, this.columns, this.size, this.element);
       const { left, top } = this.painter;
+      Object.assign(this.scroller.dataset, { left, top, size: this.size });
+      this.onLayout?.();
       this.spacer.style.width = `${left + this.columns.length * this.size + this.painter.lean}px`;
       this.spacer.style.height = `${top + this.rows.length * this.size + 12}px`;
       if (this.moved && (this.state.row || this.state.column)) this.reveal();
@@ -2205,13 +2256,18 @@ THIS SOFTWARE.
     }
     // fit takes the largest cells with which everything is in sight.
     fit() {
+      this.size = this.largest(sizes);
+      this.refresh();
+    }
+    // largest is the largest of some sizes with which everything is in sight, else the
+    // smallest of them.
+    largest(of) {
       const box = this.element;
       const fits = (size) => {
         this.painter.measure(this.rows, this.columns, size, box);
         return this.painter.left + this.columns.length * size + this.painter.lean <= box.clientWidth && this.painter.top + this.rows.length * size + 12 <= box.clientHeight;
       };
-      this.size = [...sizes].reverse().find(fits) ?? sizes[0];
-      this.refresh();
+      return [...of].reverse().find(fits) ?? of[0];
     }
   };
   function step(items, at, by) {
@@ -2376,11 +2432,14 @@ THIS SOFTWARE.
         }
       }
       if (found.size === 0) return "no policy";
-      const list = [...found].map((n) => model2.doc.rules[n]).map((r) => {
+      const said = /* @__PURE__ */ new Map();
+      for (const n of found) {
+        const r = model2.doc.rules[n];
         const p = model2.doc.policies[r.policy];
-        if (!p) return h("div", {}, r.if ? `if ${r.if}` : "without a rule");
-        return h("div", {}, h("span", { class: "name" }, `${p.namespace}/${p.name}`), " ", h("code", {}, r.place || p.place || r.path));
-      });
+        const words = p ? [`${p.namespace}/${p.name}`, r.place || p.place || r.path] : [r.if ? `if ${r.if}` : "without a rule", ""];
+        said.set(words.join(" "), words);
+      }
+      const list = [...said.values()].map(([name, at]) => h("div", {}, h("span", { class: "name" }, name), " ", h("code", {}, at)));
       return list.length <= 4 ? list : [list.slice(0, 3), h("details", {}, h("summary", {}, `${list.length - 3} more`), list.slice(3))];
     }
   };
@@ -2421,7 +2480,7 @@ THIS SOFTWARE.
     const input = h("input", { type: "search", id: `search-${key}`, placeholder: hint, autocomplete: "off", spellcheck: "false" });
     input.addEventListener("input", () => {
       state.set({ [key]: input.value });
-      say(`${count(matrix.rows.filter((i) => i.type !== "head").length, "row")}, ${count(matrix.columns.filter((i) => i.type !== "head").length, "column")}.`);
+      if (state.view === "matrix") say(matrix.extent());
     });
     state.onChange(() => {
       if (input.value !== state[key]) input.value = state[key];
@@ -2493,11 +2552,15 @@ THIS SOFTWARE.
       button("Expand", "Open all namespaces", () => state.collapseAll(false))
     );
     const only = h("label", { class: "check" }, connected, " hide empty");
+    const extent = h("span", { class: "extent", id: "extent" });
+    matrix.onLayout = () => {
+      extent.textContent = matrix.extent();
+    };
     state.onChange(() => {
-      tools.hidden = only.hidden = state.view !== "matrix";
+      tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
       folds.hidden = state.view === "table";
     });
-    return [folds, tools, only];
+    return [folds, tools, only, extent];
   }
   function legendList() {
     const items = legend[model.kind].map((s) => h("li", {}, h("span", { class: `swatch ${s}`, "aria-hidden": "true" }), states[model.kind][s]));
@@ -2527,8 +2590,8 @@ THIS SOFTWARE.
       "div",
       { class: "toolbar", role: "search", "aria-label": "Search and filters" },
       tabs(),
-      searchField("from", exposure ? "Search" : "From", "name, namespace, label  ( / )"),
-      exposure ? null : searchField("to", "To", "name, namespace, label, internet"),
+      searchField("from", exposure ? "Search" : "From", "name or label ( / )"),
+      exposure ? null : searchField("to", "To", "name, label, internet"),
       namespaceFilter(),
       matrixTools()
     );

@@ -1,9 +1,8 @@
 // The whole explanation of what is chosen, beside the view.
 
-import { endTitle, itemKey, target, title } from "./axis.js";
+import { endTitle, target, title } from "./axis.js";
 import { copy, count, fill, h } from "./dom.js";
-import { listRuns } from "./model.js";
-import { effect, pairTitle, sideText, spoken, states, sumText } from "./words.js";
+import { effect, pairTitle, sideText, states, sumText } from "./words.js";
 
 const mostListed = 60;
 
@@ -34,11 +33,25 @@ export class Detail {
     return [
       h("h2", { tabindex: "-1" }, "Nothing is chosen"),
       h("p", {}, "Choose a cell for the whole explanation: which rules allow it, who isolates, what it depends on. Choose a name for what it is."),
+      this.model.kind === "list" ? ["ingress", "egress"].map((d) => this.unisolated(d)) : null,
       doc.changed?.length ? this.changedPolicies() : null,
       doc.notices?.length
         ? h("details", { class: "notices" }, h("summary", {}, count(doc.notices.length, "notice")), h("ul", {}, doc.notices.map((n) => h("li", {}, n))))
         : null,
     ];
+  }
+
+  // unisolated is what no policy isolates in a direction: the first thing to look at.
+  unisolated(direction) {
+    const { model, state } = this;
+    const all = [...new Set([...model.doc.rows, ...model.doc.columns])].filter((e) => model.ends[e].kind === "pods");
+    const open = all.filter((e) => !model.ends[e][direction]?.length);
+    const heading = `${open.length ? count(open.length, "workload") : "No workload"} without isolation in direction ${direction}`;
+    if (open.length === 0) return h("p", {}, `${heading}.`);
+    const go = (e) => () => state.set({ row: model.keys[e], column: null });
+    return h("details", { class: "notices" }, h("summary", {}, heading), h("ul", { class: "lines" },
+      open.slice(0, mostListed).map((e) => h("li", {}, h("button", { type: "button", class: "line", onclick: go(e) }, endTitle(model, e)))),
+      open.length > mostListed ? h("li", {}, `and ${open.length - mostListed} more`) : null));
   }
 
   changedPolicies() {
@@ -111,7 +124,7 @@ export class Detail {
   denied(cell, r, c) {
     const { model } = this;
     if (cell === "self") return h("p", {}, "These are one Pod, and no policy is asked about a Pod and itself.");
-    if (cell === "unasked") return h("p", {}, "The command did not ask for this pair, or neither end is a Pod, so that no policy has a say.");
+    if (cell === "unasked") return h("p", {}, "Nothing is said of this pair: the command did not ask for it, or neither end is a Pod of the Pod network, so that no policy has a say.");
     if (model.kind === "diff") return h("p", {}, "What passes between these two is what passed before.");
     if (model.kind === "exposure") return h("p", {}, "Policies isolate these Pods, and none of them lets such a peer through.", this.isolation(r, model.ends[c].namespace === "open to" ? "ingress" : "egress"));
     return [
@@ -201,10 +214,3 @@ export class Detail {
     ];
   }
 }
-
-// blockEnds are the rows and columns of a block, for the table.
-export function blockEnds(b) {
-  return [listRuns(b.rows), listRuns(b.columns)];
-}
-
-export { itemKey, spoken };

@@ -6,12 +6,12 @@ import { axis, itemKey, target, title } from "./axis.js";
 import { count, fill, h, shortened } from "./dom.js";
 import { placed } from "./forces.js";
 import { groupOf } from "./model.js";
-import { states, sumText } from "./words.js";
+import { sumText } from "./words.js";
 
 // Beyond these a graph is no longer read, so namespaces stay closed and lines wait until
 // a node is pointed at.
 const mostNodes = 90;
-const mostLines = 260;
+const mostLines = 110;
 const mostInColumn = 28;
 
 export class GraphView {
@@ -59,7 +59,8 @@ export class GraphView {
 
   whole() {
     const { model, state } = this;
-    let collapsed = state.collapsed;
+    // Ranges of addresses are many, and seldom what a picture is about.
+    let collapsed = new Set([...state.collapsed, "outside"]);
     let nodes = this.nodes(collapsed);
     let note = "";
     if (nodes.length > mostNodes) {
@@ -74,23 +75,31 @@ export class GraphView {
     fill(this.drawing, this.svg(placed(nodes, links, (i) => this.name(i)), links, quiet));
   }
 
+  // links are lines from one node to another; one line with two heads where both ways
+  // look alike.
   links(nodes) {
     const { model } = this;
+    const way = (from, to) => {
+      const sum = model.sum(nodes[from].ends, nodes[to].ends);
+      return sum.passing ? { from, to, sum, state: linkState(model, sum) } : null;
+    };
     const out = [];
-    nodes.forEach((a, from) => {
-      nodes.forEach((b, to) => {
-        if (from === to) return;
-        const sum = model.sum(a.ends, b.ends);
-        if (sum.passing) out.push({ from, to, sum, state: linkState(model, sum) });
-      });
-    });
+    for (let a = 0; a < nodes.length; a++) {
+      for (let b = a + 1; b < nodes.length; b++) {
+        const [there, back] = [way(a, b), way(b, a)];
+        if (there && back && there.state === back.state) out.push({ ...there, back: back.sum });
+        else out.push(...[there, back].filter(Boolean));
+      }
+    }
     return out;
   }
 
   name(item) {
     const { model } = this;
-    if (item.type !== "end") return `${item.group} (${item.ends.length})`;
-    return shortened(model.ends[item.ends[0]].name, 26);
+    if (item.type !== "end") return item.group === "outside" ? "outside" : `${item.group} (${item.ends.length})`;
+    const end = model.ends[item.ends[0]];
+    const space = end.namespace && end.kind !== "peer" ? `${end.namespace}/` : "";
+    return shortened(space + end.name, 32);
   }
 
   svg(layout, links, quiet) {
@@ -98,8 +107,9 @@ export class GraphView {
       const a = layout.nodes[l.from];
       const b = layout.nodes[l.to];
       const go = () => this.pick(a.item, b.item);
-      const label = `${title(this.model, a.item)} to ${title(this.model, b.item)}: ${sumText(this.model, l.sum)}`;
-      return h("path", { class: `edge ${l.state}`, d: curve(a, b), "data-from": l.from, "data-to": l.to, "marker-end": `url(#end-${l.state})`, onclick: go }, h("title", {}, label));
+      const [from, to] = [title(this.model, a.item), title(this.model, b.item)];
+      const label = `${from} to ${to}: ${sumText(this.model, l.sum)}` + (l.back ? `\n${to} to ${from}: ${sumText(this.model, l.back)}` : "");
+      return h("path", { class: `edge ${l.state}`, d: curve(a, b), "data-from": l.from, "data-to": l.to, "marker-end": `url(#end-${l.state})`, "marker-start": l.back ? `url(#end-${l.state})` : null, onclick: go }, h("title", {}, label));
     });
     const svg = h("svg", {
       viewBox: `${layout.x} ${layout.y} ${layout.width} ${layout.height}`, class: quiet ? "quiet" : "", role: "group",
@@ -135,6 +145,7 @@ export class GraphView {
   // around is one end, or one namespace, with its neighbours.
   around(focus) {
     const { model } = this;
+    if (model.ends[focus.ends[0]].kind === "peer") return this.whole();
     const sides = [this.side(focus, true), this.side(focus, false)];
     const back = h("button", { type: "button", onclick: () => this.state.set({ row: null, column: null }) }, "Back to the whole");
     const words = { list: ["can reach it", "it can reach"], diff: ["change towards it", "change from it"], exposure: ["", "open to"] }[model.kind];
@@ -156,6 +167,8 @@ export class GraphView {
     const widest = Math.max(...nodes.map((n) => n.width));
     const layout = { nodes, x: -380 - widest / 2 - 10, y: 0, width: 760 + widest + 20, height };
     const svg = this.svg(layout, links, false);
+    svg.classList.add("tall");
+    svg.style.height = `${Math.max(height, 320)}px`;
     svg.append(...links.map((l) => this.ports(l, nodes)));
     fill(this.drawing, svg);
   }
@@ -183,16 +196,20 @@ export class GraphView {
   // ports stand beside a neighbour.
   ports(link, nodes) {
     const far = link.from === 0 ? nodes[link.to] : nodes[link.from];
-    const cells = Object.values(link.sum.states).reduce((a, b) => a + b, 0);
-    let text = sumText(this.model, link.sum);
-    const [a, b] = [nodes[link.from].item, nodes[link.to].item];
-    if (cells === 1 && a.ends.length === 1 && b.ends.length === 1) text = this.model.value(a.ends[0], b.ends[0]).label;
+    const labels = new Set();
+    for (const a of nodes[link.from].item.ends) {
+      for (const b of nodes[link.to].item.ends) {
+        const value = this.model.value(a, b);
+        if (value) labels.add(value.label);
+      }
+    }
+    const text = [...labels].sort().join(" or ");
     const near = far.x < 0 ? far.x + far.width / 2 + 12 : far.x - far.width / 2 - 16;
     return h("text", { class: "ports", x: near, y: far.y - 5, "text-anchor": far.x < 0 ? "start" : "end" }, shortened(text, 40));
   }
 }
 
-export const boxWidth = (text) => text.length * 7 + 22;
+const boxWidth = (text) => text.length * 7 + 22;
 
 function linkState(model, sum) {
   const found = Object.keys(sum.states);
@@ -200,22 +217,26 @@ function linkState(model, sum) {
   return model.kind === "diff" ? "changed" : "some";
 }
 
+// curve leads from the border of one box to that of another, bent to its right, so that
+// the line of the other direction is another one.
 function curve(a, b) {
-  const level = Math.abs(b.x - a.x) > (a.width + b.width) / 2;
-  const way = Math.sign(b.x - a.x) || 1;
-  if (level) {
-    const [x1, x2] = [a.x + (way * a.width) / 2, b.x - way * (b.width / 2 + 5)];
-    const mid = (x1 + x2) / 2;
-    return `M${x1} ${a.y}C${mid} ${a.y - way * 8} ${mid} ${b.y - way * 8} ${x2} ${b.y}`;
-  }
-  const down = Math.sign(b.y - a.y) || 1;
-  const bend = 18 * down;
-  return `M${a.x} ${a.y + 12 * down}Q${(a.x + b.x) / 2 + bend} ${(a.y + b.y) / 2} ${b.x} ${b.y - 17 * down}`;
+  const [dx, dy] = [b.x - a.x, b.y - a.y];
+  const far = Math.hypot(dx, dy) || 1;
+  const bend = Math.min(24, far * 0.12);
+  const mid = { x: (a.x + b.x) / 2 - (dy / far) * bend, y: (a.y + b.y) / 2 + (dx / far) * bend };
+  const from = border(a, mid, 1);
+  const to = border(b, mid, 5);
+  return `M${from.x} ${from.y}Q${Math.round(mid.x)} ${Math.round(mid.y)} ${to.x} ${to.y}`;
+}
+
+// border is where the line from a box's middle to a point leaves the box.
+function border(box, point, gap) {
+  const [dx, dy] = [point.x - box.x, point.y - box.y];
+  const t = Math.min((box.width / 2 + gap) / Math.abs(dx || 1e-6), (12 + gap) / Math.abs(dy || 1e-6), 1);
+  return { x: Math.round(box.x + dx * t), y: Math.round(box.y + dy * t) };
 }
 
 function markers() {
   const names = ["all", "some", "depends", "added", "removed", "changed"];
-  return h("defs", {}, names.map((n) => h("marker", { id: `end-${n}`, class: `head ${n}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, h("path", { d: "M0 0L8 4L0 8z" }))));
+  return h("defs", {}, names.map((n) => h("marker", { id: `end-${n}`, class: `head ${n}`, viewBox: "0 0 8 8", refX: 5, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, h("path", { d: "M0 0L8 4L0 8z" }))));
 }
-
-export { states };

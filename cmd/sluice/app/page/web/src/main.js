@@ -52,7 +52,7 @@ function searchField(key, label, hint) {
   const input = h("input", { type: "search", id: `search-${key}`, placeholder: hint, autocomplete: "off", spellcheck: "false" });
   input.addEventListener("input", () => {
     state.set({ [key]: input.value });
-    say(`${count(matrix.rows.filter((i) => i.type !== "head").length, "row")}, ${count(matrix.columns.filter((i) => i.type !== "head").length, "column")}.`);
+    if (state.view === "matrix") say(matrix.extent());
   });
   state.onChange(() => {
     if (input.value !== state[key]) input.value = state[key];
@@ -115,11 +115,15 @@ function matrixTools() {
   const folds = h("div", { class: "group" },
     button("Collapse", "Collapse all namespaces", () => state.collapseAll(true)), button("Expand", "Open all namespaces", () => state.collapseAll(false)));
   const only = h("label", { class: "check" }, connected, " hide empty");
+  const extent = h("span", { class: "extent", id: "extent" });
+  matrix.onLayout = () => {
+    extent.textContent = matrix.extent();
+  };
   state.onChange(() => {
-    tools.hidden = only.hidden = state.view !== "matrix";
+    tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
     folds.hidden = state.view === "table";
   });
-  return [folds, tools, only];
+  return [folds, tools, only, extent];
 }
 
 function legendList() {
@@ -142,8 +146,8 @@ function header() {
 function toolbar() {
   const exposure = model.kind === "exposure";
   return h("div", { class: "toolbar", role: "search", "aria-label": "Search and filters" }, tabs(),
-    searchField("from", exposure ? "Search" : "From", "name, namespace, label  ( / )"),
-    exposure ? null : searchField("to", "To", "name, namespace, label, internet"),
+    searchField("from", exposure ? "Search" : "From", "name or label ( / )"),
+    exposure ? null : searchField("to", "To", "name, label, internet"),
     namespaceFilter(), matrixTools());
 }
 

@@ -3,17 +3,17 @@
 // grid of one cell, the current one.
 
 import { axis, indexOf, itemKey, target, title } from "./axis.js";
-import { h } from "./dom.js";
-import { DENIED, UNASKED } from "./model.js";
+import { count, h } from "./dom.js";
 import { Painter } from "./paint.js";
 import { spoken } from "./words.js";
 
-const sizes = [3, 5, 8, 11, 15, 19, 24, 30];
+const sizes = [3, 5, 8, 11, 15, 19, 24, 30, 38];
+const usual = [15, 19, 24, 30];
 
 export class MatrixView {
   constructor(model, state, say, open) {
     Object.assign(this, { model, state, say, open });
-    this.size = sizes[4];
+    this.size = 0; // until there is room to choose by
     this.hover = null;
     this.row = 0;
     this.column = 0;
@@ -55,6 +55,7 @@ export class MatrixView {
     this.rows = axis(model, model.rowGroups, { ...common, query: state.from, keep: keepRow });
     const columns = model.kind === "exposure" ? { hidden: new Set(), collapsed: new Set() } : common;
     this.columns = axis(model, model.columnGroups, { ...columns, query: state.to, keep: keepColumn });
+    if (!this.size) this.size = this.largest(usual);
     this.place();
     this.layout();
     this.scroller.setAttribute("aria-rowcount", this.rows.length);
@@ -87,9 +88,17 @@ export class MatrixView {
     this.moved = was[0] !== this.row || was[1] !== this.column;
   }
 
+  // extent is how much is shown, in words.
+  extent() {
+    const cells = (items) => items.filter((i) => i.type !== "head").length;
+    return `${count(cells(this.rows), "row")}, ${count(cells(this.columns), "column")}`;
+  }
+
   layout() {
     this.painter.measure(this.rows, this.columns, this.size, this.element);
     const { left, top } = this.painter;
+    Object.assign(this.scroller.dataset, { left, top, size: this.size });
+    this.onLayout?.();
     this.spacer.style.width = `${left + this.columns.length * this.size + this.painter.lean}px`;
     this.spacer.style.height = `${top + this.rows.length * this.size + 12}px`;
     if (this.moved && (this.state.row || this.state.column)) this.reveal();
@@ -236,14 +245,20 @@ export class MatrixView {
 
   // fit takes the largest cells with which everything is in sight.
   fit() {
+    this.size = this.largest(sizes);
+    this.refresh();
+  }
+
+  // largest is the largest of some sizes with which everything is in sight, else the
+  // smallest of them.
+  largest(of) {
     const box = this.element;
     const fits = (size) => {
       this.painter.measure(this.rows, this.columns, size, box);
       return this.painter.left + this.columns.length * size + this.painter.lean <= box.clientWidth &&
         this.painter.top + this.rows.length * size + 12 <= box.clientHeight;
     };
-    this.size = [...sizes].reverse().find(fits) ?? sizes[0];
-    this.refresh();
+    return [...of].reverse().find(fits) ?? of[0];
   }
 }
 
@@ -256,5 +271,3 @@ function step(items, at, by) {
   for (let i = to; items[i]; i -= way) if (items[i].type !== "head") return i;
   return at;
 }
-
-export { DENIED, UNASKED };

@@ -36,13 +36,14 @@ export class Painter {
   }
 
   textSize(size) {
-    return Math.min(13, Math.max(10, size - 2));
+    return Math.min(13, Math.max(10, size * 0.72 + 1));
   }
 
   // label is an item's name on the axis, nothing where there is no room for it.
   label(item, size) {
     if (item.type === "end") return size >= 11 ? shortened(this.model.ends[item.ends[0]].name, longest) : "";
     const name = shortened(item.group || "cluster", longest);
+    if (this.model.ends[item.ends[0]].kind === "peer") return name;
     return `${item.type === "head" ? "▾" : "▸"} ${name} (${item.ends.length})`;
   }
 
@@ -201,8 +202,8 @@ export class Painter {
     pen.fillRect(0, 0, seen.width, this.top);
     pen.beginPath();
     // Names lean to the right: those of columns that are out of sight do not come back.
-    pen.moveTo(this.left, this.top);
-    pen.lineTo(this.left + this.top * this.slope, 0);
+    pen.moveTo(this.left - 10, this.top);
+    pen.lineTo(this.left - 10 + this.top * this.slope, 0);
     pen.lineTo(seen.width, 0);
     pen.lineTo(seen.width, this.top);
     pen.clip();
@@ -217,7 +218,7 @@ export class Painter {
       pen.save();
       pen.translate(x, this.top - 4);
       pen.rotate(-angle);
-      this.lit(view, c, false, item, () => pen.fillRect(-2, (-view.size * Math.sin(angle)) / 2, this.top * 2, view.size * Math.sin(angle)));
+      this.lit(view, c, false, item, () => pen.fillRect(-2, -9, pen.measureText(text).width + 9, 18));
       pen.fillText(text, 2, 0);
       pen.restore();
     }
@@ -235,6 +236,7 @@ export class Painter {
   lit(view, n, isRow, item, mark) {
     const { pen, colours } = this;
     const at = isRow ? 0 : 1;
+    pen.font = this.font(this.textSize(view.size), item.type !== "end");
     const hovered = view.hover && (isRow ? view.hover.row : view.hover.column) === n;
     const current = (view.focused || view.chosen) && view.cursor[at] === n;
     if (hovered || current) {
@@ -243,7 +245,6 @@ export class Painter {
     }
     const outside = item.type === "end" && groupOf(this.model.ends[item.ends[0]]) === "outside";
     pen.fillStyle = outside && !current ? colours.quiet : colours.ink;
-    pen.font = this.font(this.textSize(view.size), item.type !== "end" || current);
   }
 
   corner(view) {

@@ -87,11 +87,14 @@ export class TableView {
       }
     }
     if (found.size === 0) return "no policy";
-    const list = [...found].map((n) => model.doc.rules[n]).map((r) => {
+    const said = new Map();
+    for (const n of found) {
+      const r = model.doc.rules[n];
       const p = model.doc.policies[r.policy];
-      if (!p) return h("div", {}, r.if ? `if ${r.if}` : "without a rule");
-      return h("div", {}, h("span", { class: "name" }, `${p.namespace}/${p.name}`), " ", h("code", {}, r.place || p.place || r.path));
-    });
+      const words = p ? [`${p.namespace}/${p.name}`, r.place || p.place || r.path] : [r.if ? `if ${r.if}` : "without a rule", ""];
+      said.set(words.join(" "), words);
+    }
+    const list = [...said.values()].map(([name, at]) => h("div", {}, h("span", { class: "name" }, name), " ", h("code", {}, at)));
     return list.length <= 4 ? list : [list.slice(0, 3), h("details", {}, h("summary", {}, `${list.length - 3} more`), list.slice(3))];
   }
 }

@@ -8,7 +8,7 @@ const listStates = {
   some: "allowed on some ports",
   depends: "depends on an address",
   denied: "denied",
-  unasked: "not asked for",
+  unasked: "not judged",
   self: "a Pod always reaches itself",
 };
 
@@ -19,7 +19,7 @@ export const states = {
     removed: "newly denied",
     changed: "other ports or conditions",
     denied: "no change",
-    unasked: "not asked for",
+    unasked: "not judged",
     self: "no change",
   },
   exposure: {
@@ -27,7 +27,7 @@ export const states = {
     some: "open on some ports",
     depends: "depends on an address",
     denied: "closed",
-    unasked: "not asked for",
+    unasked: "not judged",
     self: "closed",
   },
 };
@@ -58,12 +58,16 @@ export function pairTitle(model, row, column) {
 }
 
 export function sumText(model, sum) {
-  const noun = { list: "pair", diff: "pair", exposure: "cell" }[model.kind];
-  if (sum.passing === 0) return `${states[model.kind].denied}, all of ${count(sum.all, noun)}`;
-  const parts = legend[model.kind]
-    .filter((s) => sum.states[s])
-    .map((s) => `${sum.states[s].toLocaleString("en")} ${states[model.kind][s]}`);
-  return `of ${count(sum.all, noun)} ${parts.join(", ")}`;
+  const all = count(sum.all, model.kind === "exposure" ? "cell" : "pair");
+  const words = states[model.kind];
+  if (sum.passing === 0) return sum.all === 1 ? words.denied : `${all}, all ${words.denied}`;
+  const parts = legend[model.kind].filter((s) => sum.states[s]).map((s) => {
+    const n = sum.states[s];
+    return `${n.toLocaleString("en")} ${s === "depends" && n > 1 ? "depend on an address" : words[s]}`;
+  });
+  if (sum.all === 1) return parts[0].replace(/^1 /, "");
+  const others = sum.all - sum.passing;
+  return `${all}: ${parts.join(", ")}${others ? `, ${others.toLocaleString("en")} ${words.denied}` : ""}`;
 }
 
 // summary is the whole answer in a sentence or two.
@@ -74,7 +78,7 @@ export function summary(model) {
   if (model.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
   const sum = model.sum(doc.rows, doc.columns);
   const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model.ends[e].namespace)).size, "namespace")}`;
-  return `${what}: ${sumText(model, sum)}.`;
+  return `${what}. ${sumText(model, sum)}.`;
 }
 
 const effects = {
