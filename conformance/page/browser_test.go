@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -98,6 +99,9 @@ func open(t *testing.T, html []byte, hash string) *tab {
 			t.Error(f)
 		}
 	})
+	if err := chromedp.Do(b.ctx); err != nil {
+		t.Fatal(err)
+	}
 	b.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		if _, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
 			return chromedp.Void{}, err
@@ -105,16 +109,22 @@ func open(t *testing.T, html []byte, hash string) *tab {
 		_, err := cdp.Call(ctx, t, log.Enable, cdp.Empty{})
 		return chromedp.Void{}, err
 	})
-	b.do(chromedp.Navigate(b.url+hash), chromedp.WaitReady(`html[data-ready="yes"]`))
+	b.do(chromedp.Navigate(b.url+hash), chromedp.WaitReady(chromedp.CSS(`html[data-ready="yes"]`)))
 	if b.requests.Load() == 0 {
 		t.Fatal("the request for the page itself was not seen, so others would not be either")
 	}
 	return b
 }
 
+// patience is how long anything of a page may take, so that what never comes fails a
+// test instead of holding up all of them.
+const patience = 20 * time.Second
+
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
-	if err := chromedp.Do(b.ctx, actions...); err != nil {
+	ctx, end := context.WithTimeout(b.ctx, patience)
+	defer end()
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -122,7 +132,9 @@ func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 // eval evaluates an expression.
 func eval[T any](b *tab, expression string, options ...chromedp.EvaluateOption) T {
 	b.Helper()
-	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, options...))
+	ctx, end := context.WithTimeout(b.ctx, patience)
+	defer end()
+	out, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, options...))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func TestEverySizeInBothSchemes(t *testing.T) {
 					name := fmt.Sprintf("%s-%d-%s", kind, n, map[bool]string{false: "light", true: "dark"}[dark])
 					b.scheme(dark)
 					for _, view := range []string{"matrix", "graph", "table"} {
-						b.do(chromedp.Click("#tab-" + view))
+						b.do(chromedp.Click(chromedp.CSS("#tab-" + view)))
 						b.picture(name + "-" + view)
 					}
 					if kind == "list" {

@@ -26,17 +26,17 @@ func TestLargeClusters(t *testing.T) {
 			b := open(t, html, "")
 			b.link("from=Deployment shop/api&to=StatefulSet shop/db")
 			b.says("#detail", "TCP 5432")
-			b.do(chromedp.Click(`[aria-label="Open all namespaces"]`))
+			b.do(chromedp.Click(chromedp.CSS(`[aria-label="Open all namespaces"]`)))
 			b.frame()
 			b.shows(n+5, n+5)
 			for _, view := range []string{"matrix", "graph", "table"} {
-				b.do(chromedp.Click("#tab-" + view))
+				b.do(chromedp.Click(chromedp.CSS("#tab-" + view)))
 				b.frame()
 				if elements := eval[int](b, `document.querySelectorAll("*").length`); elements > 6000 {
 					t.Errorf("%s has %d elements", view, elements)
 				}
 			}
-			b.do(chromedp.Click("#tab-matrix"))
+			b.do(chromedp.Click(chromedp.CSS("#tab-matrix")))
 			b.picture(fmt.Sprintf("large-%d-open", n))
 			b.do(chromedp.KeyEvent("0"))
 			b.frame()

@@ -1465,8 +1465,35 @@ THIS SOFTWARE.
     refresh() {
       if (this.state.view !== "graph") return;
       const focus = target(this.model, this.state.row ?? this.state.column);
-      if (focus && !(this.state.row && this.state.column)) this.around(focus);
+      if (focus && this.model.kind !== "exposure" && !(this.state.row && this.state.column)) this.around(focus);
       else this.whole();
+    }
+    // exposed is the workloads in the middle, to whom they are open on the left, and whom
+    // they may reach on the right.
+    exposed() {
+      const { model: model2, state: state2 } = this;
+      const keep = state2.from ? (e) => matches(model2.search[e], state2.from) : null;
+      const items = (collapsed) => axis(model2, model2.rowGroups, { hidden: state2.hidden, collapsed, keep }).filter((i) => i.type !== "head");
+      let middle = items(state2.collapsed);
+      if (middle.length > mostInColumn) middle = items(new Set(model2.names));
+      const peers = model2.doc.columns.map((e) => ({ type: "end", group: model2.ends[e].namespace, ends: [e] }));
+      const sides = [peers.filter((p) => p.group === "open to"), peers.filter((p) => p.group !== "open to")];
+      const height = Math.max(middle.length, 4) * 34 + 40;
+      const nodes = [];
+      [sides[0], middle, sides[1]].forEach((list, column) => list.forEach((item, n) => {
+        nodes.push({ item, column, x: (column - 1) * 380, y: height * (n + 1) / (list.length + 1), width: boxWidth(this.name(item)) });
+      }));
+      const links = [];
+      nodes.forEach((a2, from) => nodes.forEach((b, to) => {
+        if (b.column !== a2.column + 1) return;
+        const sum = a2.column ? model2.sum(a2.item.ends, b.item.ends) : model2.sum(b.item.ends, a2.item.ends);
+        if (sum.passing) links.push({ from, to, sum, state: linkState(model2, sum) });
+      }));
+      fill(this.note, "On the left who is let in, on the right whom the workloads may reach.");
+      const svg = this.svg({ nodes, x: -500, y: 0, width: 1e3, height }, links, links.length > mostLines);
+      svg.classList.add("tall");
+      svg.style.height = `${Math.max(height, 320)}px`;
+      fill(this.drawing, svg);
     }
     // nodes are the items of both axes, each once.
     nodes(collapsed) {
@@ -1479,7 +1506,7 @@ THIS SOFTWARE.
       const items = axis(model2, groups, {
         hidden: state2.hidden,
         collapsed,
-        keep: query.length ? (e) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model2.search[e].includes(w))) || this.neighbour(e, query) : null
+        keep: query.length ? (e) => query.some((q) => matches(model2.search[e], q)) || this.neighbour(e, query) : null
       });
       return items.filter((i) => i.type !== "head");
     }
@@ -1490,12 +1517,13 @@ THIS SOFTWARE.
       const key = query.join("\n");
       if (!this.found.has(key)) {
         this.found.clear();
-        this.found.set(key, model2.ends.map((_, i) => i).filter((i) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model2.search[i].includes(w)))));
+        this.found.set(key, model2.ends.map((_, i) => i).filter((i) => query.some((q) => matches(model2.search[i], q))));
       }
       return this.found.get(key).some((o) => model2.at(e, o) >= 0 || model2.at(o, e) >= 0);
     }
     whole() {
       const { model: model2, state: state2 } = this;
+      if (model2.kind === "exposure") return this.exposed();
       let collapsed = /* @__PURE__ */ new Set([...state2.collapsed, "outside"]);
       let nodes = this.nodes(collapsed);
       let note = "";
@@ -1583,16 +1611,16 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       );
     }
     pick(a2, b) {
-      this.state.set({ row: itemKey(this.model, a2), column: itemKey(this.model, b) });
+      const [row, column] = this.model.ends[a2.ends[0]].kind === "peer" ? [b, a2] : [a2, b];
+      this.state.set({ row: itemKey(this.model, row), column: itemKey(this.model, column) });
     }
     // around is one end, or one namespace, with its neighbours.
     around(focus) {
       const { model: model2 } = this;
-      if (model2.ends[focus.ends[0]].kind === "peer") return this.whole();
       const sides = [this.side(focus, true), this.side(focus, false)];
       const back = h("button", { type: "button", onclick: () => this.state.set({ row: null, column: null }) }, "Back to the whole");
-      const words = { list: ["can reach it", "it can reach"], diff: ["change towards it", "change from it"], exposure: ["", "open to"] }[model2.kind];
-      fill(this.note, back, " ", model2.kind === "exposure" ? "" : `${count(sides[0].ends, "end")} ${words[0]}, `, `${words[1]} ${sides[1].ends}.`);
+      const words = model2.kind === "list" ? ["can reach it", "it can reach"] : ["change towards it", "from it change"];
+      fill(this.note, back, ` ${count(sides[0].ends, "end")} ${words[0]}, ${words[1]} ${sides[1].ends}.`);
       const most = Math.max(sides[0].items.length, sides[1].items.length, 1);
       const height = most * 34 + 40;
       const here = { item: focus, x: 0, y: height / 2, width: boxWidth(this.name(focus)) };
@@ -2350,7 +2378,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
   };
 
   // src/table.js
-  var page = 150;
+  var page = 100;
   var mostNames = 8;
   var TableView = class {
     constructor(model2, state2) {
@@ -2358,13 +2386,17 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       this.shown = page;
       this.lines = model2.doc.cells.map((b) => ({ value: b.value, rows: listRuns(b.rows), columns: listRuns(b.columns) }));
       this.element = h("div", { class: "lines-table", tabindex: "0", role: "region", "aria-label": "Lines" });
-      state2.onChange((why) => {
-        if (why !== "print") this.shown = page;
+      state2.onChange(() => {
+        this.shown = page;
         this.refresh();
       });
       window.addEventListener("beforeprint", () => {
-        this.shown = 3e3;
+        Object.assign(this, { shown: 3e3, printed: true });
         this.refresh(true);
+      });
+      window.addEventListener("afterprint", () => {
+        Object.assign(this, { shown: page, printed: false });
+        this.refresh();
       });
     }
     refresh(always) {
@@ -2418,8 +2450,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
         if (whole) out.push(h("div", { class: "name" }, g === "outside" ? "internet" : `all ${of.length} of ${g}`));
         else out.push(...of.map((e) => h("div", { class: "name" }, endTitle(model2, e))));
       }
-      if (out.length <= mostNames) return out;
-      return [out.slice(0, mostNames - 1), h("details", {}, h("summary", {}, `${out.length - mostNames + 1} more`), out.slice(mostNames - 1))];
+      return this.folded(out, mostNames);
     }
     by(value) {
       const { model: model2 } = this;
@@ -2440,7 +2471,16 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
         said.set(words.join(" "), words);
       }
       const list = [...said.values()].map(([name, at]) => h("div", {}, h("span", { class: "name" }, name), " ", h("code", {}, at)));
-      return list.length <= 4 ? list : [list.slice(0, 3), h("details", {}, h("summary", {}, `${list.length - 3} more`), list.slice(3))];
+      return this.folded(list, 4);
+    }
+    // folded keeps what is more than some out of the page until it is asked for. Paper has
+    // all of it.
+    folded(list, most) {
+      if (list.length <= most || this.printed) return list;
+      const rest = list.slice(most - 1);
+      const summary2 = h("summary", {}, `${rest.length} more`);
+      const open = (e) => e.target.open && e.target.childElementCount === 1 && e.target.append(...rest);
+      return [list.slice(0, most - 1), h("details", { ontoggle: open }, summary2)];
     }
   };
 
@@ -2532,6 +2572,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     });
     return list;
   }
+  var extent = h("li", { class: "extent", id: "extent" });
   function matrixTools() {
     const connected = h("input", { type: "checkbox", id: "connected", onchange: () => state.set({ connected: connected.checked }) });
     state.onChange(() => {
@@ -2552,7 +2593,6 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       button("Expand", "Open all namespaces", () => state.collapseAll(false))
     );
     const only = h("label", { class: "check" }, connected, " hide empty");
-    const extent = h("span", { class: "extent", id: "extent" });
     matrix.onLayout = () => {
       extent.textContent = matrix.extent();
     };
@@ -2560,12 +2600,12 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
       folds.hidden = state.view === "table";
     });
-    return [folds, tools, only, extent];
+    return [folds, tools, only];
   }
   function legendList() {
     const items = legend[model.kind].map((s) => h("li", {}, h("span", { class: `swatch ${s}`, "aria-hidden": "true" }), states[model.kind][s]));
     if (model.kind !== "exposure") items.push(h("li", {}, h("span", { class: "swatch self", "aria-hidden": "true" }), "the Pod itself"));
-    return h("ul", { class: `legend ${model.kind}`, "aria-label": "Legend" }, items);
+    return h("ul", { class: `legend ${model.kind}`, "aria-label": "Legend" }, items, extent);
   }
   var view = h("div", { class: "view", id: "view", role: "tabpanel" }, Object.values(parts).map((p) => p.element));
   var help = "Keys: / search, arrows move, Enter explains, Esc back, c collapse, + \u2212 0 size";

@@ -5,7 +5,7 @@
 import { axis, itemKey, target, title } from "./axis.js";
 import { count, fill, h, shortened } from "./dom.js";
 import { placed } from "./forces.js";
-import { groupOf } from "./model.js";
+import { groupOf, matches } from "./model.js";
 import { sumText } from "./words.js";
 
 // Beyond these a graph is no longer read, so namespaces stay closed and lines wait until
@@ -26,8 +26,36 @@ export class GraphView {
   refresh() {
     if (this.state.view !== "graph") return;
     const focus = target(this.model, this.state.row ?? this.state.column);
-    if (focus && !(this.state.row && this.state.column)) this.around(focus);
+    if (focus && this.model.kind !== "exposure" && !(this.state.row && this.state.column)) this.around(focus);
     else this.whole();
+  }
+
+  // exposed is the workloads in the middle, to whom they are open on the left, and whom
+  // they may reach on the right.
+  exposed() {
+    const { model, state } = this;
+    const keep = state.from ? (e) => matches(model.search[e], state.from) : null;
+    const items = (collapsed) => axis(model, model.rowGroups, { hidden: state.hidden, collapsed, keep }).filter((i) => i.type !== "head");
+    let middle = items(state.collapsed);
+    if (middle.length > mostInColumn) middle = items(new Set(model.names));
+    const peers = model.doc.columns.map((e) => ({ type: "end", group: model.ends[e].namespace, ends: [e] }));
+    const sides = [peers.filter((p) => p.group === "open to"), peers.filter((p) => p.group !== "open to")];
+    const height = Math.max(middle.length, 4) * 34 + 40;
+    const nodes = [];
+    [sides[0], middle, sides[1]].forEach((list, column) => list.forEach((item, n) => {
+      nodes.push({ item, column, x: (column - 1) * 380, y: (height * (n + 1)) / (list.length + 1), width: boxWidth(this.name(item)) });
+    }));
+    const links = [];
+    nodes.forEach((a, from) => nodes.forEach((b, to) => {
+      if (b.column !== a.column + 1) return;
+      const sum = a.column ? model.sum(a.item.ends, b.item.ends) : model.sum(b.item.ends, a.item.ends);
+      if (sum.passing) links.push({ from, to, sum, state: linkState(model, sum) });
+    }));
+    fill(this.note, "On the left who is let in, on the right whom the workloads may reach.");
+    const svg = this.svg({ nodes, x: -500, y: 0, width: 1000, height }, links, links.length > mostLines);
+    svg.classList.add("tall");
+    svg.style.height = `${Math.max(height, 320)}px`;
+    fill(this.drawing, svg);
   }
 
   // nodes are the items of both axes, each once.
@@ -40,7 +68,7 @@ export class GraphView {
     const query = [state.from, state.to].filter(Boolean);
     const items = axis(model, groups, {
       hidden: state.hidden, collapsed,
-      keep: query.length ? (e) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model.search[e].includes(w))) || this.neighbour(e, query) : null,
+      keep: query.length ? (e) => query.some((q) => matches(model.search[e], q)) || this.neighbour(e, query) : null,
     });
     return items.filter((i) => i.type !== "head");
   }
@@ -52,13 +80,14 @@ export class GraphView {
     const key = query.join("\n");
     if (!this.found.has(key)) {
       this.found.clear();
-      this.found.set(key, model.ends.map((_, i) => i).filter((i) => query.some((q) => q.toLowerCase().split(/\s+/).every((w) => model.search[i].includes(w)))));
+      this.found.set(key, model.ends.map((_, i) => i).filter((i) => query.some((q) => matches(model.search[i], q))));
     }
     return this.found.get(key).some((o) => model.at(e, o) >= 0 || model.at(o, e) >= 0);
   }
 
   whole() {
     const { model, state } = this;
+    if (model.kind === "exposure") return this.exposed();
     // Ranges of addresses are many, and seldom what a picture is about.
     let collapsed = new Set([...state.collapsed, "outside"]);
     let nodes = this.nodes(collapsed);
@@ -139,17 +168,18 @@ export class GraphView {
   }
 
   pick(a, b) {
-    this.state.set({ row: itemKey(this.model, a), column: itemKey(this.model, b) });
+    // Of exposure the workload is the row, whichever way the line leads.
+    const [row, column] = this.model.ends[a.ends[0]].kind === "peer" ? [b, a] : [a, b];
+    this.state.set({ row: itemKey(this.model, row), column: itemKey(this.model, column) });
   }
 
   // around is one end, or one namespace, with its neighbours.
   around(focus) {
     const { model } = this;
-    if (model.ends[focus.ends[0]].kind === "peer") return this.whole();
     const sides = [this.side(focus, true), this.side(focus, false)];
     const back = h("button", { type: "button", onclick: () => this.state.set({ row: null, column: null }) }, "Back to the whole");
-    const words = { list: ["can reach it", "it can reach"], diff: ["change towards it", "change from it"], exposure: ["", "open to"] }[model.kind];
-    fill(this.note, back, " ", model.kind === "exposure" ? "" : `${count(sides[0].ends, "end")} ${words[0]}, `, `${words[1]} ${sides[1].ends}.`);
+    const words = model.kind === "list" ? ["can reach it", "it can reach"] : ["change towards it", "from it change"];
+    fill(this.note, back, ` ${count(sides[0].ends, "end")} ${words[0]}, ${words[1]} ${sides[1].ends}.`);
     const most = Math.max(sides[0].items.length, sides[1].items.length, 1);
     const height = most * 34 + 40;
     const here = { item: focus, x: 0, y: height / 2, width: boxWidth(this.name(focus)) };

@@ -104,6 +104,8 @@ function tabs() {
   return list;
 }
 
+const extent = h("li", { class: "extent", id: "extent" });
+
 function matrixTools() {
   const connected = h("input", { type: "checkbox", id: "connected", onchange: () => state.set({ connected: connected.checked }) });
   state.onChange(() => {
@@ -115,7 +117,6 @@ function matrixTools() {
   const folds = h("div", { class: "group" },
     button("Collapse", "Collapse all namespaces", () => state.collapseAll(true)), button("Expand", "Open all namespaces", () => state.collapseAll(false)));
   const only = h("label", { class: "check" }, connected, " hide empty");
-  const extent = h("span", { class: "extent", id: "extent" });
   matrix.onLayout = () => {
     extent.textContent = matrix.extent();
   };
@@ -123,13 +124,13 @@ function matrixTools() {
     tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
     folds.hidden = state.view === "table";
   });
-  return [folds, tools, only, extent];
+  return [folds, tools, only];
 }
 
 function legendList() {
   const items = legend[model.kind].map((s) => h("li", {}, h("span", { class: `swatch ${s}`, "aria-hidden": "true" }), states[model.kind][s]));
   if (model.kind !== "exposure") items.push(h("li", {}, h("span", { class: "swatch self", "aria-hidden": "true" }), "the Pod itself"));
-  return h("ul", { class: `legend ${model.kind}`, "aria-label": "Legend" }, items);
+  return h("ul", { class: `legend ${model.kind}`, "aria-label": "Legend" }, items, extent);
 }
 
 const view = h("div", { class: "view", id: "view", role: "tabpanel" }, Object.values(parts).map((p) => p.element));

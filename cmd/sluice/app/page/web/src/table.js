@@ -5,7 +5,7 @@ import { count, fill, h } from "./dom.js";
 import { groupOf, listRuns, matches } from "./model.js";
 import { states } from "./words.js";
 
-const page = 150;
+const page = 100;
 const mostNames = 8;
 
 export class TableView {
@@ -14,14 +14,18 @@ export class TableView {
     this.shown = page;
     this.lines = model.doc.cells.map((b) => ({ value: b.value, rows: listRuns(b.rows), columns: listRuns(b.columns) }));
     this.element = h("div", { class: "lines-table", tabindex: "0", role: "region", "aria-label": "Lines" });
-    state.onChange((why) => {
-      if (why !== "print") this.shown = page;
+    state.onChange(() => {
+      this.shown = page;
       this.refresh();
     });
     // Paper cannot be asked for more.
     window.addEventListener("beforeprint", () => {
-      this.shown = 3000;
+      Object.assign(this, { shown: 3000, printed: true });
       this.refresh(true);
+    });
+    window.addEventListener("afterprint", () => {
+      Object.assign(this, { shown: page, printed: false });
+      this.refresh();
     });
   }
 
@@ -72,8 +76,7 @@ export class TableView {
       if (whole) out.push(h("div", { class: "name" }, g === "outside" ? "internet" : `all ${of.length} of ${g}`));
       else out.push(...of.map((e) => h("div", { class: "name" }, endTitle(model, e))));
     }
-    if (out.length <= mostNames) return out;
-    return [out.slice(0, mostNames - 1), h("details", {}, h("summary", {}, `${out.length - mostNames + 1} more`), out.slice(mostNames - 1))];
+    return this.folded(out, mostNames);
   }
 
   by(value) {
@@ -95,6 +98,16 @@ export class TableView {
       said.set(words.join(" "), words);
     }
     const list = [...said.values()].map(([name, at]) => h("div", {}, h("span", { class: "name" }, name), " ", h("code", {}, at)));
-    return list.length <= 4 ? list : [list.slice(0, 3), h("details", {}, h("summary", {}, `${list.length - 3} more`), list.slice(3))];
+    return this.folded(list, 4);
+  }
+
+  // folded keeps what is more than some out of the page until it is asked for. Paper has
+  // all of it.
+  folded(list, most) {
+    if (list.length <= most || this.printed) return list;
+    const rest = list.slice(most - 1);
+    const summary = h("summary", {}, `${rest.length} more`);
+    const open = (e) => e.target.open && e.target.childElementCount === 1 && e.target.append(...rest);
+    return [list.slice(0, most - 1), h("details", { ontoggle: open }, summary)];
   }
 }
