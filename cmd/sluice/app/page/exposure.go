@@ -33,7 +33,13 @@ func Exposure(w io.Writer, x *connectivity.Exposure, o Options) error {
 	for i := range x.Ends {
 		b.Ends = append(b.Ends, b.end(&x.Ends[i]))
 	}
+	// first is the first column of each direction, -1 of one that was not asked for.
+	first := [2]int{-1, -1}
 	for _, d := range exposedDirections {
+		if len(o.Directions) > 0 && !slices.Contains(o.Directions, d.direction) {
+			continue
+		}
+		first[d.direction] = len(b.Ends)
 		for _, c := range peerColumns {
 			b.Columns = append(b.Columns, len(b.Ends))
 			b.Ends = append(b.Ends, end{Kind: "peer", Namespace: d.name, Name: c.name})
@@ -41,11 +47,25 @@ func Exposure(w io.Writer, x *connectivity.Exposure, o Options) error {
 	}
 	for i := range x.Groups {
 		g := &x.Groups[i]
-		b.Rows = append(b.Rows, g.Ends...)
-		for d, open := range []*connectivity.Openness{&g.Ingress, &g.Egress} {
+		rows := g.Ends
+		if o.Asked != nil {
+			rows = slices.DeleteFunc(slices.Clone(rows), func(e int) bool { return !o.Asked(&x.Ends[e], nil) })
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		b.Rows = append(b.Rows, rows...)
+		for _, d := range exposedDirections {
+			if first[d.direction] < 0 {
+				continue
+			}
+			open := &g.Ingress
+			if d.direction == policy.Egress {
+				open = &g.Egress
+			}
 			for c := range peerColumns {
 				if v, is := b.opening(open, peerColumns[c].kind); is {
-					b.Cells = append(b.Cells, b.block(v, g.Ends, []int{b.Columns[d*len(peerColumns)+c]}))
+					b.Cells = append(b.Cells, b.block(v, rows, []int{first[d.direction] + c}))
 				}
 			}
 		}

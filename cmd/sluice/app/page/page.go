@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/connectivity"
 )
 
@@ -33,8 +34,11 @@ type Options struct {
 	// OldPlace is Place for the old side of a difference.
 	OldPlace func(policy types.NamespacedName, path string) string
 	// Asked reports whether the connection from src to dst was asked for; nil: each
-	// was. What was not asked for is shown as such, and not as denied.
+	// was. What was not asked for is shown as such, and not as denied. Of exposure dst is
+	// nil, and src are the Pods.
 	Asked func(src, dst *connectivity.End) bool
+	// Directions are those of exposure that were asked for, nil for both.
+	Directions []policy.Direction
 }
 
 //go:embed assets/page.js

@@ -2425,12 +2425,13 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     line(l) {
       const { model: model2, state: state2 } = this;
       const value = model2.doc.values[l.value];
+      const peers = value.parts.map((p) => p.title).filter(Boolean);
       const go = () => state2.set({ row: model2.keys[l.rows[0]], column: model2.keys[l.columns[0]] });
       return h(
         "tr",
         {},
         h("td", {}, this.names(l.rows, model2.rowGroups)),
-        h("td", {}, this.names(l.columns, model2.columnGroups)),
+        h("td", {}, this.names(l.columns, model2.columnGroups), this.folded(peers.map((p) => h("div", { class: "name" }, p)), 4)),
         h("td", {}, h("button", { type: "button", class: "link", onclick: go, "aria-label": `Explain ${value.label}` }, value.label)),
         h("td", {}, h("span", { class: `swatch ${value.state}`, "aria-hidden": "true" }), states[model2.kind][value.state]),
         h("td", {}, this.by(value))

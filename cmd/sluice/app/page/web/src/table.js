@@ -53,10 +53,11 @@ export class TableView {
   line(l) {
     const { model, state } = this;
     const value = model.doc.values[l.value];
+    const peers = value.parts.map((p) => p.title).filter(Boolean);
     const go = () => state.set({ row: model.keys[l.rows[0]], column: model.keys[l.columns[0]] });
     return h("tr", {},
       h("td", {}, this.names(l.rows, model.rowGroups)),
-      h("td", {}, this.names(l.columns, model.columnGroups)),
+      h("td", {}, this.names(l.columns, model.columnGroups), this.folded(peers.map((p) => h("div", { class: "name" }, p)), 4)),
       h("td", {}, h("button", { type: "button", class: "link", onclick: go, "aria-label": `Explain ${value.label}` }, value.label)),
       h("td", {}, h("span", { class: `swatch ${value.state}`, "aria-hidden": "true" }), states[model.kind][value.state]),
       h("td", {}, this.by(value)));
