@@ -45,16 +45,3 @@ func TestLargeClusters(t *testing.T) {
 		})
 	}
 }
-
-func TestPrint(t *testing.T) {
-	b := open(t, listPage(t, cluster(10)), "")
-	pdf, err := chromedp.Run(b.ctx, chromedp.PrintToPDF())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pdf) < 10_000 {
-		t.Errorf("printed are %d bytes", len(pdf))
-	}
-	// The lines stand on paper, whatever view was open.
-	b.says(".lines-table", "TCP 5432")
-}

@@ -271,9 +271,9 @@ THIS SOFTWARE.
       added: "newly allowed",
       removed: "newly denied",
       changed: "other ports or conditions",
-      denied: "no change",
+      denied: "unchanged",
       unasked: "not judged",
-      self: "no change"
+      self: "unchanged"
     },
     exposure: {
       all: "open on all ports",
@@ -1733,6 +1733,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     pen.stroke();
   }
   var level = [0.22, 0.5, 0.78, 0.5];
+  var wave = [[0.18, 0.58, 0.4, 0.42], [0.4, 0.42, 0.6, 0.58], [0.6, 0.58, 0.82, 0.42]];
   var upright = [0.5, 0.22, 0.5, 0.78];
   function hatch(painter, colour, ground) {
     const key = `${colour} ${ground}`;
@@ -1786,7 +1787,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     changed(painter, pen, colours, x2, y2, side) {
       pen.fillStyle = colours.changed;
       square(pen, x2, y2, side);
-      sign(pen, colours.paper, x2, y2, side, [[0.22, 0.36, 0.78, 0.36], [0.22, 0.64, 0.78, 0.64]]);
+      sign(pen, colours.paper, x2, y2, side, wave);
     },
     unasked(painter, pen, colours, x2, y2, side) {
       pen.fillStyle = colours.unasked;
@@ -2052,7 +2053,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
   }
 
   // src/matrix.js
-  var sizes = [3, 5, 8, 11, 15, 19, 24, 30, 38];
+  var sizes = [2, 3, 5, 8, 11, 15, 19, 24, 30, 38];
   var usual = [15, 19, 24, 30];
   var MatrixView = class {
     constructor(model2, state2, say2, open) {
@@ -2101,7 +2102,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       this.rows = axis(model2, model2.rowGroups, { ...common, query: state2.from, keep: keepRow });
       const columns = model2.kind === "exposure" ? { hidden: /* @__PURE__ */ new Set(), collapsed: /* @__PURE__ */ new Set() } : common;
       this.columns = axis(model2, model2.columnGroups, { ...columns, query: state2.to, keep: keepColumn });
-      if (!this.size) this.size = this.largest(usual);
+      if (!this.size) this.size = this.columns.length <= 12 ? usual[2] : this.largest(usual);
       this.place();
       this.layout();
       this.scroller.setAttribute("aria-rowcount", this.rows.length);
@@ -2680,8 +2681,6 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     matrix.painter.theme();
     matrix.later();
   });
-  window.addEventListener("beforeprint", () => document.documentElement.classList.add("printing"));
-  window.addEventListener("afterprint", () => document.documentElement.classList.remove("printing"));
   setTheme(themes.includes(remembered()) ? remembered() : "auto");
   state.read();
   document.documentElement.dataset.ready = "yes";

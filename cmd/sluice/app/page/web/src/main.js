@@ -187,8 +187,6 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
   matrix.painter.theme();
   matrix.later();
 });
-window.addEventListener("beforeprint", () => document.documentElement.classList.add("printing"));
-window.addEventListener("afterprint", () => document.documentElement.classList.remove("printing"));
 
 setTheme(themes.includes(remembered()) ? remembered() : "auto");
 state.read();

@@ -36,6 +36,7 @@ function sign(pen, colour, x, y, side, strokes) {
 }
 
 const level = [0.22, 0.5, 0.78, 0.5];
+const wave = [[0.18, 0.58, 0.4, 0.42], [0.4, 0.42, 0.6, 0.58], [0.6, 0.58, 0.82, 0.42]];
 const upright = [0.5, 0.22, 0.5, 0.78];
 
 function hatch(painter, colour, ground) {
@@ -91,7 +92,7 @@ const shapes = {
   changed(painter, pen, colours, x, y, side) {
     pen.fillStyle = colours.changed;
     square(pen, x, y, side);
-    sign(pen, colours.paper, x, y, side, [[0.22, 0.36, 0.78, 0.36], [0.22, 0.64, 0.78, 0.64]]);
+    sign(pen, colours.paper, x, y, side, wave);
   },
   unasked(painter, pen, colours, x, y, side) {
     pen.fillStyle = colours.unasked;

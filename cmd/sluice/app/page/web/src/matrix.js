@@ -7,7 +7,7 @@ import { count, h } from "./dom.js";
 import { Painter } from "./paint.js";
 import { spoken } from "./words.js";
 
-const sizes = [3, 5, 8, 11, 15, 19, 24, 30, 38];
+const sizes = [2, 3, 5, 8, 11, 15, 19, 24, 30, 38];
 const usual = [15, 19, 24, 30];
 
 export class MatrixView {
@@ -55,7 +55,8 @@ export class MatrixView {
     this.rows = axis(model, model.rowGroups, { ...common, query: state.from, keep: keepRow });
     const columns = model.kind === "exposure" ? { hidden: new Set(), collapsed: new Set() } : common;
     this.columns = axis(model, model.columnGroups, { ...columns, query: state.to, keep: keepColumn });
-    if (!this.size) this.size = this.largest(usual);
+    // A narrow matrix is scrolled down like a table, so its rows may be high.
+    if (!this.size) this.size = this.columns.length <= 12 ? usual[2] : this.largest(usual);
     this.place();
     this.layout();
     this.scroller.setAttribute("aria-rowcount", this.rows.length);

@@ -18,9 +18,9 @@ export const states = {
     added: "newly allowed",
     removed: "newly denied",
     changed: "other ports or conditions",
-    denied: "no change",
+    denied: "unchanged",
     unasked: "not judged",
-    self: "no change",
+    self: "unchanged",
   },
   exposure: {
     all: "open on all ports",
