@@ -123,6 +123,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 		newDemoCommand(streams),
 		newExplainCommand(streams),
 		newLintCommand(streams),
+		newListCommand(streams),
 		newVerifyCommand(streams),
 		newVersionCommand(streams),
 	)

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-net/sluice/enforcer/manifestfiles"
-	"github.com/sluice-net/sluice/policy/manifest"
 )
 
 // manifestFlags say where manifests are read from, in kubectl's manner. What of a
@@ -49,17 +48,11 @@ type fileReader struct {
 }
 
 func (r fileReader) read(ctx context.Context) (*cluster, error) {
-	var loader manifest.Loader
-	for _, path := range r.paths {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := eachManifest(r.in, path, loader.Add); err != nil {
-			return nil, unusable(err)
-		}
+	in, err := r.objects(ctx)
+	if err != nil {
+		return nil, err
 	}
-	set, problems := loader.Finish()
-	return newCluster(set, problems), nil
+	return newCluster(in.set, in.problems), nil
 }
 
 // eachManifest hands over each manifest that a path stands for, with its name.

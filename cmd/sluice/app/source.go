@@ -76,3 +76,15 @@ func (s *sourceFlags) reader(in io.Reader, namespaces []string) (clusterReader, 
 	}
 	return liveReader{client: client, server: server, namespaces: namespaces}, nil
 }
+
+// objectReader chooses where to read all that says who may reach whom.
+func (s *sourceFlags) objectReader(in io.Reader) (objectReader, error) {
+	if s.fromFiles() {
+		return fileReader{manifestFlags: s.manifests, in: in}, nil
+	}
+	client, server, err := s.kube.client()
+	if err != nil {
+		return nil, err
+	}
+	return liveReader{client: client, server: server}, nil
+}
