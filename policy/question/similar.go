@@ -27,7 +27,7 @@ func DidYouMean(word string, names []string) string {
 	}
 	var words []string
 	for _, c := range near[:min(3, len(near))] {
-		if !slices.Contains(words, c.name) {
+		if c.far == near[0].far && !slices.Contains(words, c.name) {
 			words = append(words, c.name)
 		}
 	}

@@ -122,6 +122,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(
 		newDemoCommand(streams),
 		newExplainCommand(streams),
+		newExposureCommand(streams),
 		newLintCommand(streams),
 		newListCommand(streams),
 		newVerifyCommand(streams),

@@ -35,32 +35,36 @@ type arrow struct {
 // takes their place: n and m arrows instead of n times m.
 const mostArrows = 4
 
+func newDrawing() *drawing { return &drawing{ids: map[string]string{}, spaces: map[string][]int{}} }
+
 func (l *List) drawing() *drawing {
-	d := &drawing{ids: map[string]string{}, spaces: map[string][]int{}}
-	n := newNames(l.Ends)
+	d, n := newDrawing(), newNames(l.Ends)
 	for i := range l.Lines {
 		line := &l.Lines[i]
-		label := answered(line.Stretches)
 		dashed := !slices.ContainsFunc(line.Stretches, func(s connectivity.Stretch) bool { return s.Answer == connectivity.Allowed })
-		sources, destinations := d.use(n, line.Sources), d.use(n, line.Destinations)
-		if len(sources)*len(destinations) <= mostArrows || len(sources) == 1 || len(destinations) == 1 {
-			for _, s := range sources {
-				for _, t := range destinations {
-					d.arrows = append(d.arrows, arrow{s, t, label, dashed})
-				}
-			}
-			continue
-		}
-		hub := "h" + strconv.Itoa(d.hubs)
-		d.hubs++
-		for _, s := range sources {
-			d.arrows = append(d.arrows, arrow{s, hub, "", dashed})
-		}
-		for _, t := range destinations {
-			d.arrows = append(d.arrows, arrow{hub, t, label, dashed})
-		}
+		d.connect(d.use(n, line.Sources), d.use(n, line.Destinations), answered(line.Stretches), dashed)
 	}
 	return d
+}
+
+// connect draws arrows from each to each, by way of a hub where there are many.
+func (d *drawing) connect(sources, destinations []string, label string, dashed bool) {
+	if len(sources)*len(destinations) <= mostArrows || len(sources) == 1 || len(destinations) == 1 {
+		for _, s := range sources {
+			for _, t := range destinations {
+				d.arrows = append(d.arrows, arrow{s, t, label, dashed})
+			}
+		}
+		return
+	}
+	hub := "h" + strconv.Itoa(d.hubs)
+	d.hubs++
+	for _, s := range sources {
+		d.arrows = append(d.arrows, arrow{s, hub, "", dashed})
+	}
+	for _, t := range destinations {
+		d.arrows = append(d.arrows, arrow{hub, t, label, dashed})
+	}
 }
 
 // use are the nodes of some ends: one for each of Pods, and one for all ranges.
@@ -94,8 +98,10 @@ func (d *drawing) node(space, label string) string {
 // DOT writes a graph for Graphviz. Where many reach many, the arrows meet in a point;
 // what depends on an address is dashed.
 // https://graphviz.org/doc/info/lang.html
-func (l *List) DOT(w io.Writer) error {
-	out, d := bufio.NewWriter(w), l.drawing()
+func (l *List) DOT(w io.Writer) error { return l.drawing().dot(w) }
+
+func (d *drawing) dot(w io.Writer) error {
+	out := bufio.NewWriter(w)
 	fmt.Fprint(out, "digraph connections {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n")
 	for i, space := range slices.Sorted(maps.Keys(d.spaces)) {
 		indent := "  "
@@ -144,8 +150,10 @@ func dotQuote(s string) string {
 
 // Mermaid writes a flowchart as Markdown of code hosts shows it, with the same points.
 // https://mermaid.js.org/syntax/flowchart.html
-func (l *List) Mermaid(w io.Writer) error {
-	out, d := bufio.NewWriter(w), l.drawing()
+func (l *List) Mermaid(w io.Writer) error { return l.drawing().mermaid(w) }
+
+func (d *drawing) mermaid(w io.Writer) error {
+	out := bufio.NewWriter(w)
 	fmt.Fprintln(out, "flowchart LR")
 	for i, space := range slices.Sorted(maps.Keys(d.spaces)) {
 		indent := "  "

@@ -205,19 +205,41 @@ func (n *names) ranges(ends []int, kind connectivity.EndKind, all []int, word st
 	if len(given) == 0 {
 		return ""
 	}
-	prefix := ""
-	if kind == connectivity.Nodes {
-		prefix = word + " "
+	text := allBut(given, missing, word)
+	if kind == connectivity.Nodes && !strings.HasPrefix(text, word) {
+		return word + " " + text
 	}
+	return text
+}
+
+// allBut names ranges: by the word if they are all, and as all but those that are
+// missing where that is shorter.
+func allBut(given, missing []connectivity.AddrRange, word string) string {
 	given, missing = joined(given), joined(missing)
-	list := rangeNames(given)
 	switch {
 	case len(missing) == 0:
 		return word
 	case len(missing) < len(given) || whole(missing) < whole(given):
 		return word + " but " + rangeText(rangeNames(missing))
 	}
-	return prefix + rangeText(list)
+	return rangeText(rangeNames(given))
+}
+
+// outsideText names some of the ranges outside.
+func (n *names) outsideText(given []connectivity.AddrRange) string {
+	in := map[connectivity.AddrRange]bool{}
+	var missing []connectivity.AddrRange
+	for _, e := range n.outside {
+		for _, r := range n.ends[e].Ranges {
+			if !slices.ContainsFunc(given, func(g connectivity.AddrRange) bool {
+				return g.First.Compare(r.First) <= 0 && r.Last.Compare(g.Last) <= 0 && g.First.Is4() == r.First.Is4()
+			}) && !in[r] {
+				in[r] = true
+				missing = append(missing, r)
+			}
+		}
+	}
+	return allBut(given, missing, connectivity.Internet)
 }
 
 // whole counts the ranges that are no CIDR.
