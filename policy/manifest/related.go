@@ -164,10 +164,10 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 			path, message = wrong.Field, typeMessage(wrong)
 		}
-		l.notice(at, named(text, kind).String(), path, "skipped: "+message)
+		l.notice(at, l.named(text, kind).String(), path, "skipped: "+message)
 		return false
 	}
-	if meta.Namespace = namespaceOr(meta.Namespace); kind == "Node" {
+	if meta.Namespace = l.namespaceOr(meta.Namespace); kind == "Node" {
 		meta.Namespace = ""
 	}
 	id := identity{kind, meta.Namespace, meta.Name}

@@ -121,6 +121,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(nodeCommands(streams)...)
 	cmd.AddCommand(
 		newDemoCommand(streams),
+		newDiffCommand(streams),
 		newExplainCommand(streams),
 		newExposureCommand(streams),
 		newLintCommand(streams),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -46,12 +47,24 @@ func (o *objects) place(policy types.NamespacedName, path ...any) report.Place {
 	return report.Place{File: s.Source, Line: s.Field(path...).Line}
 }
 
+// forget drops notices that are among others, wherever they stand.
+func (o *objects) forget(others []manifest.Problem) {
+	type said struct{ object, field, message string }
+	known := map[said]bool{}
+	for _, p := range others {
+		known[said{p.Object, p.Field, p.Message}] = true
+	}
+	o.problems = slices.DeleteFunc(o.problems, func(p manifest.Problem) bool {
+		return p.Notice && known[said{p.Object, p.Field, p.Message}]
+	})
+}
+
 // report prints the problems and says whether one of them is an error.
 func (o *objects) report(w io.Writer) (bad bool) { return reportProblems(w, o.problems) }
 
 func (r fileReader) objects(ctx context.Context) (*objects, error) {
-	var loader manifest.Loader
-	out := &objects{outline: &manifest.Outline{}}
+	loader := manifest.Loader{Namespace: r.namespace}
+	out := &objects{outline: &manifest.Outline{Namespace: r.namespace}}
 	add := func(source string, data []byte) {
 		loader.Add(source, data)
 		out.outline.Add(source, data)
@@ -60,7 +73,7 @@ func (r fileReader) objects(ctx context.Context) (*objects, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := eachManifest(r.in, path, add); err != nil {
+		if err := eachManifest(ctx, r.in, path, add); err != nil {
 			return nil, unusable(err)
 		}
 	}

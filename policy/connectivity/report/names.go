@@ -220,7 +220,7 @@ func allBut(given, missing []connectivity.AddrRange, word string) string {
 	case len(missing) == 0:
 		return word
 	case len(missing) < len(given) || whole(missing) < whole(given):
-		return word + " but " + rangeText(rangeNames(missing))
+		return word + " but " + strings.ReplaceAll(rangeText(rangeNames(missing)), ", ", " and ")
 	}
 	return rangeText(rangeNames(given))
 }
