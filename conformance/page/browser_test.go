@@ -193,7 +193,7 @@ func (b *tab) picture(name string) {
 func options(command string) page.Options {
 	return page.Options{
 		Command: "sluice " + command + " -o html", Explain: "sluice explain -f deploy", Version: "v1.2.3", Place: place,
-		OldPlace: func(p types.NamespacedName, path string) string { return "HEAD:" + place(p, path) },
+		OldPlace: func(p types.NamespacedName, path ...any) string { return "HEAD:" + place(p, path...) },
 		Notices:  []string{"skipped: 37 objects of other kinds (-v lists them)"},
 	}
 }

@@ -155,11 +155,11 @@ func changed(n int) *connectivity.Cluster {
 }
 
 // place stands for what a command knows of files: a line of its own for each path.
-func place(p types.NamespacedName, path string) string {
+func place(p types.NamespacedName, path ...any) string {
 	line := 1
-	for _, digit := range path {
-		if digit >= '0' && digit <= '9' {
-			line = 10*line + int(digit-'0')
+	for _, part := range path {
+		if i, is := part.(int); is {
+			line = 10*line + i
 		}
 	}
 	return fmt.Sprintf("deploy/%s/%s.yaml:%d", p.Namespace, p.Name, line)

@@ -55,7 +55,7 @@ func TestClickOfCellExplainsIt(t *testing.T) {
 		b.says("#detail", want)
 	}
 	b.clickCell("Deployment shop/api", "Deployment shop/frontend")
-	b.says("#detail", "depends on an address")
+	b.says("#detail", "allowed on a condition")
 	b.says("#detail", "if the address is in ::/0")
 	b.clickCell("Deployment shop/cache", "Deployment shop/cache")
 	b.says("#detail", "no policy is asked about a Pod and itself")

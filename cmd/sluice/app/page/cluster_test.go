@@ -54,9 +54,9 @@ func shop(evil string) *connectivity.Cluster {
 }
 
 func options(evil string) page.Options {
-	at := func(side string) func(types.NamespacedName, string) string {
-		return func(p types.NamespacedName, path string) string {
-			return fmt.Sprintf("%s%s.yaml:%d", side, p.Name, 6+len(path))
+	at := func(side string) func(types.NamespacedName, ...any) string {
+		return func(p types.NamespacedName, path ...any) string {
+			return fmt.Sprintf("%s%s.yaml:%d", side, p.Name, 6+len(fmt.Sprint(path...)))
 		}
 	}
 	return page.Options{

@@ -165,7 +165,7 @@ func (b *builder) policy(name types.NamespacedName, old bool) int {
 	if !known {
 		i = len(b.Policies)
 		b.policies[key] = i
-		b.Policies = append(b.Policies, policyRef{Namespace: name.Namespace, Name: name.Name, Place: b.place(name, "", old)})
+		b.Policies = append(b.Policies, policyRef{Namespace: name.Namespace, Name: name.Name, Place: b.place(name, old)})
 	}
 	return i
 }
@@ -178,7 +178,7 @@ func (b *builder) policyList(names []types.NamespacedName) []int {
 	return out
 }
 
-func (b *builder) place(name types.NamespacedName, path string, old bool) string {
+func (b *builder) place(name types.NamespacedName, old bool, path ...any) string {
 	at := b.options.Place
 	if old && b.options.OldPlace != nil {
 		at = b.options.OldPlace
@@ -186,7 +186,7 @@ func (b *builder) place(name types.NamespacedName, path string, old bool) string
 	if at == nil {
 		return ""
 	}
-	return at(name, path)
+	return at(name, path...)
 }
 
 // rule is the number of a grant.
@@ -205,7 +205,7 @@ func (b *builder) rule(g connectivity.Grant, old bool) int {
 	i, known := b.rules[key]
 	if !known {
 		if r.Policy >= 0 {
-			r.Place = b.place(g.Policy, g.Path(), old)
+			r.Place = b.place(g.Policy, old, fields(&g)...)
 		}
 		i = len(b.Rules)
 		b.rules[key] = i
@@ -216,6 +216,22 @@ func (b *builder) rule(g connectivity.Grant, old bool) int {
 
 // directionPath is where a policy says what it says as a whole of a direction.
 func directionPath(d policy.Direction) string { return "spec." + d.String() }
+
+// fields are the path of a grant, key by key.
+func fields(g *connectivity.Grant) []any {
+	if g.Rule < 0 {
+		return nil
+	}
+	peers := "from"
+	if g.Direction == policy.Egress {
+		peers = "to"
+	}
+	path := []any{"spec", g.Direction.String(), g.Rule}
+	if g.Peer >= 0 {
+		path = append(path, peers, g.Peer)
+	}
+	return path
+}
 
 // runs writes ascending numbers as first and length.
 func runs(list []int) []int {

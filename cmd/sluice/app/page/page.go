@@ -27,12 +27,12 @@ type Options struct {
 	Version string
 	// Notices are what the command had to say of its input, one a line.
 	Notices []string
-	// Place is where a path of a policy stands, e.g. "deploy/db.yaml:12", empty where
-	// it is not known. The path is that of [connectivity.Grant.Path]; empty for the
-	// policy as a whole.
-	Place func(policy types.NamespacedName, path string) string
+	// Place is where a field of a policy stands, e.g. "deploy/db.yaml:12", empty where
+	// it is not known. The path has keys (string) and indices (int); without any it is
+	// that of the policy as a whole.
+	Place func(policy types.NamespacedName, path ...any) string
 	// OldPlace is Place for the old side of a difference.
-	OldPlace func(policy types.NamespacedName, path string) string
+	OldPlace func(policy types.NamespacedName, path ...any) string
 	// Asked reports whether the connection from src to dst was asked for; nil: each
 	// was. What was not asked for is shown as such, and not as denied. Of exposure dst is
 	// nil, and src are the Pods.

@@ -260,7 +260,7 @@ THIS SOFTWARE.
   var listStates = {
     all: "allowed on all ports",
     some: "allowed on some ports",
-    depends: "depends on an address",
+    depends: "allowed on a condition",
     denied: "denied",
     unasked: "not judged",
     self: "a Pod always reaches itself"
@@ -278,7 +278,7 @@ THIS SOFTWARE.
     exposure: {
       all: "open on all ports",
       some: "open on some ports",
-      depends: "depends on an address",
+      depends: "open on a condition",
       denied: "closed",
       unasked: "not judged",
       self: "closed"
@@ -309,8 +309,7 @@ THIS SOFTWARE.
     const words = states[model2.kind];
     if (sum.passing === 0) return sum.all === 1 ? words.denied : `${all}, all ${words.denied}`;
     const parts2 = legend[model2.kind].filter((s) => sum.states[s]).map((s) => {
-      const n = sum.states[s];
-      return `${n.toLocaleString("en")} ${s === "depends" && n > 1 ? "depend on an address" : words[s]}`;
+      return `${sum.states[s].toLocaleString("en")} ${words[s]}`;
     });
     if (sum.all === 1) return parts2[0].replace(/^1 /, "");
     const others = sum.all - sum.passing;
@@ -344,7 +343,7 @@ THIS SOFTWARE.
       case "NotIsolated":
         return `No policy isolates ${who} in direction ${direction}, so everything may go ${way} it.`;
       default:
-        return side.answer === "depends" ? `What goes ${way} ${who} depends on an address. One of these must hold:` : `Allowed ${way} ${who} by:`;
+        return side.answer === "depends" ? `${who}: whether anything may go ${way} it depends. One of these must hold:` : `Allowed ${way} ${who} by:`;
     }
   }
 

@@ -6,7 +6,7 @@ import { count } from "./dom.js";
 const listStates = {
   all: "allowed on all ports",
   some: "allowed on some ports",
-  depends: "depends on an address",
+  depends: "allowed on a condition",
   denied: "denied",
   unasked: "not judged",
   self: "a Pod always reaches itself",
@@ -25,7 +25,7 @@ export const states = {
   exposure: {
     all: "open on all ports",
     some: "open on some ports",
-    depends: "depends on an address",
+    depends: "open on a condition",
     denied: "closed",
     unasked: "not judged",
     self: "closed",
@@ -62,8 +62,7 @@ export function sumText(model, sum) {
   const words = states[model.kind];
   if (sum.passing === 0) return sum.all === 1 ? words.denied : `${all}, all ${words.denied}`;
   const parts = legend[model.kind].filter((s) => sum.states[s]).map((s) => {
-    const n = sum.states[s];
-    return `${n.toLocaleString("en")} ${s === "depends" && n > 1 ? "depend on an address" : words[s]}`;
+    return `${sum.states[s].toLocaleString("en")} ${words[s]}`;
   });
   if (sum.all === 1) return parts[0].replace(/^1 /, "");
   const others = sum.all - sum.passing;
@@ -105,7 +104,7 @@ export function sideText(side, who, direction) {
       return `No policy isolates ${who} in direction ${direction}, so everything may go ${way} it.`;
     default:
       return side.answer === "depends"
-        ? `What goes ${way} ${who} depends on an address. One of these must hold:`
+        ? `${who}: whether anything may go ${way} it depends. One of these must hold:`
         : `Allowed ${way} ${who} by:`;
   }
 }
