@@ -65,6 +65,22 @@ func (b *tab) fault(format string, args ...any) {
 	b.faults = append(b.faults, fmt.Sprintf(format, args...))
 }
 
+// TestFaultsAreSeen: the other tests would notice.
+func TestFaultsAreSeen(t *testing.T) {
+	html := `<html data-ready="yes"><script>console.error("no"); fetch("file:///nowhere").catch(() => 0); setTimeout(() => { throw Error("no") })</script>`
+	b := open(t, []byte(html), "")
+	b.frame()
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	seen := strings.Join(b.faults, "\n")
+	for _, want := range []string{"console.error", "request for file:///nowhere", "exception"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("%s is not among the faults:\n%s", want, seen)
+		}
+	}
+	b.faults = nil
+}
+
 func (b *tab) heard(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:

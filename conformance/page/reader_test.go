@@ -1,11 +1,15 @@
 package page_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -95,9 +99,12 @@ func TestSearchAndFilters(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("#connected")))
 	b.frame()
 	b.shows(2, 5)
+	b.link("search-from=shop&search-to=shop+role%3Ddb&connected=yes")
+	b.shows(4, 2) // of the shop only its APIs and workers reach its databases
+	b.link("search-from=shop+role%3Ddb&search-to=internet&connected=yes")
 	b.do(chromedp.SendKeys(chromedp.CSS("#search-to"), "zzz"))
 	b.frame()
-	b.shows(2, 0)
+	b.shows(0, 0) // no row has a connection with what is not there
 	b.link("")
 	b.do(chromedp.Click(chromedp.CSS("#namespaces summary")), chromedp.Click("#namespaces label:nth-of-type(1) input"))
 	b.frame()
@@ -162,6 +169,36 @@ func TestNamesAndRolesForScreenReaders(t *testing.T) {
 	}
 	if n := eval[int](b, `document.querySelectorAll("[id]").length - new Set([...document.querySelectorAll("[id]")].map(e => e.id)).size`); n != 0 {
 		t.Errorf("%d ids stand twice", n)
+	}
+}
+
+// TestScreenReaderHearsTheCell asks the browser what it tells assistive technology.
+func TestScreenReaderHearsTheCell(t *testing.T) {
+	b := open(t, listPage(t, cluster(10)), "#from=Deployment+shop%2Fapi&to=StatefulSet+shop%2Fdb")
+	tree, err := chromedp.Run(b.ctx, func(ctx context.Context, t *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {
+		return cdp.Call(ctx, t, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := map[string][]string{}
+	for _, n := range tree.Nodes {
+		if !n.Ignored && n.Role != nil && n.Name != nil {
+			heard[strings.Trim(string(n.Role.Value), `"`)] = append(heard[strings.Trim(string(n.Role.Value), `"`)], strings.Trim(string(n.Name.Value), `"`))
+		}
+	}
+	for role, want := range map[string]string{
+		"gridcell":      "Deployment shop/api to StatefulSet shop/db: allowed on some ports, TCP 5432",
+		"grid":          "Matrix. Rows are where connections come from",
+		"complementary": "Explanation",
+		"search":        "Search and filters",
+		"tab":           "Matrix",
+		"searchbox":     "From",
+		"heading":       "Who can reach whom",
+	} {
+		if !slices.ContainsFunc(heard[role], func(name string) bool { return strings.HasPrefix(name, want) }) {
+			t.Errorf("of role %s there is %q, want %q", role, heard[role], want)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ type DiffOptions struct {
 
 	before, after objectReader
 	// typed is the command line, for a page.
-	typed string
+	typed typedCommand
 }
 
 // diffOutputs are the formats of diff.
@@ -90,7 +90,7 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
 
 // Complete finds out what OLD and NEW are.
 func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
-	o.typed = commandLine(cmd, args)
+	o.typed = typed(cmd, args)
 	if args[0] == "-" && args[1] == "-" {
 		return errors.New("OLD and NEW are both stdin, which can be read once")
 	}

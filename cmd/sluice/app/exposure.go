@@ -24,7 +24,7 @@ type ExposureOptions struct {
 	ends    []question.End
 	objects objectReader
 	// typed is the command line, for a page.
-	typed string
+	typed typedCommand
 }
 
 // exposureOutputs are the formats of exposure.
@@ -76,7 +76,7 @@ func newExposureCommand(streams IOStreams) *cobra.Command {
 
 // Complete reads the ends of --focus.
 func (o *ExposureOptions) Complete(cmd *cobra.Command, args []string) error {
-	o.typed = commandLine(cmd, args)
+	o.typed = typed(cmd, args)
 	err := o.completeNamespace()
 	if err != nil {
 		return err

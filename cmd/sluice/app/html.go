@@ -33,8 +33,11 @@ type (
 )
 
 // pageOptions say how a page was made, from objects of which the last are those of now.
-func pageOptions(typed string, from ...*objects) page.Options {
-	o := page.Options{Command: typed, Version: versionName(), OldPlace: textPlace(from[0].place), Place: textPlace(from[len(from)-1].place)}
+func pageOptions(typed typedCommand, from ...*objects) page.Options {
+	o := page.Options{
+		Command: typed.command, Explain: typed.explain, Version: versionName(),
+		OldPlace: textPlace(from[0].place), Place: textPlace(from[len(from)-1].place),
+	}
 	for _, in := range from {
 		for _, p := range in.problems {
 			o.Notices = append(o.Notices, p.String())
@@ -76,17 +79,34 @@ func exposurePage(w io.Writer, x *report.Exposure, o page.Options) error {
 	return page.Exposure(w, &x.Exposure, o)
 }
 
-// saidFlags are those that a page repeats. Who asked, and with what files of theirs, is
-// nobody else's business.
-var saidFlags = []string{"filename", "recursive", "namespace", "context", "focus", "direction", "port"}
+// typedCommand is what was typed, for a shell, and the beginning of the command that
+// explains a connection of the same objects.
+type typedCommand struct{ command, explain string }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./~*-]+$`)
+// saidFlags are those that a page repeats, sourceFlagNames those that explain needs, too.
+// Who asked, and with what files of theirs, is nobody else's business.
+var (
+	sourceFlagNames = []string{"filename", "namespace", "recursive", "context"}
+	saidFlags       = append([]string{"focus", "direction", "port"}, sourceFlagNames...)
+)
 
-// commandLine is what was typed, for a shell.
-func commandLine(cmd *cobra.Command, args []string) string {
-	words := append(strings.Fields(cmd.CommandPath()), args...)
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if !slices.Contains(saidFlags, f.Name) {
+func typed(cmd *cobra.Command, args []string) typedCommand {
+	path := strings.Fields(cmd.CommandPath())
+	explain := append(slices.Clone(path[:len(path)-1]), "explain")
+	// Of diff the new side is what is explained.
+	if len(args) > 0 && args[len(args)-1] != "cluster" {
+		explain = append(explain, "-f", args[len(args)-1])
+	}
+	return typedCommand{
+		command: shellWords(slices.Concat(path, args, flagWords(cmd.Flags(), saidFlags))),
+		explain: shellWords(append(explain, flagWords(cmd.Flags(), sourceFlagNames)...)),
+	}
+}
+
+// flagWords are the flags that were given, of some.
+func flagWords(flags *pflag.FlagSet, names []string) (words []string) {
+	flags.Visit(func(f *pflag.Flag) {
+		if !slices.Contains(names, f.Name) {
 			return
 		}
 		values := []string{f.Value.String()}
@@ -104,10 +124,19 @@ func commandLine(cmd *cobra.Command, args []string) string {
 			}
 		}
 	})
+	return words
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./~-]+$`)
+
+// shellWords quotes what a shell would read otherwise.
+func shellWords(words []string) string {
+	out := make([]string, len(words))
 	for i, w := range words {
+		out[i] = w
 		if !plainWord.MatchString(w) {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}
-	return strings.Join(words, " ")
+	return strings.Join(out, " ")
 }

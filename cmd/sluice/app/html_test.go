@@ -15,7 +15,7 @@ func TestHTMLOutputs(t *testing.T) {
 		has  []string
 		code int
 	}{
-		"list":     {[]string{"list", "-f", file}, []string{"Who can reach whom", `"command":"sluice list -f ` + file + `"`, "shop.yaml:23", `"label":"TCP 5432"`}, exitOK},
+		"list":     {[]string{"list", "-f", file}, []string{"Who can reach whom", `"command":"sluice list -f ` + file + `"`, `"explain":"sluice explain -f ` + file + `"`, "shop.yaml:23", `"label":"TCP 5432"`}, exitOK},
 		"focus":    {[]string{"list", "-f", file, "--focus", "app=db"}, []string{`--focus app=db"`, `"unasked"`}, exitOK},
 		"quoted":   {[]string{"list", "-f", file, "--focus", "app in (db)"}, []string{`--focus 'app in (db)'"`}, exitOK},
 		"exposure": {[]string{"exposure", "-f", file, "--direction", "ingress"}, []string{"What is exposed", `"open to"`, "shop.yaml:23"}, exitOK},
@@ -48,7 +48,12 @@ func TestPageDoesNotSayWhoAsked(t *testing.T) {
 	if err := cmd.ParseFlags([]string{"--as", "somebody", "--kubeconfig", "/home/somebody/config", "--context", "staging", "--why"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := commandLine(cmd, nil), "list --context staging"; got != want {
-		t.Errorf("the command line is %q, want %q", got, want)
+	want := typedCommand{command: "list --context staging", explain: "explain --context staging"}
+	if got := typed(cmd, nil); got != want {
+		t.Errorf("the command lines are %+v, want %+v", got, want)
+	}
+	want = typedCommand{command: `diff main:deploy 'my deploy'`, explain: `explain -f 'my deploy'`}
+	if got := typed(newDiffCommand(IOStreams{}), []string{"main:deploy", "my deploy"}); got != want {
+		t.Errorf("the command lines are %+v, want %+v", got, want)
 	}
 }

@@ -26,7 +26,7 @@ type ListOptions struct {
 	ends    []question.End
 	objects objectReader
 	// typed is the command line, for a page.
-	typed string
+	typed typedCommand
 }
 
 // listOutputs are the formats of list.
@@ -91,7 +91,7 @@ func newListCommand(streams IOStreams) *cobra.Command {
 
 // Complete reads the ends of --focus.
 func (o *ListOptions) Complete(cmd *cobra.Command, args []string) error {
-	o.typed = commandLine(cmd, args)
+	o.typed = typed(cmd, args)
 	err := o.completeNamespace()
 	if err != nil {
 		return err

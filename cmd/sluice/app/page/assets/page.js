@@ -1456,6 +1456,7 @@ THIS SOFTWARE.
   var GraphView = class {
     constructor(model2, state2, say2) {
       Object.assign(this, { model: model2, state: state2, say: say2 });
+      this.spaces = new Set(model2.ends.filter((e) => e.kind !== "peer" && e.namespace).map((e) => e.namespace)).size;
       this.note = h("p", { class: "note" });
       this.drawing = h("div", { class: "drawing" });
       this.element = h("div", { class: "graph", role: "group", "aria-label": "Graph" }, this.note, this.drawing);
@@ -1530,6 +1531,11 @@ THIS SOFTWARE.
         collapsed = new Set(model2.names);
         nodes = this.nodes(collapsed);
         note = `More than ${mostNodes} nodes would not be readable, so namespaces are drawn as one node each. `;
+        const rest = nodes.length - mostNodes;
+        if (rest > 0) {
+          nodes = [...nodes].sort((a2, b) => b.ends.length - a2.ends.length).slice(0, mostNodes);
+          note += `${count(rest, "small namespace")} left out: search, or filter. `;
+        }
       }
       const links = this.links(nodes);
       const quiet = links.length > mostLines;
@@ -1559,7 +1565,7 @@ THIS SOFTWARE.
       const { model: model2 } = this;
       if (item.type !== "end") return item.group === "outside" ? "outside" : `${item.group} (${item.ends.length})`;
       const end = model2.ends[item.ends[0]];
-      const space = end.namespace && end.kind !== "peer" ? `${end.namespace}/` : "";
+      const space = end.namespace && end.kind !== "peer" && this.spaces > 1 ? `${end.namespace}/` : "";
       return shortened(space + end.name, 32);
     }
     svg(layout, links, quiet) {
@@ -1686,8 +1692,11 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     const far = Math.hypot(dx, dy) || 1;
     const bend = Math.min(24, far * 0.12);
     const mid = { x: (a2.x + b.x) / 2 - dy / far * bend, y: (a2.y + b.y) / 2 + dx / far * bend };
-    const from = border(a2, mid, 1);
-    const to = border(b, mid, 5);
+    const inside = (box) => Math.abs(mid.x - box.x) < box.width / 2 + 8 && Math.abs(mid.y - box.y) < 20;
+    const aim = inside(a2) || inside(b);
+    const from = border(a2, aim ? b : mid, 1);
+    const to = border(b, aim ? a2 : mid, 5);
+    if (aim) return `M${from.x} ${from.y}L${to.x} ${to.y}`;
     return `M${from.x} ${from.y}Q${Math.round(mid.x)} ${Math.round(mid.y)} ${to.x} ${to.y}`;
   }
   function border(box, point, gap) {
@@ -2095,8 +2104,8 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     refresh() {
       if (this.state.view !== "matrix" || !this.element.clientWidth) return;
       const { model: model2, state: state2 } = this;
-      const keepRow = state2.connected ? (e) => this.passes(e, true) : null;
-      const keepColumn = state2.connected ? (e) => this.passes(e, false) : null;
+      const keepRow = state2.connected ? this.connected(true) : null;
+      const keepColumn = state2.connected ? this.connected(false) : null;
       const common = { hidden: state2.hidden, collapsed: state2.collapsed };
       this.rows = axis(model2, model2.rowGroups, { ...common, query: state2.from, keep: keepRow });
       const columns = model2.kind === "exposure" ? { hidden: /* @__PURE__ */ new Set(), collapsed: /* @__PURE__ */ new Set() } : common;
@@ -2109,11 +2118,13 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       this.announce(false);
       this.later();
     }
-    // passes reports whether anything of an end's row, or column, is to be seen.
-    passes(e, isRow) {
-      const { model: model2 } = this;
-      const others = isRow ? model2.doc.columns : model2.doc.rows;
-      return others.some((o) => (isRow ? model2.at(e, o) : model2.at(o, e)) >= 0);
+    // connected tells the ends of an axis that have a connection with any that the other
+    // axis shows.
+    connected(isRow) {
+      const { model: model2, state: state2 } = this;
+      const query = isRow ? state2.to : state2.from;
+      const others = (isRow ? model2.doc.columns : model2.doc.rows).filter((o) => !state2.hidden.has(groupOf(model2.ends[o])) && (!query || matches(model2.search[o], query)));
+      return (e) => others.some((o) => (isRow ? model2.at(e, o) : model2.at(o, e)) >= 0);
     }
     // place finds what is chosen on the axes.
     place() {

@@ -17,6 +17,7 @@ const mostInColumn = 28;
 export class GraphView {
   constructor(model, state, say) {
     Object.assign(this, { model, state, say });
+    this.spaces = new Set(model.ends.filter((e) => e.kind !== "peer" && e.namespace).map((e) => e.namespace)).size;
     this.note = h("p", { class: "note" });
     this.drawing = h("div", { class: "drawing" });
     this.element = h("div", { class: "graph", role: "group", "aria-label": "Graph" }, this.note, this.drawing);
@@ -96,6 +97,11 @@ export class GraphView {
       collapsed = new Set(model.names);
       nodes = this.nodes(collapsed);
       note = `More than ${mostNodes} nodes would not be readable, so namespaces are drawn as one node each. `;
+      const rest = nodes.length - mostNodes;
+      if (rest > 0) {
+        nodes = [...nodes].sort((a, b) => b.ends.length - a.ends.length).slice(0, mostNodes);
+        note += `${count(rest, "small namespace")} left out: search, or filter. `;
+      }
     }
     const links = this.links(nodes);
     const quiet = links.length > mostLines;
@@ -127,7 +133,7 @@ export class GraphView {
     const { model } = this;
     if (item.type !== "end") return item.group === "outside" ? "outside" : `${item.group} (${item.ends.length})`;
     const end = model.ends[item.ends[0]];
-    const space = end.namespace && end.kind !== "peer" ? `${end.namespace}/` : "";
+    const space = end.namespace && end.kind !== "peer" && this.spaces > 1 ? `${end.namespace}/` : "";
     return shortened(space + end.name, 32);
   }
 
@@ -254,8 +260,11 @@ function curve(a, b) {
   const far = Math.hypot(dx, dy) || 1;
   const bend = Math.min(24, far * 0.12);
   const mid = { x: (a.x + b.x) / 2 - (dy / far) * bend, y: (a.y + b.y) / 2 + (dx / far) * bend };
-  const from = border(a, mid, 1);
-  const to = border(b, mid, 5);
+  const inside = (box) => Math.abs(mid.x - box.x) < box.width / 2 + 8 && Math.abs(mid.y - box.y) < 20;
+  const aim = inside(a) || inside(b);
+  const from = border(a, aim ? b : mid, 1);
+  const to = border(b, aim ? a : mid, 5);
+  if (aim) return `M${from.x} ${from.y}L${to.x} ${to.y}`;
   return `M${from.x} ${from.y}Q${Math.round(mid.x)} ${Math.round(mid.y)} ${to.x} ${to.y}`;
 }
 

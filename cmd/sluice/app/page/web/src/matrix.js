@@ -4,6 +4,7 @@
 
 import { axis, indexOf, itemKey, target, title } from "./axis.js";
 import { count, h } from "./dom.js";
+import { groupOf, matches } from "./model.js";
 import { Painter } from "./paint.js";
 import { spoken } from "./words.js";
 
@@ -49,8 +50,8 @@ export class MatrixView {
   refresh() {
     if (this.state.view !== "matrix" || !this.element.clientWidth) return;
     const { model, state } = this;
-    const keepRow = state.connected ? (e) => this.passes(e, true) : null;
-    const keepColumn = state.connected ? (e) => this.passes(e, false) : null;
+    const keepRow = state.connected ? this.connected(true) : null;
+    const keepColumn = state.connected ? this.connected(false) : null;
     const common = { hidden: state.hidden, collapsed: state.collapsed };
     this.rows = axis(model, model.rowGroups, { ...common, query: state.from, keep: keepRow });
     const columns = model.kind === "exposure" ? { hidden: new Set(), collapsed: new Set() } : common;
@@ -65,11 +66,14 @@ export class MatrixView {
     this.later();
   }
 
-  // passes reports whether anything of an end's row, or column, is to be seen.
-  passes(e, isRow) {
-    const { model } = this;
-    const others = isRow ? model.doc.columns : model.doc.rows;
-    return others.some((o) => (isRow ? model.at(e, o) : model.at(o, e)) >= 0);
+  // connected tells the ends of an axis that have a connection with any that the other
+  // axis shows.
+  connected(isRow) {
+    const { model, state } = this;
+    const query = isRow ? state.to : state.from;
+    const others = (isRow ? model.doc.columns : model.doc.rows)
+      .filter((o) => !state.hidden.has(groupOf(model.ends[o])) && (!query || matches(model.search[o], query)));
+    return (e) => others.some((o) => (isRow ? model.at(e, o) : model.at(o, e)) >= 0);
   }
 
   // place finds what is chosen on the axes.
