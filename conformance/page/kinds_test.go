@@ -23,7 +23,7 @@ func TestDiffSaysWhatCausesIt(t *testing.T) {
 		b.says("#detail", want)
 	}
 	b.clickCell("Deployment shop/frontend", "Deployment shop/api")
-	b.says("#detail", "other ports or conditions")
+	b.says("#detail", "on other ports or conditions: TCP 9001")
 	b.picture("diff-cell-changed")
 	b.do(chromedp.Click(chromedp.CSS("#tab-graph")))
 	b.picture("diff-graph")

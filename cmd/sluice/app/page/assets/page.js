@@ -87,6 +87,12 @@ THIS SOFTWARE.
       return n === 1 ? base : `${base}#${n}`;
     });
   }
+  function uniqueNames(ends) {
+    const names = ends.map((e) => e.namespace && e.workloads ? `${e.namespace}/${e.name}` : "");
+    const seen = /* @__PURE__ */ new Map();
+    for (const n of names) seen.set(n, (seen.get(n) ?? 0) + 1);
+    return names.map((n) => seen.get(n) === 1 ? n : "");
+  }
   var Model = class {
     constructor(doc) {
       this.doc = doc;
@@ -94,6 +100,7 @@ THIS SOFTWARE.
       this.ends = doc.ends;
       this.keys = uniqueKeys(doc.ends);
       this.byKey = new Map(this.keys.map((k, i) => [k, i]));
+      this.plain = uniqueNames(doc.ends);
       this.search = doc.ends.map((e) => searchText(e));
       this.width = doc.ends.length;
       this.cells = new Int32Array(this.width * this.width).fill(DENIED);
@@ -270,7 +277,7 @@ THIS SOFTWARE.
     diff: {
       added: "newly allowed",
       removed: "newly denied",
-      changed: "other ports or conditions",
+      changed: "on other ports or conditions",
       denied: "unchanged",
       unasked: "not judged",
       self: "unchanged"
@@ -2436,7 +2443,8 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     line(l) {
       const { model: model2, state: state2 } = this;
       const value = model2.doc.values[l.value];
-      const peers = value.parts.map((p) => p.title).filter(Boolean);
+      const columns = l.columns.map((e) => model2.ends[e].name);
+      const peers = value.parts.map((p) => p.title).filter((text) => text && !columns.includes(text));
       const go = () => state2.set({ row: model2.keys[l.rows[0]], column: model2.keys[l.columns[0]] });
       return h(
         "tr",
@@ -2460,7 +2468,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       for (const [g, of] of byGroup) {
         const whole = groups.get(g)?.length === of.length && of.length > 2;
         if (whole) out.push(h("div", { class: "name" }, g === "outside" ? "internet" : `all ${of.length} of ${g}`));
-        else out.push(...of.map((e) => h("div", { class: "name" }, endTitle(model2, e))));
+        else out.push(...of.map((e) => h("div", { class: "name", title: endTitle(model2, e) }, model2.plain[e] || endTitle(model2, e))));
       }
       return this.folded(out, mostNames);
     }

@@ -34,6 +34,14 @@ function uniqueKeys(ends) {
   });
 }
 
+// uniqueNames are names without a kind where that leaves no doubt.
+function uniqueNames(ends) {
+  const names = ends.map((e) => (e.namespace && e.workloads ? `${e.namespace}/${e.name}` : ""));
+  const seen = new Map();
+  for (const n of names) seen.set(n, (seen.get(n) ?? 0) + 1);
+  return names.map((n) => (seen.get(n) === 1 ? n : ""));
+}
+
 export class Model {
   constructor(doc) {
     this.doc = doc;
@@ -41,6 +49,7 @@ export class Model {
     this.ends = doc.ends;
     this.keys = uniqueKeys(doc.ends);
     this.byKey = new Map(this.keys.map((k, i) => [k, i]));
+    this.plain = uniqueNames(doc.ends);
     this.search = doc.ends.map((e) => searchText(e));
     this.width = doc.ends.length;
     this.cells = new Int32Array(this.width * this.width).fill(DENIED);

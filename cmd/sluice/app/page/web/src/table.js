@@ -53,7 +53,8 @@ export class TableView {
   line(l) {
     const { model, state } = this;
     const value = model.doc.values[l.value];
-    const peers = value.parts.map((p) => p.title).filter(Boolean);
+    const columns = l.columns.map((e) => model.ends[e].name);
+    const peers = value.parts.map((p) => p.title).filter((text) => text && !columns.includes(text));
     const go = () => state.set({ row: model.keys[l.rows[0]], column: model.keys[l.columns[0]] });
     return h("tr", {},
       h("td", {}, this.names(l.rows, model.rowGroups)),
@@ -75,7 +76,7 @@ export class TableView {
     for (const [g, of] of byGroup) {
       const whole = groups.get(g)?.length === of.length && of.length > 2;
       if (whole) out.push(h("div", { class: "name" }, g === "outside" ? "internet" : `all ${of.length} of ${g}`));
-      else out.push(...of.map((e) => h("div", { class: "name" }, endTitle(model, e))));
+      else out.push(...of.map((e) => h("div", { class: "name", title: endTitle(model, e) }, model.plain[e] || endTitle(model, e))));
     }
     return this.folded(out, mostNames);
   }

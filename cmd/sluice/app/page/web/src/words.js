@@ -17,7 +17,7 @@ export const states = {
   diff: {
     added: "newly allowed",
     removed: "newly denied",
-    changed: "other ports or conditions",
+    changed: "on other ports or conditions",
     denied: "unchanged",
     unasked: "not judged",
     self: "unchanged",
