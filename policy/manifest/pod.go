@@ -93,7 +93,7 @@ func (l *Loader) decodeNamespaced(at place, text []byte, kind string, object any
 	if result.lost {
 		return identity{}, false
 	}
-	meta.Namespace = namespaceOr(meta.Namespace)
+	meta.Namespace = l.namespaceOr(meta.Namespace)
 	id := identity{kind, meta.Namespace, meta.Name}
 	l.unknownFields(at, id, result)
 	if meta.Name == "" {

@@ -53,6 +53,12 @@ func parseTarget(s, defaultNamespace string) (dst End, port string, proto policy
 				return dst, "", 0, fmt.Errorf("%q: want [ADDRESS]:PORT", s)
 			}
 		}
+	case strings.Contains(s, "="):
+		// Labels have no colon: one behind them is the port's.
+		at := strings.LastIndexByte(s, '=')
+		if colon := strings.IndexByte(s[at:], ':'); colon >= 0 {
+			host, rest, hasRest = s[:at+colon], s[at+colon+1:], true
+		}
 	case strings.Count(s, ":") == 1:
 		host, rest, hasRest = strings.Cut(s, ":")
 	}
