@@ -20,7 +20,7 @@ type limits struct {
 	leaf, leaves int
 }
 
-var usualLimits = limits{classes: 1024, spread: 8, slack: 16 << 10, leaf: 16, leaves: 256}
+var usualLimits = limits{classes: 1 << 14, spread: 8, slack: 16 << 10, leaf: 16, leaves: 256}
 
 // budget is what the classes of an allow set may take yet.
 type budget struct {

@@ -1,0 +1,123 @@
+package compiler
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/sluice-net/sluice/policy"
+)
+
+// peerClass is the peers of some rules together.
+type peerClass struct {
+	peers
+	// key is that of the peers, id another number for each that was ever made.
+	key string
+	id  uint64
+}
+
+// peerMemo remembers what rules came to when they were compiled last, for whoever has one
+// rule more or less has nearly all of them again. It only spares work: whatever comes out
+// is the same without it, and it may forget at any time.
+type peerMemo struct {
+	made uint64
+	// single are the peers of one rule, by what it says of them, unions those of several,
+	// by the numbers of their parts.
+	single, unions recent[*peerClass]
+	// chains are names, by the numbers of classes that the chain leads to and what else
+	// makes it.
+	chains recent[string]
+	key    []byte
+}
+
+func newPeerMemo() *peerMemo { return &peerMemo{} }
+
+// recent remembers what was asked for lately: between remembered and twice as many.
+type recent[V any] struct {
+	young, old map[string]V
+}
+
+// remembered is more than the largest allow set has.
+const remembered = 1 << 16
+
+func (r *recent[V]) get(key []byte) (value V, known bool) {
+	if value, known = r.young[string(key)]; known {
+		return value, true
+	}
+	if value, known = r.old[string(key)]; known {
+		r.put(key, value)
+	}
+	return value, known
+}
+
+func (r *recent[V]) put(key []byte, value V) {
+	if len(r.young) >= remembered {
+		r.old, r.young = r.young, nil
+	}
+	if r.young == nil {
+		r.young = map[string]V{}
+	}
+	r.young[string(key)] = value
+}
+
+// union is the peers of some of the rules.
+func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family) *peerClass {
+	if len(covering) == 1 {
+		return m.of(&rules[covering[0]], f)
+	}
+	parts := make([]*peerClass, len(covering))
+	key := make([]byte, 0, 8*len(covering))
+	for i, r := range covering {
+		parts[i] = m.of(&rules[r], f)
+		key = binary.LittleEndian.AppendUint64(key, parts[i].id)
+	}
+	if known, ok := m.unions.get(key); ok {
+		return known
+	}
+	all := make([]peers, len(parts))
+	for i, p := range parts {
+		all[i] = p.peers
+	}
+	out := m.class(uniteAll(all))
+	m.unions.put(key, out)
+	return out
+}
+
+// of is the peers of one rule.
+func (m *peerMemo) of(r *policy.AllowRule, f family) *peerClass {
+	m.key = append(m.key[:0], byte(f))
+	if r.AllPeers {
+		m.key = append(m.key, '*')
+	}
+	for i := range r.Groups {
+		m.key = append(binary.LittleEndian.AppendUint32(append(m.key, 'g'), uint32(len(r.Groups[i].Group))), r.Groups[i].Group...)
+	}
+	for i := range r.Blocks {
+		m.key = appendBlock(m.key, &r.Blocks[i].Block)
+	}
+	if known, ok := m.single.get(m.key); ok {
+		return known
+	}
+	key := slices.Clone(m.key)
+	out := m.class(unitePeers([]policy.AllowRule{*r}, f, func(*policy.AllowRule) bool { return true }))
+	m.single.put(key, out)
+	return out
+}
+
+func (m *peerMemo) class(p peers) *peerClass {
+	m.made++
+	return &peerClass{peers: p, key: p.key(), id: m.made}
+}
+
+func appendBlock(out []byte, b *policy.IPBlock) []byte {
+	out = appendPrefix(append(out, 'b'), b.CIDR)
+	for _, e := range b.Except {
+		out = appendPrefix(append(out, 'e'), e)
+	}
+	return out
+}
+
+func appendPrefix(out []byte, p netip.Prefix) []byte {
+	a := p.Addr().As16()
+	return append(append(out, byte(p.Addr().BitLen()), byte(p.Bits())), a[:]...)
+}
