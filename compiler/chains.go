@@ -33,7 +33,8 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 		parts := set.Parts()
 		allowances := make([]allowance, len(parts))
 		for i := range parts {
-			allowances[i] = allow(parts[i].Rules, f, &u.c.limits, u.c.peers)
+			last := set.Direction == policy.Ingress && len(parts) == 1
+			allowances[i] = allow(parts[i].Rules, f, last, &u.c.limits, u.c.peers)
 		}
 		for _, w := range ways {
 			if len(parts) == 1 {
@@ -95,10 +96,11 @@ func (b *chainBuilder) vmap(made *object) Term {
 	return VerdictMap{Key: concat(portField(b.way), L4Protocol), Ranges: made.set.Interval, Map: b.use(made)}
 }
 
-// allow is what becomes of a packet that is allowed. The Pod that it comes from is
-// asked first, and then the one that it goes to, which is the last.
+// allow is what becomes of a packet that is allowed. The Pod that opened the connection is
+// asked first, and then the one that it went to, which is the last, for packets of both
+// ways.
 func (b *chainBuilder) allow() Term {
-	if !b.returns && (b.direction == policy.Ingress) == (b.way == forth) {
+	if !b.returns && b.direction == policy.Ingress {
 		return toJudged
 	}
 	return returns
@@ -143,7 +145,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, returns: returns, rest: denyChain(set.Direction, w)}
 	switch {
 	case a.allPorts.any:
-	case a.leaves != nil:
+	case a.leaves != nil || a.apart:
 		b.stretches(a)
 	default:
 		b.named(a.named)

@@ -3,7 +3,6 @@ package compiler
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -24,6 +23,8 @@ type peerMemo struct {
 	// single are the peers of one rule, by what it says of them, unions those of several,
 	// by the numbers of their parts.
 	single, unions recent[*peerClass]
+	// singlePorts and portUnions are the same of ports.
+	singlePorts, portUnions recent[*portClass]
 	// chains are names, by the numbers of classes that the chain leads to and what else
 	// makes it.
 	chains recent[string]
@@ -60,15 +61,25 @@ func (r *recent[V]) put(key []byte, value V) {
 	r.young[string(key)] = value
 }
 
+// part says which peers of a rule are meant.
+type part byte
+
+const (
+	allPeers part = iota
+	// onlyRanges leaves out groups, exceptRanges the address ranges.
+	onlyRanges
+	exceptRanges
+)
+
 // union is the peers of some of the rules.
-func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family) *peerClass {
+func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family, of part) *peerClass {
 	if len(covering) == 1 {
-		return m.of(&rules[covering[0]], f)
+		return m.of(&rules[covering[0]], f, of)
 	}
 	parts := make([]*peerClass, len(covering))
 	key := make([]byte, 0, 8*len(covering))
 	for i, r := range covering {
-		parts[i] = m.of(&rules[r], f)
+		parts[i] = m.of(&rules[r], f, of)
 		key = binary.LittleEndian.AppendUint64(key, parts[i].id)
 	}
 	if known, ok := m.unions.get(key); ok {
@@ -83,9 +94,10 @@ func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family) *pe
 	return out
 }
 
-// of is the peers of one rule.
-func (m *peerMemo) of(r *policy.AllowRule, f family) *peerClass {
-	m.key = append(m.key[:0], byte(f))
+// of is the peers of one rule, or some of them: whoever lets every address pass has no
+// ranges.
+func (m *peerMemo) of(r *policy.AllowRule, f family, of part) *peerClass {
+	m.key = append(m.key[:0], byte(f), byte(of))
 	if r.AllPeers {
 		m.key = append(m.key, '*')
 	}
@@ -98,9 +110,15 @@ func (m *peerMemo) of(r *policy.AllowRule, f family) *peerClass {
 	if known, ok := m.single.get(m.key); ok {
 		return known
 	}
-	key := slices.Clone(m.key)
-	out := m.class(unitePeers([]policy.AllowRule{*r}, f, func(*policy.AllowRule) bool { return true }))
-	m.single.put(key, out)
+	p := unitePeers([]policy.AllowRule{*r}, f, func(*policy.AllowRule) bool { return true })
+	switch of {
+	case onlyRanges:
+		p.any, p.groups = false, nil
+	case exceptRanges:
+		p.ranges = nil
+	}
+	out := m.class(p)
+	m.single.put(m.key, out)
 	return out
 }
 
@@ -120,4 +138,51 @@ func appendBlock(out []byte, b *policy.IPBlock) []byte {
 func appendPrefix(out []byte, p netip.Prefix) []byte {
 	a := p.Addr().As16()
 	return append(append(out, byte(p.Addr().BitLen()), byte(p.Bits())), a[:]...)
+}
+
+// ports is what ports some of the rules give.
+func (m *peerMemo) ports(rules []policy.AllowRule, covering []int) *portClass {
+	if len(covering) == 1 {
+		return m.portsOf(&rules[covering[0]])
+	}
+	key := make([]byte, 0, 8*len(covering))
+	var all []portSpan
+	for _, r := range covering {
+		p := m.portsOf(&rules[r])
+		all = append(all, p.spans...)
+		key = binary.LittleEndian.AppendUint64(key, p.id)
+	}
+	if known, ok := m.portUnions.get(key); ok {
+		return known
+	}
+	out := m.portClass(all)
+	m.portUnions.put(key, out)
+	return out
+}
+
+// portsOf is those of one rule.
+func (m *peerMemo) portsOf(r *policy.AllowRule) *portClass {
+	m.key = m.key[:0]
+	for _, p := range r.Ports {
+		m.key = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(append(m.key, byte(p.Protocol)), p.First), p.Last)
+	}
+	if known, ok := m.singlePorts.get(m.key); ok {
+		return known
+	}
+	var spans []portSpan
+	for _, p := range r.Ports {
+		if p.First <= p.Last {
+			spans = append(spans, portSpan{protocol: p.Protocol, first: p.First, last: p.Last})
+		}
+	}
+	out := m.portClass(spans)
+	m.singlePorts.put(m.key, out)
+	return out
+}
+
+func (m *peerMemo) portClass(spans []portSpan) *portClass {
+	m.made++
+	out := &portClass{spans: uniteSpans(spans), id: m.made}
+	out.key = spansKey(out.spans)
+	return out
 }

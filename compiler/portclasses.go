@@ -24,6 +24,12 @@ type allowance struct {
 	// leaves are the spans again if they are many, by parts of the ports that do not
 	// move.
 	leaves []portLeaf
+	// addrs are ranges of addresses with ports of theirs, where these stand apart from
+	// the groups: then spans and classes have none. addrLeaves are the same if they are
+	// many.
+	apart      bool
+	addrs      []addrSpan
+	addrLeaves []addrLeaf
 	// crowd takes the place of spans and classes where these would be too large.
 	crowd *crowd
 }
@@ -105,17 +111,26 @@ func spansKey(spans []portSpan) string {
 // allow merges the rules. What a rule allows is the product of its peers and
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.
-func allow(rules []policy.AllowRule, f family, l *limits, known *peerMemo) allowance {
+//
+// last: nothing is asked after the chains of the set.
+func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerMemo) allowance {
 	var out allowance
 	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
 	if out.allPorts.any {
 		return out
 	}
 	out.named = out.lookups(rules)
-	if !out.cut(rules, f, l, known) {
+	ends := portEnds(rules)
+	if apart(ends, last) {
+		if out.apart = out.cut(rules, ends, f, exceptRanges, l, memo) && out.cutAddrs(rules, f, l, memo); !out.apart {
+			out = allowance{allPorts: out.allPorts, named: out.named}
+		}
+	}
+	if !out.apart && !out.cut(rules, ends, f, allPeers, l, memo) {
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)
-	} else if len(out.spans) > fewSpans && len(out.classes) > 1 {
+	}
+	if len(out.spans) > fewSpans && len(out.classes) > 1 {
 		out.leaves = leavesOf(out.spans)
 	}
 	return out
@@ -203,11 +218,10 @@ func portEnds(rules []policy.AllowRule) []portEnd {
 // cut finds the spans: it walks the ends of all ranges in order, and knows at
 // each which rules cover what follows. It gives up, and reports it, where the classes
 // become too many or too large, or to find them too much work.
-func (a *allowance) cut(rules []policy.AllowRule, f family, l *limits, memo *peerMemo) bool {
-	ends := portEnds(rules)
+func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of part, l *limits, memo *peerMemo) bool {
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
-	u := unions{rules: rules, family: f, memo: memo, left: l.budget(rules), known: map[string]int{}, places: map[string]int{}}
+	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: map[string]int{}, places: map[string]int{}}
 	if len(ends) <= fewSpans+1 {
 		u.memo = nil // there are no leaves
 	}
@@ -251,6 +265,7 @@ const noClass = -1
 type unions struct {
 	rules  []policy.AllowRule
 	family family
+	of     part
 	// memo is nil where there are so few ports that everything is made anew.
 	memo *peerMemo
 	left budget
@@ -299,7 +314,7 @@ func (a *allowance) class(u *unions, covering []int) int {
 // ports, lest all change with it.
 func (u *unions) union(a *allowance, covering []int) *peerClass {
 	if u.memo != nil {
-		return u.memo.union(u.rules, covering, u.family)
+		return u.memo.union(u.rules, covering, u.family, u.of)
 	}
 	picked := make([]policy.AllowRule, 0, len(covering))
 	for _, i := range covering {

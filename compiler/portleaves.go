@@ -87,7 +87,12 @@ func (b *chainBuilder) stretches(a *allowance) {
 		b.peers(nil, &a.allPorts)
 	}
 	b.named(a.named)
-	b.rule(b.vmap(b.leafMap(a, last)))
+	if a.leaves == nil {
+		b.ports(a)
+	} else {
+		b.rule(b.vmap(b.leafMap(a, last)))
+	}
+	b.addrs(a)
 	if last {
 		b.peers(nil, &a.allPorts)
 	}
