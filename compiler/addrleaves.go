@@ -29,6 +29,8 @@ type addrLeaf struct {
 	prefix netip.Prefix
 	// spans are sorted, and begin and end within the prefix.
 	spans []addrSpan
+	// leaves are what a leaf of too many spans is cut into once more.
+	leaves []addrLeaf
 }
 
 // apart reports whether the address ranges of a set's rules stand apart from its groups.
@@ -166,11 +168,20 @@ func addrLeavesOf(spans []addrSpan, f family) []addrLeaf {
 	if f == ipv6 {
 		all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
-	return appendAddrLeaves(nil, spans, all)
+	if len(spans) <= 2*branchSpans {
+		return appendAddrLeaves(nil, spans, all, fewSpans)
+	}
+	out := appendAddrLeaves(nil, spans, all, branchSpans)
+	for i := range out {
+		if l := &out[i]; len(l.spans) > fewSpans {
+			l.leaves = appendAddrLeaves(nil, l.spans, l.prefix, fewSpans)
+		}
+	}
+	return out
 }
 
-// appendAddrLeaves adds those of a prefix.
-func appendAddrLeaves(out []addrLeaf, spans []addrSpan, p netip.Prefix) []addrLeaf {
+// appendAddrLeaves adds those of a prefix, of so many spans at most.
+func appendAddrLeaves(out []addrLeaf, spans []addrSpan, p netip.Prefix, limit int) []addrLeaf {
 	first, last := span(p)
 	from, _ := slices.BinarySearchFunc(spans, first, func(s addrSpan, a netip.Addr) int { return s.last.Compare(a) })
 	to, found := slices.BinarySearchFunc(spans, last, func(s addrSpan, a netip.Addr) int { return s.first.Compare(a) })
@@ -178,9 +189,9 @@ func appendAddrLeaves(out []addrLeaf, spans []addrSpan, p netip.Prefix) []addrLe
 		to++
 	}
 	spans = spans[from:max(from, to)]
-	if len(spans) > fewSpans {
+	if len(spans) > limit {
 		low, high := halves(p)
-		return appendAddrLeaves(appendAddrLeaves(out, spans, low), spans, high)
+		return appendAddrLeaves(appendAddrLeaves(out, spans, low, limit), spans, high, limit)
 	}
 	if len(spans) == 0 {
 		return out
@@ -192,7 +203,7 @@ func appendAddrLeaves(out []addrLeaf, spans []addrSpan, p netip.Prefix) []addrLe
 	if end := &spans[len(spans)-1]; last.Less(end.last) {
 		end.last = last
 	}
-	return append(out, addrLeaf{p, spans})
+	return append(out, addrLeaf{prefix: p, spans: spans})
 }
 
 // halves are those of a prefix of more than one address.
@@ -212,19 +223,25 @@ func (b *chainBuilder) addrs(a *allowance) {
 		}
 		return
 	}
+	b.rule(b.addrMap(a.addrLeaves))
+}
+
+// addrMap leads to the leaves. The kernel looks ranges of a single field up in a tree, and
+// of several field by field: the protocol, of which all are meant, is there for the sake
+// of the other form.
+func (b *chainBuilder) addrMap(leaves []addrLeaf) Term {
 	inner := b.inner()
-	s := &Set{Key: keyType(b.family.addrType(), InetProto), Interval: true, Value: VerdictValue, Elements: make([]Element, len(a.addrLeaves))}
-	for i := range a.addrLeaves {
-		l := &a.addrLeaves[i]
-		first, last := span(l.prefix)
-		// The kernel looks a single field up in a tree, field by field where there are
-		// more: all protocols have the same elements, for the sake of the other form.
-		s.Elements[i] = Element{addrKey(first) + "\x00" + addrKey(last) + "\xff", MapValue{DoJump, inner.addrLeaf(l)}}
+	s := &Set{Key: keyType(b.family.addrType(), InetProto), Interval: true, Value: VerdictValue, Elements: make([]Element, len(leaves))}
+	for i := range leaves {
+		first, last := span(leaves[i].prefix)
+		s.Elements[i] = Element{addrKey(first) + "\x00" + addrKey(last) + "\xff", b.enter(inner.addrLeaf(&leaves[i]))}
 	}
-	s.Name = contentName(portMapLetter, contentOf(s), counted(b.family.String()+"-"+a.addrLeaves[0].prefix.String(), len(a.addrLeaves)))
+	s.Name = contentName(portMapLetter, contentOf(s), counted(b.family.String()+"-"+leaves[0].prefix.String(), len(leaves)))
 	sortElements(s.Elements)
-	made := &object{name: s.Name, set: s, uses: inner.uses}
-	b.rule(VerdictMap{Key: concat(peerField(b.family, b.direction, b.way), L4Protocol), Ranges: true, Map: b.use(made)})
+	return VerdictMap{
+		Key: concat(peerField(b.family, b.direction, b.way), L4Protocol), Ranges: true,
+		Map: b.use(&object{name: s.Name, set: s, uses: inner.uses}),
+	}
 }
 
 // addrLeaf is the chain of one.
@@ -236,10 +253,14 @@ func (b *chainBuilder) addrLeaf(l *addrLeaf) string {
 	}
 	return b.remembered(key, func() *object {
 		inner := b.inner()
+		if len(l.leaves) > 0 {
+			inner.rule(inner.addrMap(l.leaves))
+			return inner.part()
+		}
 		for i := range l.spans {
 			inner.addrSpan(&l.spans[i])
 		}
-		return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
+		return inner.part()
 	})
 }
 

@@ -322,8 +322,7 @@ func (b *chainBuilder) inner() *chainBuilder {
 func (b *chainBuilder) class(p *peers) *object {
 	inner := b.inner()
 	inner.peers(nil, p)
-	inner.otherwise()
-	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
+	return inner.part()
 }
 
 func membersObject(m *memberSet) *object {

@@ -18,7 +18,14 @@ type portLeaf struct {
 	first, last uint16
 	// spans are sorted, and begin and end within the leaf.
 	spans []portSpan
+	// leaves are what a leaf of too many spans is cut into once more.
+	leaves []portLeaf
 }
+
+// branchSpans is how many spans a leaf may have that is cut once more. The map of a Pod
+// with thousands of spans would be made anew for each that comes; maps of maps are small,
+// and reading two of them touches no more memory than a large one.
+const branchSpans = 128
 
 // whole reports whether all ports of the leaf have the same class.
 func (l *portLeaf) whole() bool {
@@ -27,6 +34,10 @@ func (l *portLeaf) whole() bool {
 
 // leavesOf cuts the ports. spans are sorted and disjoint.
 func leavesOf(spans []portSpan) []portLeaf {
+	limit := fewSpans
+	if len(spans) > 2*branchSpans {
+		limit = branchSpans
+	}
 	var out []portLeaf
 	for len(spans) > 0 {
 		protocol := spans[0].protocol
@@ -34,19 +45,24 @@ func leavesOf(spans []portSpan) []portLeaf {
 		if n < 0 {
 			n = len(spans)
 		}
-		out = appendLeaves(out, spans[:n], 0, 1<<16)
+		out = appendLeaves(out, spans[:n], 0, 1<<16, limit)
 		spans = spans[n:]
+	}
+	for i := range out {
+		if l := &out[i]; len(l.spans) > fewSpans {
+			l.leaves = appendLeaves(nil, l.spans, uint32(l.first), uint32(l.last)+1, fewSpans)
+		}
 	}
 	return out
 }
 
-// appendLeaves adds those from first up to but without end. Neighbours of which each is
-// of one and the same class are one.
-func appendLeaves(out []portLeaf, spans []portSpan, first, end uint32) []portLeaf {
+// appendLeaves adds those from first up to but without end, of so many spans at most.
+// Neighbours of which each is of one and the same class are one.
+func appendLeaves(out []portLeaf, spans []portSpan, first, end uint32, limit int) []portLeaf {
 	spans = spansWithin(spans, first, end)
-	if len(spans) > fewSpans {
+	if len(spans) > limit {
 		middle := (first + end) / 2
-		return appendLeaves(appendLeaves(out, spans, first, middle), spans, middle, end)
+		return appendLeaves(appendLeaves(out, spans, first, middle, limit), spans, middle, end, limit)
 	}
 	if len(spans) == 0 {
 		return out
@@ -90,7 +106,7 @@ func (b *chainBuilder) stretches(a *allowance) {
 	if a.leaves == nil {
 		b.ports(a)
 	} else {
-		b.rule(b.vmap(b.leafMap(a, last)))
+		b.rule(b.vmap(b.leafMap(a.classes, a.leaves)))
 	}
 	b.addrs(a)
 	if last {
@@ -100,29 +116,34 @@ func (b *chainBuilder) stretches(a *allowance) {
 }
 
 // leafMap leads to the leaves.
-func (b *chainBuilder) leafMap(a *allowance, jumps bool) *object {
+func (b *chainBuilder) leafMap(classes []*peerClass, leaves []portLeaf) *object {
 	inner := b.inner()
-	do := DoGoto
-	if jumps {
-		do = DoJump
-	}
-	spans := make([]portSpan, len(a.leaves))
-	verdicts := make([]MapValue, len(a.leaves))
-	for i := range a.leaves {
-		l := &a.leaves[i]
+	spans := make([]portSpan, len(leaves))
+	verdicts := make([]MapValue, len(leaves))
+	for i := range leaves {
+		l := &leaves[i]
 		spans[i] = portSpan{protocol: l.protocol, first: l.first, last: l.last}
-		switch c := a.classes[l.spans[0].class]; {
+		switch c := classes[l.spans[0].class]; {
 		case !l.whole():
-			verdicts[i] = MapValue{do, inner.leaf(a.classes, l)}
+			verdicts[i] = b.enter(inner.leaf(classes, l))
 		case !c.any:
-			verdicts[i] = MapValue{do, inner.classChain(c)}
-		case jumps:
+			verdicts[i] = b.enter(inner.classChain(c))
+		case b.rest == "":
 			verdicts[i] = MapValue{DoGoto, JudgedChain}
 		default:
 			verdicts[i] = MapValue{Do: DoReturn}
 		}
 	}
 	return verdictMap(spans, verdicts, inner.uses)
+}
+
+// enter leads to a chain, from which what it does not allow comes back if it is not
+// denied there.
+func (b *chainBuilder) enter(chain string) MapValue {
+	if b.rest == "" {
+		return MapValue{DoJump, chain}
+	}
+	return MapValue{DoGoto, chain}
 }
 
 // leaf is the chain of one.
@@ -134,6 +155,10 @@ func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
 	}
 	return b.remembered(key, func() *object {
 		inner := b.inner()
+		if len(l.leaves) > 0 {
+			inner.rule(inner.vmap(inner.leafMap(classes, l.leaves)))
+			return inner.part()
+		}
 		for _, s := range l.spans {
 			match, c := inner.matchSpan(s), classes[s.class]
 			if c.rules() > 1 {
@@ -142,9 +167,14 @@ func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
 				inner.peers(match, &c.peers)
 			}
 		}
-		inner.otherwise()
-		return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
+		return inner.part()
 	})
+}
+
+// part is a chain to which others lead.
+func (b *chainBuilder) part() *object {
+	b.otherwise()
+	return b.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
 }
 
 // classChain is the chain of some peers.
