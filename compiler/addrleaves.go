@@ -91,7 +91,7 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 	slices.SortFunc(ends, func(a, b addrEnd) int {
 		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rule, b.rule))
 	})
-	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), known: map[string]*portClass{}}
+	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), known: make(map[string]*portClass, len(ends))}
 	var covering []int
 	for i, e := range ends {
 		covering = toggle(covering, e.rule) // those of a rule are disjoint, and none touches the next
@@ -134,6 +134,8 @@ type portUnions struct {
 	left  budget
 	known map[string]*portClass
 	key   []byte
+	// single are the ports of each rule that was asked about.
+	single []*portClass
 }
 
 // class costs the same whatever is remembered, as the form of a set must not depend on
@@ -153,7 +155,7 @@ func (u *portUnions) class(covering []int) *portClass {
 	if u.left.work < 0 {
 		return nil
 	}
-	out := u.memo.ports(u.rules, covering)
+	out := u.memo.ports(pick(&u.single, covering, len(u.rules), func(i int) *portClass { return u.memo.portsOf(&u.rules[i]) }))
 	u.left.terms -= len(out.spans)
 	u.known[string(u.key)] = out
 	return out

@@ -71,18 +71,16 @@ const (
 	exceptRanges
 )
 
-// union is the peers of some of the rules.
-func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family, of part) *peerClass {
-	if len(covering) == 1 {
-		return m.of(&rules[covering[0]], f, of)
+// union is all of some peers together.
+func (m *peerMemo) union(parts []*peerClass) *peerClass {
+	if len(parts) == 1 {
+		return parts[0]
 	}
-	parts := make([]*peerClass, len(covering))
-	key := make([]byte, 0, 8*len(covering))
-	for i, r := range covering {
-		parts[i] = m.of(&rules[r], f, of)
-		key = binary.LittleEndian.AppendUint64(key, parts[i].id)
+	m.key = m.key[:0]
+	for _, p := range parts {
+		m.key = binary.LittleEndian.AppendUint64(m.key, p.id)
 	}
-	if known, ok := m.unions.get(key); ok {
+	if known, ok := m.unions.get(m.key); ok {
 		return known
 	}
 	all := make([]peers, len(parts))
@@ -90,7 +88,7 @@ func (m *peerMemo) union(rules []policy.AllowRule, covering []int, f family, of 
 		all[i] = p.peers
 	}
 	out := m.class(uniteAll(all))
-	m.unions.put(key, out)
+	m.unions.put(m.key, out)
 	return out
 }
 
@@ -140,23 +138,24 @@ func appendPrefix(out []byte, p netip.Prefix) []byte {
 	return append(append(out, byte(p.Addr().BitLen()), byte(p.Bits())), a[:]...)
 }
 
-// ports is what ports some of the rules give.
-func (m *peerMemo) ports(rules []policy.AllowRule, covering []int) *portClass {
-	if len(covering) == 1 {
-		return m.portsOf(&rules[covering[0]])
+// ports are all of some ports together.
+func (m *peerMemo) ports(parts []*portClass) *portClass {
+	if len(parts) == 1 {
+		return parts[0]
 	}
-	key := make([]byte, 0, 8*len(covering))
+	m.key = m.key[:0]
 	var all []portSpan
-	for _, r := range covering {
-		p := m.portsOf(&rules[r])
-		all = append(all, p.spans...)
-		key = binary.LittleEndian.AppendUint64(key, p.id)
+	for _, p := range parts {
+		m.key = binary.LittleEndian.AppendUint64(m.key, p.id)
 	}
-	if known, ok := m.portUnions.get(key); ok {
+	if known, ok := m.portUnions.get(m.key); ok {
 		return known
 	}
+	for _, p := range parts {
+		all = append(all, p.spans...)
+	}
 	out := m.portClass(all)
-	m.portUnions.put(key, out)
+	m.portUnions.put(m.key, out)
 	return out
 }
 

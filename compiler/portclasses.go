@@ -221,7 +221,7 @@ func portEnds(rules []policy.AllowRule) []portEnd {
 func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of part, l *limits, memo *peerMemo) bool {
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
-	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: map[string]int{}, places: map[string]int{}}
+	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: make(map[string]int, len(ends)), places: map[string]int{}}
 	if len(ends) <= fewSpans+1 {
 		u.memo = nil // there are no leaves
 	}
@@ -273,6 +273,8 @@ type unions struct {
 	// there are, by their peers.
 	known, places map[string]int
 	key           []byte
+	// single are the peers of each rule that was asked about.
+	single []*peerClass
 }
 
 // class is the union of the peers of some rules. What it costs is counted as if nothing
@@ -314,7 +316,9 @@ func (a *allowance) class(u *unions, covering []int) int {
 // ports, lest all change with it.
 func (u *unions) union(a *allowance, covering []int) *peerClass {
 	if u.memo != nil {
-		return u.memo.union(u.rules, covering, u.family, u.of)
+		return u.memo.union(pick(&u.single, covering, len(u.rules), func(i int) *peerClass {
+			return u.memo.of(&u.rules[i], u.family, u.of)
+		}))
 	}
 	picked := make([]policy.AllowRule, 0, len(covering))
 	for _, i := range covering {
@@ -322,6 +326,21 @@ func (u *unions) union(a *allowance, covering []int) *peerClass {
 	}
 	p := a.without(unitePeers(picked, u.family, func(*policy.AllowRule) bool { return true }))
 	return &peerClass{peers: p, key: p.key()}
+}
+
+// pick has what belongs to some rules of n, of which each is made once.
+func pick[T any](made *[]*T, of []int, n int, find func(rule int) *T) []*T {
+	if *made == nil {
+		*made = make([]*T, n)
+	}
+	out := make([]*T, len(of))
+	for i, r := range of {
+		if (*made)[r] == nil {
+			(*made)[r] = find(r)
+		}
+		out[i] = (*made)[r]
+	}
+	return out
 }
 
 func (a *allowance) add(s portSpan) {
