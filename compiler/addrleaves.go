@@ -38,9 +38,7 @@ type addrLeaf struct {
 // is a rule, and by port a rule in every stretch. It takes a chain that goes on where it
 // does not allow, so nothing may be asked after it; and it is of no use where there are
 // few ports.
-func apart(ends []portEnd, last bool) bool { return last && len(ends) > apartFrom }
-
-const apartFrom = 4 * fewSpans
+func apart(ends []portEnd, last bool, l *limits) bool { return last && len(ends) > l.apart }
 
 // addrEnd is where a rule begins to cover addresses, or has ceased to.
 type addrEnd struct {
@@ -110,7 +108,7 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 		}
 		a.addAddrs(addrSpan{addrRange{e.at.addr, last}, ports})
 	}
-	a.addrLeaves = addrLeavesOf(a.addrs, f)
+	a.addrLeaves = addrLeavesOf(a.addrs, f, l)
 	return true
 }
 
@@ -162,21 +160,21 @@ func (u *portUnions) class(covering []int) *portClass {
 }
 
 // addrLeavesOf cuts a family's addresses, nil where the spans are few.
-func addrLeavesOf(spans []addrSpan, f family) []addrLeaf {
-	if len(spans) <= fewSpans {
+func addrLeavesOf(spans []addrSpan, f family, l *limits) []addrLeaf {
+	if len(spans) <= l.compared {
 		return nil
 	}
 	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	if f == ipv6 {
 		all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
-	if len(spans) <= 2*branchSpans {
-		return appendAddrLeaves(nil, spans, all, fewSpans)
+	if len(spans) <= 2*l.branch {
+		return appendAddrLeaves(nil, spans, all, l.compared)
 	}
-	out := appendAddrLeaves(nil, spans, all, branchSpans)
+	out := appendAddrLeaves(nil, spans, all, l.branch)
 	for i := range out {
-		if l := &out[i]; len(l.spans) > fewSpans {
-			l.leaves = appendAddrLeaves(nil, l.spans, l.prefix, fewSpans)
+		if leaf := &out[i]; len(leaf.spans) > l.compared {
+			leaf.leaves = appendAddrLeaves(nil, leaf.spans, leaf.prefix, l.compared)
 		}
 	}
 	return out

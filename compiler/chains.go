@@ -68,9 +68,12 @@ type chainBuilder struct {
 	// returns: another set is to be asked after this one.
 	returns bool
 	// rest is the chain for what no rule so far lets pass; empty where it is to return.
-	rest  string
-	rules []Rule
-	uses  []*object
+	rest string
+	// goesOn: there are rules after those that lead to other chains, for what comes back
+	// from these.
+	goesOn bool
+	rules  []Rule
+	uses   []*object
 }
 
 // use returns the name under which the rules know the object.
@@ -295,7 +298,12 @@ func (b *chainBuilder) spans(classes []*peerClass, spans []portSpan) {
 func (b *chainBuilder) span(p *peers, s portSpan) {
 	match := b.matchSpan(s)
 	if p.rules() > 1 {
-		b.rule(append(match, Goto{b.use(b.class(p))})...)
+		class := b.use(b.class(p))
+		if b.goesOn {
+			b.rule(append(match, Jump{class})...)
+		} else {
+			b.rule(append(match, Goto{class})...)
+		}
 		return
 	}
 	b.peers(match, p)

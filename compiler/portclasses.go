@@ -121,7 +121,7 @@ func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerM
 	}
 	out.named = out.lookups(rules)
 	ends := portEnds(rules)
-	if apart(ends, last) {
+	if apart(ends, last, l) {
 		if out.apart = out.cut(rules, ends, f, exceptRanges, l, memo) && out.cutAddrs(rules, f, l, memo); !out.apart {
 			out = allowance{allPorts: out.allPorts, named: out.named}
 		}
@@ -130,8 +130,8 @@ func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerM
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)
 	}
-	if len(out.spans) > fewSpans && len(out.classes) > 1 {
-		out.leaves = leavesOf(out.spans)
+	if len(out.spans) > l.compared && len(out.classes) > 1 {
+		out.leaves = leavesOf(out.spans, l)
 	}
 	return out
 }
@@ -222,7 +222,7 @@ func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of p
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
 	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: make(map[string]int, len(ends)), places: map[string]int{}}
-	if len(ends) <= fewSpans+1 {
+	if len(ends) <= l.compared+1 {
 		u.memo = nil // there are no leaves
 	}
 	for i, e := range ends {

@@ -22,21 +22,16 @@ type portLeaf struct {
 	leaves []portLeaf
 }
 
-// branchSpans is how many spans a leaf may have that is cut once more. The map of a Pod
-// with thousands of spans would be made anew for each that comes; maps of maps are small,
-// and reading two of them touches no more memory than a large one.
-const branchSpans = 128
-
 // whole reports whether all ports of the leaf have the same class.
 func (l *portLeaf) whole() bool {
 	return len(l.spans) == 1 && l.spans[0].first == l.first && l.spans[0].last == l.last
 }
 
 // leavesOf cuts the ports. spans are sorted and disjoint.
-func leavesOf(spans []portSpan) []portLeaf {
-	limit := fewSpans
-	if len(spans) > 2*branchSpans {
-		limit = branchSpans
+func leavesOf(spans []portSpan, l *limits) []portLeaf {
+	limit := l.compared
+	if len(spans) > 2*l.branch {
+		limit = l.branch
 	}
 	var out []portLeaf
 	for len(spans) > 0 {
@@ -49,8 +44,8 @@ func leavesOf(spans []portSpan) []portLeaf {
 		spans = spans[n:]
 	}
 	for i := range out {
-		if l := &out[i]; len(l.spans) > fewSpans {
-			l.leaves = appendLeaves(nil, l.spans, uint32(l.first), uint32(l.last)+1, fewSpans)
+		if leaf := &out[i]; len(leaf.spans) > l.compared {
+			leaf.leaves = appendLeaves(nil, leaf.spans, uint32(leaf.first), uint32(leaf.last)+1, l.compared)
 		}
 	}
 	return out
@@ -98,7 +93,7 @@ func (b *chainBuilder) stretches(a *allowance) {
 	last := b.allow() == toJudged
 	rest := b.rest
 	if last {
-		b.rest = ""
+		b.rest, b.goesOn = "", true
 	} else {
 		b.peers(nil, &a.allPorts)
 	}
