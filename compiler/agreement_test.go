@@ -54,8 +54,11 @@ func agreeOn(t *testing.T, seed uint64) int {
 	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5, Modes: seed%4 == 3})
 	w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(c.Final()))
 	w.ipvs = seed%3 == 2
-	if r.IntN(2) == 0 {
+	switch r.IntN(3) {
+	case 0:
 		w.crowd(r)
+	case 1:
+		w.leaves(r)
 	}
 	w.load(t)
 	for range flowsPerCluster {
