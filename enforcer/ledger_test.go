@@ -136,6 +136,8 @@ func TestLedgerKnowsWhatWasDeleted(t *testing.T) {
 	b.expect(nodestatus.Pending, "-policy:shop/db@u.")
 	b.expect(nodestatus.Absent, "policy:shop/none@x.1")
 	b.expect(nodestatus.Absent, "-policy:shop/none@x.")
+	b.expect(nodestatus.Absent, "-policy:shop/none@.")
+	b.expect(nodestatus.Pending, "-policy:shop/db@.")
 	b.round("-policy:shop/db@u.2")
 	b.expect(nodestatus.Pending, "-policy:shop/db@u.")
 	// It is made anew before that is in the kernel: neither is then.
@@ -145,12 +147,14 @@ func TestLedgerKnowsWhatWasDeleted(t *testing.T) {
 	b.enforced(true)
 	b.expect(nodestatus.Enforced, "-policy:shop/db@u.")
 	b.expect(nodestatus.Enforced, "policy:shop/db@w.3")
+	b.expect(nodestatus.Pending, "-policy:shop/db@.")
 	b.expect(nodestatus.Gone, "policy:shop/db@u.1")
 	b.expect(nodestatus.Other, "policy:shop/db@x.1")
 	b.round("-policy:shop/db@w.4")
 	b.enforced(true)
 	b.expect(nodestatus.Gone, "policy:shop/db@w.3")
 	b.expect(nodestatus.Enforced, "-policy:shop/db@w.")
+	b.expect(nodestatus.Enforced, "-policy:shop/db@.")
 	// A list that does not have it any more knows no version.
 	b.round("-ns:shop@.")
 	b.enforced(true)

@@ -26,7 +26,7 @@ func (l *ledger) answer(w nodestatus.Wait) (state nodestatus.State, message stri
 	}
 	id := l.id(source.Key{Kind: kindOfObject[w.Kind], Name: w.Name})
 	now, there := l.taken[id]
-	same := there && now.uid == l.uidID(w.UID)
+	same := there && (w.UID == "" || now.uid == l.uidID(w.UID))
 	gone, deleted := l.passed.number(l.goneID(id))
 	pending := "the agent knows of it and has not brought it into the kernel yet"
 	switch {

@@ -81,7 +81,8 @@ type Wait struct {
 	// well.
 	UID             types.UID
 	ResourceVersion string
-	// Deleted: that the object of the UID is gone is what is waited for.
+	// Deleted: that the object of the UID is gone is what is waited for; without a UID,
+	// that there is none of the name.
 	Deleted bool
 	// Timeout is how long to wait for a better answer, at most MaxWait; 0: not at all.
 	Timeout time.Duration
@@ -95,7 +96,9 @@ func (w Wait) Values() url.Values {
 		name = w.Name.String()
 	}
 	v.Set(string(w.Kind), name)
-	v.Set("uid", string(w.UID))
+	if w.UID != "" {
+		v.Set("uid", string(w.UID))
+	}
 	if w.Deleted {
 		v.Set("deleted", "true")
 	} else {
@@ -139,7 +142,7 @@ func ParseWait(v url.Values) (Wait, error) {
 	switch {
 	case w.Kind == "" || w.Name.Name == "":
 		return Wait{}, fmt.Errorf("read query: give one of %v", kinds)
-	case w.UID == "":
+	case w.UID == "" && !w.Deleted:
 		return Wait{}, errors.New("read query: uid: give the object's metadata.uid")
 	case w.ResourceVersion == "" && !w.Deleted:
 		return Wait{}, errors.New("read query: resourceVersion: give the object's metadata.resourceVersion, or deleted=true")

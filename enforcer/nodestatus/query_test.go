@@ -22,6 +22,7 @@ func TestQueriesTravel(t *testing.T) {
 	for _, w := range []Wait{
 		{Kind: PolicyObject, Name: db, UID: "u", ResourceVersion: "7"},
 		{Kind: PodObject, Name: db, UID: "u", Deleted: true, Timeout: 3 * time.Second},
+		{Kind: PodObject, Name: db, Deleted: true},
 		{Kind: NamespaceObject, Name: types.NamespacedName{Name: "shop"}, UID: "u", ResourceVersion: "7", Timeout: MaxWait},
 	} {
 		back, err := ParseWait(w.Values())

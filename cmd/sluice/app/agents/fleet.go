@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// atOnce is how many nodes are asked at a time.
+// atOnce is how many nodes are asked at a time if nobody says otherwise.
 const atOnce = 16
 
 // Options say where the agents are.
@@ -40,6 +40,8 @@ type Fleet struct {
 	// Without are nodes that have no agent, and WithoutErr is why that is not known.
 	Without    []string
 	WithoutErr error
+	// AtOnce is how many are asked at a time, 16 if it is 0.
+	AtOnce int
 
 	dial  func(context.Context, Agent) (net.Conn, error)
 	token func(context.Context) (string, error)
@@ -99,7 +101,7 @@ func (f *Fleet) Each(ctx context.Context, ask func(context.Context, Agent) error
 		fail(node, ErrNoAgent)
 	}
 	var asking sync.WaitGroup
-	places := make(chan struct{}, atOnce)
+	places := make(chan struct{}, cmp.Or(f.AtOnce, atOnce))
 	for _, a := range f.Agents {
 		if a.Why != "" {
 			fail(a.Node, errors.New(a.Why))
@@ -229,4 +231,18 @@ func (f *Fleet) Close() {
 	for _, c := range f.clients {
 		c.CloseIdleConnections()
 	}
+}
+
+// Only leaves the agent of one node.
+func (f *Fleet) Only(node string) error {
+	if slices.Contains(f.Without, node) {
+		f.Agents, f.Without = nil, []string{node}
+		return nil
+	}
+	at := slices.IndexFunc(f.Agents, func(a Agent) bool { return a.Node == node })
+	if at < 0 {
+		return fmt.Errorf("there is no agent on a node %q", node)
+	}
+	f.Agents, f.Without = f.Agents[at:at+1], nil
+	return nil
 }
