@@ -33,6 +33,7 @@ type Agent struct {
 	metrics *metrics
 	box     *source.Mailbox
 	status  *statusBoard
+	ledger  *ledger
 	// denials are those that the kernel told of, nil if nobody reads them.
 	denials *denials.Recorder
 	// flows looks at what passes, while somebody wants to know; nil as denials is.
@@ -75,7 +76,7 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	}
 	a := &Agent{
 		cfg: cfg, denials: recorder, flows: passing, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
-		status: newStatusBoard(), wake: make(chan struct{}, 1),
+		status: newStatusBoard(), ledger: newLedger(cfg.Clock.Now), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
 	a.sandboxes = newSandboxes(a.rouse)
@@ -163,12 +164,12 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, flows: a.flows, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, flows: a.flows, status: a.status, ledger: a.ledger, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, ns: a.ns,
 		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
-		invalid: map[source.Key]bool{},
+		invalid: map[source.Key]error{},
 	}
 	if s.tables == nil {
 		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
