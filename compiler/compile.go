@@ -30,6 +30,7 @@ type Compiler struct {
 	// users are the sets that follow a group.
 	users    map[policy.GroupKey]map[*object]struct{}
 	programs map[programKey]*program
+	peers    *peerMemo
 	subjects map[types.NamespacedName]*subject
 
 	// onVeth are the subjects behind a routed veth, guards what guards it.
@@ -50,6 +51,7 @@ func New(cfg Config) (*Compiler, error) {
 		objects:  map[string]*object{},
 		users:    map[policy.GroupKey]map[*object]struct{}{},
 		programs: map[programKey]*program{},
+		peers:    newPeerMemo(),
 		subjects: map[types.NamespacedName]*subject{},
 		onVeth:   map[string]map[*subject]struct{}{},
 		guards:   map[string]guard{},

@@ -133,8 +133,8 @@ func (c *Config) judgeReply(detours bool) []Rule {
 		first = append(first, detourReply())
 	}
 	return slices.Concat(first,
-		dispatch(policy.Ingress, back, family.source),
 		dispatch(policy.Egress, back, family.destination),
+		dispatch(policy.Ingress, back, family.source),
 		c.destination(), []Rule{rule(toJudged)})
 }
 

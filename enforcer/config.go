@@ -21,6 +21,8 @@ type Config struct {
 	// Node is the name of the Node whose Pods are enforced; empty: every Pod
 	// is local.
 	Node string
+	// Version is the agent's, for those who ask.
+	Version string
 	// Compiler configures the ruleset.
 	Compiler compiler.Config
 	// PodInterfaces are patterns (as of path.Match) of interfaces that carry

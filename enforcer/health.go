@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 
@@ -118,6 +119,7 @@ func (a *Agent) paths() map[string]http.Handler {
 		answer(w, s.Ready(), append(s.Details(), s.start()...)...)
 	})
 	out := map[string]http.Handler{"/healthz": http.HandlerFunc(a.healthz), "/readyz": details, "/readyz/details": details}
+	maps.Copy(out, a.statusPaths())
 	if g, ok := a.reg.(prometheus.Gatherer); ok {
 		out["/metrics"] = promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	}
@@ -128,6 +130,7 @@ func (a *Agent) paths() map[string]http.Handler {
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
 	out[DenialsPath] = a.DenialsHandler()
+	out[FlowsPath] = a.FlowsHandler()
 	return out
 }
 

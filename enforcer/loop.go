@@ -17,6 +17,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 		a.busy.Store(true)
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
 		s.explain()
+		s.lookAtFlows()
 		s.audit(ctx)
 		s.round(ctx)
 		a.busy.Store(false)
@@ -49,6 +50,10 @@ func (s *syncer) sleep(ctx context.Context, wake <-chan struct{}) bool {
 			// A round explains, too, and what wakes us comes first.
 			if len(wake) == 0 {
 				s.explain()
+			}
+		case <-s.flowsWait():
+			if len(wake) == 0 {
+				s.lookAtFlows()
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -30,11 +31,14 @@ type syncer struct {
 	// current says why the source may not have told of all Pods; nil: it never can.
 	current func(now time.Time) error
 	status  *statusBoard
+	ledger  *ledger
 	metrics *metrics
 	// denials explains what the kernel denied, nil if nobody asks.
 	denials        *denials.Recorder
 	denialsWatched bool
-	tables         Transactor
+	// flows looks at what passes, nil if nobody asks.
+	flows  *flows.Recorder
+	tables Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -70,7 +74,7 @@ type syncer struct {
 	searchDue, searched bool
 	// oldest is when the oldest event came that is not in the kernel yet.
 	oldest  time.Time
-	invalid map[source.Key]bool
+	invalid map[source.Key]error
 	// conflictsTold is the version of the index's conflicts that was told last.
 	conflictsTold uint64
 	// isolated are the local Pods that policies isolate.
@@ -84,11 +88,14 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
 	mail := s.box.Take(s.taking())
 	generation := s.beginGeneration()
+	s.ledger.begin()
 	s.apply(ctx, mail)
+	s.ledger.takeRound(mail.Events, s.outlook())
 	if !s.rounds.Synced() {
 		return false, nil
 	}
 	s.watchDenials()
+	s.watchFlows()
 	s.repair(ctx)
 	plan, err := s.compile(ctx, mail)
 	if err == nil {
@@ -103,6 +110,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		s.detect(ctx) // before the node is said to be ready
 	}
 	s.account(ctx, started, plan)
+	s.ledger.enforced(len(mail.Events) > 0 || !plan.Empty())
 	if s.searchDue {
 		s.detect(ctx)
 	}
@@ -138,6 +146,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		seen = s.assign(ctx)
 	}
 	changes := s.index.Changes()
+	s.ledger.resolved(changes.Subjects)
 	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
@@ -294,11 +303,34 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.box.Wake()
 	}
 	s.status.write(func(st *Status) { st.PodStart = s.start.text })
-	s.status.setUnguarded(s.guards.Errors())
-	s.status.setConditions(ctx, "ports", s.ports.Condition())
+	s.tellGuards(ctx)
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
 		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.rounds.Epoch())
 }
+
+// tellGuards shows which guards are not what they should be.
+func (s *syncer) tellGuards(ctx context.Context) {
+	s.status.setUnguarded(s.guards.Errors())
+	s.status.setConditions(ctx, "ports", s.ports.Condition())
+}
+
+// outlook is what the ledger cannot know of events that were applied.
+func (s *syncer) outlook() outlook {
+	return outlook{
+		here: func(p *policy.Pod) bool {
+			return (s.cfg.Node == "" || p.Node == s.cfg.Node) && !p.HostNetwork && !p.Finished
+		},
+		invalid: func(key source.Key) string {
+			if err := s.invalid[key]; err != nil {
+				return shorten(err.Error(), maxInvalid)
+			}
+			return ""
+		},
+	}
+}
+
+// maxInvalid bounds what is remembered of what is wrong with an object.
+const maxInvalid = 300
 
 // apply hands events to the index.
 func (s *syncer) apply(ctx context.Context, b source.Mail) {
@@ -311,7 +343,7 @@ func (s *syncer) apply(ctx context.Context, b source.Mail) {
 		err := s.applyOne(e)
 		if err != nil {
 			logger.Error(err, "An object is partly unusable", "kind", key.Kind, "name", key.Name)
-			s.invalid[key] = true
+			s.invalid[key] = err
 		} else {
 			delete(s.invalid, key)
 		}
@@ -363,6 +395,7 @@ func (s *syncer) setObjectMetrics() {
 		invalid[key.Kind]++
 	}
 	n := s.index.Counts()
+	s.status.write(func(st *Status) { st.Objects = n })
 	for _, of := range []struct {
 		kind  source.EventKind
 		label string

@@ -150,6 +150,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	}
 	generation := s.beginGeneration()
 	s.apply(ctx, b)
+	number := s.ledger.takeBetween(b.Events, s.outlook())
 	plan, err := s.compile(ctx, b)
 	if err != nil {
 		return err
@@ -166,6 +167,8 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if err := s.commit(ctx, now); err != nil {
 		return err
 	}
+	s.tellGuards(ctx)
+	s.ledger.overtook(number)
 	if !b.Since.IsZero() {
 		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.Since).Seconds())
 	}

@@ -51,7 +51,7 @@ func (g *guarded) wrap(path string, h http.Handler) http.Handler {
 			go g.again(ctx, cancel, token, path)
 			h.ServeHTTP(w, r.WithContext(ctx))
 		case access == Forbidden:
-			http.Error(w, "you may not get "+path+" of the agent: bind ClusterRole sluice-metrics-reader or sluice-observer, or another with that nonResourceURL", http.StatusForbidden)
+			http.Error(w, "you may not get "+path+" of the agent: bind ClusterRole sluice-reader (what is enforced and denied) or sluice-metrics-reader (metrics), or another with that nonResourceURL", http.StatusForbidden)
 		default:
 			unauthorized(w)
 		}
