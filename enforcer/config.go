@@ -59,6 +59,10 @@ type Config struct {
 	// that nobody vouches for.
 	TLSCert, TLSKey string
 
+	// Socket is the path of a socket that serves all that there is to read to root on the
+	// node; empty: none.
+	Socket string
+
 	// Nodes, if it is set, is used to take StartupTaint from the agent's own Node.
 	Nodes corev1client.NodeInterface
 

@@ -40,6 +40,14 @@ func (a *Agent) listen() ([]*door.Server, error) {
 			out = append(out, s)
 		}
 	}
+	if a.cfg.Socket != "" {
+		s, err := door.ListenSocket(a.cfg.Socket, a.Handler())
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			out = append(out, s)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		for _, s := range out {
 			_ = s.Close()
