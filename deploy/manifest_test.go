@@ -32,6 +32,7 @@ import (
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
+	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/door"
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
@@ -286,7 +287,7 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 func TestAskingTakesLittle(t *testing.T) {
 	m := read(t, "sluice.yaml")
 	a := m.asking
-	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{nodestatus.StatusPath, nodestatus.WaitPath, "/v1/denials"}}}
+	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{nodestatus.StatusPath, nodestatus.WaitPath, enforcer.DenialsPath, enforcer.FlowsPath}}}
 	if diff := cmp.Diff(want, a.role.Rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}

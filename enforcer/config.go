@@ -63,6 +63,9 @@ type Config struct {
 	// node; empty: none.
 	Socket string
 
+	// Denials is how it tells of what is denied.
+	Denials DenialsConfig
+
 	// Nodes, if it is set, is used to take StartupTaint from the agent's own Node.
 	Nodes corev1client.NodeInterface
 
@@ -126,6 +129,9 @@ func (c *Config) Validate() error {
 	}
 	if c.AuditInterval <= 0 {
 		errs = append(errs, fmt.Errorf("audit interval %v: must be positive", c.AuditInterval))
+	}
+	if err := c.Denials.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("a certificate without its key, or a key without its certificate"))

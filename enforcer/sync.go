@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -31,7 +33,12 @@ type syncer struct {
 	status  *statusBoard
 	ledger  *ledger
 	metrics *metrics
-	tables  Transactor
+	// denials explains what the kernel denied, nil if nobody asks.
+	denials        *denials.Recorder
+	denialsWatched bool
+	// flows looks at what passes, nil if nobody asks.
+	flows  *flows.Recorder
+	tables Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -39,6 +46,7 @@ type syncer struct {
 	epochs    *epochs
 	conntrack conntrack
 	foreign   foreignMarks
+	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
 	ipvs      ipvs
@@ -79,16 +87,19 @@ type syncer struct {
 func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
 	mail := s.box.Take(s.taking())
+	generation := s.beginGeneration()
 	s.ledger.begin()
 	s.apply(ctx, mail)
 	s.ledger.takeRound(mail.Events, s.outlook())
 	if !s.rounds.Synced() {
 		return false, nil
 	}
+	s.watchDenials()
+	s.watchFlows()
 	s.repair(ctx)
 	plan, err := s.compile(ctx, mail)
 	if err == nil {
-		err = s.enforce(ctx, plan, &mail)
+		err = s.enforce(ctx, generated{plan, generation}, &mail)
 	}
 	s.tellRepairs(ctx, err)
 	if err != nil {
@@ -168,9 +179,15 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	return plan, nil
 }
 
+// generated is a plan, and which generation of the index it brings into force.
+type generated struct {
+	compiler.Plan
+	generation policy.Generation
+}
+
 // enforce executes a plan, or replaces everything. Of a large plan it changes what was
 // taken out of the mailbox: more may have come.
-func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
+func (s *syncer) enforce(ctx context.Context, plan generated, b *source.Mail) error {
 	s.ensureBridges(ctx)
 	// The guards first: an address must be held to its port before the main table
 	// trusts it. One that fails is retried on its own.
@@ -189,7 +206,7 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *source.Mail
 }
 
 // bring executes a plan but for its guards. With mail, others may overtake it.
-func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
+func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) error {
 	var u *unfinished
 	if b != nil && len(plan.Prepare) >= letThroughFrom {
 		u = newUnfinished(plan)
@@ -216,8 +233,9 @@ func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *source.Mail) 
 }
 
 // commit switches over, with a new epoch if connections must be judged anew.
-func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
+func (s *syncer) commit(ctx context.Context, plan generated) error {
 	ops := plan.Commit
+	s.committing(plan.generation)
 	if plan.Divisible && len(ops) > pieceOf {
 		join, leave, rest := plan.Divide()
 		for _, part := range [][]compiler.Op{join, leave} {
@@ -241,6 +259,7 @@ func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 	if err := s.transact(ctx, ops); err != nil {
 		return err
 	}
+	s.inForce(plan.generation)
 	s.committed(ctx, how, epoch)
 	return nil
 }
@@ -344,6 +363,9 @@ func (s *syncer) applyOne(e source.Event) error {
 	case source.PodEvent:
 		if e.Deleted || e.Pod == nil {
 			s.where.DeletePod(e.Name, e.Pod)
+			if s.denials != nil {
+				s.denials.ForgetPod(e.Name)
+			}
 			return nil
 		}
 		s.where.SetPod(e.Pod)

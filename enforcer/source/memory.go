@@ -102,6 +102,8 @@ func eventOf(object any, deleted bool) (Event, error) {
 		if n := policy.LabelBytes(o.Labels); n > policy.MaxLabelBytes && !deleted {
 			// They are taken all the same: a selector may ask for what is not there.
 			e.Invalid = fmt.Errorf("Namespace %s: metadata.labels: %d bytes are more than %d, which costs every node memory; give it fewer labels", o.Name, n, policy.MaxLabelBytes)
+		} else if errs := policy.ValidateNamespace(o.Labels); len(errs) > 0 && !deleted {
+			e.Invalid = fmt.Errorf("Namespace %s: %w", o.Name, errs.ToAggregate())
 		}
 		return e, nil
 	case *networkingv1.NetworkPolicy:

@@ -122,8 +122,12 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(nodeCommands(streams)...)
 	cmd.AddCommand(
 		newDemoCommand(streams),
+		newDiffCommand(streams),
 		newExplainCommand(streams),
+		newExposureCommand(streams),
 		newLintCommand(streams),
+		newSuggestCommand(streams),
+		newListCommand(streams),
 		newObserveCommand(streams),
 		newStatusCommand(streams),
 		newVerifyCommand(streams),

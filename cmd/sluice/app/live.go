@@ -32,15 +32,15 @@ type liveReader struct {
 }
 
 func (r liveReader) read(ctx context.Context) (*cluster, error) {
-	set, problems, err := r.objects(ctx)
+	set, problems, err := r.policed(ctx)
 	if err != nil {
 		return nil, unusable(r.sayWhy(err))
 	}
 	return &cluster{world: question.NewLive(set), set: set, problems: problems, fetch: r.fetch}, nil
 }
 
-// objects reads what policies are about, of the whole cluster if allowed.
-func (r liveReader) objects(ctx context.Context) (set manifest.Set, problems []manifest.Problem, err error) {
+// policed reads what policies are about, of the whole cluster if allowed.
+func (r liveReader) policed(ctx context.Context) (set manifest.Set, problems []manifest.Problem, err error) {
 	err = r.addNamespace(ctx, &set, metav1.NamespaceAll)
 	if !apierrors.IsForbidden(err) || len(r.namespaces) == 0 {
 		if err == nil {

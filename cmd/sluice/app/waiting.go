@@ -17,19 +17,19 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
-// objectReader reads which version an object is in.
-type objectReader struct {
+// waitedObject reads which version an object is in.
+type waitedObject struct {
 	client    kubernetes.Interface
 	target    target
 	namespace string
 }
 
-func newObjectReader(config *rest.Config, t target, namespace string) (objectReader, error) {
+func newObjectReader(config *rest.Config, t target, namespace string) (waitedObject, error) {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return objectReader{}, fmt.Errorf("make a client for the cluster: %w", err)
+		return waitedObject{}, fmt.Errorf("make a client for the cluster: %w", err)
 	}
-	return objectReader{client, t, namespace}, nil
+	return waitedObject{client, t, namespace}, nil
 }
 
 // seen is a version of an object, the zero value of one that is not there.
@@ -38,7 +38,7 @@ type seen struct {
 	ResourceVersion string
 }
 
-func (r objectReader) read(ctx context.Context) (seen, error) {
+func (r waitedObject) read(ctx context.Context) (seen, error) {
 	var o metav1.Object
 	var err error
 	switch r.target.kind {
@@ -58,7 +58,7 @@ func (r objectReader) read(ctx context.Context) (seen, error) {
 	return seen{o.GetUID(), o.GetResourceVersion()}, nil
 }
 
-func (r objectReader) String() string {
+func (r waitedObject) String() string {
 	if r.target.kind == "ns" {
 		return "ns/" + r.target.name
 	}
@@ -66,7 +66,7 @@ func (r objectReader) String() string {
 }
 
 // name is what agents call the object.
-func (r objectReader) name() types.NamespacedName {
+func (r waitedObject) name() types.NamespacedName {
 	if r.target.kind == "ns" {
 		return types.NamespacedName{Name: r.target.name}
 	}
@@ -91,7 +91,7 @@ type waiting struct {
 	// again finds the agents anew: those of nodes that do not answer may have been
 	// replaced.
 	again   func(context.Context) (*connection, error)
-	object  objectReader
+	object  waitedObject
 	deleted bool
 	// first is what the API said at first. A node may answer for any version since.
 	first seen
