@@ -34,6 +34,8 @@ type gated struct {
 	arrived chan struct{}
 	// done counts the transactions that the kernel has taken.
 	done atomic.Int64
+	// at is when the last one was, in Unix nanoseconds.
+	at atomic.Int64
 	fail atomic.Bool
 }
 
@@ -57,6 +59,7 @@ func (g *gated) Transact(ctx context.Context, family knftables.Family, ops []com
 	}
 	err := g.Transactor.Transact(ctx, family, ops)
 	g.done.Add(1)
+	g.at.Store(time.Now().UnixNano())
 	return err
 }
 
@@ -100,6 +103,7 @@ func TestWaitIsNeverEarly(t *testing.T) {
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = g })
 	a.set(c.objects()...)
 	ctx := context.Background()
+	var late time.Duration
 	for i := range 20 {
 		from, other := "front", c.bad
 		if i%2 == 1 {
@@ -120,7 +124,9 @@ func TestWaitIsNeverEarly(t *testing.T) {
 		answers := make(chan *nodestatus.Answer, 1)
 		go func() { answers <- a.WaitEnforced(ctx, waitFor(np)) }()
 		open()
-		if got := <-answers; got.State != nodestatus.Enforced || g.done.Load() == before {
+		got := <-answers
+		late = max(late, time.Since(time.Unix(0, g.at.Load())))
+		if got.State != nodestatus.Enforced || g.done.Load() == before {
 			t.Fatalf("%+v after %d transactions", got, g.done.Load()-before)
 		}
 		if conn, err := other.dial(c.web.addr(0), 80, 20*time.Millisecond); err == nil {
@@ -128,6 +134,7 @@ func TestWaitIsNeverEarly(t *testing.T) {
 			t.Fatalf("change %d: a connection against the policy went through after the wait", i)
 		}
 	}
+	t.Logf("an answer came at most %v after the last transaction", late)
 	// A version that never comes, and one of the object that there was before.
 	w := waitFor(versioned(allow("web", "web", "front", 80), 1000))
 	w.Timeout = 0
