@@ -59,6 +59,10 @@ type Config struct {
 	// that nobody vouches for.
 	TLSCert, TLSKey string
 
+	// Socket is the path of a socket that serves all that there is to read to root on the
+	// node; empty: none.
+	Socket string
+
 	// Denials is how it tells of what is denied.
 	Denials DenialsConfig
 

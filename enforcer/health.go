@@ -40,6 +40,14 @@ func (a *Agent) listen() ([]*door.Server, error) {
 			out = append(out, s)
 		}
 	}
+	if a.cfg.Socket != "" {
+		s, err := door.ListenSocket(a.cfg.Socket, muxOf(a.guardedPaths()))
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			out = append(out, s)
+		}
+	}
 	if err := errors.Join(errs...); err != nil {
 		for _, s := range out {
 			_ = s.Close()
@@ -104,8 +112,12 @@ func (a *Agent) HealthHandler() http.Handler {
 // Handler says everything: /healthz, /readyz with the conditions by name, and
 // /metrics. It asks nobody who they are.
 func (a *Agent) Handler() http.Handler {
+	return muxOf(a.paths())
+}
+
+func muxOf(paths map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for path, h := range a.paths() {
+	for path, h := range paths {
 		mux.Handle(path, h)
 	}
 	return mux
@@ -119,16 +131,16 @@ func (a *Agent) paths() map[string]http.Handler {
 		answer(w, s.Ready(), append(s.Details(), s.start()...)...)
 	})
 	out := map[string]http.Handler{"/healthz": http.HandlerFunc(a.healthz), "/readyz": details, "/readyz/details": details}
-	maps.Copy(out, a.statusPaths())
 	if g, ok := a.reg.(prometheus.Gatherer); ok {
 		out["/metrics"] = promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	}
 	return out
 }
 
-// guardedPaths are those for people who proved who they are.
+// guardedPaths are those for people who proved who they are, be it by being root.
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
+	maps.Copy(out, a.statusPaths())
 	out[DenialsPath] = a.DenialsHandler()
 	out[FlowsPath] = a.FlowsHandler()
 	return out

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,7 +43,47 @@ func Listen(address string, h http.Handler, certificates Certificates) (*Server,
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", address, err)
 	}
-	l = newCrowd(l)
+	return serverOn(newCrowd(l), h, certificates), nil
+}
+
+// ListenSocket serves plain HTTP on a socket of the file system, which only its owner may
+// open. One that an earlier server left behind is replaced; another file is not.
+func ListenSocket(path string, h http.Handler) (*Server, error) {
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("listen on %q: there is a file of that name, which is no socket: remove it, or name another", path)
+		}
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("listen on %q: another process answers there", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("listen on %q: %w", path, err)
+		}
+	}
+	// It is made where nobody else can come by, and moved when it is nobody else's.
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".sluice")
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	made := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", made)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err = os.Chmod(made, 0o600); err == nil {
+		err = os.Rename(made, path)
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("listen on %q: %w", path, err)
+	}
+	return serverOn(newCrowd(l), h, nil), nil
+}
+
+func serverOn(l net.Listener, h http.Handler, certificates Certificates) *Server {
 	if certificates != nil {
 		l = tls.NewListener(l, &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"http/1.1"},
@@ -55,7 +98,7 @@ func Listen(address string, h http.Handler, certificates Certificates) (*Server,
 		// HTTP/2 lets one connection carry hundreds of requests: connections
 		// are what is counted here.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-	}}, nil
+	}}
 }
 
 // quietLog has what the HTTP server says in the log of those who look for it.

@@ -271,6 +271,52 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
+func TestSocketIsItsOwners(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "agent.sock")
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "here") })
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+	for range 2 { // the second replaces what the first left behind
+		s, err := ListenSocket(path, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if _, err := ListenSocket(path, h); err == nil || !strings.Contains(err.Error(), "another process answers") {
+			t.Errorf("a second server: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Serve(ctx) }()
+		r, err := client.Get("http://agent/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := io.ReadAll(r.Body); string(text) != "here" {
+			t.Errorf("%q", text)
+		}
+		_ = r.Body.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenSocket(file, h); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("a file: %v", err)
+	}
+}
+
 // An answer that lasts ends when who reads it may not any more, or nobody says so.
 func TestGuardedAsksAgain(t *testing.T) {
 	for _, then := range []Access{Forbidden, Unknown} {

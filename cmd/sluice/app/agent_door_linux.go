@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes"
@@ -12,6 +13,10 @@ import (
 	"github.com/sluice-net/sluice/enforcer/door"
 )
 
+// longestSocket is what the kernel takes as the path of a socket, less the name under which
+// it is made first.
+const longestSocket = 80
+
 // localDoor is where the agent answers if nobody says otherwise.
 const localDoor = "127.0.0.1:9470"
 
@@ -20,6 +25,7 @@ func (o *AgentOptions) addDoorFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.config.MetricsAddress, "metrics-address", localDoor, `address for /metrics and /readyz with names; "" serves none`)
 	allowEmpty(flags.Lookup("health-address"))
 	allowEmpty(flags.Lookup("metrics-address"))
+	flags.StringVar(&o.config.Socket, "socket", "", "path of a socket to make that serves the same to root on the node, such as /run/sluice.sock (default: none)")
 	flags.StringVar(&o.config.TLSCert, "tls-cert", "", "file with the certificate for --metrics-address, read again when it changes (default: one that the agent makes)")
 	flags.StringVar(&o.config.TLSKey, "tls-key", "", "file with the key of --tls-cert")
 }
@@ -40,6 +46,10 @@ func (o *AgentOptions) validateDoor() error {
 	if err := errors.Join(validateListen("metrics-address", m), validateListen("health-address", o.config.HealthAddress)); err != nil {
 		return err
 	}
+	if s := o.config.Socket; s != "" && (!filepath.IsAbs(s) || len(s) > longestSocket) {
+		return fmt.Errorf("--socket: %q is no absolute path of at most %d bytes", s, longestSocket)
+	}
+	o.config.Version = versionName()
 	if (o.config.TLSCert == "") != (o.config.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key: give both or none")
 	}

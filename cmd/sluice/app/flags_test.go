@@ -42,6 +42,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		{agent, "harmless-programs", []string{"["}, []string{"xdp@eth0,cil_*"}, "program"},
 		{agent, "metrics-address", []string{" ", ":9470", "9470", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.256:9470", "127.0.0:9470", "::1:9470", "http://127.0.0.1:9470", "a b:9470"}, []string{"", "127.0.0.1:9470", "[::1]:9470", "localhost:9470"}, "--metrics-address: "},
 		{agent, "health-address", []string{" ", "9470", "127.0.0.1:x", "http://127.0.0.1:9470"}, []string{"", ":9470", "127.0.0.1:9470"}, "--health-address: "},
+		{agent, "socket", []string{"", " ", "agent.sock", "/" + strings.Repeat("a", 80)}, []string{"/run/sluice.sock"}, "--socket: "},
 		{agent, "tls-cert", []string{"", "cert.pem"}, nil, "--tls-cert"},
 		{agent, "tls-key", []string{"", "key.pem"}, nil, "--tls-key"},
 		{agent, "allow-pod-tunnels", []string{"", "maybe"}, []string{"true"}, "allow-pod-tunnels"},

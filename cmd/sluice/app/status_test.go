@@ -101,6 +101,21 @@ const (
 	shopPods     = "/api/v1/namespaces/shop/pods"
 )
 
+// A Pod whose interface is not found has its policies in the kernel, and no effect of
+// them: it is not said to be enforced.
+func TestStatusOfABlockedPod(t *testing.T) {
+	s := agentstest.New(t)
+	s.Set(shopPolicies, apiPolicy("db", "10"))
+	s.Set(shopPods, apiPod("db-0", "n1", "20"))
+	s.Node("n1", mayRead(), agentPaths(aNode(hasPolicy("db", "10", 1), hasPod("db-0", "20", "shop/db"), func(n *nodestatus.Node) {
+		n.Ready, n.Conditions = false, []nodestatus.Condition{{What: "PodUnresolved", NotReady: true, Object: "Pod shop/db-0", Message: "no route"}}
+	}), nil))
+	got := sluice(t, "", "status", "pod/db-0", "--kubeconfig", kubeconfigFor(t, s, "mine"))
+	if got.code != exitFailed || !strings.Contains(got.out, "shop/db-0  n1    Blocked") {
+		t.Errorf("code %d:\n%s", got.code, got.out)
+	}
+}
+
 func mayRead() agentstest.Reviewer { return agentstest.Reviewer{agentstest.ReaderToken} }
 
 func TestStatusOfACluster(t *testing.T) {
@@ -213,7 +228,7 @@ func TestStatusSaysWhatItLacks(t *testing.T) {
 		t.Errorf("code %d: %s", got.code, got.err)
 	}
 	got = sluice(t, "", "status", "--socket", filepath.Join(t.TempDir(), "none"))
-	if got.code != exitFailed || !strings.Contains(got.err, "none") {
+	if got.code != exitFailed || !strings.Contains(got.err, "error: this node: ask the agent: dial unix ") {
 		t.Errorf("code %d: %s", got.code, got.err)
 	}
 }

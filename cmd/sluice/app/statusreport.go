@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -41,6 +42,9 @@ const (
 	stateNoPods = "NoPods"
 	// stateNoAddress is a Pod that has no address yet.
 	stateNoAddress = "NoAddress"
+	// stateBlocked is a Pod of which the node says that something keeps its policies from
+	// having their effect.
+	stateBlocked = "Blocked"
 	// stateUnknown is a Pod of which no node that answered speaks.
 	stateUnknown = "Unknown"
 )
@@ -172,7 +176,13 @@ func (r *statusReport) compare(s *said, all bool) {
 		}
 		return of[name]
 	}
+	blocked := map[string]bool{}
 	for _, n := range r.Nodes {
+		for _, c := range n.Conditions {
+			if pod, ofPod := strings.CutPrefix(c.Object, "Pod "); ofPod && c.NotReady {
+				blocked[pod] = true
+			}
+		}
 		for _, p := range n.Policies {
 			o := get(policies, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
 			o.Nodes, o.Pods, o.Invalid = append(o.Nodes, onNode(n, p.Object)), o.Pods+p.Pods, cmp.Or(o.Invalid, p.Invalid)
@@ -203,6 +213,8 @@ func (r *statusReport) compare(s *said, all bool) {
 		switch {
 		case len(o.Nodes) == 0:
 			return stateUnknown
+		case blocked[o.Namespace+"/"+o.Name]:
+			return stateBlocked
 		case len(o.Addresses) == 0:
 			return stateNoAddress
 		}

@@ -44,7 +44,12 @@ type Failure struct {
 	Err  error
 }
 
-func (f Failure) Error() string { return fmt.Sprintf("node %s: %v", f.Node, f.Err) }
+func (f Failure) Error() string {
+	if f.Node == "" {
+		return fmt.Sprintf("this node: %v", f.Err)
+	}
+	return fmt.Sprintf("node %s: %v", f.Node, f.Err)
+}
 
 func (f Failure) Unwrap() error { return f.Err }
 

@@ -181,7 +181,10 @@ func (f *Fleet) Open(ctx context.Context, a Agent, path string, query url.Values
 	case http.StatusServiceUnavailable:
 		err = fmt.Errorf("%w: %w", ErrBusy, err)
 	case http.StatusNotFound:
-		err = fmt.Errorf("%w (it knows no %s: it is of another version)", err, path)
+		// Of a path that is not there Go's mux says so in these words.
+		if strings.HasPrefix(string(text), "404 page not found") {
+			err = fmt.Errorf("%w (it knows no %s: it is of another version)", err, path)
+		}
 	}
 	return nil, err
 }

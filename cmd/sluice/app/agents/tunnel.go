@@ -12,12 +12,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
-	streaming "k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // forwarder makes connections to ports of Pods through the API server. The server's HTTP
@@ -70,13 +69,13 @@ func (f *forwarder) dialer(a Agent) (httpstream.Dialer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare to forward: %w", err)
 	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	socket, err := portforward.NewSPDYOverWebsocketDialer(target, f.config)
+	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
+	socket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(target, f.config)
 	if err != nil {
 		return nil, fmt.Errorf("prepare to forward: %w", err)
 	}
-	return portforward.NewFallbackDialer(socket, old, func(err error) bool {
-		return streaming.IsUpgradeFailure(err) || streaming.IsHTTPSProxyError(err)
+	return portforward.NewFallbackDialerForStreaming(socket, old, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	}), nil
 }
 
