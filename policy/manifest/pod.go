@@ -30,7 +30,7 @@ func (l *Loader) addPod(at place, text []byte) {
 		return
 	}
 	if len(p.Status.PodIPs) == 0 && !finished(p) {
-		l.notice(at, id.String(), "status.podIP", "is missing: the Pod is no end of any flow, and nothing is enforced on it")
+		l.notice(at, id.String(), "status.podIP", "is missing: nothing is enforced on the Pod until it has one")
 	}
 	l.set.Pods = append(l.set.Pods, Essence(p))
 }

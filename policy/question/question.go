@@ -130,7 +130,7 @@ func (q Question) String() string {
 
 // bracketed sets an IPv6 address apart from a port.
 func bracketed(end string) string {
-	if strings.Contains(end, ":") {
+	if strings.Count(end, ":") > 1 {
 		return "[" + end + "]"
 	}
 	return end
@@ -148,6 +148,9 @@ func FlowName(f policy.Flow) string {
 
 // EndName shows an end to a reader.
 func EndName(e policy.End) string {
+	if e.Pod == nil && StandIn(e.Addr) {
+		return "its node"
+	}
 	if e.Pod == nil {
 		return e.Addr.String()
 	}

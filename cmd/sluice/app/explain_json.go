@@ -20,6 +20,9 @@ type explanationDocument struct {
 	Egress     directionDocument `json:"egress"`
 	Ingress    directionDocument `json:"ingress"`
 	Notices    []string          `json:"notices,omitempty"`
+	// Depends is on what the answer hangs, where an address is not known. Then
+	// allowed is false, and the rest is that for one possible address.
+	Depends []string `json:"dependsOn,omitempty"`
 }
 
 type flowDocument struct {
@@ -30,10 +33,13 @@ type flowDocument struct {
 }
 
 type endDocument struct {
-	Address string            `json:"address"`
-	Pod     string            `json:"pod,omitempty"`
-	Node    string            `json:"node,omitempty"`
-	Labels  map[string]string `json:"labels,omitempty"`
+	// Address is empty where it is not known.
+	Address string `json:"address"`
+	// Range is for what the address stands.
+	Range  string            `json:"range,omitempty"`
+	Pod    string            `json:"pod,omitempty"`
+	Node   string            `json:"node,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 type directionDocument struct {
@@ -88,18 +94,22 @@ func (e explanation) document() explanationDocument {
 		APIVersion: explanationVersion,
 		Kind:       "Explanation",
 		Flow: flowDocument{
-			Src: endOf(e.flow.Src), Dst: endOf(e.flow.Dst),
+			Src: e.endOf(e.flow.Src), Dst: e.endOf(e.flow.Dst),
 			Protocol: e.flow.Protocol.String(), Port: e.flow.Port,
 		},
-		Allowed: e.verdict.Allowed,
+		Allowed: e.verdict.Allowed && len(e.depends) == 0,
 		Egress:  e.directionDocument(e.verdict.Egress),
 		Ingress: e.directionDocument(e.verdict.Ingress),
 		Notices: e.notices,
+		Depends: e.depends,
 	}
 }
 
-func endOf(e policy.End) endDocument {
-	d := endDocument{Address: e.Addr.String()}
+func (x explanation) endOf(e policy.End) endDocument {
+	d := endDocument{Address: e.Addr.String(), Range: x.stands[e.Addr]}
+	if question.StandIn(e.Addr) {
+		d.Address = ""
+	}
 	if e.Pod != nil {
 		d.Pod, d.Node, d.Labels = e.Pod.NamespacedName.String(), e.Pod.Node, e.Pod.Labels
 	}
