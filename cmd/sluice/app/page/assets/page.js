@@ -73,6 +73,14 @@ THIS SOFTWARE.
       for (let n = runs[i]; n < runs[i] + runs[i + 1]; n++) visit(n);
     }
   }
+  function eachCell(block, width, visit) {
+    eachRun(block.rows, (r) => {
+      for (let i = 0; i < block.columns.length; i += 2) {
+        const from = r * width + block.columns[i];
+        visit(from, from + block.columns[i + 1]);
+      }
+    });
+  }
   function listRuns(runs) {
     const out = [];
     eachRun(runs, (n) => out.push(n));
@@ -106,20 +114,14 @@ THIS SOFTWARE.
       this.cells = new Int32Array(this.width * this.width).fill(DENIED);
       this.fillCells(doc.unasked ?? [], () => UNASKED);
       this.fillCells(doc.cells, (b) => b.value);
+      this.denials = new Int8Array(this.width * this.width).fill(-1);
+      for (const b of doc.denied ?? []) eachCell(b, this.width, (from, to) => this.denials.fill(b.value, from, to));
       this.rowGroups = this.groups(doc.rows);
       this.columnGroups = this.groups(doc.columns);
       this.names = [.../* @__PURE__ */ new Set([...this.rowGroups.keys(), ...this.kind === "exposure" ? [] : this.columnGroups.keys()])];
     }
     fillCells(blocks, valueOf) {
-      for (const b of blocks) {
-        const value = valueOf(b);
-        eachRun(b.rows, (r) => {
-          for (let i = 0; i < b.columns.length; i += 2) {
-            const from = r * this.width + b.columns[i];
-            this.cells.fill(value, from, from + b.columns[i + 1]);
-          }
-        });
-      }
+      for (const b of blocks) eachCell(b, this.width, (from, to) => this.cells.fill(valueOf(b), from, to));
     }
     // groups keeps the order of the ends, with what is outside last.
     groups(list) {
@@ -144,6 +146,11 @@ THIS SOFTWARE.
     }
     value(row, column) {
       return this.doc.values[this.at(row, column)];
+    }
+    // denial is which end denies: 0 for none alone, 1 the source, 2 the destination, 3 both,
+    // -1 if it is not known.
+    denial(row, column) {
+      return this.denials[row * this.width + column];
     }
     // state is "denied", "unasked", "self" or that of the value.
     state(row, column) {
@@ -487,8 +494,16 @@ THIS SOFTWARE.
       if (cell === "unasked") return h("p", {}, "Nothing is said of this pair: the command did not ask for it, or neither end is a Pod of the Pod network, so that no policy has a say.");
       if (model2.kind === "diff") return h("p", {}, "What passes between these two is what passed before.");
       if (model2.kind === "exposure") return h("p", {}, "Policies isolate these Pods, and none of them lets such a peer through.", this.isolation(r, model2.ends[c2].namespace === "open to" ? "ingress" : "egress"));
+      const by = model2.denial(r, c2);
+      const [from, to] = [endTitle(model2, r), endTitle(model2, c2)];
+      const who = {
+        0: `${from} lets something out to ${to}, and ${to} something in from ${from}, but nothing that both do: their ports or addresses differ.`,
+        1: `It is ${from} that lets nothing out to ${to}; ${to} would let something in.`,
+        2: `It is ${to} that lets nothing in from ${from}; ${from} would let something out.`,
+        3: `Neither does ${from} let anything out to ${to}, nor ${to} anything in from ${from}.`
+      };
       return [
-        h("p", {}, "Both ends must let a connection through, and no rules of both do on any port."),
+        h("p", {}, who[by] ?? "Both ends must let a connection through, and no rules of both do on any port."),
         this.isolation(r, "egress"),
         this.isolation(c2, "ingress")
       ];
