@@ -142,7 +142,7 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bad := in.report(o.ErrOut)
+	bad := o.notices.report(o.ErrOut, in.problems)
 	m := connectivity.New(in.cluster())
 	options, err := o.narrow(m)
 	if err != nil {
