@@ -303,6 +303,10 @@ THIS SOFTWARE.
     diff: ["added", "removed", "changed", "denied"],
     exposure: ["all", "some", "depends", "denied"]
   };
+  function nothing(model2) {
+    if (model2.doc.rows.length && model2.doc.columns.length) return "Nothing matches the search and the filters.";
+    return model2.kind === "diff" ? "Nothing passes otherwise than before." : "There is no workload in the input.";
+  }
   function spoken(model2, row, column) {
     const names = pairTitle(model2, row, column);
     if (row.type !== "end" || column.type !== "end") {
@@ -333,7 +337,7 @@ THIS SOFTWARE.
     const { doc } = model2;
     const pods = new Set([...doc.rows, ...doc.columns].filter((e) => ["pods", "hostNetwork"].includes(model2.ends[e].kind)));
     const workloads = [...pods].reduce((n, e) => n + (model2.ends[e].workloads?.length ?? 1), 0);
-    if (model2.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
+    if (doc.rows.length === 0) return nothing(model2);
     const sum = model2.sum(doc.rows, doc.columns);
     const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model2.ends[e].namespace)).size, "namespace")}`;
     return `${what}. ${sumText(model2, sum)}.`;
@@ -1559,6 +1563,11 @@ THIS SOFTWARE.
           note += `${count(rest, "small namespace")} left out: search, or filter. `;
         }
       }
+      if (nodes.length === 0) {
+        fill(this.note, nothing(model2));
+        fill(this.drawing);
+        return;
+      }
       const links = this.links(nodes);
       const quiet = links.length > mostLines;
       note += quiet ? `${count(links.length, "line")}: point at a node to see its own. ` : "";
@@ -1897,6 +1906,12 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       pen.fillStyle = this.colours.paper;
       pen.fillRect(0, 0, width, height);
+      if (view2.rows.length === 0 || view2.columns.length === 0) {
+        pen.fillStyle = this.colours.ink;
+        pen.font = this.font(14, false);
+        pen.fillText(nothing(this.model), 20, 40);
+        return;
+      }
       const seen = {
         width,
         height,
@@ -1915,7 +1930,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.restore();
       this.rowNames(view2, seen);
       this.columnNames(view2, seen);
-      this.corner(view2);
+      this.corner();
     }
     // bands are the headings' lanes, and the lanes of what is under the mouse.
     bands(view2, seen) {
@@ -2060,7 +2075,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       const outside = item.type === "end" && groupOf(this.model.ends[item.ends[0]]) === "outside";
       pen.fillStyle = outside && !current ? colours.quiet : colours.ink;
     }
-    corner(view2) {
+    corner() {
       const { pen, colours } = this;
       pen.fillStyle = colours.paper;
       pen.fillRect(0, 0, this.left - 1, this.top - 1);
@@ -2072,10 +2087,6 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.textAlign = "right";
       pen.fillText("to \u2192", this.left - 10, this.top - 10);
       pen.textAlign = "left";
-      if (view2.rows.length && view2.columns.length) return;
-      pen.fillStyle = colours.ink;
-      pen.font = this.font(14, false);
-      pen.fillText("Nothing matches the search and the filters.", 20, this.top + 40);
     }
   };
   function visible(count2, scrolled, shown, size) {
