@@ -207,6 +207,10 @@ COMBINATIONS ?= bridge-nftables-ipv4 bridge-nftables-ipv4 bridge-nftables-ipv4 b
 cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp|flannel PROXY=nftables|iptables IP=ipv4|ipv6|dual FLANNEL=vxlan|host-gw
 	@$(CLUSTER) up -nodes '$(NODES)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
 
+.PHONY: cluster-build
+cluster-build: $(CLUSTER) ## build what a local cluster and upstream's tests are made of, and start nothing: CNI= FLANNEL=
+	@$(CLUSTER) build -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
+
 .PHONY: cluster-status
 cluster-status: $(CLUSTER) ## what of the local cluster is up
 	@$(CLUSTER) status

@@ -71,6 +71,7 @@ func (e explanation) text(b *bytes.Buffer, p palette) {
 	}
 	e.direction(b, p, e.verdict.Egress)
 	e.direction(b, p, e.verdict.Ingress)
+	e.audit(b, p)
 }
 
 func (x explanation) endDetail(e policy.End) string {
@@ -117,7 +118,11 @@ func (e explanation) policies(b *bytes.Buffer, p palette, d policy.DirectionVerd
 }
 
 func (e explanation) policy(b *bytes.Buffer, p palette, d policy.DirectionVerdict, trace policy.PolicyTrace) {
-	fmt.Fprintf(b, "\n  policy %s\n", p.bold(trace.Policy.String()))
+	audited := ""
+	if trace.Audited {
+		audited = " (audited)"
+	}
+	fmt.Fprintf(b, "\n  policy %s%s\n", p.bold(trace.Policy.String()), audited)
 	for _, problem := range trace.Problems {
 		fmt.Fprintf(b, "    invalid: %s\n", problem)
 	}
