@@ -73,8 +73,9 @@ func newListCommand(streams IOStreams) *cobra.Command {
   # what may leave for the internet, of a cluster
   sluice list --focus internet --direction ingress --context staging
 
-  # for a document
-  sluice list -f deploy/ -o mermaid`,
+  # for a document, and as a page to search and to click through
+  sluice list -f deploy/ -o mermaid
+  sluice list -f deploy/ -o html > policies.html`,
 		Args:    cobra.NoArgs,
 		PreRunE: check(o),
 		RunE:    run(o),
