@@ -217,8 +217,11 @@ func options(command string) page.Options {
 func listPage(t *testing.T, c *connectivity.Cluster) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	list := connectivity.New(c).List(connectivity.ListOptions{Why: true})
-	if err := page.List(&out, &list, options("list -f deploy")); err != nil {
+	m := connectivity.New(c)
+	list := m.List(connectivity.ListOptions{Why: true})
+	o := options("list -f deploy")
+	o.Denies = m.Denies
+	if err := page.List(&out, &list, o); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

@@ -1,13 +1,19 @@
 package page_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/sluice-net/sluice/cmd/sluice/app/page"
+	"github.com/sluice-net/sluice/policy/connectivity"
 )
 
 func TestDiffSaysWhatCausesIt(t *testing.T) {
@@ -43,6 +49,31 @@ func TestExposureSaysWhoIsLetIn(t *testing.T) {
 	b.clickCell("StatefulSet shop/db", "open to outside addresses")
 	b.says("#detail", "closed")
 	b.says("#detail", "isolated in direction ingress by:shop/db")
+}
+
+// TestEmptyPages: an answer may be that there is nothing.
+func TestEmptyPages(t *testing.T) {
+	var diff, exposure bytes.Buffer
+	same := connectivity.Diff(cluster(10), cluster(10))
+	nobody := connectivity.NewExposure(&connectivity.Cluster{})
+	if err := errors.Join(page.Diff(&diff, &same, page.Options{}), page.Exposure(&exposure, &nobody, page.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	for name, html := range map[string][]byte{"list": listPage(t, &connectivity.Cluster{}), "diff": diff.Bytes(), "exposure": exposure.Bytes()} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, html, "")
+			for _, view := range []string{"graph", "table", "matrix"} {
+				b.do(chromedp.Click(chromedp.CSS("#tab-" + view)))
+				b.frame()
+			}
+			b.do(chromedp.Focus(chromedp.CSS("#grid")))
+			b.press(kb.ArrowDown + kb.ArrowRight + kb.Enter + kb.End)
+			b.picture("empty-" + name)
+			if name == "diff" {
+				b.says(".summary", "Nothing passes otherwise than before.")
+			}
+		})
+	}
 }
 
 // media has the page drawn as for paper.

@@ -55,7 +55,7 @@ func TestClickOfCellExplainsIt(t *testing.T) {
 		b.says("#detail", want)
 	}
 	b.clickCell("Deployment shop/cache", "StatefulSet shop/db")
-	for _, want := range []string{"denied", "no rules of both", "isolated in direction egress by:shop/default-deny deploy", "isolated in direction ingress by:shop/db deploy/shop/db.yaml:1shop/default-deny"} {
+	for _, want := range []string{"denied", "It is StatefulSet shop/db that lets nothing in from Deployment shop/cache; Deployment shop/cache would let something out.", "isolated in direction egress by:shop/default-deny deploy", "isolated in direction ingress by:shop/db deploy/shop/db.yaml:1shop/default-deny"} {
 		b.says("#detail", want)
 	}
 	b.clickCell("Deployment shop/api", "Deployment shop/frontend")

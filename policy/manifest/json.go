@@ -45,6 +45,10 @@ func (l *Loader) addValue(at place, text []byte, faulty bool) {
 		return
 	}
 	value, err := scanObject(text)
+	if err != nil && l.Repository {
+		l.remark(Foreign, at, "", "", "skipped: the document is no object, so it is none of Kubernetes'")
+		return
+	}
 	if err != nil {
 		l.fail(at, "", "", "the document is no object: it needs apiVersion, kind and metadata")
 		return

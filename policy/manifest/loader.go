@@ -30,6 +30,13 @@ type Loader struct {
 	// Namespace is that of objects that name none, as kubectl apply -n has it; empty is
 	// "default".
 	Namespace string
+	// Repository: the sources are those of a repository and of whoever tries
+	// something, as commands read them, and not what a node enforces. Documents that
+	// are no Kubernetes objects are notices. Of two objects of one name the later
+	// counts, as kubectl apply has it: silently if it is the same, with a notice that
+	// says what differs if it is not. Two Pods that nobody made have one address by
+	// mistake.
+	Repository bool
 
 	set      Set
 	problems []Problem
@@ -41,6 +48,10 @@ type Loader struct {
 	used map[string]place
 	// told counts the problems of each source.
 	told map[string]tally
+	// text is the object that is being read, and texts, of a Repository, those that
+	// were.
+	text  []byte
+	texts map[identity][]byte
 	// unnamed counts policies without a name.
 	unnamed int
 }

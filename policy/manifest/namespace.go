@@ -63,7 +63,7 @@ func (l *Loader) impliedNamespaces() {
 		labelWithName(ns)
 		l.register(l.used[name], id)
 		l.set.Namespaces = append(l.set.Namespaces, ns)
-		l.notice(l.seen[id], id.String(), "", fmt.Sprintf("is not given: it is taken to have no label but %s=%s", corev1.LabelMetadataName, name))
+		l.remark(NotGiven, l.seen[id], id.String(), "", fmt.Sprintf("is not given: it is taken to have no label but %s=%s", corev1.LabelMetadataName, name))
 	}
 }
 

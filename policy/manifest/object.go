@@ -61,7 +61,10 @@ func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth 
 // addObject adds an object of a kind that is read, and says so of any other.
 func (l *Loader) addObject(at place, text []byte, v scanned) {
 	want, known := apiVersions[v.Kind]
+	l.text = text
 	switch {
+	case l.Repository && v.Kind == "" && v.APIVersion == "":
+		l.remark(Foreign, at, "", "", "skipped: the document has no apiVersion and no kind, so it is no Kubernetes object")
 	case v.APIVersion != "" && related[v.Kind] == v.APIVersion:
 		l.addRelated(at, text, v.Kind)
 	case v.Kind == "":
@@ -77,7 +80,7 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
 		l.fail(at, l.named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
 	default:
-		l.notice(at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
+		l.remark(OtherKind, at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
 	}
 }
 
@@ -162,10 +165,7 @@ type fieldMessage struct{ field, message string }
 func (l *Loader) decode(at place, text []byte, kind string, object any) misread {
 	strict, err := json.UnmarshalStrict(text, object)
 	if err != nil {
-		path, message := "", "cannot be read: "+err.Error()
-		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			path, message = wrong.Field, typeMessage(wrong)
-		}
+		path, message := misfit(text, err)
 		l.fail(at, l.named(text, kind).String(), path, message)
 	}
 	result := misread{lost: err != nil}
@@ -173,6 +173,18 @@ func (l *Loader) decode(at place, text []byte, kind string, object any) misread 
 		result.unknown = append(result.unknown, unknownField(err, kind))
 	}
 	return result
+}
+
+// misfit says which field is of a wrong type, and how.
+func misfit(text []byte, err error) (path, message string) {
+	wrong := (*stdjson.UnmarshalTypeError)(nil)
+	if !errors.As(err, &wrong) {
+		return "", "cannot be read: " + err.Error()
+	}
+	if path = pathAt(text, wrong.Offset); path == "" {
+		path = wrong.Field
+	}
+	return path, typeMessage(wrong)
 }
 
 func unknownField(err error, kind string) fieldMessage {
@@ -220,7 +232,12 @@ func kindWord(k reflect.Kind) string {
 // register takes an object's identity. It reports whether the object is the
 // first of it.
 func (l *Loader) register(at place, id identity) bool {
-	if first, twice := l.seen[id]; twice {
+	if first, twice := l.seen[id]; twice && l.Repository {
+		if !l.replaces(at, id, first) {
+			return false
+		}
+		l.set.drop(id)
+	} else if twice {
 		l.fail(at, id.String(), "metadata.name", fmt.Sprintf("the same object is already at %s, and that one counts: remove or rename one", first))
 		return false
 	}
@@ -229,6 +246,7 @@ func (l *Loader) register(at place, id identity) bool {
 		l.used = make(map[string]place)
 	}
 	l.seen[id] = at
+	l.remember(id)
 	if _, known := l.used[id.namespace]; !known && id.namespace != "" {
 		l.used[id.namespace] = at
 	}

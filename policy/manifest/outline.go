@@ -24,6 +24,8 @@ import (
 type Outline struct {
 	// Namespace is that of objects that name none; empty is "default".
 	Namespace string
+	// Repository has Find take the last object of a name, as a [Loader] of one does.
+	Repository bool
 
 	objects []*Sketch
 	byName  map[identity]*Sketch
@@ -67,7 +69,7 @@ func (o *Outline) Objects() []*Sketch { return o.objects }
 // Unread are the places of documents that could not be outlined, as "file:line".
 func (o *Outline) Unread() []string { return o.unread }
 
-// Find is the first object of a name, nil if there is none. The namespace does not
+// Find is the object of a name that counts, nil if there is none. The namespace does not
 // count for a Namespace.
 func (o *Outline) Find(kind, namespace, name string) *Sketch {
 	return o.byName[sketchIdentity(kind, namespace, name)]
@@ -248,7 +250,7 @@ func (o *Outline) addObject(at place, value []byte, is typeMeta) {
 	if o.byName == nil {
 		o.byName = map[identity]*Sketch{}
 	}
-	if id := sketchIdentity(s.Kind, s.Namespace, s.Name); o.byName[id] == nil {
+	if id := sketchIdentity(s.Kind, s.Namespace, s.Name); o.byName[id] == nil || o.Repository {
 		o.byName[id] = s
 	}
 }

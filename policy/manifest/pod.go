@@ -30,7 +30,7 @@ func (l *Loader) addPod(at place, text []byte) {
 		return
 	}
 	if len(p.Status.PodIPs) == 0 && !finished(p) {
-		l.notice(at, id.String(), "status.podIP", "is missing: nothing is enforced on the Pod until it has one")
+		l.remark(NoAddress, at, id.String(), "status.podIP", "is missing: nothing is enforced on the Pod until it has one")
 	}
 	l.set.Pods = append(l.set.Pods, Essence(p))
 }
@@ -217,6 +217,10 @@ func (l *Loader) sharedAddresses() {
 			addr = addr.Unmap()
 			if other := first[addr]; other != nil && other != p {
 				id := identity{"Pod", p.Namespace, p.Name}
+				if l.Repository && p.UID == "" && other.UID == "" {
+					l.fail(l.seen[id], id.String(), "status.podIP", fmt.Sprintf("%s is also the address of Pod %s/%s: give each its own, or none", addr, other.Namespace, other.Name))
+					continue
+				}
 				l.notice(l.seen[id], id.String(), "status.podIPs", fmt.Sprintf("%s is also the address of Pod %s/%s: the policies of each count", addr, other.Namespace, other.Name))
 				continue
 			}

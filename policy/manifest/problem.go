@@ -27,7 +27,25 @@ type Problem struct {
 	Message string
 	// Notice: nothing is wrong, but the author may want to know.
 	Notice bool
+	// Topic says what kind of notice it is, so that many can be told as one.
+	Topic Topic
 }
+
+// Topic is a kind of notice; the zero value is none that comes in numbers.
+type Topic string
+
+const (
+	// OtherKind: an object of a kind of which nothing is read.
+	OtherKind Topic = "other-kind"
+	// Foreign: a document that is no Kubernetes object.
+	Foreign Topic = "foreign"
+	// NotGiven: a Namespace is named and not given. It changes verdicts.
+	NotGiven Topic = "not-given"
+	// Replaced: an object replaces another one of its name. It changes verdicts.
+	Replaced Topic = "replaced"
+	// NoAddress: a Pod has none.
+	NoAddress Topic = "no-address"
+)
 
 // String is one line.
 func (p Problem) String() string {
@@ -84,6 +102,11 @@ func (l *Loader) fail(at place, object, path, message string) {
 
 func (l *Loader) notice(at place, object, path, message string) {
 	l.tell(at, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message), Notice: true})
+}
+
+// remark is a notice of a kind that comes in numbers.
+func (l *Loader) remark(topic Topic, at place, object, path, message string) {
+	l.tell(at, Problem{Source: at.String(), Object: object, Field: path, Message: shorten(message), Notice: true, Topic: topic})
 }
 
 // mostErrors and mostNotices are how many of them are listed for a source, so

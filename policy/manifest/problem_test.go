@@ -102,9 +102,9 @@ func TestProblems(t *testing.T) {
 		{name: "names", in: "{apiVersion: v1, kind: Pod, metadata: {name: A, namespace: shop}, status: {podIP: 10.0.0.1}}\n", want: []string{"Pod shop/A"}, problems: []string{
 			`f.yaml:3: Pod shop/A: metadata.name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
 		{name: "values of the wrong type", in: "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop, labels: {on: yes}}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop}, spec: {containers: {}}}\n---\n{apiVersion: v1, kind: Service, metadata: {name: a, namespace: shop}, spec: {ports: [{port: '80'}, {port: 99999999999}]}}\n", problems: []string{
-			"f.yaml:3: Pod shop/a: metadata.labels: is a bool where a string is needed: put it in quotes",
+			"f.yaml:3: Pod shop/a: metadata.labels.true: is a bool where a string is needed: put it in quotes",
 			"f.yaml:5: Pod shop/a: spec.containers: is a mapping where a list is needed",
-			"f.yaml:7: Service shop/a: spec.ports.port: is a string where a number is needed: remove the quotes"}},
+			"f.yaml:7: Service shop/a: spec.ports[0].port: is a string where a number is needed: remove the quotes"}},
 		{name: "container ports", in: "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop}, spec: {initContainers: [{ports: [{containerPort: 0}]}], containers: [{ports: [{containerPort: 80, name: HTTP, protocol: tcp}]}]}, status: {podIP: 10.0.0.1}}\n", want: []string{"Pod shop/a"}, problems: []string{
 			"f.yaml:3: Pod shop/a: spec.initContainers[0].ports[0].containerPort: Invalid value: 0: must be from 1 to 65535",
 			`f.yaml:3: Pod shop/a: spec.containers[0].ports[0].name: Invalid value: "HTTP": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)`,

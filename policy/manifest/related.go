@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	stdjson "encoding/json"
-	"errors"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -160,10 +158,7 @@ func NodeEssence(n *corev1.Node) *corev1.Node {
 // counts.
 func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, meta *metav1.ObjectMeta) bool {
 	if err := json.UnmarshalCaseSensitivePreserveInts(text, object); err != nil {
-		path, message := "", "cannot be read: "+err.Error()
-		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			path, message = wrong.Field, typeMessage(wrong)
-		}
+		path, message := misfit(text, err)
 		l.notice(at, l.named(text, kind).String(), path, "skipped: "+message)
 		return false
 	}
@@ -175,7 +170,12 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 		l.notice(at, id.String(), "metadata.name", "skipped: it has no name")
 		return false
 	}
-	if first, twice := l.related[id]; twice {
+	if first, twice := l.related[id]; twice && l.Repository {
+		if !l.replaces(at, id, first) {
+			return false
+		}
+		l.set.drop(id)
+	} else if twice {
 		l.notice(at, id.String(), "metadata.name", "skipped: the same object is already at "+first.String())
 		return false
 	}
@@ -183,5 +183,6 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 		l.related = make(map[identity]place)
 	}
 	l.related[id] = at
+	l.remember(id)
 	return true
 }

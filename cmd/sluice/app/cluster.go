@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/sluice-net/sluice/policy/manifest"
 	"github.com/sluice-net/sluice/policy/question"
@@ -45,6 +44,3 @@ func (c *cluster) ask(ctx context.Context, q question.Question) (question.Answer
 		}
 	}
 }
-
-// report prints the problems and says whether one of them is an error.
-func (c *cluster) report(w io.Writer) (bad bool) { return reportProblems(w, c.problems) }

@@ -17,6 +17,7 @@ import (
 type DiffOptions struct {
 	IOStreams
 	kube      kubeFlags
+	notices   noticeFlags
 	namespace string
 	output    string
 	failOn    string
@@ -82,6 +83,7 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.kube.add(flags)
+	o.notices.add(flags)
 	flags.StringVarP(&o.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
 	flags.StringVarP(&o.output, "output", "o", "text", diffOutputs.usage())
 	flags.StringVar(&o.failOn, "fail-on", "any", "the difference for exit code 1: any, allowed (something passes now that did not) or never")
@@ -141,8 +143,8 @@ func (o *DiffOptions) Run(ctx context.Context) error {
 		return unusable(fmt.Errorf("NEW: %w", err))
 	}
 	before.forget(after.problems)
-	bad := before.report(o.ErrOut)
-	bad = after.report(o.ErrOut) || bad
+	bad := o.notices.report(o.ErrOut, before.problems)
+	bad = o.notices.report(o.ErrOut, after.problems) || bad
 	d := report.NewDiff(connectivity.Diff(before.cluster(), after.cluster()), before.place, after.place)
 	found := &differing{d, func(w io.Writer) error { return diffPage(w, d, pageOptions(o.typed, before, after)) }}
 	if err := diffOutputs.write(o.Out, o.output, found); err != nil {

@@ -45,6 +45,12 @@ func TestDiffGit(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
+	t.Chdir("deploy") // ls-tree would list what is below it alone
+	for _, args := range [][]string{{"HEAD:./", "."}, {"HEAD:deploy", "."}, {"HEAD:../deploy", "../deploy"}} {
+		if r := sluice(t, "", append([]string{"diff"}, args...)...); r.code != exitFailed || !strings.Contains(r.out, "TCP 80, was TCP 5432") {
+			t.Errorf("%v, from a directory below: %+v", args, r)
+		}
+	}
 	if r := sluice(t, "", "diff", "HEAD:deploy", "HEAD:deploy"); r.code != exitOK || !strings.Contains(r.out, "No difference") {
 		t.Errorf("%+v", r)
 	}

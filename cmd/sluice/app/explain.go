@@ -90,7 +90,7 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bad := c.report(o.ErrOut)
+	bad := o.notices.report(o.ErrOut, c.problems)
 	a, err := c.ask(ctx, o.question)
 	if err != nil {
 		return unusable(err)

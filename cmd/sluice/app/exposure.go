@@ -99,7 +99,7 @@ func (o *ExposureOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bad := in.report(o.ErrOut)
+	bad := o.notices.report(o.ErrOut, in.problems)
 	x := &report.Exposure{Exposure: connectivity.NewExposure(in.cluster()), Places: in.place}
 	switch o.direction {
 	case "ingress":

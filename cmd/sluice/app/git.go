@@ -62,7 +62,7 @@ func (r gitRevision) each(ctx context.Context, add func(name string, data []byte
 
 // list names the manifests of a tree, by the rules for directories.
 func (r gitRevision) list(ctx context.Context, tree string) ([]string, error) {
-	out, err := git(ctx, nil, "ls-tree", "-r", "-z", tree)
+	out, err := git(ctx, nil, "ls-tree", "--full-tree", "-r", "-z", tree)
 	if err != nil {
 		return nil, fmt.Errorf("read manifests: %s: %w", r, err)
 	}

@@ -38,13 +38,16 @@ func pageOptions(typed typedCommand, from ...*objects) page.Options {
 		Command: typed.command, Explain: typed.explain, Version: versionName(),
 		OldPlace: textPlace(from[0].place), Place: textPlace(from[len(from)-1].place),
 	}
+	// What is said of the input is said in the page, too, as briefly as on a terminal.
+	var said strings.Builder
 	for _, in := range from {
-		for _, p := range in.problems {
-			o.Notices = append(o.Notices, p.String())
+		new(noticeFlags).report(&said, in.problems)
+	}
+	for line := range strings.Lines(said.String()) {
+		if line = strings.TrimSpace(line); !slices.Contains(o.Notices, line) {
+			o.Notices = append(o.Notices, line)
 		}
 	}
-	slices.Sort(o.Notices)
-	o.Notices = slices.Compact(o.Notices)
 	return o
 }
 
@@ -58,6 +61,10 @@ func listPage(w io.Writer, m *connectivity.Matrix, options []connectivity.ListOp
 	for _, one := range options {
 		one.Why = true
 		all.Lines = append(all.Lines, m.List(one).Lines...)
+	}
+	// With --port an end may deny a pair on that port alone, which Denies does not tell.
+	if !slices.ContainsFunc(options, func(l connectivity.ListOptions) bool { return len(l.Ports) > 0 }) {
+		o.Denies = m.Denies
 	}
 	o.Asked = func(src, dst *connectivity.End) bool {
 		return slices.ContainsFunc(options, func(l connectivity.ListOptions) bool {

@@ -15,7 +15,7 @@ func TestHTMLOutputs(t *testing.T) {
 		has  []string
 		code int
 	}{
-		"list":     {[]string{"list", "-f", file}, []string{"Who can reach whom", `"command":"sluice list -f ` + file + `"`, `"explain":"sluice explain -f ` + file + `"`, "shop.yaml:23", `"label":"TCP 5432"`}, exitOK},
+		"list":     {[]string{"list", "-f", file}, []string{"Who can reach whom", `"command":"sluice list -f ` + file + `"`, `"explain":"sluice explain -f ` + file + `"`, "shop.yaml:23", `"label":"TCP 5432"`, "is not given: it is taken to have no label"}, exitOK},
 		"focus":    {[]string{"list", "-f", file, "--focus", "app=db"}, []string{`--focus app=db"`, `"unasked"`}, exitOK},
 		"quoted":   {[]string{"list", "-f", file, "--focus", "app in (db)"}, []string{`--focus 'app in (db)'"`}, exitOK},
 		"exposure": {[]string{"exposure", "-f", file, "--direction", "ingress"}, []string{"What is exposed", `"open to"`, "shop.yaml:23"}, exitOK},

@@ -130,15 +130,18 @@ func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
 		loader.Add(source, data)
 		in.Outline.Add(source, data)
 	}
+	var skipped []manifest.Problem
+	leaveOut := func(p manifest.Problem) { skipped = append(skipped, p) }
 	for _, path := range o.manifests.paths {
 		if err := ctx.Err(); err != nil {
 			return in, err
 		}
-		if err := eachManifest(ctx, o.In, path, add); err != nil {
+		if err := eachManifest(ctx, o.In, path, add, leaveOut); err != nil {
 			return in, err
 		}
 	}
 	in.Set, in.Problems = loader.Finish()
+	in.Problems = append(in.Problems, skipped...)
 	if len(in.Outline.Objects()) == 0 && len(in.Problems) == 0 {
 		return in, errors.New("read manifests: there is no object in them")
 	}

@@ -73,8 +73,9 @@ func newListCommand(streams IOStreams) *cobra.Command {
   # what may leave for the internet, of a cluster
   sluice list --focus internet --direction ingress --context staging
 
-  # for a document
-  sluice list -f deploy/ -o mermaid`,
+  # for a document, and as a page to search and to click through
+  sluice list -f deploy/ -o mermaid
+  sluice list -f deploy/ -o html > policies.html`,
 		Args:    cobra.NoArgs,
 		PreRunE: check(o),
 		RunE:    run(o),
@@ -142,7 +143,7 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bad := in.report(o.ErrOut)
+	bad := o.notices.report(o.ErrOut, in.problems)
 	m := connectivity.New(in.cluster())
 	options, err := o.narrow(m)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-net/sluice/enforcer/manifestfiles"
+	"github.com/sluice-net/sluice/policy/manifest"
 )
 
 // manifestFlags say where manifests are read from, in kubectl's manner. What of a
@@ -61,8 +62,9 @@ func (r fileReader) read(ctx context.Context) (*cluster, error) {
 }
 
 // eachManifest hands over each manifest that a path stands for, with its name: stdin, a
-// file or directory, a pattern, or else a revision of git.
-func eachManifest(ctx context.Context, in io.Reader, path string, add func(name string, data []byte)) error {
+// file or directory, a pattern, or else a revision of git. What of a directory is left
+// out, though it is called as manifests are, it says.
+func eachManifest(ctx context.Context, in io.Reader, path string, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
 	if path == "-" {
 		data, err := io.ReadAll(in)
 		if err != nil {
@@ -73,7 +75,7 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 	}
 	_, statErr := os.Stat(path)
 	if statErr != nil && isPattern(path) {
-		return eachMatch(ctx, in, path, add)
+		return eachMatch(ctx, in, path, add, leftOut)
 	}
 	if revision, is := parseRevision(path); statErr != nil && is {
 		return revision.each(ctx, add)
@@ -90,7 +92,17 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 	if found.None() {
 		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", path)
 	}
+	charts := chartsOf(found.Files)
+	if slices.Contains(charts, filepath.Clean(path)) {
+		return fmt.Errorf("%s is a Helm chart, whose templates are no manifests yet: helm template NAME %s | sluice … -f -", path, path)
+	}
+	for _, chart := range charts {
+		leftOut(manifest.Problem{Source: chart, Notice: true, Message: "left out: a Helm chart, whose templates are no manifests yet: give what helm template NAME " + chart + " prints"})
+	}
 	for _, file := range found.Files {
+		if inside(charts, file) {
+			continue
+		}
 		data, err := manifestfiles.Read(file)
 		if err != nil {
 			return fmt.Errorf("read manifests: %s: %w", file, err)
@@ -103,7 +115,7 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 // isPattern reports whether a path has what a shell would have expanded.
 func isPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 
-func eachMatch(ctx context.Context, in io.Reader, pattern string, add func(name string, data []byte)) error {
+func eachMatch(ctx context.Context, in io.Reader, pattern string, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return fmt.Errorf("read manifests: %s: %w", pattern, err)
@@ -112,9 +124,29 @@ func eachMatch(ctx context.Context, in io.Reader, pattern string, add func(name 
 		return fmt.Errorf("read manifests: nothing is called as %s", pattern)
 	}
 	for _, path := range paths {
-		if err := eachManifest(ctx, in, path, add); err != nil {
+		if err := eachManifest(ctx, in, path, add, leftOut); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// chartsOf are the directories that hold a Helm chart: its templates are no manifests
+// before Helm has filled them in.
+func chartsOf(files []string) []string {
+	var out []string
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		if name := filepath.Base(file); name != "Chart.yaml" {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, "templates")); err == nil && info.IsDir() {
+			out = append(out, dir)
+		}
+	}
+	return out
+}
+
+func inside(dirs []string, file string) bool {
+	return slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(file, dir+string(filepath.Separator)) })
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,25 +58,25 @@ func (o *objects) forget(others []manifest.Problem) {
 	})
 }
 
-// report prints the problems and says whether one of them is an error.
-func (o *objects) report(w io.Writer) (bad bool) { return reportProblems(w, o.problems) }
-
 func (r fileReader) objects(ctx context.Context) (*objects, error) {
-	loader := manifest.Loader{Namespace: r.namespace}
-	out := &objects{outline: &manifest.Outline{Namespace: r.namespace}}
+	loader := manifest.Loader{Namespace: r.namespace, Repository: true}
+	out := &objects{outline: &manifest.Outline{Namespace: r.namespace, Repository: true}}
 	add := func(source string, data []byte) {
 		loader.Add(source, data)
 		out.outline.Add(source, data)
 	}
+	var skipped []manifest.Problem
+	leaveOut := func(p manifest.Problem) { skipped = append(skipped, p) }
 	for _, path := range r.paths {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := eachManifest(ctx, r.in, path, add); err != nil {
+		if err := eachManifest(ctx, r.in, path, add, leaveOut); err != nil {
 			return nil, unusable(err)
 		}
 	}
 	out.set, out.problems = loader.Finish()
+	out.problems = append(out.problems, skipped...)
 	return out, nil
 }
 

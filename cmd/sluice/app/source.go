@@ -14,6 +14,7 @@ import (
 type sourceFlags struct {
 	manifests manifestFlags
 	kube      kubeFlags
+	notices   noticeFlags
 	namespace string
 }
 
@@ -28,6 +29,7 @@ const endsHelp = `Ends are written as
 func (s *sourceFlags) add(flags *pflag.FlagSet) {
 	s.manifests.add(flags)
 	s.kube.add(flags)
+	s.notices.add(flags)
 	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends, and of manifests, that name none (default: the context's; with -f \"default\")")
 	allowEmpty(flags.Lookup("namespace"))
 }

@@ -106,7 +106,7 @@ func (o *SuggestOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.report(o.ErrOut)
+	o.notices.report(o.ErrOut, c.problems)
 	in, err := o.input(&c.set)
 	if err != nil {
 		return unusable(err)

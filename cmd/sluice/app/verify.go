@@ -156,7 +156,7 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bad := c.report(o.ErrOut)
+	bad := o.notices.report(o.ErrOut, c.problems)
 
 	v := verification{options: o, cluster: c}
 	if v.print = v.text; o.output == "json" {

@@ -88,10 +88,6 @@ func TestVerifyBadManifests(t *testing.T) {
 			policyB(`ingress: [{ports: [{port: 8080, protocol: QUIC}]}]`),
 			[]string{"default/p", "spec.ingress[0].ports[0].protocol", "QUIC"}, 2, "false",
 		},
-		"duplicate objects": {
-			twoPods + twoPods,
-			[]string{"default/a", "default/b"}, 2, "true",
-		},
 		"Pod without IP": {
 			twoPods + pod("default", "c", "", "", ""),
 			nil, 0, "true",

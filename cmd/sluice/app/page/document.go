@@ -29,6 +29,9 @@ type document struct {
 	Cells    []block     `json:"cells"`
 	// Unasked are cells of which nothing is said, because nobody asked.
 	Unasked []block `json:"unasked,omitempty"`
+	// Denied says of denied cells which end lets nothing pass: value is 0 for none alone,
+	// 1 for the source, 2 for the destination, 3 for both.
+	Denied []block `json:"denied,omitempty"`
 	// Changed are policies that differ, of a difference.
 	Changed []changedPolicy `json:"changed,omitempty"`
 }
@@ -126,6 +129,19 @@ type block struct {
 	Value   int   `json:"value"`
 	Rows    []int `json:"rows"`
 	Columns []int `json:"columns"`
+}
+
+// each visits the cells.
+func (b *block) each(visit func(row, column int)) {
+	for i := 0; i < len(b.Rows); i += 2 {
+		for r := b.Rows[i]; r < b.Rows[i]+b.Rows[i+1]; r++ {
+			for j := 0; j < len(b.Columns); j += 2 {
+				for c := b.Columns[j]; c < b.Columns[j]+b.Columns[j+1]; c++ {
+					visit(r, c)
+				}
+			}
+		}
+	}
 }
 
 // builder gives numbers to what documents say often.

@@ -21,7 +21,48 @@ func List(w io.Writer, list *connectivity.List, o Options) error {
 		v := value{State: stateOf(l.Stretches), Label: portsText(l.Stretches), Parts: []part{{Stretches: b.stretches(l.Stretches)}}}
 		b.Cells = append(b.Cells, b.block(v, l.Sources, l.Destinations))
 	}
+	b.denials()
 	return write(w, &b.document)
+}
+
+// denials says of each denied cell which of its ends denies it.
+func (b *builder) denials() {
+	if b.options.Denies == nil {
+		return
+	}
+	n := len(b.Ends)
+	passes := make([]bool, n*n)
+	for _, list := range [][]block{b.Cells, b.Unasked} {
+		for i := range list {
+			list[i].each(func(row, column int) { passes[row*n+column] = true })
+		}
+	}
+	by := make([]int8, n*n)
+	for _, r := range b.Rows {
+		for _, c := range b.Columns {
+			by[r*n+c] = -1
+			if !passes[r*n+c] {
+				by[r*n+c] = denialOf(b.options.Denies(r, c))
+			}
+		}
+	}
+	for value := range 4 {
+		blocks := cover(b.Rows, b.Columns, func(r, c int) bool { return int(by[r*n+c]) == value })
+		for i := range blocks {
+			blocks[i].Value = value
+		}
+		b.Denied = append(b.Denied, blocks...)
+	}
+}
+
+func denialOf(egress, ingress bool) (out int8) {
+	if egress {
+		out++
+	}
+	if ingress {
+		out += 2
+	}
+	return out
 }
 
 // block puts a value into cells.

@@ -37,6 +37,10 @@ type Options struct {
 	// was. What was not asked for is shown as such, and not as denied. Of exposure dst is
 	// nil, and src are the Pods.
 	Asked func(src, dst *connectivity.End) bool
+	// Denies reports which end of a pair, given by its numbers, lets nothing pass, as
+	// [connectivity.Matrix.Denies]; nil: it is not known. It is asked of what is denied
+	// in a list.
+	Denies func(src, dst int) (egress, ingress bool)
 	// Directions are those of exposure that were asked for, nil for both.
 	Directions []policy.Direction
 }

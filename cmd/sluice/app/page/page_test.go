@@ -28,7 +28,9 @@ func pages(t testing.TB, evil string) map[string]string {
 	before, after := shop(evil), shop(evil)
 	after.Policies[1].Spec.Ingress[0].From = nil
 	o := options(evil)
-	list := connectivity.New(before).List(connectivity.ListOptions{Why: true})
+	m := connectivity.New(before)
+	list := m.List(connectivity.ListOptions{Why: true})
+	o.Denies = m.Denies
 	d, x := connectivity.Diff(before, after), connectivity.NewExposure(before)
 	out := map[string]string{}
 	for name, write := range map[string]func(*bytes.Buffer) error{

@@ -20,6 +20,7 @@ type document struct {
 	Values        []struct{ State, Label string }
 	Cells         []block
 	Unasked       []block
+	Denied        []block
 }
 
 type block struct {
@@ -95,16 +96,25 @@ func TestEachCellIsWhatTheMatrixSays(t *testing.T) {
 		m := connectivity.New(randomCluster(t, seed))
 		list := m.List(connectivity.ListOptions{Why: true})
 		var out bytes.Buffer
-		if err := page.List(&out, &list, page.Options{}); err != nil {
+		if err := page.List(&out, &list, page.Options{Denies: m.Denies}); err != nil {
 			t.Fatal(err)
 		}
 		d := decode(t, out.String())
+		denied := map[[2]int]int{}
+		for _, b := range d.Denied {
+			b.each(func(r, c int) { denied[[2]int{r, c}] = b.Value })
+		}
 		cells := d.states(t)
 		for _, src := range d.Rows {
 			for _, dst := range d.Columns {
 				got := cells[[2]int{src, dst}]
 				want := wanted(m, src, dst)
 				seen[want]++
+				by, is := denied[[2]int{src, dst}]
+				egress, ingress := m.Denies(src, dst)
+				if is != (got == "") || is && (by&1 == 1 != egress || by&2 == 2 != ingress) {
+					t.Errorf("seed %d: %s → %s is %q, and denied by %d %v: the matrix says %v and %v", seed, &m.Ends()[src], &m.Ends()[dst], got, by, is, egress, ingress)
+				}
 				if got == "" && want == "denied" || got == "unasked" && want == got {
 					continue
 				}

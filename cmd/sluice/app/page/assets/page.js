@@ -73,6 +73,14 @@ THIS SOFTWARE.
       for (let n = runs[i]; n < runs[i] + runs[i + 1]; n++) visit(n);
     }
   }
+  function eachCell(block, width, visit) {
+    eachRun(block.rows, (r) => {
+      for (let i = 0; i < block.columns.length; i += 2) {
+        const from = r * width + block.columns[i];
+        visit(from, from + block.columns[i + 1]);
+      }
+    });
+  }
   function listRuns(runs) {
     const out = [];
     eachRun(runs, (n) => out.push(n));
@@ -106,20 +114,14 @@ THIS SOFTWARE.
       this.cells = new Int32Array(this.width * this.width).fill(DENIED);
       this.fillCells(doc.unasked ?? [], () => UNASKED);
       this.fillCells(doc.cells, (b) => b.value);
+      this.denials = new Int8Array(this.width * this.width).fill(-1);
+      for (const b of doc.denied ?? []) eachCell(b, this.width, (from, to) => this.denials.fill(b.value, from, to));
       this.rowGroups = this.groups(doc.rows);
       this.columnGroups = this.groups(doc.columns);
       this.names = [.../* @__PURE__ */ new Set([...this.rowGroups.keys(), ...this.kind === "exposure" ? [] : this.columnGroups.keys()])];
     }
     fillCells(blocks, valueOf) {
-      for (const b of blocks) {
-        const value = valueOf(b);
-        eachRun(b.rows, (r) => {
-          for (let i = 0; i < b.columns.length; i += 2) {
-            const from = r * this.width + b.columns[i];
-            this.cells.fill(value, from, from + b.columns[i + 1]);
-          }
-        });
-      }
+      for (const b of blocks) eachCell(b, this.width, (from, to) => this.cells.fill(valueOf(b), from, to));
     }
     // groups keeps the order of the ends, with what is outside last.
     groups(list) {
@@ -144,6 +146,11 @@ THIS SOFTWARE.
     }
     value(row, column) {
       return this.doc.values[this.at(row, column)];
+    }
+    // denial is which end denies: 0 for none alone, 1 the source, 2 the destination, 3 both,
+    // -1 if it is not known.
+    denial(row, column) {
+      return this.denials[row * this.width + column];
     }
     // state is "denied", "unasked", "self" or that of the value.
     state(row, column) {
@@ -296,6 +303,10 @@ THIS SOFTWARE.
     diff: ["added", "removed", "changed", "denied"],
     exposure: ["all", "some", "depends", "denied"]
   };
+  function nothing(model2) {
+    if (model2.doc.rows.length && model2.doc.columns.length) return "Nothing matches the search and the filters.";
+    return model2.kind === "diff" ? "Nothing passes otherwise than before." : "There is no workload in the input.";
+  }
   function spoken(model2, row, column) {
     const names = pairTitle(model2, row, column);
     if (row.type !== "end" || column.type !== "end") {
@@ -326,7 +337,7 @@ THIS SOFTWARE.
     const { doc } = model2;
     const pods = new Set([...doc.rows, ...doc.columns].filter((e) => ["pods", "hostNetwork"].includes(model2.ends[e].kind)));
     const workloads = [...pods].reduce((n, e) => n + (model2.ends[e].workloads?.length ?? 1), 0);
-    if (model2.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
+    if (doc.rows.length === 0) return nothing(model2);
     const sum = model2.sum(doc.rows, doc.columns);
     const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model2.ends[e].namespace)).size, "namespace")}`;
     return `${what}. ${sumText(model2, sum)}.`;
@@ -487,8 +498,16 @@ THIS SOFTWARE.
       if (cell === "unasked") return h("p", {}, "Nothing is said of this pair: the command did not ask for it, or neither end is a Pod of the Pod network, so that no policy has a say.");
       if (model2.kind === "diff") return h("p", {}, "What passes between these two is what passed before.");
       if (model2.kind === "exposure") return h("p", {}, "Policies isolate these Pods, and none of them lets such a peer through.", this.isolation(r, model2.ends[c2].namespace === "open to" ? "ingress" : "egress"));
+      const by = model2.denial(r, c2);
+      const [from, to] = [endTitle(model2, r), endTitle(model2, c2)];
+      const who = {
+        0: `${from} lets something out to ${to}, and ${to} something in from ${from}, but nothing that both do: their ports or addresses differ.`,
+        1: `It is ${from} that lets nothing out to ${to}; ${to} would let something in.`,
+        2: `It is ${to} that lets nothing in from ${from}; ${from} would let something out.`,
+        3: `Neither does ${from} let anything out to ${to}, nor ${to} anything in from ${from}.`
+      };
       return [
-        h("p", {}, "Both ends must let a connection through, and no rules of both do on any port."),
+        h("p", {}, who[by] ?? "Both ends must let a connection through, and no rules of both do on any port."),
         this.isolation(r, "egress"),
         this.isolation(c2, "ingress")
       ];
@@ -1544,6 +1563,11 @@ THIS SOFTWARE.
           note += `${count(rest, "small namespace")} left out: search, or filter. `;
         }
       }
+      if (nodes.length === 0) {
+        fill(this.note, nothing(model2));
+        fill(this.drawing);
+        return;
+      }
       const links = this.links(nodes);
       const quiet = links.length > mostLines;
       note += quiet ? `${count(links.length, "line")}: point at a node to see its own. ` : "";
@@ -1882,6 +1906,12 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       pen.fillStyle = this.colours.paper;
       pen.fillRect(0, 0, width, height);
+      if (view2.rows.length === 0 || view2.columns.length === 0) {
+        pen.fillStyle = this.colours.ink;
+        pen.font = this.font(14, false);
+        pen.fillText(nothing(this.model), 20, 40);
+        return;
+      }
       const seen = {
         width,
         height,
@@ -1900,7 +1930,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.restore();
       this.rowNames(view2, seen);
       this.columnNames(view2, seen);
-      this.corner(view2);
+      this.corner();
     }
     // bands are the headings' lanes, and the lanes of what is under the mouse.
     bands(view2, seen) {
@@ -2045,7 +2075,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       const outside = item.type === "end" && groupOf(this.model.ends[item.ends[0]]) === "outside";
       pen.fillStyle = outside && !current ? colours.quiet : colours.ink;
     }
-    corner(view2) {
+    corner() {
       const { pen, colours } = this;
       pen.fillStyle = colours.paper;
       pen.fillRect(0, 0, this.left - 1, this.top - 1);
@@ -2057,10 +2087,6 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       pen.textAlign = "right";
       pen.fillText("to \u2192", this.left - 10, this.top - 10);
       pen.textAlign = "left";
-      if (view2.rows.length && view2.columns.length) return;
-      pen.fillStyle = colours.ink;
-      pen.font = this.font(14, false);
-      pen.fillText("Nothing matches the search and the filters.", 20, this.top + 40);
     }
   };
   function visible(count2, scrolled, shown, size) {

@@ -127,8 +127,16 @@ export class Detail {
     if (cell === "unasked") return h("p", {}, "Nothing is said of this pair: the command did not ask for it, or neither end is a Pod of the Pod network, so that no policy has a say.");
     if (model.kind === "diff") return h("p", {}, "What passes between these two is what passed before.");
     if (model.kind === "exposure") return h("p", {}, "Policies isolate these Pods, and none of them lets such a peer through.", this.isolation(r, model.ends[c].namespace === "open to" ? "ingress" : "egress"));
+    const by = model.denial(r, c);
+    const [from, to] = [endTitle(model, r), endTitle(model, c)];
+    const who = {
+      0: `${from} lets something out to ${to}, and ${to} something in from ${from}, but nothing that both do: their ports or addresses differ.`,
+      1: `It is ${from} that lets nothing out to ${to}; ${to} would let something in.`,
+      2: `It is ${to} that lets nothing in from ${from}; ${from} would let something out.`,
+      3: `Neither does ${from} let anything out to ${to}, nor ${to} anything in from ${from}.`,
+    };
     return [
-      h("p", {}, "Both ends must let a connection through, and no rules of both do on any port."),
+      h("p", {}, who[by] ?? "Both ends must let a connection through, and no rules of both do on any port."),
       this.isolation(r, "egress"),
       this.isolation(c, "ingress"),
     ];

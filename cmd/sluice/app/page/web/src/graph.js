@@ -6,7 +6,7 @@ import { axis, itemKey, target, title } from "./axis.js";
 import { count, fill, h, shortened } from "./dom.js";
 import { placed } from "./forces.js";
 import { groupOf, matches } from "./model.js";
-import { sumText } from "./words.js";
+import { nothing, sumText } from "./words.js";
 
 // Beyond these a graph is no longer read, so namespaces stay closed and lines wait until
 // a node is pointed at.
@@ -102,6 +102,11 @@ export class GraphView {
         nodes = [...nodes].sort((a, b) => b.ends.length - a.ends.length).slice(0, mostNodes);
         note += `${count(rest, "small namespace")} left out: search, or filter. `;
       }
+    }
+    if (nodes.length === 0) {
+      fill(this.note, nothing(model));
+      fill(this.drawing);
+      return;
     }
     const links = this.links(nodes);
     const quiet = links.length > mostLines;

@@ -16,6 +16,16 @@ function eachRun(runs, visit) {
   }
 }
 
+// eachCell visits the runs of a block's cells.
+function eachCell(block, width, visit) {
+  eachRun(block.rows, (r) => {
+    for (let i = 0; i < block.columns.length; i += 2) {
+      const from = r * width + block.columns[i];
+      visit(from, from + block.columns[i + 1]);
+    }
+  });
+}
+
 export function listRuns(runs) {
   const out = [];
   eachRun(runs, (n) => out.push(n));
@@ -55,21 +65,15 @@ export class Model {
     this.cells = new Int32Array(this.width * this.width).fill(DENIED);
     this.fillCells(doc.unasked ?? [], () => UNASKED);
     this.fillCells(doc.cells, (b) => b.value);
+    this.denials = new Int8Array(this.width * this.width).fill(-1);
+    for (const b of doc.denied ?? []) eachCell(b, this.width, (from, to) => this.denials.fill(b.value, from, to));
     this.rowGroups = this.groups(doc.rows);
     this.columnGroups = this.groups(doc.columns);
     this.names = [...new Set([...this.rowGroups.keys(), ...(this.kind === "exposure" ? [] : this.columnGroups.keys())])];
   }
 
   fillCells(blocks, valueOf) {
-    for (const b of blocks) {
-      const value = valueOf(b);
-      eachRun(b.rows, (r) => {
-        for (let i = 0; i < b.columns.length; i += 2) {
-          const from = r * this.width + b.columns[i];
-          this.cells.fill(value, from, from + b.columns[i + 1]);
-        }
-      });
-    }
+    for (const b of blocks) eachCell(b, this.width, (from, to) => this.cells.fill(valueOf(b), from, to));
   }
 
   // groups keeps the order of the ends, with what is outside last.
@@ -98,6 +102,12 @@ export class Model {
 
   value(row, column) {
     return this.doc.values[this.at(row, column)];
+  }
+
+  // denial is which end denies: 0 for none alone, 1 the source, 2 the destination, 3 both,
+  // -1 if it is not known.
+  denial(row, column) {
+    return this.denials[row * this.width + column];
   }
 
   // state is "denied", "unasked", "self" or that of the value.

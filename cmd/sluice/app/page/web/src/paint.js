@@ -3,6 +3,7 @@
 
 import { groupOf } from "./model.js";
 import { shortened } from "./dom.js";
+import { nothing } from "./words.js";
 import { marks } from "./marks.js";
 
 const angle = Math.PI / 3;
@@ -75,6 +76,12 @@ export class Painter {
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.fillStyle = this.colours.paper;
     pen.fillRect(0, 0, width, height);
+    if (view.rows.length === 0 || view.columns.length === 0) {
+      pen.fillStyle = this.colours.ink;
+      pen.font = this.font(14, false);
+      pen.fillText(nothing(this.model), 20, 40);
+      return;
+    }
     const seen = {
       width, height,
       rows: visible(view.rows.length, view.y, height - this.top, view.size),
@@ -92,7 +99,7 @@ export class Painter {
     pen.restore();
     this.rowNames(view, seen);
     this.columnNames(view, seen);
-    this.corner(view);
+    this.corner();
   }
 
   // bands are the headings' lanes, and the lanes of what is under the mouse.
@@ -247,7 +254,7 @@ export class Painter {
     pen.fillStyle = outside && !current ? colours.quiet : colours.ink;
   }
 
-  corner(view) {
+  corner() {
     const { pen, colours } = this;
     pen.fillStyle = colours.paper;
     pen.fillRect(0, 0, this.left - 1, this.top - 1);
@@ -259,10 +266,6 @@ export class Painter {
     pen.textAlign = "right";
     pen.fillText("to →", this.left - 10, this.top - 10);
     pen.textAlign = "left";
-    if (view.rows.length && view.columns.length) return;
-    pen.fillStyle = colours.ink;
-    pen.font = this.font(14, false);
-    pen.fillText("Nothing matches the search and the filters.", 20, this.top + 40);
   }
 }
 

@@ -39,6 +39,12 @@ export const legend = {
   exposure: ["all", "some", "depends", "denied"],
 };
 
+// nothing says why nothing is shown.
+export function nothing(model) {
+  if (model.doc.rows.length && model.doc.columns.length) return "Nothing matches the search and the filters.";
+  return model.kind === "diff" ? "Nothing passes otherwise than before." : "There is no workload in the input.";
+}
+
 // spoken is a cell in one sentence.
 export function spoken(model, row, column) {
   const names = pairTitle(model, row, column);
@@ -74,7 +80,7 @@ export function summary(model) {
   const { doc } = model;
   const pods = new Set([...doc.rows, ...doc.columns].filter((e) => ["pods", "hostNetwork"].includes(model.ends[e].kind)));
   const workloads = [...pods].reduce((n, e) => n + (model.ends[e].workloads?.length ?? 1), 0);
-  if (model.kind === "diff" && doc.cells.length === 0) return "Nothing passes otherwise than before.";
+  if (doc.rows.length === 0) return nothing(model);
   const sum = model.sum(doc.rows, doc.columns);
   const what = `${count(workloads, "workload")} in ${count(new Set([...pods].map((e) => model.ends[e].namespace)).size, "namespace")}`;
   return `${what}. ${sumText(model, sum)}.`;
