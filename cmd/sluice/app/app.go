@@ -34,7 +34,8 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  all is as it should be
-  1  verify: a flow is not as expected; other commands: the work failed
+  1  the answer is no: a flow is not as expected, something differs, a finding;
+     or the work failed
   2  unusable input: flags, manifests, flows or the environment`
 
 // exitError carries an exit code. An err of nil says that all was said.
@@ -113,7 +114,9 @@ answers on paper, from the same evaluator, what policies allow and why.
 ` + exitCodesHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       versionLine(),
 	}
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
