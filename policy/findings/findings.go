@@ -53,7 +53,12 @@ type Result struct {
 	Tool               string
 	Checks             []Check
 	Findings, Silenced []Finding
+	// Passed are what was looked at and is in order, where each has a name.
+	Passed []Pass
 }
+
+// Pass is something that is in order.
+type Pass struct{ Name, Class string }
 
 // about is the object and the field.
 func (f *Finding) about() string {

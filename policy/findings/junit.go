@@ -69,8 +69,11 @@ func JUnit(w io.Writer, r Result) error {
 		suite.Skipped++
 		suite.Cases = append(suite.Cases, c)
 	}
+	for _, p := range r.Passed {
+		suite.Cases = append(suite.Cases, junitCase{Name: p.Name, ClassName: "sluice." + r.Tool + "." + p.Class})
+	}
 	for _, c := range r.Checks {
-		if !found[c.ID] {
+		if len(r.Passed) == 0 && !found[c.ID] {
 			suite.Cases = append(suite.Cases, junitCase{Name: c.Says, ClassName: "sluice." + r.Tool + "." + c.ID})
 		}
 	}

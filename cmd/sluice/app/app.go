@@ -34,8 +34,8 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  all is as it should be
-  1  verify: a flow is not as expected; status, wait: a node does not enforce what
-     the API says; other commands: the work failed
+  1  the answer is no: a flow is not as expected, something differs, a finding, a node
+     does not enforce what the API says; or the work failed
   2  unusable input: flags, manifests, flows or the environment`
 
 // exitError carries an exit code. An err of nil says that all was said.
@@ -114,7 +114,9 @@ answers on paper, from the same evaluator, what policies allow and why.
 ` + exitCodesHelp,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       versionLine(),
 	}
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)

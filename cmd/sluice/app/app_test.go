@@ -80,7 +80,7 @@ func TestUsageErrors(t *testing.T) {
 		"unknown command":       {[]string{"enforce"}, `unknown command "enforce"`},
 		"unknown flag":          {[]string{"verify", "--manifest", "x"}, "unknown flag: --manifest"},
 		"verify no manifests":   {[]string{"verify"}, "no manifests"},
-		"verify output":         {[]string{"verify", "-f", file, "-o", "xml"}, `--output: "xml" is none of [text json]`},
+		"verify output":         {[]string{"verify", "-f", file, "-o", "xml"}, `--output: "xml" is none of [text json junit github md]`},
 		"verify topology":       {[]string{"verify", "-f", file, "--topology", "ring"}, `--topology: "ring" is none of`},
 		"verify stdin for both": {[]string{"verify", "-f", "-"}, "give the flows with --flows FILE"},
 		"verify stdin twice":    {[]string{"verify", "-f", "-", "-f", "-", "--flows", file}, "stdin can be read once"},

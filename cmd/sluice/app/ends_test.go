@@ -83,3 +83,16 @@ func TestNamespacePlaces(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// With --exit-code the answer is the exit code.
+func TestExplainExitCode(t *testing.T) {
+	file := write(t, "shop.yaml", shopBlocks)
+	for dst, want := range map[string]int{"shop/db:5432": exitOK, "shop/db:22": exitFailed, "shop/none:1": exitUnusable} {
+		if r := sluice(t, "", "explain", "shop/web", dst, "-f", file, "--exit-code"); r.code != want {
+			t.Errorf("%s: %d, want %d", dst, r.code, want)
+		}
+	}
+	if r := sluice(t, "", "--version"); r.code != exitOK || r.out != sluice(t, "", "version").out {
+		t.Errorf("%+v", r)
+	}
+}

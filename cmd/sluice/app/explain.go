@@ -17,6 +17,8 @@ type ExplainOptions struct {
 	IOStreams
 	sourceFlags
 	output string
+	// exitCode makes the answer the exit code.
+	exitCode bool
 
 	question question.Question
 	clusters clusterReader
@@ -45,7 +47,8 @@ address of its tunnel, by which the Pods of other nodes see a node of an overlay
 network, and NodeLocal DNSCache at the DNS Service's address.
 
 Exit codes:
-  0  the question is answered, whatever the verdict
+  0  the question is answered, whatever the verdict; with --exit-code, allowed
+  1  with --exit-code: denied, or allowed only in part or depending on addresses
   2  the question or a manifest is unusable`,
 		Example: `  sluice explain shop/frontend shop/db:5432
   sluice explain -n shop deploy/frontend svc/api:http --context staging
@@ -62,6 +65,7 @@ Exit codes:
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	flags.BoolVar(&o.exitCode, "exit-code", false, "exit with 1 if the flow is not allowed, as kubectl auth can-i does")
 	return cmd
 }
 
@@ -110,8 +114,11 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 	if _, err := o.Out.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the explanation: %w", err)
 	}
-	if bad {
+	switch {
+	case bad:
 		return &exitError{code: exitUnusable}
+	case o.exitCode && a.Result() != question.Allowed:
+		return &exitError{code: exitFailed}
 	}
 	return nil
 }

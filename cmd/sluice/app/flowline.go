@@ -33,6 +33,7 @@ type flowLine struct {
 // earlier run, and they are replaced.
 var answerKeys = map[string]bool{
 	"allowed": true, "egress": true, "ingress": true, "kernel": true, "error": true, "notice": true, "paths": true,
+	"reason": true, "policies": true, "nearest": true,
 }
 
 // misnomers are fields that would be taken for comments, and so turn a flow
@@ -246,7 +247,7 @@ func (a *answer) doubts() []string {
 }
 
 // json appends the answer as a JSON line: the fields of the input, then ours.
-func (a *answer) json(b *bytes.Buffer, inKernel bool) {
+func (a *answer) json(b *bytes.Buffer, inKernel bool, reasons []string) {
 	b.WriteByte('{')
 	sep := ""
 	write := func(key string, value []byte) {
@@ -261,8 +262,11 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 		write(f.key, f.value)
 	}
 	text := func(s string) []byte {
-		data, _ := json.Marshal(s)
-		return data
+		var out bytes.Buffer
+		e := json.NewEncoder(&out)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(s) // a string
+		return bytes.TrimSpace(out.Bytes())
 	}
 	boolean := func(v bool) []byte {
 		if v {
@@ -280,6 +284,13 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 		write("allowed", boolean(verdict.Allowed && a.Result() == question.Allowed))
 		write("egress", boolean(verdict.Egress.Allowed))
 		write("ingress", boolean(verdict.Ingress.Allowed))
+		policies, nearest := deciders(verdict)
+		list, _ := json.Marshal(append([]string{}, policies...))
+		write("reason", text(strings.Join(reasons, "; ")))
+		write("policies", list)
+		if nearest != "" {
+			write("nearest", text(nearest))
+		}
 		if a.Plural {
 			write("paths", fmt.Appendf(nil, `{"allowed":%d,"total":%d}`, a.Allowed, a.Total))
 		}

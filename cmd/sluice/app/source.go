@@ -24,7 +24,13 @@ const endsHelp = `Ends are written as
   namespace/pod     or pod, in the namespace of -n
   type/name         or type/namespace/name, with kubectl's types: svc, deploy, sts,
                     ds, job, cronjob, rs, rc, pod, and node/name
-  10.9.8.7          an address of either family, as the Pods and clients have it`
+  10.9.8.7          an address of either family, as the Pods and clients have it
+  10.0.0.0/8        all addresses of a CIDR; internet is all that are no Pod's
+  ns/name           every Pod of a namespace; any is every Pod and the internet
+  app=web           every Pod with labels, ns/name:app=web of one namespace
+
+A workload may be named without its type, and needs no Pod that runs. What hangs on an
+address that is not known yet is answered as depending, with on what.`
 
 func (s *sourceFlags) add(flags *pflag.FlagSet) {
 	s.manifests.add(flags)

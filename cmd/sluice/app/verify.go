@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/findings"
 	"github.com/sluice-net/sluice/policy/question"
 )
 
@@ -28,6 +28,8 @@ type VerifyOptions struct {
 	topology string
 	// topologyGiven: it was not left to the default.
 	topologyGiven bool
+	// onlyMismatches leaves out what is as expected.
+	onlyMismatches bool
 
 	clusters clusterReader
 }
@@ -36,8 +38,11 @@ const verifyLong = `Verify answers for each flow whether NetworkPolicy allows it
 what is expected: unit tests for policies. It asks the cluster of the kubeconfig,
 or reads manifests with -f.
 
-Flows are JSON lines, read from --flows or else from stdin:
+Flows are read from --flows or else from stdin. A line is a flow, as text or as JSON;
+YAML is a list of either, also under "flows":
 
+  shop/frontend -> shop/api:http allow  # PCI 1.2
+  internet -> ns/shop:5432 deny
   {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true}
   {"src":"10.9.8.7","dst":"shop/api","proto":"TCP","port":"http","expected":false}
   {"src":"shop/api","dst":"2001:db8::1","proto":"ICMPv6"}
@@ -58,9 +63,12 @@ as expected.
 Addresses are those of the Pods themselves: after Service translation, before
 masquerading; the Pods of other nodes see a node of an overlay network by its
 tunnel's address, as the annotations of flannel and Calico tell it. With -o json each line is the input's fields and "allowed",
-"egress" and "ingress"; with --in-kernel "kernel" too, which is null where no
+"egress", "ingress", "reason", "policies" and "nearest" (the rule that came nearest to allowing); with --in-kernel "kernel" too, which is null where no
 packet can be sent; where an end may stand for several Pods "paths", with how many
 are allowed of the total; on a line that cannot be used "error" instead.
+
+The other formats of -o: junit (a case for each flow), github (annotations of a
+workflow at the lines of the flows), md (a table of what is not as expected).
 
 --in-kernel also builds the Pods as network namespaces on this machine, lets the
 engine enforce the policies on them, and sends a packet for each flow. A
@@ -71,7 +79,7 @@ Exit codes:
   1  a flow is not as expected, or paper and kernel differ
   2  a manifest or a flow is unusable; the others are answered all the same`
 
-const flowsHint = `give JSON lines such as {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true} with --flows FILE, or on stdin`
+const flowsHint = `give lines such as "shop/frontend -> shop/api:8080 allow", or {"src":"shop/frontend","dst":"shop/api","port":8080,"expected":true}, with --flows FILE or on stdin`
 
 func newVerifyCommand(streams IOStreams) *cobra.Command {
 	o := &VerifyOptions{IOStreams: streams}
@@ -97,8 +105,9 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
-	flags.StringVar(&o.flows, "flows", "-", "flows as JSON lines: a file, or - for stdin")
-	flags.StringVarP(&o.output, "output", "o", "text", "text or json (JSON lines)")
+	flags.StringVar(&o.flows, "flows", "-", "flows as lines of text or JSON, or as YAML: a file, or - for stdin")
+	flags.StringVarP(&o.output, "output", "o", "text", "text, json (JSON lines), junit, github or md")
+	flags.BoolVar(&o.onlyMismatches, "only-mismatches", false, "print only flows that are not as expected, or that cannot be used")
 	flags.BoolVar(&o.inKernel, "in-kernel", false, "also send real packets through network namespaces on this machine (root)")
 	flags.StringVar(&o.topology, "topology", "bridge", "with --in-kernel, how Pods are connected: bridge, ptp or two-node")
 	return cmd
@@ -129,7 +138,7 @@ func (o *VerifyOptions) Validate() error {
 		}
 	}
 	return errors.Join(
-		oneOf("output", o.output, "text", "json"),
+		oneOf("output", o.output, "text", "json", "junit", "github", "md"),
 		oneOf("topology", o.topology, "bridge", "ptp", "two-node"),
 		o.validateKernel(),
 	)
@@ -159,8 +168,13 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 	bad := o.notices.report(o.ErrOut, c.problems)
 
 	v := verification{options: o, cluster: c}
-	if v.print = v.text; o.output == "json" {
+	switch o.output {
+	case "text":
+		v.print = v.text
+	case "json":
 		v.print = v.json
+	default:
+		v.print = v.collect
 	}
 	out := bufio.NewWriterSize(o.Out, 1<<16)
 	v.out = out
@@ -168,7 +182,9 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 		return unusable(errors.Join(err, out.Flush()))
 	}
 	if v.flows > 0 {
-		v.summary()
+		if err := v.finishOutput(); err != nil {
+			return fmt.Errorf("write the output: %w", err)
+		}
 	}
 	if err := out.Flush(); err != nil {
 		return err
@@ -212,6 +228,22 @@ type verification struct {
 
 	flows, expected, unusable, unsent int
 	mismatches                        []string
+	found                             findings.Result
+}
+
+// finishOutput writes what stands behind the flows, or all that waited for the last.
+func (v *verification) finishOutput() error {
+	switch v.options.output {
+	case "junit":
+		return findings.JUnit(v.out, v.found)
+	case "github":
+		return findings.GitHub(v.out, v.found)
+	case "md":
+		_, err := io.WriteString(v.out, v.markdown())
+		return err
+	}
+	v.summary()
+	return nil
 }
 
 // chunk is how many flows are answered before they are printed: enough to
@@ -220,14 +252,21 @@ const chunk = 1000
 
 func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 	lines := bufio.NewReaderSize(in, 1<<16)
+	first, number := true, 0
 	var answers []answer
-	for number := 1; ; number++ {
+	for {
 		data, err := lines.ReadBytes('\n')
+		number++
 		if number == 1 {
 			data = bytes.TrimPrefix(data, []byte("\ufeff"))
 		}
-		if data = bytes.TrimSpace(data); len(data) > 0 {
-			answers = append(answers, v.answer(ctx, number, data))
+		text := bytes.TrimSpace(data)
+		if first && len(text) > 0 && text[0] != '#' && formatOf(text) == asYAML {
+			return v.answerYAML(ctx, io.MultiReader(strings.NewReader(strings.Repeat("\n", number-1)), bytes.NewReader(data), lines))
+		}
+		if len(text) > 0 && text[0] != '#' {
+			first = false
+			answers = append(answers, v.answer(ctx, number, text))
 		}
 		done := errors.Is(err, io.EOF)
 		if err != nil && !done {
@@ -246,9 +285,29 @@ func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 	}
 }
 
+// answerYAML answers flows that are a YAML list.
+func (v *verification) answerYAML(ctx context.Context, in io.Reader) error {
+	flows, err := yamlFlows(in)
+	if err != nil {
+		return unusable(err)
+	}
+	var answers []answer
+	for _, f := range flows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		answers = append(answers, v.answer(ctx, f.line, f.data))
+	}
+	return v.finish(ctx, answers)
+}
+
 func (v *verification) answer(ctx context.Context, number int, data []byte) answer {
 	a := answer{input: data}
-	a.line, a.err = parseFlowLine(number, data, v.options.namespace)
+	if bytes.HasPrefix(data, []byte("{")) {
+		a.line, a.err = parseFlowLine(number, data, v.options.namespace)
+	} else {
+		a.line, a.err = parseTextLine(number, string(data), v.options.namespace)
+	}
 	if a.err == nil {
 		a.Answer, a.err = v.cluster.ask(ctx, a.line.question)
 	}
@@ -277,7 +336,9 @@ func (v *verification) finish(ctx context.Context, answers []answer) error {
 		}
 		if a.err != nil {
 			v.unusable++
-			fmt.Fprintf(v.options.ErrOut, "error: %s:%d: %v\n", v.options.flowsName(), a.line.number, a.err)
+			if v.options.output != "text" { // which says it in its place
+				fmt.Fprintf(v.options.ErrOut, "error: %s:%d: %v\n", v.options.flowsName(), a.line.number, a.err)
+			}
 		}
 		if m := a.mismatch(); m != "" {
 			v.mismatches = append(v.mismatches, v.explainMismatch(a, m))
@@ -288,30 +349,40 @@ func (v *verification) finish(ctx context.Context, answers []answer) error {
 }
 
 func (v *verification) explainMismatch(a *answer, what string) string {
-	v.cluster.world.Explain(&a.Answer)
-	verdict := a.First().Verdict
 	why := ""
-	for _, d := range []policy.DirectionVerdict{verdict.Egress, verdict.Ingress} {
-		// An allowed flow needs both its reasons, a denied one those against.
-		if d.Allowed == verdict.Allowed {
-			why += fmt.Sprintf("\n    %s: %s", d.Direction, question.FullReason(a.First().Path.Flow(), d))
-		}
+	for _, r := range v.reasons(a) {
+		why += "\n    " + r
 	}
 	return fmt.Sprintf("%s:%d: %s: %s%s", v.options.flowsName(), a.line.number, a.Name(), what, why)
+}
+
+// printed reports whether an answer is to be printed.
+func (v *verification) printed(a *answer) bool {
+	return !v.options.onlyMismatches || a.err != nil || a.mismatch() != ""
 }
 
 func (v *verification) json(answers []answer) {
 	v.buffer.Reset()
 	for i := range answers {
-		answers[i].json(&v.buffer, v.options.inKernel)
+		a := &answers[i]
+		if !v.printed(a) {
+			continue
+		}
+		var reasons []string
+		if a.err == nil {
+			reasons = v.reasons(a)
+		}
+		a.json(&v.buffer, v.options.inKernel, reasons)
 	}
 	_, _ = v.out.Write(v.buffer.Bytes()) // a bufio.Writer keeps its error for Flush
 }
 
 func (v *verification) text(answers []answer) {
-	rows := make([][]string, len(answers))
+	var rows [][]string
 	for i := range answers {
-		rows[i] = answers[i].row(v.options.inKernel)
+		if v.printed(&answers[i]) {
+			rows = append(rows, answers[i].row(v.options.inKernel))
+		}
 	}
 	v.buffer.Reset()
 	writeColumns(&v.buffer, rows)
@@ -373,11 +444,16 @@ func (v *verification) summary() {
 	if v.options.output == "json" && len(v.mismatches) == 0 && v.unusable == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%d flows: %d with an expectation, %s, %d unusable", v.flows, v.expected, count(len(v.mismatches), "mismatch", "mismatches"), v.unusable)
+	fmt.Fprintf(w, "\n%s", v.counts())
 	if v.options.inKernel {
 		fmt.Fprintf(w, ", %d sent as packets", v.flows-v.unusable-v.unsent)
 	}
 	fmt.Fprintln(w)
+}
+
+// counts says how many flows there were, and of what kind.
+func (v *verification) counts() string {
+	return fmt.Sprintf("%s: %d with an expectation, %s, %d unusable", count(v.flows, "flow", "flows"), v.expected, count(len(v.mismatches), "mismatch", "mismatches"), v.unusable)
 }
 
 // count is a number with its noun.

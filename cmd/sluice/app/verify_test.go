@@ -132,7 +132,9 @@ func TestVerifyBadManifests(t *testing.T) {
 func TestVerifyUnusableLines(t *testing.T) {
 	manifests := twoPods + pod("default", "no-ip", "", "", "") + pod("default", "six", "", "fd00::6", "")
 	tests := map[string]string{
-		`nonsense`:                                                   "JSON",
+		`nonsense`:                                                   "no flow: give lines such as",
+		`a -> b:80 maybe`:                                            "says nothing of what is expected",
+		`a -> b:80/`:                                                 "protocol is missing",
 		`{"src":"a","dst":"c","port":80}`:                            "dst: no Pod default/c in the manifests",
 		`{"src":"a","dst":"six","port":80}`:                          "no address of the same family",
 		`{"src":"10.0.0.1","dst":"fd00::6","port":80}`:               "no address of the same family",
@@ -212,11 +214,11 @@ func TestVerifyJSON(t *testing.T) {
 		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47}`,
 	}, "\n")
 	want := strings.Join([]string{
-		`{"id":7,"src":"a","dst":"b","port":"http","expected":true,"why":["x", {"y":1}],"allowed":true,"egress":true,"ingress":true}`,
-		`{"dst":"10.0.0.2","src":"192.0.2.1","port":8080,"allowed":false,"egress":true,"ingress":false}`,
-		`{"src":"default/a","dst":"192.0.2.1","proto":"ICMP","expected":true,"allowed":false,"egress":false,"ingress":true}`,
-		`{"src":"a","dst":"a","port":1,"allowed":true,"egress":true,"ingress":true}`,
-		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47,"allowed":true,"egress":true,"ingress":true}`,
+		`{"id":7,"src":"a","dst":"b","port":"http","expected":true,"why":["x", {"y":1}],"allowed":true,"egress":true,"ingress":true,"reason":"egress: a rule allows it: default/p egress[0]; ingress: a rule allows it: default/p ingress[0]","policies":["default/p"]}`,
+		`{"dst":"10.0.0.2","src":"192.0.2.1","port":8080,"allowed":false,"egress":true,"ingress":false,"reason":"ingress: policy default/p isolates default/b for ingress and none of its rules allows the flow (implicit default deny); nearest: default/p ingress[0], where 192.0.2.1 is no Pod","policies":["default/p"],"nearest":"default/p ingress[0]"}`,
+		`{"src":"default/a","dst":"192.0.2.1","proto":"ICMP","expected":true,"allowed":false,"egress":false,"ingress":true,"reason":"egress: policy default/p isolates default/a for egress and none of its rules allows the flow (implicit default deny); nearest: default/p egress[0], where ICMP has no ports: only a rule without ports allows it","policies":["default/p"],"nearest":"default/p egress[0]"}`,
+		`{"src":"a","dst":"a","port":1,"allowed":true,"egress":true,"ingress":true,"reason":"egress: a Pod always reaches itself; ingress: a Pod always reaches itself","policies":["default/p"]}`,
+		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47,"allowed":true,"egress":true,"ingress":true,"reason":"egress: 192.0.2.1 is no Pod, so no policy selects it; ingress: 192.0.2.2 is no Pod, so no policy selects it","policies":[]}`,
 	}, "\n") + "\n"
 	got := sluice(t, flows, "verify", "-o", "json", "-f", path)
 	if diff := cmp.Diff(want, got.out); diff != "" {

@@ -37,8 +37,13 @@ func (o *VersionOptions) Validate() error { return nil }
 
 // Run prints one line.
 func (o *VersionOptions) Run(context.Context) error {
-	_, err := fmt.Fprintf(o.Out, "sluice %s (%s %s/%s)\n", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(o.Out, versionLine())
 	return err
+}
+
+// versionLine is what "version" and --version print.
+func versionLine() string {
+	return fmt.Sprintf("sluice %s (%s %s/%s)", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // versionName falls back to what "go install module@version" records.
