@@ -72,8 +72,10 @@ type chainBuilder struct {
 	// goesOn: there are rules after those that lead to other chains, for what comes back
 	// from these.
 	goesOn bool
-	rules  []Rule
-	uses   []*object
+	// folds: groups have sets together where there are several.
+	folds bool
+	rules []Rule
+	uses  []*object
 }
 
 // use returns the name under which the rules know the object.
@@ -205,21 +207,51 @@ func policyNames(list []types.NamespacedName) (full, short string) {
 // all chains that name it, and no address is held twice: a group of every Pod
 // of the cluster costs its memory once. More groups are merged, so that the
 // cost of a packet stays constant.
-const separateGroups = 4
+//
+// Where there are many stretches, what few rules cover together is merged from foldedFrom
+// groups on, for its rules are as many as these. Groups of whole namespaces stay apart
+// even there: they are the large ones.
+const (
+	separateGroups = 4
+	foldedFrom     = 3
+)
+
+// sets are the groups that have a set together.
+func (p *peers) sets(folds bool) [][]policy.GroupKey {
+	switch {
+	case len(p.groups) == 0:
+		return nil
+	case len(p.groups) > separateGroups:
+		return [][]policy.GroupKey{p.groups}
+	}
+	var out [][]policy.GroupKey
+	var some []policy.GroupKey
+	for i, g := range p.groups {
+		if folds && !g.Everybody() {
+			some = append(some, g)
+		} else {
+			out = append(out, p.groups[i:i+1])
+		}
+	}
+	if len(some) >= foldedFrom {
+		return append(out, some)
+	}
+	for i := range some {
+		out = append(out, some[i:i+1])
+	}
+	return out
+}
 
 // rules is how many rules let the peers pass.
-func (p *peers) rules() int {
+func (p *peers) rules(folds bool) int {
 	if p.any {
 		return 1
 	}
-	groups, ranges := len(p.groups), len(p.ranges)
-	if groups > separateGroups {
-		groups = 1
-	}
+	ranges := len(p.ranges)
 	if ranges > fewRanges {
 		ranges = 1
 	}
-	return groups + ranges
+	return len(p.sets(folds)) + ranges
 }
 
 // peers lets addresses pass, if what stands before matches too.
@@ -233,15 +265,8 @@ func (b *chainBuilder) peers(before []Term, p *peers) {
 		b.rule(append(before[:len(before):len(before)], b.allow())...)
 		return
 	}
-	members := func(groups []policy.GroupKey) {
+	for _, groups := range p.sets(b.folds) {
 		add(b.in(membersObject(newMemberSet(b.family, groups)), at))
-	}
-	if len(p.groups) > separateGroups {
-		members(p.groups)
-	} else {
-		for i := range p.groups {
-			members(p.groups[i : i+1])
-		}
 	}
 	if len(p.ranges) > fewRanges {
 		add(b.in(blocksObject(b.family, p.ranges), at))
@@ -297,7 +322,7 @@ func (b *chainBuilder) spans(classes []*peerClass, spans []portSpan) {
 // the same.
 func (b *chainBuilder) span(p *peers, s portSpan) {
 	match := b.matchSpan(s)
-	if p.rules() > 1 {
+	if p.rules(b.folds) > 1 {
 		class := b.use(b.class(p))
 		if b.goesOn {
 			b.rule(append(match, Jump{class})...)
@@ -323,7 +348,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
-	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest}
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds}
 }
 
 // class is the chain of the peers of some ports.

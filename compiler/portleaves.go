@@ -101,7 +101,9 @@ func (b *chainBuilder) stretches(a *allowance) {
 	if a.leaves == nil {
 		b.ports(a)
 	} else {
+		b.folds = true
 		b.rule(b.vmap(b.leafMap(a.classes, a.leaves)))
+		b.folds = false
 	}
 	b.addrs(a)
 	if last {
@@ -156,7 +158,7 @@ func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
 		}
 		for _, s := range l.spans {
 			match, c := inner.matchSpan(s), classes[s.class]
-			if c.rules() > 1 {
+			if c.rules(true) > 1 {
 				inner.rule(append(match, Goto{inner.classChain(c)})...)
 			} else {
 				inner.peers(match, &c.peers)
