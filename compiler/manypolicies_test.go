@@ -138,10 +138,10 @@ func TestPolicyMoreChangesLittle(t *testing.T) {
 		// how many the node may have.
 		ops, rules, chains int
 	}{
-		{scale.Selected{Policies: 100}, 400, 2_400, 550},
+		{scale.Selected{Policies: 100}, 400, 1_700, 350},
 		{scale.Selected{Policies: 1_000}, 500, 14_000, 2_300},
-		{scale.Selected{Policies: 100, Plain: true}, 700, 3_700, 750},
-		{scale.Selected{Policies: 1_000, Plain: true}, 900, 35_000, 7_100},
+		{scale.Selected{Policies: 100, Plain: true}, 700, 3_500, 550},
+		{scale.Selected{Policies: 1_000, Plain: true}, 900, 33_000, 5_100},
 	} {
 		s := newSelected(t, tt.of)
 		rules, chains := sizeOf(s.c.Ruleset())
