@@ -146,7 +146,7 @@ func (c *Compiler) Replace() []Op {
 func (c *Compiler) Guards() []GuardPlan {
 	var out []GuardPlan
 	for _, veth := range slices.Sorted(maps.Keys(c.guards)) {
-		out = append(out, c.guards[veth].plan(veth))
+		out = append(out, c.guards[veth].plan(&c.cfg, veth))
 	}
 	return out
 }

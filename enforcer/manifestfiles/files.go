@@ -139,7 +139,7 @@ func (r *Reader) walk(dir string, info fs.FileInfo, above []fs.FileInfo, found *
 // visit adds an entry of a directory. One that is gone is left out, and what
 // cannot be read although it is there is not.
 func (r *Reader) visit(path string, above []fs.FileInfo, found *Listing) {
-	matters := isManifest(path) || r.known(path)
+	matters := Named(path) || r.known(path)
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		if err = r.walk(path, info, above, found); err == nil {
@@ -157,7 +157,7 @@ func (r *Reader) visit(path string, above []fs.FileInfo, found *Listing) {
 		found.Unread[path] = err
 	case !info.Mode().IsRegular():
 		found.Unread[path] = ErrIrregular
-	case isManifest(path):
+	case Named(path):
 		found.Files = append(found.Files, path)
 	default:
 		found.Unread[path] = ErrNoDir
@@ -171,7 +171,8 @@ func (r *Reader) isAsBefore(dir string, info fs.FileInfo) bool {
 	return was != nil && os.SameFile(was, info)
 }
 
-func isManifest(path string) bool {
+// Named reports whether a file is called as manifests are.
+func Named(path string) bool {
 	switch filepath.Ext(path) {
 	case ".yaml", ".yml", ".json":
 		return true

@@ -55,7 +55,7 @@ func FromAPI(object any) (Workload, error) {
 		return fromTemplate("ReplicaSet", o, &o.Spec.Template)
 	case *batchv1.Job:
 		w, err := fromTemplate("Job", o, &o.Spec.Template)
-		w.labelJob()
+		w.LabelJob()
 		return w, err
 	case *batchv1.CronJob:
 		return fromTemplate("CronJob", o, &o.Spec.JobTemplate.Spec.Template)
@@ -95,10 +95,10 @@ func fromPod(kind string, object *corev1.Pod) (Workload, error) {
 	}, err
 }
 
-// labelJob adds the labels that the Job controller gives to Pods and that
+// LabelJob adds the labels that the Job controller gives to Pods and that
 // follow from the name
 // (https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-job-name).
-func (w *Workload) labelJob() {
+func (w *Workload) LabelJob() {
 	if w.Name == "" {
 		return
 	}

@@ -27,6 +27,10 @@ type Set struct {
 
 // Loader gathers the objects of any number of sources. The zero value is ready.
 type Loader struct {
+	// Namespace is that of objects that name none, as kubectl apply -n has it; empty is
+	// "default".
+	Namespace string
+
 	set      Set
 	problems []Problem
 	// seen is where each object was first found.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
@@ -68,15 +69,15 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 	case known && v.APIVersion == want:
 		l.read(at, text, v)
 	case known && foreign(v.APIVersion):
-		l.notice(at, named(text, v.Kind).String(), "apiVersion", fmt.Sprintf("skipped: %s %s is not Kubernetes' own %s, which is %s", v.APIVersion, v.Kind, v.Kind, want))
+		l.notice(at, l.named(text, v.Kind).String(), "apiVersion", fmt.Sprintf("skipped: %s %s is not Kubernetes' own %s, which is %s", v.APIVersion, v.Kind, v.Kind, want))
 	case known:
 		l.wrongVersion(at, text, v, want)
 	case v.APIVersion == "":
-		l.fail(at, named(text, v.Kind).String(), "apiVersion", "is missing: every object needs apiVersion, kind and metadata")
+		l.fail(at, l.named(text, v.Kind).String(), "apiVersion", "is missing: every object needs apiVersion, kind and metadata")
 	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
-		l.fail(at, named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
+		l.fail(at, l.named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
 	default:
-		l.notice(at, named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
+		l.notice(at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
 	}
 }
 
@@ -100,13 +101,13 @@ func (l *Loader) wrongVersion(at place, text []byte, v scanned, want string) {
 	if v.APIVersion == "" {
 		message = fmt.Sprintf("is missing: write apiVersion: %s", want)
 	}
-	id := named(text, v.Kind)
+	id := l.named(text, v.Kind)
 	if v.Kind != "NetworkPolicy" {
 		l.fail(at, id.String(), "apiVersion", message)
 		return
 	}
 	policy := isolating(text)
-	l.fail(at, identity{v.Kind, namespaceOr(policy.Namespace), policy.Name}.String(), "apiVersion", message)
+	l.fail(at, identity{v.Kind, l.namespaceOr(policy.Namespace), policy.Name}.String(), "apiVersion", message)
 	l.finishPolicy(at, policy)
 }
 
@@ -128,7 +129,7 @@ func misspelt(kind string) string {
 }
 
 // named is the identity of an object that is not read any further.
-func named(text []byte, kind string) identity {
+func (l *Loader) named(text []byte, kind string) identity {
 	var object struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`
 	}
@@ -136,16 +137,14 @@ func named(text []byte, kind string) identity {
 	_ = json.UnmarshalCaseSensitivePreserveInts(text, &object)
 	id := identity{kind, object.Metadata.Namespace, object.Metadata.Name}
 	if _, known := apiVersions[kind]; known && kind != "Namespace" && id.name != "" {
-		id.namespace = namespaceOr(id.namespace)
+		id.namespace = l.namespaceOr(id.namespace)
 	}
 	return id
 }
 
-func namespaceOr(namespace string) string {
-	if namespace == "" {
-		return metav1.NamespaceDefault
-	}
-	return namespace
+// namespaceOr is the namespace of an object that may name none.
+func (l *Loader) namespaceOr(namespace string) string {
+	return cmp.Or(namespace, l.Namespace, metav1.NamespaceDefault)
 }
 
 // misread says how an object was not understood.
@@ -167,7 +166,7 @@ func (l *Loader) decode(at place, text []byte, kind string, object any) misread 
 		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 			path, message = wrong.Field, typeMessage(wrong)
 		}
-		l.fail(at, named(text, kind).String(), path, message)
+		l.fail(at, l.named(text, kind).String(), path, message)
 	}
 	result := misread{lost: err != nil}
 	for _, err := range strict {

@@ -22,6 +22,9 @@ import (
 // It holds to the Loader's limits; of a document beyond them, or one that is
 // broken, only the place is known.
 type Outline struct {
+	// Namespace is that of objects that name none; empty is "default".
+	Namespace string
+
 	objects []*Sketch
 	byName  map[identity]*Sketch
 	// directives are by source and line.
@@ -38,7 +41,7 @@ type remark struct {
 // Sketch is one object of an [Outline].
 type Sketch struct {
 	APIVersion, Kind string
-	// Namespace is "default" where the object names none, and may be filled for
+	// Namespace is the Outline's where the object names none, and may be filled for
 	// kinds that are in no namespace.
 	Namespace, Name string
 	Annotations     map[string]string
@@ -228,7 +231,7 @@ func (o *Outline) addObject(at place, value []byte, is typeMeta) {
 	_ = json.UnmarshalCaseSensitivePreserveInts(value, &object)
 	s := &Sketch{
 		APIVersion: is.APIVersion, Kind: is.Kind,
-		Namespace: namespaceOr(object.Metadata.Namespace), Name: object.Metadata.Name,
+		Namespace: cmp.Or(object.Metadata.Namespace, o.Namespace, metav1.NamespaceDefault), Name: object.Metadata.Name,
 		Annotations: object.Metadata.Annotations,
 		Source:      at.source, Line: at.line, outline: o,
 	}

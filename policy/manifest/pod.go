@@ -30,7 +30,7 @@ func (l *Loader) addPod(at place, text []byte) {
 		return
 	}
 	if len(p.Status.PodIPs) == 0 && !finished(p) {
-		l.notice(at, id.String(), "status.podIP", "is missing: the Pod is no end of any flow, and nothing is enforced on it")
+		l.notice(at, id.String(), "status.podIP", "is missing: nothing is enforced on the Pod until it has one")
 	}
 	l.set.Pods = append(l.set.Pods, Essence(p))
 }
@@ -93,7 +93,7 @@ func (l *Loader) decodeNamespaced(at place, text []byte, kind string, object any
 	if result.lost {
 		return identity{}, false
 	}
-	meta.Namespace = namespaceOr(meta.Namespace)
+	meta.Namespace = l.namespaceOr(meta.Namespace)
 	id := identity{kind, meta.Namespace, meta.Name}
 	l.unknownFields(at, id, result)
 	if meta.Name == "" {

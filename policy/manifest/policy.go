@@ -16,7 +16,7 @@ import (
 func (l *Loader) addPolicy(at place, text []byte, faulty bool) {
 	p := &networkingv1.NetworkPolicy{}
 	result := l.decode(at, text, "NetworkPolicy", p)
-	id := identity{"NetworkPolicy", namespaceOr(p.Namespace), p.Name}
+	id := identity{"NetworkPolicy", l.namespaceOr(p.Namespace), p.Name}
 	changed := result.lost || faulty
 	for _, f := range result.unknown {
 		if f.field == "status" {
@@ -35,7 +35,7 @@ func (l *Loader) addPolicy(at place, text []byte, faulty bool) {
 
 func (l *Loader) finishPolicy(at place, p *networkingv1.NetworkPolicy) {
 	p.TypeMeta = metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}
-	p.Namespace = namespaceOr(p.Namespace)
+	p.Namespace = l.namespaceOr(p.Namespace)
 	if p.Name == "" {
 		l.missingName(at, "NetworkPolicy", p.GenerateName)
 		l.unnamed++

@@ -89,7 +89,7 @@ func TestProblems(t *testing.T) {
 			"f.yaml:3: NetworkPolicy shop/p: status: notice: NetworkPolicies have no status any more: it is ignored"}},
 
 		{name: "a Pod without address", in: "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: shop}, status: {phase: Succeeded}}\n", want: []string{"Pod shop/a", "Pod shop/b"}, problems: []string{
-			"f.yaml:3: Pod shop/a: status.podIP: notice: is missing: the Pod is no end of any flow, and nothing is enforced on it"}},
+			"f.yaml:3: Pod shop/a: status.podIP: notice: is missing: nothing is enforced on the Pod until it has one"}},
 		{name: "invalid addresses", in: "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop}, status: {podIP: 10.0.0.256}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: shop}, status: {podIPs: [{ip: 10.0.0.1}, {ip: 'fe80::1%eth0'}]}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: c, namespace: shop}, status: {podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.3}]}}\n", want: []string{"Pod shop/a", "Pod shop/b", "Pod shop/c"}, problems: []string{
 			`f.yaml:3: Pod shop/a: status.podIP: Invalid value: "10.0.0.256": must be an IP address, e.g. 10.9.8.7 or 2001:db8::7`,
 			`f.yaml:5: Pod shop/b: status.podIPs[1].ip: Invalid value: "fe80::1%eth0": must be an IP address, e.g. 10.9.8.7 or 2001:db8::7`,

@@ -3,7 +3,9 @@ package manifest
 import (
 	stdjson "encoding/json"
 	"errors"
+	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +38,36 @@ type Workload struct {
 	Owners []metav1.OwnerReference
 	// Selector is that for its Pods; nil where there is none, as for a CronJob.
 	Selector labels.Selector
+	// Pod is what it makes, under the workload's name and without an address; nil
+	// where no template says it.
+	Pod *corev1.Pod
+	// Done: a Job that makes no more Pods.
+	Done bool
+}
+
+// WithTemplate says what Pods the workload makes. What is wrong with its ports the
+// API server says when the Pod is made.
+func (w Workload) WithTemplate(t *corev1.PodTemplateSpec) Workload {
+	if t == nil {
+		return w
+	}
+	pod := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.Namespace, Name: w.Name, Labels: t.Labels, Annotations: t.Annotations,
+		},
+		Spec: t.Spec,
+	}
+	containerPorts(&pod.Spec)
+	w.Pod = Essence(pod)
+	return w
+}
+
+// JobDone reports whether a Job makes no more Pods.
+func JobDone(conditions []batchv1.JobCondition) bool {
+	return slices.ContainsFunc(conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+	})
 }
 
 // NewWorkload takes from a workload what leads to its Pods. A selector that
@@ -80,27 +112,36 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 	case "ReplicationController":
 		c := &corev1.ReplicationController{}
 		if l.decodeRelated(at, text, kind, c, &c.ObjectMeta) {
-			l.set.Workloads = append(l.set.Workloads, NewWorkload(kind, &c.ObjectMeta, &metav1.LabelSelector{MatchLabels: c.Spec.Selector}))
+			made := NewWorkload(kind, &c.ObjectMeta, &metav1.LabelSelector{MatchLabels: c.Spec.Selector})
+			l.set.Workloads = append(l.set.Workloads, made.WithTemplate(c.Spec.Template))
 		}
 	default:
 		var w struct {
 			metav1.ObjectMeta `json:"metadata"`
 			Spec              struct {
-				Selector *metav1.LabelSelector `json:"selector"`
-				Template struct {
-					metav1.ObjectMeta `json:"metadata"`
-				} `json:"template"`
+				Selector    *metav1.LabelSelector    `json:"selector"`
+				Template    *corev1.PodTemplateSpec  `json:"template"`
+				JobTemplate *batchv1.JobTemplateSpec `json:"jobTemplate"`
 			} `json:"spec"`
+			Status struct {
+				Conditions []batchv1.JobCondition `json:"conditions"`
+			} `json:"status"`
 		}
 		if !l.decodeRelated(at, text, kind, &w, &w.ObjectMeta) {
 			return
 		}
-		if w.Spec.Selector == nil && kind == "Job" {
+		template := w.Spec.Template
+		switch {
+		case kind == "CronJob" && w.Spec.JobTemplate != nil:
+			template = &w.Spec.JobTemplate.Spec.Template
+		case w.Spec.Selector == nil && kind == "Job" && template != nil:
 			// The API server writes a Job's selector; by hand there is only the
 			// template.
-			w.Spec.Selector = &metav1.LabelSelector{MatchLabels: w.Spec.Template.Labels}
+			w.Spec.Selector = &metav1.LabelSelector{MatchLabels: template.Labels}
 		}
-		l.set.Workloads = append(l.set.Workloads, NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector))
+		made := NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector).WithTemplate(template)
+		made.Done = kind == "Job" && JobDone(w.Status.Conditions)
+		l.set.Workloads = append(l.set.Workloads, made)
 	}
 }
 
@@ -123,10 +164,10 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 		if wrong := (*stdjson.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 			path, message = wrong.Field, typeMessage(wrong)
 		}
-		l.notice(at, named(text, kind).String(), path, "skipped: "+message)
+		l.notice(at, l.named(text, kind).String(), path, "skipped: "+message)
 		return false
 	}
-	if meta.Namespace = namespaceOr(meta.Namespace); kind == "Node" {
+	if meta.Namespace = l.namespaceOr(meta.Namespace); kind == "Node" {
 		meta.Namespace = ""
 	}
 	id := identity{kind, meta.Namespace, meta.Name}

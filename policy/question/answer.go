@@ -3,6 +3,8 @@ package question
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -24,6 +26,11 @@ type Answer struct {
 	// several: "Pods" or "paths".
 	Allowed, Total int
 	Noun           string
+	// Unsure is how many depend on an address that is not known; they are not among
+	// the Allowed.
+	Unsure int
+	// Stands says of an address of the paths for which range it stands.
+	Stands map[netip.Addr]string
 	// Outcomes are the ways in which paths end, at least one, denied ones first.
 	Outcomes []Outcome
 }
@@ -36,6 +43,12 @@ type Outcome struct {
 	// fills in which policies had what to say.
 	Path    Path
 	Verdict policy.Verdict
+	// Audited is the verdict as if audited policies were enforced, filled in by
+	// [World.Explain] where such a policy selects an end; nil where none does.
+	Audited *policy.Verdict
+	// Depends says on what the outcome hangs, where it does on addresses that are not
+	// known. The verdict is that for one possible address.
+	Depends []string
 }
 
 // Result sums up an answer.
@@ -47,17 +60,30 @@ const (
 	Denied  Result = "denied"
 	// Partly: some paths are allowed, and some are not.
 	Partly Result = "partly"
+	// Depends: it hangs on addresses that are not known.
+	Depends Result = "depends"
 )
 
 // Result is how the paths end.
 func (a *Answer) Result() Result {
-	switch a.Allowed {
-	case 0:
-		return Denied
-	case a.Total:
+	denied := a.Total - a.Allowed - a.Unsure
+	switch {
+	case a.Allowed == a.Total:
 		return Allowed
+	case denied == a.Total:
+		return Denied
+	case a.Unsure > 0 && (a.Allowed == 0 || denied == 0):
+		return Depends
 	}
 	return Partly
+}
+
+// stand notes for which range an address stands.
+func (a *Answer) stand(addr netip.Addr, text string) {
+	if a.Stands == nil {
+		a.Stands = map[netip.Addr]string{}
+	}
+	a.Stands[addr] = text
 }
 
 // First is the outcome that decides where one must speak for all: a denied one if
@@ -92,6 +118,29 @@ func (w *World) Explain(a *Answer) {
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
 		o.Verdict = o.Path.verdict(w.Index.Explain)
+		o.Audited = o.Path.audited(w.Index)
+		f := o.Path.Flow()
+		for _, e := range []policy.End{f.Src, f.Dst} {
+			if StandIn(e.Addr) {
+				withoutAddr(o.Verdict.Egress.Policies, e.Addr)
+				withoutAddr(o.Verdict.Ingress.Policies, e.Addr)
+				if o.Audited != nil {
+					withoutAddr(o.Audited.Egress.Policies, e.Addr)
+					withoutAddr(o.Audited.Ingress.Policies, e.Addr)
+				}
+			}
+		}
+	}
+}
+
+// withoutAddr keeps an address that is made up out of what a reader sees.
+func withoutAddr(traces []policy.PolicyTrace, a netip.Addr) {
+	for _, t := range traces {
+		for _, r := range t.Rules {
+			for i := range r.Peers {
+				r.Peers[i].Why = strings.ReplaceAll(r.Peers[i].Why, a.String(), "its address, which is not known yet,")
+			}
+		}
 	}
 }
 
@@ -99,6 +148,7 @@ func (w *World) Explain(a *Answer) {
 type ending struct {
 	egress, ingress ruling
 	hidden          bool
+	depends         string
 }
 
 type ruling struct {
@@ -116,32 +166,43 @@ func rulingOf(d policy.DirectionVerdict) ruling {
 }
 
 // conclude judges all paths and groups them.
-func (a *Answer) conclude(index *policy.Index, paths []Path) {
-	a.Total, a.Noun = len(paths), noun(paths)
+func (a *Answer) conclude(w *World, paths []Path) {
+	if a.Total, a.Noun = len(paths), noun(paths); len(a.Stands) > 0 {
+		a.Noun = "paths"
+	}
 	var at map[ending]int
 	if len(paths) > 1 {
 		at = map[ending]int{} // most questions have one path
 	}
-	var allowed, denied []Outcome
+	var allowed, unsure, denied []Outcome
 	for i := range paths {
-		v := paths[i].verdict(index.Evaluate)
+		v := paths[i].verdict(w.Index.Evaluate)
+		var depends []string
+		if paths[i].Egress == paths[i].Ingress {
+			depends = w.hangsOn(paths[i].Egress)
+		}
+		depends = append(depends, w.onNode(&paths[i], &v)...)
 		group := &denied
-		if v.Allowed {
+		switch {
+		case len(depends) > 0:
+			a.Unsure++
+			group = &unsure
+		case v.Allowed:
 			a.Allowed++
 			group = &allowed
 		}
-		end := ending{rulingOf(v.Egress), rulingOf(v.Ingress), paths[i].Hidden}
+		end := ending{rulingOf(v.Egress), rulingOf(v.Ingress), paths[i].Hidden, strings.Join(depends, "\x00")}
 		n, known := at[end]
 		if !known {
 			n = len(*group)
 			if at != nil {
 				at[end] = n
 			}
-			*group = append(*group, Outcome{Path: paths[i], Verdict: v})
+			*group = append(*group, Outcome{Path: paths[i], Verdict: v, Depends: depends})
 		}
 		(*group)[n].Count++
 	}
-	a.Outcomes = append(denied, allowed...)
+	a.Outcomes = slices.Concat(denied, unsure, allowed)
 }
 
 // noun is what the paths differ in: Pods, if each has one of its own.

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -22,7 +24,7 @@ func (w *World) Ask(q Question) (Answer, error) {
 	case err != nil:
 		return Answer{}, err
 	}
-	p.answer.conclude(w.Index, p.paths)
+	p.answer.conclude(w, p.paths)
 	return p.answer, nil
 }
 
@@ -35,6 +37,8 @@ type pass struct {
 	paths  []Path
 	// leftOut is why some of what the question stands for has no path.
 	leftOut []error
+	// unfit is why a pair of those that are meant on both sides has no path.
+	unfit error
 	// doubt is to be said of a destination that is judged as it is.
 	doubt string
 }
@@ -57,6 +61,9 @@ func (p *pass) run() error {
 		return err
 	}
 	p.answer.Question = p.q.String()
+	if err := tooMany(len(srcs), len(dsts)); err != nil {
+		return err
+	}
 	for i := range srcs {
 		if d != nil {
 			p.leaveOut(p.through(d, &srcs[i]))
@@ -65,7 +72,7 @@ func (p *pass) run() error {
 		}
 	}
 	if len(p.paths) == 0 {
-		return p.leftOut[0]
+		return append(p.leftOut, p.unfit)[0]
 	}
 	for _, err := range p.leftOut {
 		p.note("left out: " + err.Error())
@@ -159,8 +166,15 @@ func (p *pass) direct(src *member, dsts []member) error {
 	for i := range dsts {
 		flow, notices, err := p.flow(src, &dsts[i])
 		if err != nil {
-			p.leaveOut(err)
+			if p.q.Src.spread() || p.q.Dst.spread() {
+				p.unfit = err // the other family, or the other Pods, have their own paths
+			} else {
+				p.leaveOut(err)
+			}
 			continue
+		}
+		if twin, is := p.made.twins[podName(flow.Dst)]; is && flow.Src == flow.Dst {
+			flow.Dst = twin
 		}
 		paths, more, err := p.fromNode(src, flow)
 		if err != nil {
@@ -175,6 +189,14 @@ func (p *pass) direct(src *member, dsts []member) error {
 		p.note(more...)
 	}
 	return nil
+}
+
+// podName is the Pod's name of an end, empty where it is none.
+func podName(e policy.End) types.NamespacedName {
+	if e.Pod == nil {
+		return types.NamespacedName{}
+	}
+	return e.Pod.NamespacedName
 }
 
 // flow finds the addresses and the port number that are meant between two Pods or

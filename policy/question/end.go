@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Kind says what an end of a flow is named by: an address, or a kind of object.
@@ -23,6 +25,21 @@ const (
 	KindNode    Kind = "Node"
 )
 
+// The kinds of ends that stand for many.
+const (
+	// KindRange is all addresses of a CIDR.
+	KindRange Kind = "Range"
+	// KindInternet is all addresses that are no Pod's and, as far as is known, no
+	// node's and from no range of these.
+	KindInternet Kind = "Internet"
+	// KindAny is every Pod and the internet.
+	KindAny Kind = "Any"
+	// KindNamespace is every Pod of a namespace.
+	KindNamespace Kind = "Namespace"
+	// KindSelector is every Pod with certain labels, of one namespace or of all.
+	KindSelector Kind = "Selector"
+)
+
 // End is an end of a flow as somebody names it. [PodEnd], [AddrEnd] and
 // [ParseEnd] make one. Ends compare with ==.
 type End struct {
@@ -31,6 +48,10 @@ type End struct {
 	// namespace.
 	Addr   netip.Addr
 	Object types.NamespacedName
+	// Prefix is that of KindRange, and Selector the labels that KindSelector demands,
+	// as kubectl's -l takes them; it is of all namespaces if Object names none.
+	Prefix   netip.Prefix
+	Selector string
 	// word is the type as it was written, where no namespace was: TYPE/NAME can
 	// also be read as NAMESPACE/POD.
 	word string
@@ -84,6 +105,15 @@ func (e End) one() bool { return e.Kind == KindPod || e.Kind == KindAddress }
 // plural reports whether an end may stand for several Pods.
 func (e End) plural() bool { return !e.one() && e.Kind != KindNode }
 
+// spread reports whether an end is of those that stand for many by themselves.
+func (e End) spread() bool {
+	switch e.Kind {
+	case KindRange, KindInternet, KindAny, KindNamespace, KindSelector:
+		return true
+	}
+	return false
+}
+
 // pod is the name of a Pod, empty for all other ends.
 func (e End) pod() types.NamespacedName {
 	if e.Kind == KindPod {
@@ -97,10 +127,20 @@ func (e End) String() string {
 	switch {
 	case e.Kind == KindAddress:
 		return e.Addr.String()
-	case e.Kind == KindPod && kindOf(e.Object.Namespace) == "":
+	case e.Kind == KindPod && kindOf(e.Object.Namespace) == "" && !namespaceWords[e.Object.Namespace]:
 		return e.Object.String()
 	case e.Kind == KindNode:
 		return "node/" + e.Object.Name
+	case e.Kind == KindRange:
+		return e.Prefix.String()
+	case e.Kind == KindInternet || e.Kind == KindAny:
+		return strings.ToLower(string(e.Kind))
+	case e.Kind == KindNamespace:
+		return "ns/" + e.Object.Namespace
+	case e.Kind == KindSelector && e.Object.Namespace != "":
+		return "ns/" + e.Object.Namespace + ":" + e.Selector
+	case e.Kind == KindSelector:
+		return e.Selector
 	case e.Kind == "":
 		return "nothing"
 	}
@@ -108,11 +148,12 @@ func (e End) String() string {
 }
 
 // WantEnd says in an error what an end is.
-const WantEnd = `want "namespace/pod", "svc/name" or another "type/name", or an address`
+const WantEnd = `want "namespace/pod", "svc/name" or another "type/name", "ns/name", labels such as "app=web", an address, a CIDR, "internet" or "any"`
 
 // ParseEnd reads an address, "pod", "namespace/pod", and "type/name" and
 // "type/namespace/name" for the types that kubectl knows of Pods, Services, Nodes
-// and workloads.
+// and workloads; and what stands for many: a CIDR, "internet", "any", "ns/name" and
+// labels as "app=web", which "ns/name:app=web" restricts to a namespace.
 func ParseEnd(s, defaultNamespace string) (End, error) {
 	if s == "" {
 		return End{}, errors.New("empty: " + WantEnd)
@@ -122,6 +163,9 @@ func ParseEnd(s, defaultNamespace string) (End, error) {
 			return End{}, fmt.Errorf("%s: an address with a zone means something on one link only", s)
 		}
 		return AddrEnd(addr), nil
+	}
+	if e, ok, err := parseSpread(s); ok {
+		return e, err
 	}
 	parts := strings.Split(s, "/")
 	if looksLikeAddress(s) || slices.Contains(parts, "") {
@@ -150,6 +194,48 @@ func ParseEnd(s, defaultNamespace string) (End, error) {
 	}
 	return e, nil
 }
+
+// parseSpread reads an end that stands for many; ok is false if s is another one.
+func parseSpread(s string) (e End, ok bool, err error) {
+	switch s {
+	case "internet":
+		return End{Kind: KindInternet}, true, nil
+	case "any", "*":
+		return End{Kind: KindAny}, true, nil
+	}
+	if p, err := netip.ParsePrefix(s); err == nil {
+		if p != p.Masked() {
+			return e, true, fmt.Errorf("%s is not the first address of its range: write %s, or the address alone", s, p.Masked())
+		}
+		return End{Kind: KindRange, Prefix: p}, true, nil
+	}
+	selector := s
+	if word, rest, found := strings.Cut(s, "/"); found && namespaceWords[strings.ToLower(word)] {
+		name, labels, selected := strings.Cut(rest, ":")
+		if why := validation.IsDNS1123Label(name); len(why) > 0 {
+			return e, true, fmt.Errorf("%q is no name of a namespace: %s", name, why[0])
+		}
+		e.Object.Namespace = name
+		if !selected {
+			e.Kind = KindNamespace
+			return e, true, nil
+		}
+		selector = labels
+	} else if !strings.ContainsAny(s, "=!(") {
+		return e, false, nil
+	}
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return e, true, fmt.Errorf("%q are no labels: %w", selector, err)
+	}
+	if e.Selector = parsed.String(); e.Selector == "" {
+		return e, true, fmt.Errorf("%q are no labels: write such as app=web, or any", selector)
+	}
+	e.Kind = KindSelector
+	return e, true, nil
+}
+
+var namespaceWords = map[string]bool{"ns": true, "namespace": true, "namespaces": true}
 
 // looksLikeAddress tells a mistyped address from a Pod's name: no Pod is named
 // with a colon, and none that is worth a thought with digits and dots alone.

@@ -27,7 +27,20 @@ func TestParseEnd(t *testing.T) {
 		"a/b/c":            {wantErr: "neither an address"},
 		"10.0.0.256":       {wantErr: "neither an address"},
 		"10.0.0":           {wantErr: "neither an address"},
-		"10.0.0.0/8":       {wantErr: "neither an address"},
+		"10.0.0.0/8":       {want: End{Kind: KindRange, Prefix: netip.MustParsePrefix("10.0.0.0/8")}},
+		"2001:db8::/32":    {want: End{Kind: KindRange, Prefix: netip.MustParsePrefix("2001:db8::/32")}},
+		"10.0.0.1/8":       {wantErr: "write 10.0.0.0/8"},
+		"internet":         {want: End{Kind: KindInternet}},
+		"any":              {want: End{Kind: KindAny}},
+		"*":                {want: End{Kind: KindAny}},
+		"ns/shop":          {want: End{Kind: KindNamespace, Object: types.NamespacedName{Namespace: "shop"}}},
+		"ns/Shop":          {wantErr: "no name of a namespace"},
+		"app=web":          {want: End{Kind: KindSelector, Selector: "app=web"}},
+		"app in (a, b)":    {want: End{Kind: KindSelector, Selector: "app in (a,b)"}},
+		"ns/shop:app=web":  {want: End{Kind: KindSelector, Selector: "app=web", Object: types.NamespacedName{Namespace: "shop"}}},
+		"app!=web":         {want: End{Kind: KindSelector, Selector: "app!=web"}},
+		"ns/shop:":         {wantErr: "no labels"},
+		"app=a=b":          {wantErr: "no labels"},
 		"fd00:::1":         {wantErr: "neither an address"},
 		"fe80::1%eth0":     {wantErr: "zone"},
 		"010.0.0.1":        {wantErr: "neither an address"},
@@ -99,4 +112,43 @@ func TestParseEndKinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What ParseEnd reads is shown as it can be read again, and ports stay apart from it.
+func TestParseTargetSpread(t *testing.T) {
+	for in, want := range map[string][2]string{
+		"app=web:8080":          {"app=web", "8080"},
+		"ns/shop:app=web:80":    {"ns/shop:app=web", "80"},
+		"ns/shop:app=web":       {"ns/shop:app=web", ""},
+		"ns/shop:80":            {"ns/shop", "80"},
+		"10.0.0.0/8:443":        {"10.0.0.0/8", "443"},
+		"[2001:db8::/32]:443":   {"2001:db8::/32", "443"},
+		"internet:53/UDP":       {"internet", "53"},
+		"any:http":              {"any", "http"},
+		"app in (a,b),x!=y:443": {"app in (a,b),x!=y", "443"},
+	} {
+		end, port, _, err := parseTarget(in, "default")
+		if got := [2]string{end.String(), port}; err != nil || got != want {
+			t.Errorf("%s: %q, %v", in, got, err)
+		}
+		if again, err := ParseEnd(end.String(), "other"); err != nil || again != end {
+			t.Errorf("%s: %+v is read again as %+v, %v", in, end, again, err)
+		}
+	}
+}
+
+func FuzzParseEnd(f *testing.F) {
+	for _, s := range []string{"a", "shop/a", "deploy/shop/a", "10.0.0.0/8", "app=web", "ns/shop:app in (a,b)", "any", "[::1]:80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_, _ = Parse(s, s, "default")
+		e, err := ParseEnd(s, "default")
+		if err != nil || e.word != "" || kindOf(s) != "" {
+			return
+		}
+		if again, err := ParseEnd(e.String(), "default"); err != nil || again != e {
+			t.Errorf("%q is %+v, and %q %+v, %v", s, e, e.String(), again, err)
+		}
+	})
 }

@@ -2,12 +2,14 @@ package question
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
@@ -27,6 +29,9 @@ type member struct {
 // settle decides between TYPE/NAME and NAMESPACE/POD, where both can be meant:
 // the type wins if there is such an object.
 func (p *pass) settle(e *End) error {
+	if e.Kind == KindPod && p.pod(e.Object) == nil {
+		return p.workloadNamed(e)
+	}
 	other := PodEnd(e.word, e.Object.Name)
 	if e.word == "" || p.pod(other.Object) == nil {
 		return nil
@@ -41,6 +46,49 @@ func (p *pass) settle(e *End) error {
 		*e = other
 	}
 	return nil
+}
+
+// workloadKinds are those by which a workload may be found that is named alone.
+var workloadKinds = []Kind{"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "ReplicaSet", "ReplicationController"}
+
+// workloadNamed takes the name of no Pod for that of a workload, if there is one of
+// that name.
+func (p *pass) workloadNamed(e *End) error {
+	var found []End
+	for _, kind := range workloadKinds {
+		other := End{Kind: kind, Object: e.Object}
+		w, _, err := p.workload(other)
+		switch {
+		case errors.Is(err, errMissing) || apierrors.IsForbidden(err):
+		case err != nil:
+			return err
+		case w != nil:
+			found = append(found, other)
+		}
+	}
+	if len(p.missing) > 0 {
+		return errMissing
+	}
+	switch len(found) {
+	case 0:
+		return nil
+	case 1:
+		*e = found[0]
+		return nil
+	}
+	return fmt.Errorf("%s is a %s and a %s: write %s or %s", e.Object, found[0].Kind, found[1].Kind, found[0], found[1])
+}
+
+// meant completes a message with the names that are nearly an end's.
+func (p *pass) meant(e End) string {
+	var names []string
+	for _, o := range p.objects.Pods {
+		names = append(names, o.Namespace+"/"+o.Name)
+	}
+	for i := range p.objects.Workloads {
+		names = append(names, p.objects.Workloads[i].String())
+	}
+	return meant(e, names)
 }
 
 func (p *pass) exists(e End) (bool, error) {
@@ -59,6 +107,9 @@ func (p *pass) exists(e End) (bool, error) {
 // members lists the Pods and addresses that an end stands for, sorted. Of several
 // those without an address are left out.
 func (p *pass) members(side string, e End) ([]member, error) {
+	if e.spread() {
+		return p.spreadMembers(e)
+	}
 	var pods []types.NamespacedName
 	var err error
 	switch e.Kind {
@@ -110,7 +161,7 @@ func (p *pass) member(e End) (member, error) {
 	}
 	pod := p.pod(e.Object)
 	if pod == nil {
-		return m, fmt.Errorf("no Pod %s in %s", e.Object, p.where)
+		return m, fmt.Errorf("no Pod %s in %s%s", e.Object, p.where, p.meant(e))
 	}
 	m.addrs = pod.Addrs
 	if len(m.addrs) == 0 && pod.HostNetwork {
@@ -132,7 +183,7 @@ func (p *pass) podsOf(e End) ([]types.NamespacedName, error) {
 		return nil, err
 	}
 	if w == nil {
-		return nil, fmt.Errorf("no %s %s in %s", e.Kind, e.Object, p.where)
+		return nil, fmt.Errorf("no %s %s in %s%s", e.Kind, e.Object, p.where, p.meant(e))
 	}
 	var names []types.NamespacedName
 	for _, o := range p.objects.Pods {
@@ -149,8 +200,13 @@ func (p *pass) podsOf(e End) ([]types.NamespacedName, error) {
 		}
 		return away
 	})
+	if len(names) == 0 && p.imagineWorkload(w) {
+		p.note(fmt.Sprintf("no Pod of %s %s runs: this is for the Pod that it would make", e.Kind, e.Object))
+		last := p.objects.Pods[len(p.objects.Pods)-1]
+		names = append(names, types.NamespacedName{Namespace: last.Namespace, Name: last.Name})
+	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s %s has no running Pod in %s", e.Kind, e.Object, p.where)
+		return nil, fmt.Errorf("%s %s has no running Pod in %s, and no template says what it would be", e.Kind, e.Object, p.where)
 	}
 	return names, nil
 }

@@ -53,6 +53,12 @@ func parseTarget(s, defaultNamespace string) (dst End, port string, proto policy
 				return dst, "", 0, fmt.Errorf("%q: want [ADDRESS]:PORT", s)
 			}
 		}
+	case strings.Contains(s, "="):
+		// Labels have no colon: one behind them is the port's.
+		at := strings.LastIndexByte(s, '=')
+		if colon := strings.IndexByte(s[at:], ':'); colon >= 0 {
+			host, rest, hasRest = s[:at+colon], s[at+colon+1:], true
+		}
 	case strings.Count(s, ":") == 1:
 		host, rest, hasRest = strings.Cut(s, ":")
 	}
@@ -124,7 +130,7 @@ func (q Question) String() string {
 
 // bracketed sets an IPv6 address apart from a port.
 func bracketed(end string) string {
-	if strings.Contains(end, ":") {
+	if strings.Count(end, ":") > 1 {
 		return "[" + end + "]"
 	}
 	return end
@@ -142,6 +148,9 @@ func FlowName(f policy.Flow) string {
 
 // EndName shows an end to a reader.
 func EndName(e policy.End) string {
+	if e.Pod == nil && StandIn(e.Addr) {
+		return "its node"
+	}
 	if e.Pod == nil {
 		return e.Addr.String()
 	}

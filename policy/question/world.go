@@ -32,6 +32,8 @@ type World struct {
 	// missing is what the question at hand needs and nobody gave yet.
 	missing []Need
 
+	made standIns
+
 	// nodes, addressed and caches are made when they are first needed.
 	nodes     *nodeTable
 	addressed *serviceAddrs
@@ -47,6 +49,10 @@ func New(set manifest.Set) *World {
 	for _, p := range set.Pods {
 		w.pods[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = p
 	}
+	w.made = standIns{
+		twins: map[types.NamespacedName]policy.End{}, answers: map[[2]policyEnd]*opinion{}, blocks: map[blockKey]bool{},
+	}
+	w.imagineAll()
 	return w
 }
 

@@ -34,7 +34,8 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  all is as it should be
-  1  verify: a flow is not as expected; other commands: the work failed
+  1  verify: a flow is not as expected; status, wait: a node does not enforce what
+     the API says; other commands: the work failed
   2  unusable input: flags, manifests, flows or the environment`
 
 // exitError carries an exit code. An err of nil says that all was said.
@@ -121,10 +122,17 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(nodeCommands(streams)...)
 	cmd.AddCommand(
 		newDemoCommand(streams),
+		newDiffCommand(streams),
 		newExplainCommand(streams),
+		newExposureCommand(streams),
 		newLintCommand(streams),
+		newSuggestCommand(streams),
+		newListCommand(streams),
+		newObserveCommand(streams),
+		newStatusCommand(streams),
 		newVerifyCommand(streams),
 		newVersionCommand(streams),
+		newWaitCommand(streams),
 	)
 	return cmd
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/sluice-net/sluice/policy/manifest"
@@ -48,14 +47,4 @@ func (c *cluster) ask(ctx context.Context, q question.Question) (question.Answer
 }
 
 // report prints the problems and says whether one of them is an error.
-func (c *cluster) report(w io.Writer) (bad bool) {
-	for _, p := range c.problems {
-		if p.Notice {
-			fmt.Fprintln(w, p)
-			continue
-		}
-		bad = true
-		fmt.Fprintf(w, "error: %s\n", p)
-	}
-	return bad
-}
+func (c *cluster) report(w io.Writer) (bad bool) { return reportProblems(w, c.problems) }

@@ -19,7 +19,13 @@ type explanationDocument struct {
 	Allowed    bool              `json:"allowed"`
 	Egress     directionDocument `json:"egress"`
 	Ingress    directionDocument `json:"ingress"`
-	Notices    []string          `json:"notices,omitempty"`
+	// Audit is the verdict if the audited policies were enforced; it is left out where
+	// none selects an end.
+	Audit   *auditDocument `json:"audit,omitempty"`
+	Notices []string       `json:"notices,omitempty"`
+	// Depends is on what the answer hangs, where an address is not known. Then
+	// allowed is false, and the rest is that for one possible address.
+	Depends []string `json:"dependsOn,omitempty"`
 }
 
 type flowDocument struct {
@@ -30,10 +36,13 @@ type flowDocument struct {
 }
 
 type endDocument struct {
-	Address string            `json:"address"`
-	Pod     string            `json:"pod,omitempty"`
-	Node    string            `json:"node,omitempty"`
-	Labels  map[string]string `json:"labels,omitempty"`
+	// Address is empty where it is not known.
+	Address string `json:"address"`
+	// Range is for what the address stands.
+	Range  string            `json:"range,omitempty"`
+	Pod    string            `json:"pod,omitempty"`
+	Node   string            `json:"node,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 type directionDocument struct {
@@ -61,7 +70,9 @@ type ruleRef struct {
 }
 
 type policyDocument struct {
-	Policy   string         `json:"policy"`
+	Policy string `json:"policy"`
+	// Audited policies are in an audit's directions only.
+	Audited  bool           `json:"audited,omitempty"`
 	Problems []string       `json:"problems,omitempty"`
 	Rules    []ruleDocument `json:"rules"`
 }
@@ -88,18 +99,23 @@ func (e explanation) document() explanationDocument {
 		APIVersion: explanationVersion,
 		Kind:       "Explanation",
 		Flow: flowDocument{
-			Src: endOf(e.flow.Src), Dst: endOf(e.flow.Dst),
+			Src: e.endOf(e.flow.Src), Dst: e.endOf(e.flow.Dst),
 			Protocol: e.flow.Protocol.String(), Port: e.flow.Port,
 		},
-		Allowed: e.verdict.Allowed,
+		Allowed: e.verdict.Allowed && len(e.depends) == 0,
 		Egress:  e.directionDocument(e.verdict.Egress),
 		Ingress: e.directionDocument(e.verdict.Ingress),
+		Audit:   e.auditDocument(),
 		Notices: e.notices,
+		Depends: e.depends,
 	}
 }
 
-func endOf(e policy.End) endDocument {
-	d := endDocument{Address: e.Addr.String()}
+func (x explanation) endOf(e policy.End) endDocument {
+	d := endDocument{Address: e.Addr.String(), Range: x.stands[e.Addr]}
+	if question.StandIn(e.Addr) {
+		d.Address = ""
+	}
 	if e.Pod != nil {
 		d.Pod, d.Node, d.Labels = e.Pod.NamespacedName.String(), e.Pod.Node, e.Pod.Labels
 	}
@@ -112,7 +128,7 @@ func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocum
 		AllowedBy: refOf(d.AllowedBy), Nearest: refOf(d.Nearest),
 	}
 	for _, trace := range d.Policies {
-		p := policyDocument{Policy: trace.Policy.String(), Problems: trace.Problems, Rules: []ruleDocument{}}
+		p := policyDocument{Policy: trace.Policy.String(), Audited: trace.Audited, Problems: trace.Problems, Rules: []ruleDocument{}}
 		for _, r := range trace.Rules {
 			p.Rules = append(p.Rules, ruleDocument{
 				Rule: r.Rule, Matched: r.Matched(), PeerMatched: r.PeerMatched, PortMatched: r.PortMatched,

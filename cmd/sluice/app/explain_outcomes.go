@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
@@ -13,18 +14,24 @@ import (
 type explanation struct {
 	flow    policy.Flow
 	verdict policy.Verdict
+	// audited is nil where no audited policy selects an end.
+	audited *policy.Verdict
 	notices []string
+	// depends is on what it hangs, where an address is not known.
+	depends []string
+	// stands says for which range an address stands.
+	stands map[netip.Addr]string
 }
 
 // explanationOf is that of the paths that end alike.
-func explanationOf(o *question.Outcome) explanation {
-	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, notices: o.Path.Notices}
+func explanationOf(a *question.Answer, o *question.Outcome) explanation {
+	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
 }
 
 // simple is the explanation of the only path, for a question between two Pods
 // or addresses.
 func simple(a *question.Answer) explanation {
-	e := explanationOf(a.First())
+	e := explanationOf(a, a.First())
 	e.notices = append(a.Notices[:len(a.Notices):len(a.Notices)], e.notices...)
 	return e
 }
@@ -40,11 +47,18 @@ func writeAnswer(b *bytes.Buffer, p palette, a *question.Answer) {
 	if a.Result() == question.Partly {
 		verdict = p.bold("PARTLY ALLOWED")
 	}
+	if a.Result() == question.Depends {
+		verdict = p.bold("DEPENDS")
+	}
 	fmt.Fprintf(b, "%s  %s\n", verdict, p.bold(a.Question))
 	if a.Through != "" {
 		fmt.Fprintf(b, "  through %s\n", a.Through)
 	}
-	fmt.Fprintf(b, "  %s allowed\n", a.Tally())
+	unsure := ""
+	if a.Unsure > 0 {
+		unsure = fmt.Sprintf(", and %d hang on addresses that are not known", a.Unsure)
+	}
+	fmt.Fprintf(b, "  %s allowed%s\n", a.Tally(), unsure)
 	for _, n := range a.Notices {
 		fmt.Fprintf(b, "  note: %s\n", n)
 	}
@@ -55,7 +69,7 @@ func writeAnswer(b *bytes.Buffer, p palette, a *question.Answer) {
 			fmt.Fprintf(b, "%d of %d %s, %s:\n", o.Count, a.Total, a.Noun, example(o))
 		}
 		var part bytes.Buffer
-		explanationOf(o).text(&part, p)
+		explanationOf(a, o).text(&part, p)
 		for line := range strings.Lines(part.String()) {
 			if line != "\n" {
 				line = "  " + line
@@ -85,6 +99,8 @@ type answerDocument struct {
 
 type pathsDocument struct {
 	Allowed int `json:"allowed"`
+	// Depends is how many hang on an address that is not known.
+	Depends int `json:"depends,omitempty"`
 	Total   int `json:"total"`
 }
 
@@ -97,7 +113,9 @@ type outcomeDocument struct {
 	Flow    flowDocument      `json:"flow"`
 	Egress  directionDocument `json:"egress"`
 	Ingress directionDocument `json:"ingress"`
+	Audit   *auditDocument    `json:"audit,omitempty"`
 	Notices []string          `json:"notices,omitempty"`
+	Depends []string          `json:"dependsOn,omitempty"`
 }
 
 func documentOf(a *question.Answer) answerDocument {
@@ -106,13 +124,13 @@ func documentOf(a *question.Answer) answerDocument {
 		return d
 	}
 	d.Question, d.Through = a.Question, a.Through
-	d.Paths = &pathsDocument{a.Allowed, a.Total}
+	d.Paths = &pathsDocument{a.Allowed, a.Unsure, a.Total}
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
-		e := explanationOf(o).document()
+		e := explanationOf(a, o).document()
 		doc := outcomeDocument{
 			Count: o.Count, Allowed: e.Allowed, Entry: o.Path.Entry,
-			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Notices: e.Notices,
+			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Audit: e.Audit, Notices: e.Notices, Depends: e.Depends,
 		}
 		if o.Path.Hidden {
 			doc.Seen = o.Path.Ingress.Src.Addr.String()

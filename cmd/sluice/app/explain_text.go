@@ -50,20 +50,42 @@ func (p palette) mark(matched bool) string {
 // text writes the explanation as a page.
 func (e explanation) text(b *bytes.Buffer, p palette) {
 	f := e.flow
-	fmt.Fprintf(b, "%s  %s\n", p.verdict(e.verdict.Allowed), p.bold(question.FlowName(f)))
-	fmt.Fprintf(b, "  from %s\n  to   %s\n", endDetail(f.Src), endDetail(f.Dst))
+	verdict := p.verdict(e.verdict.Allowed)
+	if len(e.depends) > 0 {
+		verdict = p.bold("DEPENDS")
+	}
+	fmt.Fprintf(b, "%s  %s\n", verdict, p.bold(question.FlowName(f)))
+	fmt.Fprintf(b, "  from %s\n  to   %s\n", e.endDetail(f.Src), e.endDetail(f.Dst))
+	for i, d := range e.depends {
+		word := "on"
+		if i > 0 {
+			word = "or"
+		}
+		fmt.Fprintf(b, "  %s whether %s\n", word, d)
+	}
+	if len(e.depends) > 0 {
+		fmt.Fprintln(b, "  below is what holds if it is not")
+	}
 	for _, n := range e.notices {
 		fmt.Fprintf(b, "  note: %s\n", n)
 	}
 	e.direction(b, p, e.verdict.Egress)
 	e.direction(b, p, e.verdict.Ingress)
+	e.audit(b, p)
 }
 
-func endDetail(e policy.End) string {
-	if e.Pod == nil {
-		return e.Addr.String() + ", no Pod"
+func (x explanation) endDetail(e policy.End) string {
+	known := e.Addr.String()
+	if question.StandIn(e.Addr) {
+		known = "no address yet"
 	}
-	s := fmt.Sprintf("Pod %s, %s", e.Pod.NamespacedName, e.Addr)
+	if e.Pod == nil {
+		if of := x.stands[e.Addr]; of != "" {
+			return known + ", no Pod, for all of " + of
+		}
+		return known + ", no Pod"
+	}
+	s := fmt.Sprintf("Pod %s, %s", e.Pod.NamespacedName, known)
 	if e.Pod.Node != "" {
 		s += ", on node " + e.Pod.Node
 	}
@@ -96,7 +118,11 @@ func (e explanation) policies(b *bytes.Buffer, p palette, d policy.DirectionVerd
 }
 
 func (e explanation) policy(b *bytes.Buffer, p palette, d policy.DirectionVerdict, trace policy.PolicyTrace) {
-	fmt.Fprintf(b, "\n  policy %s\n", p.bold(trace.Policy.String()))
+	audited := ""
+	if trace.Audited {
+		audited = " (audited)"
+	}
+	fmt.Fprintf(b, "\n  policy %s%s\n", p.bold(trace.Policy.String()), audited)
 	for _, problem := range trace.Problems {
 		fmt.Fprintf(b, "    invalid: %s\n", problem)
 	}

@@ -222,6 +222,8 @@ func (a *answer) mismatch() string {
 	allowed := a.First().Verdict.Allowed
 	switch e := a.line.expected; {
 	case e == nil:
+	case a.Result() == question.Depends:
+		what = append(what, "expected "+word(*e)+", depends on whether "+strings.Join(a.doubts(), " or "))
 	case a.Result() == question.Partly:
 		what = append(what, "expected "+word(*e)+", is allowed for "+a.Tally())
 	case *e != allowed:
@@ -231,6 +233,16 @@ func (a *answer) mismatch() string {
 		what = append(what, word(allowed)+" on paper, "+word(*a.kernel)+" in the kernel")
 	}
 	return strings.Join(what, "; ")
+}
+
+// doubts are what the answer hangs on.
+func (a *answer) doubts() []string {
+	for i := range a.Outcomes {
+		if len(a.Outcomes[i].Depends) > 0 {
+			return a.Outcomes[i].Depends
+		}
+	}
+	return nil
 }
 
 // json appends the answer as a JSON line: the fields of the input, then ours.
@@ -265,7 +277,7 @@ func (a *answer) json(b *bytes.Buffer, inKernel bool) {
 		write("error", text(fmt.Sprintf("line %d: %v", a.line.number, a.err)))
 	} else {
 		verdict := &a.First().Verdict
-		write("allowed", boolean(verdict.Allowed))
+		write("allowed", boolean(verdict.Allowed && a.Result() == question.Allowed))
 		write("egress", boolean(verdict.Egress.Allowed))
 		write("ingress", boolean(verdict.Ingress.Allowed))
 		if a.Plural {

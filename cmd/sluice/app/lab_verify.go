@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // placement says how the lab fills in what manifests leave open.
@@ -190,6 +191,11 @@ func (v *verification) sendable(answers []answer, broken map[types.NamespacedNam
 
 // unsendable says why no packet can be sent for a flow, or is empty.
 func unsendable(f policy.Flow, broken map[types.NamespacedName]bool) string {
+	for _, e := range []policy.End{f.Src, f.Dst} {
+		if question.StandIn(e.Addr) {
+			return question.EndName(e) + " has no address: no Pod of it runs"
+		}
+	}
 	for _, end := range []policy.End{f.Src, f.Dst} {
 		if end.Pod != nil && broken[end.Pod.NamespacedName] {
 			return "Pod " + end.Pod.NamespacedName.String() + " is not usable"

@@ -134,7 +134,7 @@ func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
 		if err := ctx.Err(); err != nil {
 			return in, err
 		}
-		if err := eachManifest(o.In, path, add); err != nil {
+		if err := eachManifest(ctx, o.In, path, add); err != nil {
 			return in, err
 		}
 	}

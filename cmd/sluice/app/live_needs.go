@@ -36,8 +36,10 @@ func (r liveReader) fetch(ctx context.Context, n question.Need) (set manifest.Se
 			}
 		})
 	default:
-		err = r.workloads(ctx, string(n.Kind), n.Namespace, func(m *metav1.ObjectMeta, s *metav1.LabelSelector) {
-			set.Workloads = append(set.Workloads, manifest.NewWorkload(string(n.Kind), m, s))
+		err = r.workloads(ctx, string(n.Kind), n.Namespace, func(m *metav1.ObjectMeta, s *metav1.LabelSelector, t *corev1.PodTemplateSpec, done bool) {
+			w := manifest.NewWorkload(string(n.Kind), m, s).WithTemplate(t)
+			w.Done = done
+			set.Workloads = append(set.Workloads, w)
 		})
 	}
 	return set, err
@@ -51,50 +53,50 @@ func appendEach[T any](list []*T, items []T) []*T {
 }
 
 // workloads lists those of a kind.
-func (r liveReader) workloads(ctx context.Context, kind, namespace string, add func(*metav1.ObjectMeta, *metav1.LabelSelector)) error {
+func (r liveReader) workloads(ctx context.Context, kind, namespace string, add func(m *metav1.ObjectMeta, s *metav1.LabelSelector, t *corev1.PodTemplateSpec, done bool)) error {
 	apps, batch := r.client.AppsV1(), r.client.BatchV1()
 	what := "list " + kind + "s"
 	switch kind {
 	case "Deployment":
 		return list(ctx, what, apps.Deployments(namespace).List, func(l *appsv1.DeploymentList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector)
+				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector, &l.Items[i].Spec.Template, false)
 			}
 		})
 	case "ReplicaSet":
 		return list(ctx, what, apps.ReplicaSets(namespace).List, func(l *appsv1.ReplicaSetList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector)
+				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector, &l.Items[i].Spec.Template, false)
 			}
 		})
 	case "StatefulSet":
 		return list(ctx, what, apps.StatefulSets(namespace).List, func(l *appsv1.StatefulSetList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector)
+				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector, &l.Items[i].Spec.Template, false)
 			}
 		})
 	case "DaemonSet":
 		return list(ctx, what, apps.DaemonSets(namespace).List, func(l *appsv1.DaemonSetList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector)
+				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector, &l.Items[i].Spec.Template, false)
 			}
 		})
 	case "Job":
 		return list(ctx, what, batch.Jobs(namespace).List, func(l *batchv1.JobList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector)
+				add(&l.Items[i].ObjectMeta, l.Items[i].Spec.Selector, &l.Items[i].Spec.Template, manifest.JobDone(l.Items[i].Status.Conditions))
 			}
 		})
 	case "CronJob":
 		return list(ctx, what, batch.CronJobs(namespace).List, func(l *batchv1.CronJobList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, nil)
+				add(&l.Items[i].ObjectMeta, nil, &l.Items[i].Spec.JobTemplate.Spec.Template, false)
 			}
 		})
 	case "ReplicationController":
 		return list(ctx, what, r.client.CoreV1().ReplicationControllers(namespace).List, func(l *corev1.ReplicationControllerList) {
 			for i := range l.Items {
-				add(&l.Items[i].ObjectMeta, &metav1.LabelSelector{MatchLabels: l.Items[i].Spec.Selector})
+				add(&l.Items[i].ObjectMeta, &metav1.LabelSelector{MatchLabels: l.Items[i].Spec.Selector}, l.Items[i].Spec.Template, false)
 			}
 		})
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-net/sluice/enforcer/manifestfiles"
-	"github.com/sluice-net/sluice/policy/manifest"
 )
 
 // manifestFlags say where manifests are read from, in kubectl's manner. What of a
@@ -46,24 +48,21 @@ func (f *manifestFlags) stdin() bool { return slices.Contains(f.paths, "-") }
 type fileReader struct {
 	manifestFlags
 	in io.Reader
+	// namespace is that of objects that name none; empty is "default".
+	namespace string
 }
 
 func (r fileReader) read(ctx context.Context) (*cluster, error) {
-	var loader manifest.Loader
-	for _, path := range r.paths {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := eachManifest(r.in, path, loader.Add); err != nil {
-			return nil, unusable(err)
-		}
+	in, err := r.objects(ctx)
+	if err != nil {
+		return nil, err
 	}
-	set, problems := loader.Finish()
-	return newCluster(set, problems), nil
+	return newCluster(in.set, in.problems), nil
 }
 
-// eachManifest hands over each manifest that a path stands for, with its name.
-func eachManifest(in io.Reader, path string, add func(name string, data []byte)) error {
+// eachManifest hands over each manifest that a path stands for, with its name: stdin, a
+// file or directory, a pattern, or else a revision of git.
+func eachManifest(ctx context.Context, in io.Reader, path string, add func(name string, data []byte)) error {
 	if path == "-" {
 		data, err := io.ReadAll(in)
 		if err != nil {
@@ -71,6 +70,13 @@ func eachManifest(in io.Reader, path string, add func(name string, data []byte))
 		}
 		add("stdin", data)
 		return nil
+	}
+	_, statErr := os.Stat(path)
+	if statErr != nil && isPattern(path) {
+		return eachMatch(ctx, in, path, add)
+	}
+	if revision, is := parseRevision(path); statErr != nil && is {
+		return revision.each(ctx, add)
 	}
 	var reader manifestfiles.Reader
 	found, err := reader.List(path)
@@ -90,6 +96,25 @@ func eachManifest(in io.Reader, path string, add func(name string, data []byte))
 			return fmt.Errorf("read manifests: %s: %w", file, err)
 		}
 		add(file, data)
+	}
+	return nil
+}
+
+// isPattern reports whether a path has what a shell would have expanded.
+func isPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
+
+func eachMatch(ctx context.Context, in io.Reader, pattern string, add func(name string, data []byte)) error {
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return fmt.Errorf("read manifests: %s: %w", pattern, err)
+	}
+	if len(paths) == 0 {
+		return fmt.Errorf("read manifests: nothing is called as %s", pattern)
+	}
+	for _, path := range paths {
+		if err := eachManifest(ctx, in, path, add); err != nil {
+			return err
+		}
 	}
 	return nil
 }

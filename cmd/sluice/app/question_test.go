@@ -39,7 +39,7 @@ func TestExplainServiceJSON(t *testing.T) {
 	if d.APIVersion != explanationVersion || d.Kind != "Explanation" || d.Allowed || d.Question != "203.0.113.7 → svc/default/api:80/TCP" {
 		t.Errorf("got %+v", d)
 	}
-	if len(d.Outcomes) != 2 || d.Paths == nil || *d.Paths != (pathsDocument{3, 9}) || d.Outcomes[0].Seen == "" || d.Outcomes[1].Count != 3 || !d.Outcomes[1].Allowed {
+	if len(d.Outcomes) != 2 || d.Paths == nil || *d.Paths != (pathsDocument{Allowed: 3, Total: 9}) || d.Outcomes[0].Seen == "" || d.Outcomes[1].Count != 3 || !d.Outcomes[1].Allowed {
 		t.Errorf("got %s", got.out)
 	}
 }

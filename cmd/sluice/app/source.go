@@ -28,7 +28,7 @@ const endsHelp = `Ends are written as
 func (s *sourceFlags) add(flags *pflag.FlagSet) {
 	s.manifests.add(flags)
 	s.kube.add(flags)
-	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends that name none (default: the context's; with -f \"default\")")
+	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends, and of manifests, that name none (default: the context's; with -f \"default\")")
 	allowEmpty(flags.Lookup("namespace"))
 }
 
@@ -68,11 +68,23 @@ func validateNamespace(name string) error {
 // names.
 func (s *sourceFlags) reader(in io.Reader, namespaces []string) (clusterReader, error) {
 	if s.fromFiles() {
-		return fileReader{manifestFlags: s.manifests, in: in}, nil
+		return fileReader{manifestFlags: s.manifests, in: in, namespace: s.namespace}, nil
 	}
 	client, server, err := s.kube.client()
 	if err != nil {
 		return nil, err
 	}
 	return liveReader{client: client, server: server, namespaces: namespaces}, nil
+}
+
+// objectReader chooses where to read all that says who may reach whom.
+func (s *sourceFlags) objectReader(in io.Reader) (objectReader, error) {
+	if s.fromFiles() {
+		return fileReader{manifestFlags: s.manifests, in: in, namespace: s.namespace}, nil
+	}
+	client, server, err := s.kube.client()
+	if err != nil {
+		return nil, err
+	}
+	return liveReader{client: client, server: server}, nil
 }

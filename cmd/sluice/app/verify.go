@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -325,6 +326,8 @@ func (a *answer) row(inKernel bool) []string {
 	result, verdict, detail := a.Result(), a.First().Verdict, ""
 	switch {
 	case result == question.Allowed:
+	case result == question.Depends:
+		detail = "on whether " + strings.Join(a.doubts(), " or ")
 	case result == question.Partly:
 		detail = "allowed for " + a.Tally()
 	case !verdict.Egress.Allowed && !verdict.Ingress.Allowed:

@@ -138,7 +138,6 @@ func TestVerifyUnusableLines(t *testing.T) {
 	tests := map[string]string{
 		`nonsense`:                                                   "JSON",
 		`{"src":"a","dst":"c","port":80}`:                            "dst: no Pod default/c in the manifests",
-		`{"src":"no-ip","dst":"b","port":80}`:                        "src: the Pod default/no-ip has no address",
 		`{"src":"a","dst":"six","port":80}`:                          "no address of the same family",
 		`{"src":"10.0.0.1","dst":"fd00::6","port":80}`:               "no address of the same family",
 		`{"src":"a","dst":"b"}`:                                      "port: TCP needs one",

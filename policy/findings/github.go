@@ -1,33 +1,31 @@
-package report
+package findings
 
 import (
 	"bufio"
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/sluice-net/sluice/policy/lint"
 )
 
 // GitHub writes a workflow command for each finding, by which it is shown at its
 // line of a pull request.
 // https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
-func GitHub(w io.Writer, r lint.Result) error {
+func GitHub(w io.Writer, r Result) error {
 	out := bufio.NewWriter(w)
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		command := f.Severity.String()
-		if f.Severity == lint.Note {
+		command := f.Level
+		if f.Level == Note {
 			command = "notice"
 		}
 		properties := ""
-		if f.Place.File != "" {
-			properties = "file=" + property.Replace(f.Place.File) + ","
-			if f.Place.Line > 0 {
-				properties += fmt.Sprintf("line=%d,", f.Place.Line)
+		if f.File != "" {
+			properties = "file=" + property.Replace(f.File) + ","
+			if f.Line > 0 {
+				properties += fmt.Sprintf("line=%d,", f.Line)
 			}
 		}
-		fmt.Fprintf(out, "::%s %stitle=%s::%s\n", command, properties, property.Replace("sluice lint: "+f.ID), data.Replace(about(f)+f.Message+"\n"+f.Mend))
+		fmt.Fprintf(out, "::%s %stitle=%s::%s\n", command, properties, property.Replace("sluice "+r.Tool+": "+f.ID), data.Replace(strings.TrimSuffix(f.about()+f.Message+"\n"+f.Mend, "\n")))
 	}
 	return out.Flush()
 }

@@ -1,10 +1,8 @@
-package report
+package findings
 
 import (
 	"encoding/xml"
 	"io"
-
-	"github.com/sluice-net/sluice/policy/lint"
 )
 
 // The parts of JUnit's report that its readers agree on.
@@ -48,32 +46,32 @@ type (
 // JUnit writes a test suite: a case that passes for each check that found nothing,
 // and one for each finding. Errors and warnings fail, notes pass with what they say
 // as output, what was silenced counts as skipped.
-func JUnit(w io.Writer, r lint.Result) error {
-	suite := junitSuite{Name: "sluice lint"}
+func JUnit(w io.Writer, r Result) error {
+	suite := junitSuite{Name: "sluice " + r.Tool}
 	found := map[string]bool{}
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		found[f.ID] = true
-		c := caseOf(f)
-		if f.Severity == lint.Note {
-			c.Out = sentence(f) + "\n" + f.Mend
+		c := r.caseOf(f)
+		if f.Level == Note {
+			c.Out = f.told()
 		} else {
 			suite.Failures++
-			c.Failure = &junitFailure{f.Severity.String(), f.Message, sentence(f) + "\n" + f.Mend}
+			c.Failure = &junitFailure{f.Level, f.Message, f.told()}
 		}
 		suite.Cases = append(suite.Cases, c)
 	}
 	for i := range r.Silenced {
 		f := &r.Silenced[i]
 		found[f.ID] = true
-		c := caseOf(f)
+		c := r.caseOf(f)
 		c.Skipped = &junitSkipped{"silenced by " + f.Silenced}
 		suite.Skipped++
 		suite.Cases = append(suite.Cases, c)
 	}
-	for _, c := range lint.Checks() {
+	for _, c := range r.Checks {
 		if !found[c.ID] {
-			suite.Cases = append(suite.Cases, junitCase{Name: c.Says, ClassName: "sluice.lint." + c.ID})
+			suite.Cases = append(suite.Cases, junitCase{Name: c.Says, ClassName: "sluice." + r.Tool + "." + c.ID})
 		}
 	}
 	suite.Tests = len(suite.Cases)
@@ -90,13 +88,13 @@ func JUnit(w io.Writer, r lint.Result) error {
 	return err
 }
 
-func caseOf(f *lint.Finding) junitCase {
-	name := f.Object.String()
+func (r *Result) caseOf(f *Finding) junitCase {
+	name := f.Object
 	if name == "" {
-		name = f.Place.String()
+		name = f.place()
 	}
 	if f.Field != "" {
 		name += " " + f.Field
 	}
-	return junitCase{Name: name, ClassName: "sluice.lint." + f.ID, File: f.Place.File, Line: f.Place.Line}
+	return junitCase{Name: name, ClassName: "sluice." + r.Tool + "." + f.ID, File: f.File, Line: f.Line}
 }

@@ -1,4 +1,4 @@
-package report
+package findings
 
 import (
 	"crypto/sha256"
@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/url"
 	"strings"
-
-	"github.com/sluice-net/sluice/policy/lint"
 )
 
 // The parts of SARIF 2.1.0 that are written.
@@ -81,46 +79,44 @@ type (
 
 const (
 	sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-	// home is where the checks are documented, each under its ID.
-	home     = "https://github.com/sluice-net/sluice"
-	homeDocs = home + "/blob/main/docs/lint.md"
+	home        = "https://github.com/sluice-net/sluice"
 )
 
 // SARIF writes the result as a log of one run. What was silenced is in it, as
 // suppressed in the source. The version is the program's, and may be empty.
-func SARIF(w io.Writer, r lint.Result, version string) error {
+func SARIF(w io.Writer, r Result, version string) error {
 	driver := sarifDriver{Name: "sluice", Version: version, InformationURI: home}
 	index := map[string]int{}
-	for i, c := range lint.Checks() {
+	for i, c := range r.Checks {
 		index[c.ID] = i
 		driver.Rules = append(driver.Rules, sarifRule{
-			ID: c.ID, ShortDescription: sarifText{c.Says}, FullDescription: sarifText{c.Says + " " + c.Why},
-			Help: sarifText{c.Mend}, HelpURI: homeDocs + "#" + c.ID, Default: sarifConfig{c.Severity.String()},
+			ID: c.ID, ShortDescription: sarifText{c.Says}, FullDescription: sarifText{strings.TrimSuffix(c.Says+" "+c.Why, " ")},
+			Help: sarifText{c.Mend}, HelpURI: c.HelpURI, Default: sarifConfig{c.Level},
 		})
 	}
 	run := sarifRun{Tool: sarifTool{driver}, ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
-	for _, list := range [][]lint.Finding{r.Findings, r.Silenced} {
+	for _, list := range [][]Finding{r.Findings, r.Silenced} {
 		for i := range list {
-			run.Results = append(run.Results, sarifOf(&list[i], index[list[i].ID]))
+			run.Results = append(run.Results, r.sarifOf(&list[i], index[list[i].ID]))
 		}
 	}
 	return encode(w, sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
-func sarifOf(f *lint.Finding, rule int) sarifResult {
+func (r *Result) sarifOf(f *Finding, rule int) sarifResult {
 	out := sarifResult{
-		RuleID: f.ID, RuleIndex: rule, Level: f.Severity.String(),
-		Message:      sarifText{about(f) + f.Message + ". " + f.Mend},
-		Fingerprints: map[string]string{"sluiceLint/v1": fingerprint(f)},
+		RuleID: f.ID, RuleIndex: rule, Level: f.Level,
+		Message:      sarifText{strings.TrimSuffix(f.about()+f.Message+". "+f.Mend, ". ")},
+		Fingerprints: map[string]string{"sluice" + strings.ToUpper(r.Tool[:1]) + r.Tool[1:] + "/v1": fingerprint(f)},
 	}
 	var at sarifLocation
-	if f.Place.File != "" {
-		at.Physical = &sarifPhysical{Artifact: sarifArtifact{uri(f.Place.File)}}
-		if f.Place.Line > 0 {
-			at.Physical.Region = &sarifRegion{f.Place.Line}
+	if f.File != "" {
+		at.Physical = &sarifPhysical{Artifact: sarifArtifact{uri(f.File)}}
+		if f.Line > 0 {
+			at.Physical.Region = &sarifRegion{f.Line}
 		}
 	}
-	if o := f.Object.String(); o != "" {
+	if o := f.Object; o != "" {
 		at.Logical = []sarifLogical{{strings.TrimSuffix(o+" "+f.Field, " "), "resource"}}
 	}
 	if at.Physical != nil || at.Logical != nil {
@@ -133,8 +129,8 @@ func sarifOf(f *lint.Finding, rule int) sarifResult {
 }
 
 // fingerprint stays as lines move, so that a finding is known again.
-func fingerprint(f *lint.Finding) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{f.ID, f.Object.String(), f.Field}, "\x00")))
+func fingerprint(f *Finding) string {
+	sum := sha256.Sum256([]byte(f.ID + "\x00" + f.key()))
 	return hex.EncodeToString(sum[:16])
 }
 

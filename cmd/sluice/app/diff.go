@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/report"
+)
+
+// DiffOptions says what a change to policies and workloads does.
+type DiffOptions struct {
+	IOStreams
+	kube      kubeFlags
+	namespace string
+	output    string
+	failOn    string
+
+	before, after objectReader
+	// typed is the command line, for a page.
+	typed typedCommand
+}
+
+// diffOutputs are the formats of diff.
+var diffOutputs = outputs[*differing]{
+	"text":   func(w io.Writer, d *differing) error { return d.Text(w) },
+	"json":   func(w io.Writer, d *differing) error { return d.JSON(w) },
+	"md":     func(w io.Writer, d *differing) error { return d.Markdown(w) },
+	"html":   func(w io.Writer, d *differing) error { return d.page(w) },
+	"github": func(w io.Writer, d *differing) error { return d.GitHub(w) },
+	"sarif":  func(w io.Writer, d *differing) error { return d.SARIF(w, versionName()) },
+	"junit":  func(w io.Writer, d *differing) error { return d.JUnit(w) },
+}
+
+const diffLong = `Diff says what a change does: who can reach whom now that could not before, who no
+longer can, and on which other ports, each with the policies and rules that cause it,
+their files and lines; and which policies changed and change nothing.
+
+OLD and NEW are each one of
+
+  PATH              a file, a directory with all below it, or - for stdin
+  REVISION:PATH     a file or directory as a commit of git has it, such as
+                    main:deploy/ or HEAD~1:deploy/; the path is that from the top of
+                    the repository, ./ leads from here
+  cluster           the cluster of the kubeconfig, or of --context
+
+Workloads are the same if kind, namespace and name are; addresses of Pods are not
+looked at. Give both sides the workloads, not the policies alone.
+
+The formats of -o: text, json (a document with apiVersion and kind), md (a comment of
+a pull request, of 60,000 characters at most), github (annotations of a workflow),
+sarif (2.1.0), junit.
+
+Exit codes:
+  0  nothing differs that --fail-on is about
+  1  something does: by default, any connection; with --fail-on allowed, one that
+     passes now and did not before
+  2  unusable input: flags, manifests, git or the cluster`
+
+func newDiffCommand(streams IOStreams) *cobra.Command {
+	o := &DiffOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "diff OLD NEW",
+		Short: "Say what a change allows and denies, and by which rules",
+		Long:  diffLong,
+		Example: `  # what the last commit changed
+  sluice diff HEAD~1:deploy/ deploy/
+
+  # what a branch would change in a cluster
+  sluice diff cluster deploy/ --context staging
+
+  # a comment for a pull request; fails only where something opens
+  sluice diff origin/main:deploy/ deploy/ -o md --fail-on allowed`,
+		Args:    cobra.ExactArgs(2),
+		PreRunE: check(o),
+		RunE:    run(o),
+	}
+	flags := cmd.Flags()
+	o.kube.add(flags)
+	flags.StringVarP(&o.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
+	flags.StringVarP(&o.output, "output", "o", "text", diffOutputs.usage())
+	flags.StringVar(&o.failOn, "fail-on", "any", "the difference for exit code 1: any, allowed (something passes now that did not) or never")
+	return cmd
+}
+
+// Complete finds out what OLD and NEW are.
+func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
+	o.typed = typed(cmd, args)
+	if args[0] == "-" && args[1] == "-" {
+		return errors.New("OLD and NEW are both stdin, which can be read once")
+	}
+	if o.before, err = o.side(args[0]); err != nil {
+		return fmt.Errorf("OLD: %w", err)
+	}
+	if o.after, err = o.side(args[1]); err != nil {
+		return fmt.Errorf("NEW: %w", err)
+	}
+	return nil
+}
+
+// side is where one side is read: what is there as a file is that file.
+func (o *DiffOptions) side(arg string) (objectReader, error) {
+	files := fileReader{manifestFlags: manifestFlags{paths: []string{arg}}, in: o.In, namespace: o.namespace}
+	if arg == "-" {
+		return files, nil
+	}
+	if _, err := os.Stat(arg); err == nil {
+		return files, nil
+	}
+	if arg == "cluster" {
+		client, server, err := o.kube.client()
+		if err != nil {
+			return nil, err
+		}
+		return liveReader{client: client, server: server}, nil
+	}
+	if _, is := parseRevision(arg); is || isPattern(arg) {
+		return files, nil
+	}
+	return nil, fmt.Errorf("%q is no file or directory, no REVISION:PATH of git, and not \"cluster\"", arg)
+}
+
+// Validate refuses unknown words.
+func (o *DiffOptions) Validate() error {
+	return errors.Join(validateNamespace(o.namespace), diffOutputs.validate(o.output), oneOf("fail-on", o.failOn, "any", "allowed", "never"))
+}
+
+// Run prints the difference.
+func (o *DiffOptions) Run(ctx context.Context) error {
+	before, err := o.before.objects(ctx)
+	if err != nil {
+		return unusable(fmt.Errorf("OLD: %w", err))
+	}
+	after, err := o.after.objects(ctx)
+	if err != nil {
+		return unusable(fmt.Errorf("NEW: %w", err))
+	}
+	before.forget(after.problems)
+	bad := before.report(o.ErrOut)
+	bad = after.report(o.ErrOut) || bad
+	d := report.NewDiff(connectivity.Diff(before.cluster(), after.cluster()), before.place, after.place)
+	found := &differing{d, func(w io.Writer) error { return diffPage(w, d, pageOptions(o.typed, before, after)) }}
+	if err := diffOutputs.write(o.Out, o.output, found); err != nil {
+		return err
+	}
+	switch {
+	case bad:
+		return &exitError{code: exitUnusable}
+	case o.failOn == "any" && len(d.Changes) > 0, o.failOn == "allowed" && d.Opens():
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// repository has the shop's manifests in its first commit, and other ones in the
+// working tree.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Chdir(dir)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join("deploy", ".hidden"), 0o755))
+	must(os.WriteFile("deploy/shop.yaml", []byte(shopManifests), 0o600))
+	must(os.WriteFile("deploy/.hidden/x.yaml", []byte("nonsense"), 0o600))
+	must(os.WriteFile("deploy/notes.txt", []byte("nonsense: ["), 0o600))
+	for _, args := range [][]string{
+		{"init", "-q", "."}, {"add", "-A"}, {"-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "first"},
+	} {
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	must(os.WriteFile("deploy/shop.yaml", []byte(strings.Replace(shopManifests, "port: sql", "port: 80", 1)), 0o600))
+	return dir
+}
+
+func TestDiffGit(t *testing.T) {
+	repository(t)
+	for _, args := range [][]string{
+		{"HEAD:deploy/", "deploy/"}, {"HEAD:deploy", "deploy/*.yaml"}, {"HEAD:deploy/shop.yaml", "deploy/shop.yaml"}, {"HEAD:", "deploy"}, {"HEAD:./", "."},
+	} {
+		r := sluice(t, "", append([]string{"diff"}, args...)...)
+		if r.code != exitFailed || !strings.Contains(r.out, "shop/web → shop/db  TCP 80, was TCP 5432") || !strings.Contains(r.out, "shop.yaml:") {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	if r := sluice(t, "", "diff", "HEAD:deploy", "HEAD:deploy"); r.code != exitOK || !strings.Contains(r.out, "No difference") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDiffExitCodes(t *testing.T) {
+	open, closed := write(t, "open.yaml", shopManifests), write(t, "closed.yaml", strings.Replace(shopManifests, "app: web}}}]", "app: nobody}}}]", 1))
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"same":            {[]string{open, open}, exitOK},
+		"any":             {[]string{open, closed}, exitFailed},
+		"closes":          {[]string{open, closed, "--fail-on", "allowed"}, exitOK},
+		"opens":           {[]string{closed, open, "--fail-on", "allowed"}, exitFailed},
+		"never":           {[]string{closed, open, "--fail-on", "never"}, exitOK},
+		"invalid":         {[]string{open, write(t, "bad.yaml", shopManifests+"\n  egress: 5\n")}, exitUnusable},
+		"no such file":    {[]string{open, "nowhere"}, exitUnusable},
+		"no revision":     {[]string{"nowhere:deploy", open}, exitUnusable},
+		"stdin twice":     {[]string{"-", "-"}, exitUnusable},
+		"unknown fail-on": {[]string{open, closed, "--fail-on", "x"}, exitUnusable},
+	} {
+		if r := sluice(t, "", append([]string{"diff"}, c.args...)...); r.code != c.want {
+			t.Errorf("%s: %d, want %d: %s%s", name, r.code, c.want, r.out, r.err)
+		}
+	}
+	for format := range diffOutputs {
+		if r := sluice(t, shopManifests, "diff", closed, "-", "-o", format); r.code != exitFailed || r.out == "" {
+			t.Errorf("-o %s: %+v", format, r)
+		}
+	}
+}
+
+func TestParseRevision(t *testing.T) {
+	for in, want := range map[string]string{
+		"HEAD~1:deploy/": "HEAD~1:deploy", "main:": "main:", "HEAD:./": "HEAD:./", "deploy": "", `C:\deploy`: "", "--upload-pack=x:y": "", ":x": "",
+	} {
+		got, is := parseRevision(in)
+		if is != (want != "") || is && got.String() != want {
+			t.Errorf("%s: %v %v", in, got, is)
+		}
+	}
+}

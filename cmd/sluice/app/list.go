@@ -1,0 +1,203 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/report"
+	"github.com/sluice-net/sluice/policy/question"
+)
+
+// ListOptions lists who can reach whom.
+type ListOptions struct {
+	IOStreams
+	sourceFlags
+	output    string
+	why       bool
+	focus     []string
+	direction string
+	ports     []string
+
+	ends    []question.End
+	objects objectReader
+	// typed is the command line, for a page.
+	typed typedCommand
+}
+
+// listOutputs are the formats of list.
+var listOutputs = outputs[*listed]{
+	"text":    func(w io.Writer, l *listed) error { return l.Text(w) },
+	"json":    func(w io.Writer, l *listed) error { return l.JSON(w) },
+	"yaml":    func(w io.Writer, l *listed) error { return l.YAML(w) },
+	"csv":     func(w io.Writer, l *listed) error { return l.CSV(w) },
+	"md":      func(w io.Writer, l *listed) error { return l.Markdown(w) },
+	"dot":     func(w io.Writer, l *listed) error { return l.DOT(w) },
+	"mermaid": func(w io.Writer, l *listed) error { return l.Mermaid(w) },
+	"html":    func(w io.Writer, l *listed) error { return l.page(w) },
+}
+
+const listLong = `List says who can reach whom, on which ports: workload to workload, from outside
+and to it. It asks the cluster of the kubeconfig, or reads manifests with -f.
+Workloads are enough: Pods need not run, nor have addresses.
+
+What has the same answer is one line: "shop/*" is every workload of the namespace
+shop, "internet" all addresses that are no Pod's. What hangs on an address that is
+not known yet is said to depend, and --why says on which; --why also names each
+rule that allows, with its file and line.
+
+--focus lists only what one of its ends has a part in; ends are written as for
+explain, and --direction ingress is what reaches them, egress what they reach.
+--port is a number, a range or a name, with a protocol if it is not TCP: 443,
+8000-8100, 53/UDP, http.
+
+Exit codes:
+  0  the list is complete
+  2  unusable input: flags, manifests or the cluster`
+
+func newListCommand(streams IOStreams) *cobra.Command {
+	o := &ListOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "list [-f PATH…]",
+		Short: "List who can reach whom, on which ports and by which rules",
+		Long:  listLong,
+		Example: `  sluice list -f deploy/
+
+  # who reaches the database, and by which rules
+  sluice list -f deploy/ --focus shop/db --direction ingress --why
+
+  # what may leave for the internet, of a cluster
+  sluice list --focus internet --direction ingress --context staging
+
+  # for a document
+  sluice list -f deploy/ -o mermaid`,
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
+	}
+	flags := cmd.Flags()
+	o.sourceFlags.add(flags)
+	flags.StringVarP(&o.output, "output", "o", "text", listOutputs.usage())
+	flags.BoolVar(&o.why, "why", false, "name the rules that allow, and what something depends on")
+	flags.StringArrayVar(&o.focus, "focus", nil, "only connections of this end; may be repeated")
+	flags.StringVar(&o.direction, "direction", "both", "of the ends of --focus: ingress, egress or both")
+	flags.StringArrayVar(&o.ports, "port", nil, "only this port, range of ports or named port; may be repeated")
+	return cmd
+}
+
+// Complete reads the ends of --focus.
+func (o *ListOptions) Complete(cmd *cobra.Command, args []string) error {
+	o.typed = typed(cmd, args)
+	err := o.completeNamespace()
+	if err != nil {
+		return err
+	}
+	if o.ends, err = focusEnds(o.focus, o.namespace); err != nil {
+		return err
+	}
+	o.objects, err = o.objectReader(o.In)
+	return err
+}
+
+// focusEnds reads ends that a list can be about.
+func focusEnds(words []string, namespace string) ([]question.End, error) {
+	var out []question.End
+	for _, word := range words {
+		e, err := question.ParseEnd(word, namespace)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("--focus: %w", err)
+		case e.Kind == question.KindService || e.Kind == question.KindNode:
+			return nil, fmt.Errorf("--focus: %s: give the workload behind it, or an address", e)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// Validate refuses what cannot be listed.
+func (o *ListOptions) Validate() error {
+	errs := []error{
+		o.sourceFlags.validate(), listOutputs.validate(o.output),
+		oneOf("direction", o.direction, "both", "ingress", "egress"),
+	}
+	if o.direction != "both" && len(o.focus) == 0 {
+		errs = append(errs, errors.New("--direction is that of the ends of --focus: give --focus, too"))
+	}
+	for _, p := range o.ports {
+		if _, err := parsePorts(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run prints the list.
+func (o *ListOptions) Run(ctx context.Context) error {
+	in, err := o.objects.objects(ctx)
+	if err != nil {
+		return err
+	}
+	bad := in.report(o.ErrOut)
+	m := connectivity.New(in.cluster())
+	options, err := o.narrow(m)
+	if err != nil {
+		return unusable(err)
+	}
+	found := &listed{report.NewList(m, in.place, options...), func(w io.Writer) error {
+		return listPage(w, m, options, pageOptions(o.typed, in))
+	}}
+	if err := listOutputs.write(o.Out, o.output, found); err != nil {
+		return err
+	}
+	if bad {
+		return &exitError{code: exitUnusable}
+	}
+	return nil
+}
+
+// narrow is what is to be listed.
+func (o *ListOptions) narrow(m *connectivity.Matrix) ([]connectivity.ListOptions, error) {
+	all := connectivity.ListOptions{Why: o.why}
+	for _, p := range o.ports {
+		wanted, _ := parsePorts(p) // validated
+		ports, err := wanted.of(m.Ends())
+		if err != nil {
+			return nil, err
+		}
+		all.Ports = append(all.Ports, ports...)
+	}
+	if len(o.ends) == 0 {
+		return []connectivity.ListOptions{all}, nil
+	}
+	for _, e := range o.ends {
+		if err := question.Present(m.Ends(), e); err != nil {
+			return nil, err
+		}
+	}
+	in := func(c *connectivity.End) bool { return among(o.ends, c) }
+	out := func(c *connectivity.End) bool { return !in(c) }
+	from, to := all, all
+	from.From, to.To = in, in
+	switch o.direction {
+	case "egress":
+		return []connectivity.ListOptions{from}, nil
+	case "ingress":
+		return []connectivity.ListOptions{to}, nil
+	}
+	to.From = out
+	return []connectivity.ListOptions{from, to}, nil
+}
+
+func among(ends []question.End, c *connectivity.End) bool {
+	for _, e := range ends {
+		if e.Among(c) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,93 @@
+package app
+
+import (
+	"strings"
+	"testing"
+)
+
+const shopManifests = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {namespace: shop, name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {namespace: shop, name: db}
+spec:
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, ports: [{name: sql, containerPort: 5432}]}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: shop, name: db}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+    ports: [{port: sql}]
+`
+
+func TestListCommand(t *testing.T) {
+	file := write(t, "shop.yaml", shopManifests)
+	for name, c := range map[string]struct {
+		args      []string
+		has, lack []string
+	}{
+		"all":          {nil, []string{"shop/web → shop/db   TCP 5432", "internet → shop/web"}, []string{"→ shop/db  all"}},
+		"focus":        {[]string{"--focus", "shop/db"}, []string{"shop/web → shop/db"}, []string{"internet → shop/web"}},
+		"by labels":    {[]string{"--focus", "app=db", "--direction", "ingress", "--why"}, []string{"shop.yaml:23"}, []string{"internet"}},
+		"namespace":    {[]string{"-n", "shop", "--focus", "sts/db"}, []string{"shop/web → shop/db"}, nil},
+		"from outside": {[]string{"--focus", "internet", "--direction", "egress"}, []string{"internet → shop/web"}, []string{"shop/db  "}},
+		"a CIDR":       {[]string{"--focus", "203.0.113.0/24"}, []string{"→ shop/web"}, []string{"shop/web → shop/db"}},
+		"named port":   {[]string{"--port", "sql"}, []string{"shop/web → shop/db"}, []string{" all"}},
+		"no such port": {[]string{"--port", "53/UDP", "--focus", "shop/db"}, []string{"2 workloads"}, []string{"→"}},
+	} {
+		r := sluice(t, "", append([]string{"list", "-f", file}, c.args...)...)
+		if r.code != exitOK {
+			t.Errorf("%s: %d: %s", name, r.code, r.err)
+		}
+		for _, want := range c.has {
+			if !strings.Contains(r.out, want) {
+				t.Errorf("%s: %q is missing:\n%s", name, want, r.out)
+			}
+		}
+		for _, not := range c.lack {
+			if strings.Contains(r.out, not) {
+				t.Errorf("%s: %q should not be there:\n%s", name, not, r.out)
+			}
+		}
+	}
+	for format := range listOutputs {
+		if r := sluice(t, shopManifests, "list", "-f", "-", "-o", format); r.code != exitOK || r.out == "" {
+			t.Errorf("-o %s: %d: %s", format, r.code, r.err)
+		}
+	}
+}
+
+func TestListRefuses(t *testing.T) {
+	file := write(t, "shop.yaml", shopManifests)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--focus", "shop/dc"}, "did you mean shop/db?"},
+		{[]string{"--focus", "other/db"}, "there is shop/db"},
+		{[]string{"--focus", "svc/db"}, "give the workload behind it"},
+		{[]string{"--focus", "10.0.0.1/8"}, "write 10.0.0.0/8"},
+		{[]string{"--direction", "ingress"}, "give --focus"},
+		{[]string{"--direction", "up", "--focus", "any"}, "none of"},
+		{[]string{"--port", "http-"}, "no workload has a port"},
+		{[]string{"--port", "sq"}, "did you mean sql"},
+		{[]string{"--port", "9-1"}, "is no port"},
+		{[]string{"-o", "png"}, "none of [text csv dot"},
+	} {
+		r := sluice(t, "", append([]string{"list", "-f", file}, c.args...)...)
+		if r.code != exitUnusable || !strings.Contains(r.err, c.want) {
+			t.Errorf("%v: %d: %s", c.args, r.code, r.err)
+		}
+	}
+}

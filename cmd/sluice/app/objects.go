@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/inventory"
+	"github.com/sluice-net/sluice/policy/connectivity/report"
+	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/question"
+)
+
+// objects are what a command reads: all that says who may reach whom.
+type objects struct {
+	set manifest.Set
+	// outline knows where policies stand; it is nil for a cluster.
+	outline  *manifest.Outline
+	problems []manifest.Problem
+}
+
+// objectReader yields objects, from manifests or from an API server.
+type objectReader interface {
+	objects(ctx context.Context) (*objects, error)
+}
+
+// cluster is the objects as a question about connectivity.
+func (o *objects) cluster() *connectivity.Cluster {
+	c := inventory.Cluster(&o.set)
+	return &c
+}
+
+// place is where a field of a policy stands.
+func (o *objects) place(policy types.NamespacedName, path ...any) report.Place {
+	if o.outline == nil {
+		return report.Place{}
+	}
+	s := o.outline.Find("NetworkPolicy", policy.Namespace, policy.Name)
+	if s == nil {
+		return report.Place{}
+	}
+	return report.Place{File: s.Source, Line: s.Field(path...).Line}
+}
+
+// forget drops notices that are among others, wherever they stand.
+func (o *objects) forget(others []manifest.Problem) {
+	type said struct{ object, field, message string }
+	known := map[said]bool{}
+	for _, p := range others {
+		known[said{p.Object, p.Field, p.Message}] = true
+	}
+	o.problems = slices.DeleteFunc(o.problems, func(p manifest.Problem) bool {
+		return p.Notice && known[said{p.Object, p.Field, p.Message}]
+	})
+}
+
+// report prints the problems and says whether one of them is an error.
+func (o *objects) report(w io.Writer) (bad bool) { return reportProblems(w, o.problems) }
+
+func (r fileReader) objects(ctx context.Context) (*objects, error) {
+	loader := manifest.Loader{Namespace: r.namespace}
+	out := &objects{outline: &manifest.Outline{Namespace: r.namespace}}
+	add := func(source string, data []byte) {
+		loader.Add(source, data)
+		out.outline.Add(source, data)
+	}
+	for _, path := range r.paths {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := eachManifest(ctx, r.in, path, add); err != nil {
+			return nil, unusable(err)
+		}
+	}
+	out.set, out.problems = loader.Finish()
+	return out, nil
+}
+
+// workloadKinds make Pods.
+var workloadKinds = []question.Kind{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "ReplicationController"}
+
+// objects reads the workloads, too: their Pods stand for those that may not be listed.
+func (r liveReader) objects(ctx context.Context) (*objects, error) {
+	set, problems, err := r.policed(ctx)
+	if err != nil {
+		return nil, unusable(r.sayWhy(err))
+	}
+	out := &objects{set: set, problems: problems}
+	for _, kind := range append([]question.Kind{question.KindNode}, workloadKinds...) {
+		found, err := r.fetch(ctx, question.Need{Kind: kind})
+		switch {
+		case apierrors.IsForbidden(err):
+			out.problems = append(out.problems, manifest.Problem{Notice: true, Message: fmt.Sprintf("%ss are left out: %v", kind, err)})
+		case err != nil:
+			return nil, unusable(r.sayWhy(err))
+		}
+		out.set.Workloads = append(out.set.Workloads, found.Workloads...)
+		out.set.Nodes = append(out.set.Nodes, found.Nodes...)
+	}
+	return out, nil
+}

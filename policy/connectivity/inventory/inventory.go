@@ -1,0 +1,236 @@
+// Package inventory tells of the objects of manifests, or of a cluster, what
+// workloads there are: it makes of a manifest.Set what package connectivity asks
+// about.
+//
+//   - Workloads are enough: what a template would make is an end without an address,
+//     whether or not a Pod of it runs.
+//   - A Pod that runs stands for its workload, with its address. A workload of which
+//     a Pod runs is no end by its template unless the template is another one: then
+//     the old Pods and the new ones are two ends.
+//   - What another object of the set makes is named after that one: the Pods of a
+//     ReplicaSet after the Deployment, those of a Job after the CronJob.
+//   - Labels that controllers add to each Pod by itself are left out, so that equal
+//     Pods are equal, unless a policy asks for them.
+//
+// It is pure: the same set gives the same cluster.
+package inventory
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/manifest"
+)
+
+// ownLabels are those that controllers give to single Pods, or to the Pods of one
+// revision, which no template has.
+// https://kubernetes.io/docs/reference/labels-annotations-taints/
+var ownLabels = []string{
+	"pod-template-hash", "controller-revision-hash", "pod-template-generation",
+	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+	"controller-uid", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index",
+}
+
+// jobLabels name the Job of a Pod. Of a Job they follow from its name, of those of a
+// CronJob each has others.
+var jobLabels = []string{"job-name", "batch.kubernetes.io/job-name"}
+
+// Cluster is the set as a question. The ranges of Pods and nodes are those of its
+// Nodes, as far as the Pods agree.
+func Cluster(set *manifest.Set) connectivity.Cluster {
+	c := connectivity.Cluster{Namespaces: set.Namespaces, Policies: set.Policies}
+	t := taker{
+		asked: askedFor(set.Policies), at: map[connectivity.Name]*manifest.Workload{},
+		running: map[connectivity.Name][]connectivity.Workload{}, out: &c,
+	}
+	for i := range set.Workloads {
+		w := &set.Workloads[i]
+		t.at[nameOf(w)] = w
+	}
+	for _, p := range set.Pods {
+		t.pod(p)
+	}
+	for i := range set.Workloads {
+		t.workload(&set.Workloads[i])
+	}
+	c.PodRanges, c.NodeRanges = ranges(set, c.Workloads)
+	return c
+}
+
+type taker struct {
+	// asked are keys of labels that some policy asks for.
+	asked map[string]bool
+	at    map[connectivity.Name]*manifest.Workload
+	// running are the Pods that run of each workload.
+	running map[connectivity.Name][]connectivity.Workload
+	out     *connectivity.Cluster
+}
+
+func nameOf(w *manifest.Workload) connectivity.Name {
+	return connectivity.Name{Kind: w.Kind, Namespace: w.Namespace, Name: w.Name}
+}
+
+// maker is the workload of the set that made an object, by way of others; the name
+// given if there is none.
+func (t *taker) maker(name connectivity.Name, owners []metav1.OwnerReference, labels map[string]string) connectivity.Name {
+	for range 4 { // a CronJob's Pod is two steps away; more is a circle
+		if len(owners) == 0 {
+			return name
+		}
+		above := connectivity.Name{Kind: owners[0].Kind, Namespace: name.Namespace, Name: owners[0].Name}
+		w := t.at[above]
+		if w == nil {
+			return t.unseen(name, above, labels)
+		}
+		name, owners = above, w.Owners
+	}
+	return name
+}
+
+// unseen is the Deployment of a Pod whose ReplicaSet is not in the set: its name
+// tells whose it is.
+func (t *taker) unseen(name, above connectivity.Name, labels map[string]string) connectivity.Name {
+	hash := labels["pod-template-hash"]
+	if above.Kind != "ReplicaSet" || hash == "" {
+		return name
+	}
+	n := len(above.Name) - len(hash) - 1
+	if n <= 0 || above.Name[n:] != "-"+hash {
+		return name
+	}
+	deployment := connectivity.Name{Kind: "Deployment", Namespace: name.Namespace, Name: above.Name[:n]}
+	if t.at[deployment] == nil {
+		return name
+	}
+	return deployment
+}
+
+func (t *taker) pod(p *corev1.Pod) {
+	w, err := connectivity.FromAPI(p)
+	if err != nil && w.Name == "" || w.Finished {
+		return // the reader of the set has said what is wrong
+	}
+	bare := connectivity.Name{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
+	maker := t.maker(bare, p.OwnerReferences, p.Labels)
+	if maker == bare && len(p.OwnerReferences) == 0 {
+		t.out.Workloads = append(t.out.Workloads, w)
+		return
+	}
+	w.Kind, w.NamespacedName = maker.Kind, types.NamespacedName{Namespace: maker.Namespace, Name: maker.Name}
+	w.Labels = t.shared(w.Labels, maker.Kind)
+	t.running[maker] = append(t.running[maker], w)
+	t.out.Workloads = append(t.out.Workloads, w)
+}
+
+// shared are the labels that all Pods of a workload have.
+func (t *taker) shared(labels map[string]string, kind string) map[string]string {
+	own := ownLabels
+	if kind == "CronJob" {
+		own = slices.Concat(ownLabels, jobLabels)
+	}
+	out := maps.Clone(labels)
+	maps.DeleteFunc(out, func(key, _ string) bool { return slices.Contains(own, key) && !t.asked[key] })
+	return out
+}
+
+func (t *taker) workload(w *manifest.Workload) {
+	name := nameOf(w)
+	if w.Pod == nil || w.Done || t.maker(name, w.Owners, nil) != name {
+		return
+	}
+	made, err := connectivity.FromAPI(w.Pod)
+	if err != nil && made.Name == "" {
+		return
+	}
+	made.Kind, made.NamespacedName = w.Kind, w.NamespacedName
+	if w.Kind == "Job" {
+		made.LabelJob()
+	}
+	for _, r := range t.running[name] {
+		if len(r.Addrs) > 0 && alike(&r, &made, t.asked) {
+			return // the Pods that run stand for it
+		}
+	}
+	t.out.Workloads = append(t.out.Workloads, made)
+}
+
+// alike reports whether a Pod is of that template, whatever its controller added.
+func alike(pod, template *connectivity.Workload, asked map[string]bool) bool {
+	labels := maps.Clone(pod.Labels)
+	maps.DeleteFunc(labels, func(key, _ string) bool {
+		_, given := template.Labels[key]
+		return !given && asked[key] && (slices.Contains(ownLabels, key) || slices.Contains(jobLabels, key))
+	})
+	return pod.HostNetwork == template.HostNetwork && maps.Equal(labels, template.Labels) && slices.Equal(pod.Ports, template.Ports)
+}
+
+// askedFor are the keys of labels that the selectors of policies name.
+func askedFor(policies []*networkingv1.NetworkPolicy) map[string]bool {
+	out := map[string]bool{}
+	note := func(s *metav1.LabelSelector) {
+		if s == nil {
+			return
+		}
+		for k := range s.MatchLabels {
+			out[k] = true
+		}
+		for _, e := range s.MatchExpressions {
+			out[e.Key] = true
+		}
+	}
+	for _, np := range policies {
+		note(&np.Spec.PodSelector)
+		for _, r := range np.Spec.Ingress {
+			for _, p := range r.From {
+				note(p.PodSelector)
+			}
+		}
+		for _, r := range np.Spec.Egress {
+			for _, p := range r.To {
+				note(p.PodSelector)
+			}
+		}
+	}
+	return out
+}
+
+// ranges are where addresses of Pods and of nodes are from. Nodes say of Pods what
+// the network plug-in was given, which not all keep to: a Pod elsewhere shows it.
+func ranges(set *manifest.Set, workloads []connectivity.Workload) (pods, nodes []netip.Prefix) {
+	for _, n := range set.Nodes {
+		for _, s := range podCIDRs(n) {
+			if p, err := netip.ParsePrefix(s); err == nil {
+				pods = append(pods, p.Masked())
+			}
+		}
+		for _, a := range n.Status.Addresses {
+			if addr, err := netip.ParseAddr(a.Address); err == nil && addr.Zone() == "" {
+				addr = addr.Unmap()
+				nodes = append(nodes, netip.PrefixFrom(addr, addr.BitLen()))
+			}
+		}
+	}
+	for i := range workloads {
+		w := &workloads[i]
+		for _, a := range w.Addrs {
+			if !w.HostNetwork && !slices.ContainsFunc(pods, func(p netip.Prefix) bool { return p.Contains(a) }) {
+				return nil, nodes
+			}
+		}
+	}
+	return pods, nodes
+}
+
+func podCIDRs(n *corev1.Node) []string {
+	if len(n.Spec.PodCIDRs) == 0 && n.Spec.PodCIDR != "" {
+		return []string{n.Spec.PodCIDR}
+	}
+	return n.Spec.PodCIDRs
+}

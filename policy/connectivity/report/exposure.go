@@ -1,0 +1,408 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/connectivity"
+)
+
+// Exposure is to whom Pods are open, as it is written.
+type Exposure struct {
+	connectivity.Exposure
+	Places Places
+	// Directions are those of interest, nil for both.
+	Directions []policy.Direction
+	// Only chooses the ends, nil for all.
+	Only func(*connectivity.End) bool
+}
+
+// opening is one peer to whom ends are open.
+type opening struct {
+	direction policy.Direction
+	ends      []int
+	// of is nil where no policy isolates.
+	of    *connectivity.Opening
+	peer  string
+	ports string
+	rules []string
+	// host: the ends are on the host network.
+	host bool
+}
+
+func (o *opening) isolated() bool { return o.of != nil }
+
+// anyone is to whom what no policy isolates is open.
+const anyone = "anyone"
+
+// openings are the rows of all formats: first what no policy isolates, then what
+// policies open, those with the same peers, ports and rules together.
+func (x *Exposure) openings(n *names) []opening {
+	var out []opening
+	for _, d := range []policy.Direction{policy.Ingress, policy.Egress} {
+		if x.Directions != nil && !slices.Contains(x.Directions, d) {
+			continue
+		}
+		at := map[string]int{}
+		add := func(o opening) {
+			key := fmt.Sprint(o.host, o.isolated(), o.peer, "\x00", o.ports, "\x00", o.rules)
+			i, known := at[key]
+			if !known {
+				at[key] = len(out)
+				out = append(out, o)
+				return
+			}
+			out[i].ends = append(out[i].ends, o.ends...)
+		}
+		for i := range x.Groups {
+			x.eachOpening(n, &x.Groups[i], d, add)
+		}
+	}
+	for i := range out {
+		slices.Sort(out[i].ends)
+	}
+	out = withPeersTogether(out)
+	rank := func(o *opening) int {
+		switch {
+		case o.host:
+			return 2
+		case o.isolated():
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(out, func(a, b opening) int {
+		return cmp.Or(rank(&a)-rank(&b), cmp.Compare(a.direction, b.direction), cmp.Compare(a.kind(), b.kind()))
+	})
+	return out
+}
+
+// withPeersTogether joins rows that differ in their peers alone.
+func withPeersTogether(list []opening) []opening {
+	var out []opening
+	at := map[string]int{}
+	for _, o := range list {
+		key := fmt.Sprint(o.host, o.isolated(), o.direction, o.ends, "\x00", o.ports, "\x00", o.rules)
+		i, known := at[key]
+		if !known {
+			at[key] = len(out)
+			out = append(out, o)
+			continue
+		}
+		out[i].peer += " and " + o.peer
+	}
+	return out
+}
+
+// kind orders openings by how many may be meant, the most first.
+func (o *opening) kind() connectivity.PeerKind {
+	if o.of == nil {
+		return 0
+	}
+	return o.of.Kind
+}
+
+func (x *Exposure) eachOpening(n *names, g *connectivity.Exposed, d policy.Direction, add func(opening)) {
+	open := &g.Ingress
+	if d == policy.Egress {
+		open = &g.Egress
+	}
+	var ends, hosts []int
+	for _, e := range g.Ends {
+		switch {
+		case x.Only != nil && !x.Only(&x.Ends[e]):
+		case x.Ends[e].Kind == connectivity.HostNetwork:
+			hosts = append(hosts, e)
+		default:
+			ends = append(ends, e)
+		}
+	}
+	if len(hosts) > 0 {
+		add(opening{direction: d, ends: hosts, peer: anyone, ports: "all", host: true})
+	}
+	switch {
+	case len(ends) == 0:
+	case !open.Isolated():
+		add(opening{direction: d, ends: ends, peer: anyone, ports: "all"})
+	default:
+		for i := range open.Openings {
+			o := &open.Openings[i]
+			add(opening{direction: d, ends: slices.Clone(ends), of: o, peer: n.peerText(o), ports: answered(o.Stretches), rules: x.rules(o, d)})
+		}
+	}
+}
+
+// rules are those that open, with their places.
+func (x *Exposure) rules(o *connectivity.Opening, d policy.Direction) []string {
+	var out []string
+	for i := range o.Stretches {
+		side := &o.Stretches[i].Ingress
+		whose := "of the source"
+		if d == policy.Egress {
+			side, whose = &o.Stretches[i].Egress, "of the destination"
+		}
+		for j := range side.Grants {
+			if g := &side.Grants[j]; g.Policy.Name != "" {
+				if text := grantText(g, whose, x.Places); !slices.Contains(out, text) {
+					out = append(out, text)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// peerText says to whom.
+func (n *names) peerText(o *connectivity.Opening) string {
+	switch o.Kind {
+	case connectivity.OutsideRanges:
+		return n.outsideText(o.Ranges)
+	case connectivity.EveryNamespace:
+		text := "every namespace"
+		if len(o.Except) > 0 {
+			text += " but " + strings.Join(o.Except, ", ")
+		}
+		return text
+	case connectivity.Namespace:
+		return "any Pod of namespace " + o.Namespace
+	}
+	text := "any Pod"
+	if len(o.Labels) > 0 {
+		text = "any Pod with " + labelText(o.Labels)
+	}
+	switch {
+	case o.Namespace != "":
+		return text + " of namespace " + o.Namespace
+	case len(o.NamespaceLabels) > 0:
+		return text + " of a namespace with " + labelText(o.NamespaceLabels)
+	}
+	return text + " of any namespace"
+}
+
+// labelText writes labels as selectors have them; "*" is any value.
+func labelText(labels map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if labels[k] == "*" {
+			out = append(out, k)
+		} else {
+			out = append(out, k+"="+labels[k])
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// Text writes what no policy isolates, and what policies open.
+func (x *Exposure) Text(w io.Writer) error {
+	out, n := bufio.NewWriter(w), newNames(x.Ends)
+	rows := x.openings(n)
+	title := ""
+	for i := range rows {
+		o := &rows[i]
+		if t := o.title(); t != title {
+			if title != "" {
+				fmt.Fprintln(out)
+			}
+			title = t
+			fmt.Fprintln(out, t)
+		}
+		who := n.short(o.ends)
+		if !o.isolated() {
+			fmt.Fprintf(out, "  %-7s  %s\n", o.direction, strings.ReplaceAll(wrapped(who), "\n    ", "\n           "))
+			continue
+		}
+		arrow := "is open to"
+		if o.direction == policy.Egress {
+			arrow = "may reach"
+		}
+		ports := o.ports
+		if ports == "all" {
+			ports = "every port"
+		}
+		line := fmt.Sprintf("  %-7s  %s  %s  %s  on %s", o.direction, who, arrow, o.peer, ports)
+		if utf8.RuneCountInString(line) > widest {
+			line = fmt.Sprintf("  %-7s  %s\n             %s  %s  on %s", o.direction, strings.ReplaceAll(wrapped(who), "\n    ", "\n           "), arrow, o.peer, ports)
+		}
+		fmt.Fprintln(out, line)
+		for _, r := range o.rules {
+			fmt.Fprintf(out, "             %s\n", r)
+		}
+	}
+	if len(rows) > 0 {
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out, isolation(x.Ends))
+	return out.Flush()
+}
+
+func (o *opening) title() string {
+	switch {
+	case o.host:
+		return "On the host network, where no policy isolates"
+	case o.isolated():
+		return "Open by a policy, to whoever is or comes to be there"
+	}
+	return "Isolated by no policy: open to anyone, on every port"
+}
+
+// ExposureDocument is the exposure for programs.
+type ExposureDocument struct {
+	TypeMeta
+	Ends   []End     `json:"ends"`
+	Groups []Exposed `json:"groups"`
+}
+
+// Exposed is ends that are open to the same peers by the same rules.
+type Exposed struct {
+	// Ends are indices of ends.
+	Ends    []int     `json:"ends"`
+	Ingress *Openness `json:"ingress,omitempty"`
+	Egress  *Openness `json:"egress,omitempty"`
+}
+
+// Openness is to whom Pods are open in one direction.
+type Openness struct {
+	// Isolated: some policy isolates the Pods. Otherwise all passes, and openings is
+	// empty.
+	Isolated bool      `json:"isolated"`
+	Policies []string  `json:"policies"`
+	Openings []Opening `json:"openings"`
+}
+
+// Opening is a peer that policies let through.
+type Opening struct {
+	// Kind is outside, everyNamespace, namespace or pods.
+	Kind connectivity.PeerKind `json:"kind"`
+	// Peer says it in words.
+	Peer     string   `json:"peer"`
+	Internet bool     `json:"internet,omitempty"`
+	Ranges   []string `json:"ranges,omitempty"`
+	// Except are namespaces that get less than everyNamespace says.
+	Except          []string          `json:"except,omitempty"`
+	Namespace       string            `json:"namespace,omitempty"`
+	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty"`
+	// Labels are those that a Pod must have; "*" is any value.
+	Labels    map[string]string `json:"labels,omitempty"`
+	Ports     string            `json:"ports"`
+	Stretches []Stretch         `json:"stretches"`
+}
+
+// Document is the exposure for programs. Its ends are those of Pods.
+func (x *Exposure) Document() ExposureDocument {
+	d := ExposureDocument{TypeMeta: TypeMeta{Version, "Exposure"}, Ends: []End{}, Groups: []Exposed{}}
+	at, n := map[int]int{}, newNames(x.Ends)
+	for e, one := range endsOf(x.Ends) {
+		if k := one.Kind; k == connectivity.Pods || k == connectivity.HostNetwork {
+			at[e] = len(d.Ends)
+			d.Ends = append(d.Ends, one)
+		}
+	}
+	for i := range x.Groups {
+		g := Exposed{Ends: []int{}}
+		for _, e := range x.Groups[i].Ends {
+			if x.Only == nil || x.Only(&x.Ends[e]) {
+				g.Ends = append(g.Ends, at[e])
+			}
+		}
+		if len(g.Ends) == 0 {
+			continue
+		}
+		if x.Directions == nil || slices.Contains(x.Directions, policy.Ingress) {
+			g.Ingress = x.opennessOf(n, &x.Groups[i].Ingress)
+		}
+		if x.Directions == nil || slices.Contains(x.Directions, policy.Egress) {
+			g.Egress = x.opennessOf(n, &x.Groups[i].Egress)
+		}
+		d.Groups = append(d.Groups, g)
+	}
+	return d
+}
+
+func (x *Exposure) opennessOf(n *names, o *connectivity.Openness) *Openness {
+	out := &Openness{Isolated: o.Isolated(), Policies: append([]string{}, policyNames(o.Policies)...), Openings: []Opening{}}
+	for i := range o.Openings {
+		p := &o.Openings[i]
+		out.Openings = append(out.Openings, Opening{
+			Kind: p.Kind, Peer: n.peerText(p), Internet: p.Internet, Ranges: rangeNames(p.Ranges), Except: p.Except,
+			Namespace: p.Namespace, NamespaceLabels: p.NamespaceLabels, Labels: p.Labels,
+			Ports: answered(p.Stretches), Stretches: stretchesOf(p.Stretches, true, x.Places),
+		})
+	}
+	return out
+}
+
+// JSON writes the document.
+func (x *Exposure) JSON(w io.Writer) error { return encode(w, x.Document()) }
+
+// YAML writes the document.
+func (x *Exposure) YAML(w io.Writer) error { return encodeYAML(w, x.Document()) }
+
+// CSV writes a row for each workload and peer.
+func (x *Exposure) CSV(w io.Writer) error {
+	out, n := csv.NewWriter(w), newNames(x.Ends)
+	if err := out.Write([]string{"workload", "direction", "isolated", "peer", "ports", "rules"}); err != nil {
+		return err
+	}
+	rows := x.openings(n)
+	for i := range rows {
+		o := &rows[i]
+		for _, who := range n.of(o.ends) {
+			if err := out.Write([]string{who, o.direction.String(), fmt.Sprint(o.isolated()), o.peer, o.ports, strings.Join(o.rules, "; ")}); err != nil {
+				return err
+			}
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// Markdown writes a table.
+func (x *Exposure) Markdown(w io.Writer) error {
+	out, n := bufio.NewWriter(w), newNames(x.Ends)
+	fmt.Fprint(out, "| Workloads | Direction | Open to | Ports | By |\n| --- | --- | --- | --- | --- |\n")
+	rows := x.openings(n)
+	for i := range rows {
+		o := &rows[i]
+		by := "no policy isolates"
+		if o.isolated() {
+			var rules []string
+			for _, r := range o.rules {
+				rules = append(rules, cell(r))
+			}
+			by = strings.Join(rules, "<br>")
+		}
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", cell(n.short(o.ends)), o.direction, cell(o.peer), cell(o.ports), by)
+	}
+	fmt.Fprintf(out, "\n%s\n", isolation(x.Ends))
+	return out.Flush()
+}
+
+// drawing has the peers as nodes.
+func (x *Exposure) drawing() *drawing {
+	d, n := newDrawing(), newNames(x.Ends)
+	rows := x.openings(n)
+	for i := range rows {
+		o := &rows[i]
+		who, peer := d.use(n, o.ends), []string{d.node("", o.peer)}
+		if o.direction == policy.Egress {
+			d.connect(who, peer, o.ports, false)
+		} else {
+			d.connect(peer, who, o.ports, false)
+		}
+	}
+	return d
+}
+
+// DOT writes a graph for Graphviz.
+func (x *Exposure) DOT(w io.Writer) error { return x.drawing().dot(w) }
+
+// Mermaid writes a flowchart.
+func (x *Exposure) Mermaid(w io.Writer) error { return x.drawing().mermaid(w) }
