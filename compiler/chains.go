@@ -72,8 +72,10 @@ type chainBuilder struct {
 	// goesOn: there are rules after those that lead to other chains, for what comes back
 	// from these.
 	goesOn bool
-	rules  []Rule
-	uses   []*object
+	// folds: groups have sets together where there are several.
+	folds bool
+	rules []Rule
+	uses  []*object
 }
 
 // use returns the name under which the rules know the object.
@@ -200,58 +202,6 @@ func policyNames(list []types.NamespacedName) (full, short string) {
 	return b.String(), short
 }
 
-// separateGroups is up to how many groups have sets of their own in a chain.
-// A packet then costs a lookup for each, but a set of one group is shared by
-// all chains that name it, and no address is held twice: a group of every Pod
-// of the cluster costs its memory once. More groups are merged, so that the
-// cost of a packet stays constant.
-const separateGroups = 4
-
-// rules is how many rules let the peers pass.
-func (p *peers) rules() int {
-	if p.any {
-		return 1
-	}
-	groups, ranges := len(p.groups), len(p.ranges)
-	if groups > separateGroups {
-		groups = 1
-	}
-	if ranges > fewRanges {
-		ranges = 1
-	}
-	return groups + ranges
-}
-
-// peers lets addresses pass, if what stands before matches too.
-func (b *chainBuilder) peers(before []Term, p *peers) {
-	at := peerField(b.family, b.direction, b.way)
-	add := func(match Term) {
-		terms := make([]Term, 0, len(before)+2)
-		b.rule(append(append(terms, before...), match, b.allow())...)
-	}
-	if p.any {
-		b.rule(append(before[:len(before):len(before)], b.allow())...)
-		return
-	}
-	members := func(groups []policy.GroupKey) {
-		add(b.in(membersObject(newMemberSet(b.family, groups)), at))
-	}
-	if len(p.groups) > separateGroups {
-		members(p.groups)
-	} else {
-		for i := range p.groups {
-			members(p.groups[i : i+1])
-		}
-	}
-	if len(p.ranges) > fewRanges {
-		add(b.in(blocksObject(b.family, p.ranges), at))
-		return
-	}
-	for _, r := range p.ranges {
-		add(r.match(at))
-	}
-}
-
 // A lookup finds its set, the table of that and the element cold, when it is a
 // connection's first packet that asks: it costs as much as a dozen rules that compare,
 // which stand one after the other in memory. So up to this many are compared.
@@ -297,7 +247,7 @@ func (b *chainBuilder) spans(classes []*peerClass, spans []portSpan) {
 // the same.
 func (b *chainBuilder) span(p *peers, s portSpan) {
 	match := b.matchSpan(s)
-	if p.rules() > 1 {
+	if p.rules(b.folds) > 1 {
 		class := b.use(b.class(p))
 		if b.goesOn {
 			b.rule(append(match, Jump{class})...)
@@ -323,7 +273,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
-	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest}
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds}
 }
 
 // class is the chain of the peers of some ports.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/scale"
@@ -125,4 +127,78 @@ func sizeOf(r *compiler.Ruleset) (rules, chains int) {
 
 func nameOf(np *networkingv1.NetworkPolicy) types.NamespacedName {
 	return types.NamespacedName{Namespace: np.Namespace, Name: np.Name}
+}
+
+// TestPolicyMoreChangesLittle counts what an event takes at a Pod that many policies
+// select: it must not be the Pod's whole ruleset, and hardly grow with it.
+func TestPolicyMoreChangesLittle(t *testing.T) {
+	for _, tt := range []struct {
+		of scale.Selected
+		// ops is how many operations an event may take until it holds, rules and chains
+		// how many the node may have.
+		ops, rules, chains int
+	}{
+		{scale.Selected{Policies: 100}, 400, 1_700, 350},
+		{scale.Selected{Policies: 1_000}, 500, 14_000, 2_300},
+		{scale.Selected{Policies: 100, Plain: true}, 700, 3_500, 550},
+		{scale.Selected{Policies: 1_000, Plain: true}, 900, 33_000, 5_100},
+	} {
+		s := newSelected(t, tt.of)
+		rules, chains := sizeOf(s.c.Ruleset())
+		if rules > tt.rules || chains > tt.chains {
+			t.Errorf("%+v: %d rules, %d chains, want at most %d and %d", tt.of, rules, chains, tt.rules, tt.chains)
+		}
+		for _, e := range selectedEvents() {
+			most := tt.ops
+			if e.name == "peer" || e.name == "neighbour" {
+				most = 25
+			}
+			for _, do := range []func(*selected){e.there, e.again} {
+				do(s)
+				plan := s.update()
+				if n := len(plan.Prepare) + len(plan.Commit); n > most {
+					t.Errorf("%+v, %s: %d operations, want at most %d", tt.of, e.name, n, most)
+				}
+			}
+		}
+		fresh := newSelected(t, tt.of)
+		if !fresh.c.Ruleset().Equal(s.c.Ruleset()) {
+			t.Errorf("%+v: what was changed and changed back is not what it was", tt.of)
+		}
+	}
+}
+
+// TestPolicyOfThousandsOfRanges: one policy of the API's largest size has not more chains
+// than ranges of ports, whoever its peers are.
+func TestPolicyOfThousandsOfRanges(t *testing.T) {
+	const ranges = 3_000
+	for name, of := range map[string]func(i int32, r *networkingv1.NetworkPolicyIngressRule){
+		"one peer": func(int32, *networkingv1.NetworkPolicyIngressRule) {},
+		"an address range each": func(i int32, r *networkingv1.NetworkPolicyIngressRule) {
+			r.From = []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("10.%d.%d.0/24", i/256, i%256)}}}
+		},
+		"a group each": func(i int32, r *networkingv1.NetworkPolicyIngressRule) {
+			r.From = []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint("x", i)}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSelected(t, scale.Selected{})
+			_, before := sizeOf(s.c.Ruleset())
+			np := s.cluster.Policy(0)
+			np.Spec.Ingress = nil
+			for i := range int32(ranges) {
+				first, end := intstr.FromInt32(1+20*i), 1+20*i+10
+				r := networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{{Port: &first, EndPort: &end}}}
+				of(i, &r)
+				np.Spec.Ingress = append(np.Spec.Ingress, r)
+			}
+			s.must(s.index.SetPolicy(np))
+			plan := s.update()
+			rules, chains := sizeOf(s.c.Ruleset())
+			if chains-before > ranges || rules > 3*ranges {
+				t.Errorf("%d ranges make %d chains and %d rules", ranges, chains-before, rules)
+			}
+			t.Logf("%d operations, %d chains, %d rules", len(plan.Prepare), chains-before, rules)
+		})
+	}
 }

@@ -27,6 +27,11 @@ func (l *portLeaf) whole() bool {
 	return len(l.spans) == 1 && l.spans[0].first == l.first && l.spans[0].last == l.last
 }
 
+// inLeaf is up to how many rules for the peers of a span stand in the leaf itself, each
+// with the span, where a leaf ends in a deny chain: a chain of their own would end there,
+// too, and the kernel walks each way. Elsewhere it is one, for such chains are shared.
+const inLeaf = 2
+
 // leavesOf cuts the ports. spans are sorted and disjoint.
 func leavesOf(spans []portSpan, l *limits) []portLeaf {
 	limit := l.compared
@@ -101,7 +106,9 @@ func (b *chainBuilder) stretches(a *allowance) {
 	if a.leaves == nil {
 		b.ports(a)
 	} else {
+		b.folds = true
 		b.rule(b.vmap(b.leafMap(a.classes, a.leaves)))
+		b.folds = false
 	}
 	b.addrs(a)
 	if last {
@@ -154,9 +161,13 @@ func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
 			inner.rule(inner.vmap(inner.leafMap(classes, l.leaves)))
 			return inner.part()
 		}
+		most := 1
+		if b.rest != "" {
+			most = inLeaf
+		}
 		for _, s := range l.spans {
 			match, c := inner.matchSpan(s), classes[s.class]
-			if c.rules() > 1 {
+			if c.rules(true) > most {
 				inner.rule(append(match, Goto{inner.classChain(c)})...)
 			} else {
 				inner.peers(match, &c.peers)

@@ -96,7 +96,7 @@ const (
 func (g *grant) fitsTree(leaves int) bool {
 	nodes := min(2*leaves, 2*bits.Len(uint(leaves))*len(g.spans))
 	terms := len(g.peers.groups) + len(g.peers.ranges)
-	return 2*len(g.spans)*g.peers.rules() <= treeRules*(g.size()+1) && terms*nodes <= treeTerms*(g.size()+1)
+	return 2*len(g.spans)*g.peers.rules(false) <= treeRules*(g.size()+1) && terms*nodes <= treeTerms*(g.size()+1)
 }
 
 // grants are those of the rules with ports, first with all the ports of the same

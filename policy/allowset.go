@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -108,6 +109,9 @@ type NamedPortRef struct {
 // GroupKey is the canonical form of a peer's selectors: two peers with the
 // same meaning and scope have the same key. It is readable.
 type GroupKey string
+
+// Everybody reports whether the group is all Pods of its namespaces.
+func (k GroupKey) Everybody() bool { return strings.HasSuffix(string(k), "/"+everything.text) }
 
 // GroupPeer is a peer given by selectors.
 type GroupPeer struct {

@@ -75,7 +75,7 @@ func Compiled(cfg compiler.Config) (*compiler.Compiler, error) {
 }
 
 // Apps are the Pods of the node, each selected by policies of another form.
-var Apps = []string{"few", "many", "sets", "named", "shared"}
+var Apps = []string{"few", "many", "sets", "named", "shared", "branched"}
 
 func pod(n int, app string) *policy.Pod {
 	return &policy.Pod{
@@ -133,11 +133,24 @@ func policies() []*networkingv1.NetworkPolicy {
 		same.Ports = append(same.Ports, ports(3000+10*i, 3005+10*i))
 		blocks = append(blocks, block(fmt.Sprintf("198.51.%d.0/24", 2*i)), block(fmt.Sprintf("fd00:%d::/32", 0x100+2*i)))
 	}
+	// So many that maps lead to maps: of ports, and of addresses apart from them.
+	var branches []rule
+	for i := range int32(66) {
+		branches = append(branches, rule{
+			From: peers{
+				app(fmt.Sprintf("caller-%d", i%6)), app(fmt.Sprintf("caller-%d", (i+1)%6)),
+				block(fmt.Sprintf("203.0.%d.0/24", i), fmt.Sprintf("203.0.%d.64/26", i), fmt.Sprintf("203.0.%d.144/28", i), fmt.Sprintf("203.0.%d.240/30", i)),
+			},
+			Ports: portList{ports(10000+3*i, 10000+3*i), ports(20000+3*i, 20000+3*i), ports(30000+3*i, 30009+3*i)},
+		})
+	}
+	branched := on("branched", branches...)
+	branched.Spec.PolicyTypes, branched.Spec.Egress = branched.Spec.PolicyTypes[:1], nil
 	named := on("named", rule{From: peers{app("caller-3")}})
 	http := intstr.FromString("http")
 	named.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{To: peers{app("caller-4")}, Ports: portList{{Port: &http}}}}
 	return []*networkingv1.NetworkPolicy{
-		few, on("many", many...), named, on("shared", rule{}),
+		few, on("many", many...), branched, named, on("shared", rule{}),
 		on("sets", same, rule{From: blocks, Ports: portList{ports(9000, 9000)}}),
 	}
 }

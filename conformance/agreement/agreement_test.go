@@ -119,6 +119,9 @@ func (s setup) options(r *rand.Rand) spectest.Options {
 		Namespaces: 1 + r.IntN(4), Nodes: s.nodes, Pods: 6 + r.IntN(12), Policies: 2 + r.IntN(8),
 		Families: s.families, Plain: true, Modes: r.IntN(4) == 0,
 	}
+	if r.IntN(3) == 0 {
+		o.Policies = 30 + r.IntN(40) // so many on a Pod that they are compiled another way
+	}
 	if s.families == spectest.DualStack && r.IntN(3) == 0 {
 		o.Families = spectest.AnyFamilies // with Pods of a single family among them
 	}
