@@ -94,7 +94,7 @@ func walkAddrs(rules []policy.AllowRule, at netip.Addr, proto policy.Protocol, p
 func TestLeavesStay(t *testing.T) {
 	var spans []portSpan
 	for i := range uint16(2000) {
-		spans = append(spans, portSpan{protocol: policy.TCP, first: 16 * i, last: 16*i + uint16(i%5), class: int(i)})
+		spans = append(spans, portSpan{protocol: policy.TCP, first: 16 * i, last: 16*i + i%5, class: int(i)})
 	}
 	leaves := func(spans []portSpan) map[string]bool {
 		out := map[string]bool{}

@@ -63,7 +63,8 @@ func newRepairable(t testing.TB, c scale.Cluster) *repairable {
 }
 
 // manyRanges adds a Pod that needs a set of ranges and one of ports, and one that
-// needs a map: few are compared, and the cluster's are.
+// needs a map: few are compared, and the cluster's are. With more ranges of ports those of
+// addresses would stand apart.
 func manyRanges(t testing.TB, x *policy.Index) {
 	t.Helper()
 	x.SetNamespace("ranges", nil)
@@ -73,7 +74,7 @@ func manyRanges(t testing.TB, x *policy.Index) {
 			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 255, 0, byte(i)})}, Labels: map[string]string{"has": name},
 		})
 		var rules []networkingv1.NetworkPolicyIngressRule
-		for n := range int32(20) {
+		for n := range int32(16) {
 			first, last := intstr.FromInt32(1000+100*n), 1050+100*n
 			rules = append(rules, networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{{Port: &first, EndPort: &last}}})
 			for block := range 5 + i*int(n%2) {
