@@ -35,7 +35,7 @@ type gated struct {
 	// done counts the transactions that the kernel has taken.
 	done atomic.Int64
 	// at is when the last one was, in Unix nanoseconds.
-	at atomic.Int64
+	at   atomic.Int64
 	fail atomic.Bool
 }
 

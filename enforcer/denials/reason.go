@@ -36,6 +36,9 @@ const (
 	Guard Reason = "Guard"
 	// Audit: it passed, and would not if the audited policies were enforced.
 	Audit Reason = "Audit"
+	// Passed: nothing denied it, and it is shown among denials as what passed. It is none
+	// of [Reasons].
+	Passed Reason = "Passed"
 	// Unexplained: the kernel denied it by a policy, and no state of the policies of
 	// which the agent still knows denies it.
 	Unexplained Reason = "Unexplained"

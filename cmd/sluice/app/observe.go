@@ -26,6 +26,9 @@ type ObserveOptions struct {
 	query  denials.Query
 	output string
 	node   string
+	// allowed: flows that pass, instead of denials; lasting is when to stop, 0: never.
+	allowed bool
+	lasting time.Duration
 }
 
 func newObserveCommand(streams IOStreams) *cobra.Command {
@@ -38,6 +41,10 @@ order of their time, grouped: a line for all denials between the same workloads,
 the same port, for the same reason. With -f it goes on with what comes; a group that
 goes on is told of now and then, and a terminal gets a bounded number of lines a
 second. -o json has every denial, one a line.
+
+With --allowed it follows the flows that pass instead, those included that are there
+when it begins. Agents read connections only meanwhile, a notice of the kernel for
+each new one, and keep none.
 
 --pod, --from and --to take a Pod (web, shop/web, web-*), a workload (deploy/web,
 sts/db), a namespace (ns/shop), an address or a block, a node (node/worker-1), or
@@ -52,7 +59,8 @@ Exit codes:
 		Example: `  sluice observe -n shop --last 10m
   sluice observe -f --pod deploy/web -n shop
   sluice observe --from ns/shop --to outside --reason Policy -o wide
-  sluice observe -f -o json > denials.jsonl`,
+  sluice observe -f -o json > denials.jsonl
+  sluice observe -n shop --allowed --for 1h -o json > flows.jsonl`,
 		Args:    cobra.NoArgs,
 		PreRunE: check(o),
 		RunE:    run(o),
@@ -68,6 +76,8 @@ Exit codes:
 	flags.DurationVar(&o.query.Last, "last", 0, "how far back to look (default: to where the agents remember)")
 	flags.IntVar(&o.query.Tail, "tail", 0, "at most so many of the latest of each node (default: all)")
 	flags.StringVar(&o.node, "node", "", "denials that this node told of")
+	flags.BoolVar(&o.allowed, "allowed", false, "follow the flows that pass, instead of denials")
+	flags.DurationVar(&o.lasting, "for", 0, "with -f or --allowed: stop after so long (default: when it is interrupted)")
 	flags.StringVarP(&o.output, "output", "o", "text", "text, wide or json")
 	return cmd
 }
@@ -83,6 +93,12 @@ func (o *ObserveOptions) Validate() error {
 	errs := []error{o.validate(), oneOf("output", o.output, "text", "wide", "json")}
 	if _, err := o.query.Filter(time.Time{}); err != nil {
 		errs = append(errs, fmt.Errorf("--%w", err))
+	}
+	if o.lasting < 0 || o.lasting > 0 && !o.query.Follow && !o.allowed {
+		errs = append(errs, errors.New("--for: says how long to follow: give a time above 0, and -f or --allowed"))
+	}
+	if o.allowed && (len(o.query.Reasons) > 0 || o.query.Last > 0 || o.query.Tail > 0) {
+		errs = append(errs, errors.New("--allowed: flows that pass have no reason, and agents keep none: leave out --reason, --last and --tail"))
 	}
 	return errors.Join(errs...)
 }
@@ -105,6 +121,14 @@ func (o *ObserveOptions) Run(ctx context.Context) error {
 	}
 	if c.fleet.WithoutErr != nil {
 		fmt.Fprintf(o.ErrOut, "notice: whether there are nodes without an agent is not known: %v\n", c.fleet.WithoutErr)
+	}
+	if o.lasting > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.lasting)
+		defer cancel()
+	}
+	if o.allowed {
+		return o.followAllowed(ctx, c.fleet)
 	}
 	s := newDenialStream(c.fleet, o.query)
 	if o.query.Follow {

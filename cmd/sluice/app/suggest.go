@@ -12,11 +12,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
+	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
 	"github.com/sluice-net/sluice/policy/suggest"
@@ -28,6 +31,7 @@ type SuggestOptions struct {
 	sourceFlags
 	clusters  clusterReader
 	flows     []string
+	lasting   time.Duration
 	direction string
 	mode      string
 	output    string
@@ -40,7 +44,8 @@ evaluator has allowed each of the flows before a policy is printed, and says how
 much else the policies allow.
 
 Flows are lines of JSON, of ours (kind Flow) or of Hubble's, in files or on stdin.
-Denied flows and replies among them are skipped. The Pods and Namespaces are those
+Denied flows and replies among them are skipped. --for asks all agents for the flows
+that pass meanwhile, those included that are there (sluice observe --allowed). The Pods and Namespaces are those
 of the cluster, or of manifests with -f.
 
 What did not happen while somebody looked is in no flow. So the policies are only
@@ -55,11 +60,14 @@ Exit codes:
 func newSuggestCommand(streams IOStreams) *cobra.Command {
 	o := &SuggestOptions{IOStreams: streams}
 	cmd := &cobra.Command{
-		Use:   "suggest --flows PATH",
+		Use:   "suggest (--flows PATH | --for DURATION)",
 		Short: "Make policies of flows that were seen",
 		Long:  suggestLong,
 		Example: `  # what the Pods of shop need, as recorded in a file
   sluice suggest -n shop --flows flows.jsonl
+
+  # what they need in the next hour, asked of all agents
+  sluice suggest -n shop --for 1h > policies.yaml
 
   # from Hubble, on files alone
   hubble observe -n shop -o jsonpb | sluice suggest -n shop --flows - -f dump.yaml`,
@@ -71,6 +79,7 @@ func newSuggestCommand(streams IOStreams) *cobra.Command {
 	o.add(flags)
 	flags.Lookup("namespace").Usage = "namespace whose Pods get policies (default: the context's; with -f \"default\")"
 	flags.StringArrayVar(&o.flows, "flows", nil, "files of flows, a line of JSON each, or - for stdin")
+	flags.DurationVar(&o.lasting, "for", 0, "ask all agents, for so long, which flows pass")
 	flags.StringVar(&o.direction, "direction", "both", "isolate in the directions: both, ingress or egress")
 	flags.StringVar(&o.mode, "mode", policy.ModeAudit, "audit or enforce: whether the policies count before somebody has tried them")
 	flags.StringVarP(&o.output, "output", "o", "yaml", "yaml or json")
@@ -89,8 +98,13 @@ func (o *SuggestOptions) Complete(*cobra.Command, []string) (err error) {
 // Validate refuses what nothing can be made of.
 func (o *SuggestOptions) Validate() error {
 	var none error
-	if len(o.flows) == 0 {
-		none = errors.New("no flows: give a file, or - for stdin, with --flows")
+	switch {
+	case o.lasting < 0:
+		none = errors.New("--for: must be a time above 0, such as 1h")
+	case o.lasting > 0 && o.fromFiles():
+		none = errors.New("--for asks a cluster: leave out -f, or give flows with --flows")
+	case len(o.flows) == 0 && o.lasting == 0:
+		none = errors.New("no flows: give a file, or - for stdin, with --flows, or a time with --for")
 	}
 	return errors.Join(
 		none, o.sourceFlags.validate(),
@@ -102,12 +116,17 @@ func (o *SuggestOptions) Validate() error {
 
 // Run prints the policies on Out, and what is to be known of them on ErrOut.
 func (o *SuggestOptions) Run(ctx context.Context) error {
+	// Flows first: their Pods are then those that are, or were lately.
+	seen, err := o.watch(ctx)
+	if err != nil {
+		return err
+	}
 	c, err := o.clusters.read(ctx)
 	if err != nil {
 		return err
 	}
 	o.notices.report(o.ErrOut, c.problems)
-	in, err := o.input(&c.set)
+	in, err := o.input(&c.set, seen)
 	if err != nil {
 		return unusable(err)
 	}
@@ -123,8 +142,8 @@ func (o *SuggestOptions) Run(ctx context.Context) error {
 }
 
 // input gathers the flows, and the objects that say who their ends are.
-func (o *SuggestOptions) input(set *manifest.Set) (*suggest.Input, error) {
-	in := &suggest.Input{Namespaces: []string{o.namespace}, NamespaceLabels: map[string]map[string]string{}}
+func (o *SuggestOptions) input(set *manifest.Set, seen []suggest.Flow) (*suggest.Input, error) {
+	in := &suggest.Input{Flows: seen, Namespaces: []string{o.namespace}, NamespaceLabels: map[string]map[string]string{}}
 	switch o.direction {
 	case "ingress":
 		in.Directions = []policy.Direction{policy.Ingress}
@@ -152,6 +171,57 @@ func (o *SuggestOptions) input(set *manifest.Set) (*suggest.Input, error) {
 		return nil, errors.New("read flows: there is none that passed")
 	}
 	return in, nil
+}
+
+// mostSeen bounds the different flows that are gathered.
+const mostSeen = 1_000_000
+
+// watch gathers the flows that pass, for as long as it was asked for.
+func (o *SuggestOptions) watch(ctx context.Context) ([]suggest.Flow, error) {
+	if o.lasting == 0 {
+		return nil, nil
+	}
+	asking := agentFlags{kube: o.kube, where: agents.Options{Namespace: agents.Namespace}}
+	c, err := asking.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.fleet.Close()
+	ctx, cancel := context.WithTimeout(ctx, o.lasting)
+	defer cancel()
+	arrived := make(chan passed, 1000)
+	ended := make(chan []agents.Failure, 1)
+	go func() { ended <- followFlows(ctx, c.fleet, denials.Query{Namespace: o.namespace}, arrived) }()
+	var out []suggest.Flow
+	lines, missed := map[string]bool{}, uint64(0)
+	for p := range arrived {
+		missed += p.missed
+		if p.trouble != nil {
+			fmt.Fprintf(o.ErrOut, "error: %s; it is tried again\n", p.trouble.Error())
+		}
+		if p.flow == nil {
+			continue
+		}
+		key := fmt.Sprint(p.flow.Src, p.flow.Dst, p.flow.Target())
+		f, err := suggest.ParseRecord(p.line)
+		switch {
+		case err != nil:
+			fmt.Fprintf(o.ErrOut, "error: read flows: %v\n", err)
+		case lines[key]:
+		case len(out) == mostSeen:
+			missed++
+		default:
+			lines[key] = true
+			out = append(out, f)
+		}
+	}
+	if missed > 0 {
+		fmt.Fprintf(o.ErrOut, "notice: %d flows are missing: there were too many at a time\n", missed)
+	}
+	for _, f := range <-ended {
+		fmt.Fprintf(o.ErrOut, "notice: flows of %s are missing\n", f.Error())
+	}
+	return out, nil
 }
 
 // mostUnread is how many lines that cannot be read are named.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-net/sluice/enforcer/denials"
@@ -170,8 +171,9 @@ func (p *Printer) due(now time.Time) []key {
 
 func (p *Printer) goesOn(g *shown) string {
 	d := g.latest
-	return fmt.Sprintf("%s  %s  %s %s: %s, %s since %s",
-		p.o.clock(d.Time), flow(d), p.o.verdict(d), d.Direction,
+	verdict := strings.TrimSpace(p.o.verdict(d) + " " + d.Direction)
+	return fmt.Sprintf("%s  %s  %s: %s, %s since %s",
+		p.o.clock(d.Time), flow(d), verdict,
 		count(g.denials, "more flow", "more flows"), count(int(min(g.packets, 1<<53)), "packet", "packets"), p.o.clock(g.at))
 }
 

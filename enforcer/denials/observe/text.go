@@ -33,7 +33,22 @@ func destination(d *denials.Denial) string {
 
 // line shows a denial in one line.
 func (o *Options) line(d *denials.Denial) string {
+	if d.Reason == denials.Passed {
+		return o.passed(d)
+	}
 	s := fmt.Sprintf("%s  %s  %s %s: %s", o.clock(d.Time), flow(d), o.verdict(d), d.Direction, plain(d.Message))
+	if o.Format == Wide {
+		s += "  " + plain(details(d))
+	}
+	return s
+}
+
+// passed shows a flow that passed, with the Service by which it did.
+func (o *Options) passed(d *denials.Denial) string {
+	s := fmt.Sprintf("%s  %s  %s", o.clock(d.Time), flow(d), o.verdict(d))
+	if d.Service != nil {
+		s += " through " + plain(serviceName(d.Service))
+	}
 	if o.Format == Wide {
 		s += "  " + plain(details(d))
 	}
@@ -117,10 +132,20 @@ func (o *Options) clock(t time.Time) string {
 
 // verdict says in a word what became of the flow.
 func (o *Options) verdict(d *denials.Denial) string {
-	if d.Reason == denials.Audit {
+	switch d.Reason {
+	case denials.Audit:
 		return o.red("WOULD DENY")
+	case denials.Passed:
+		return o.green("ALLOWED")
 	}
 	return o.red("DENIED")
+}
+
+func (o *Options) green(s string) string {
+	if !o.Colour {
+		return s
+	}
+	return "\x1b[1;32m" + s + "\x1b[0m"
 }
 
 func (o *Options) red(s string) string {
