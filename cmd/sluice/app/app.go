@@ -132,6 +132,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 		newListCommand(streams),
 		newObserveCommand(streams),
 		newStatusCommand(streams),
+		newTryCommand(streams),
 		newVerifyCommand(streams),
 		newVersionCommand(streams),
 		newWaitCommand(streams),
