@@ -107,6 +107,7 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@cd conformance/cluster && ../../$(BIN)/golangci-lint run ./...
 	@cd conformance/cluster/sctp && ../../../$(BIN)/golangci-lint run ./...
 	@cd deploy/interop && ../../$(BIN)/golangci-lint run ./...
+	@cd conformance/page && ../../$(BIN)/golangci-lint run ./...
 
 # What is foreign is built and its tests are type-checked; this machine's own is the
 # tests' business.
@@ -160,9 +161,20 @@ kernel-matrix: ## the kernel tests on KERNELS='package package/suite' in qemu, i
 	@.tools/need qemu-system-x86_64=qemu-system-x86 depmod=kmod ipvsadm=ipvsadm nft=nftables ip=iproute2 iptables-legacy=iptables sysctl=procps unshare=util-linux
 	@$(GO) run ./conformance/kernels -kernels '$(KERNELS)' $(if $(ONLY),-run '$(ONLY)')
 
+.PHONY: page
+page: ## build the program of the HTML page from cmd/sluice/app/page/web, with npm
+	@.tools/need npm=npm
+	@cd cmd/sluice/app/page/web && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent build
+
+.PHONY: page-test
+page-test: page ## use the HTML page in headless Chromium, as a reader does: SCREENSHOTS=dir writes pictures
+	@.tools/need chromium=chromium
+	@git diff --exit-code --stat -- cmd/sluice/app/page/assets || { echo "assets/page.js is not what its sources give: commit what make page wrote" >&2; exit 1; }
+	@$(GO) test -C conformance/page -count=1 -v . $(if $(SCREENSHOTS),-args -screenshots '$(abspath $(SCREENSHOTS))') | grep -v '^=== '
+
 .PHONY: golden
 golden: ## write the golden files anew
-	@$(GO) test -count=1 -run 'Golden' ./compiler ./enforcer/rounds ./cmd/sluice/app ./conformance/bench/document -args -update
+	@$(GO) test -count=1 -run 'Golden' ./compiler ./enforcer/rounds ./cmd/sluice/app ./cmd/sluice/app/page ./conformance/bench/document -args -update
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME=20s
@@ -194,6 +206,10 @@ COMBINATIONS ?= bridge-nftables-ipv4 bridge-nftables-ipv4 bridge-nftables-ipv4 b
 .PHONY: cluster-up
 cluster-up: need-cluster $(CLUSTER) ## Kubernetes on this machine (root): NODES=2 CNI=bridge|ptp|flannel PROXY=nftables|iptables IP=ipv4|ipv6|dual FLANNEL=vxlan|host-gw
 	@$(CLUSTER) up -nodes '$(NODES)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
+
+.PHONY: cluster-build
+cluster-build: $(CLUSTER) ## build what a local cluster and upstream's tests are made of, and start nothing: CNI= FLANNEL=
+	@$(CLUSTER) build -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
 
 .PHONY: cluster-status
 cluster-status: $(CLUSTER) ## what of the local cluster is up

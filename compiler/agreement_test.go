@@ -51,11 +51,14 @@ func TestAgreement(t *testing.T) {
 // agreeOn judges the flows of the cluster that a seed names.
 func agreeOn(t *testing.T, seed uint64) int {
 	r := spectest.Seeded(seed)
-	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5})
+	c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Contested: seed%7 == 0, Names: seed%6 == 5, Modes: seed%4 == 3})
 	w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(c.Final()))
 	w.ipvs = seed%3 == 2
-	if r.IntN(2) == 0 {
+	switch r.IntN(3) {
+	case 0:
 		w.crowd(r)
+	case 1:
+		w.leaves(r)
 	}
 	w.load(t)
 	for range flowsPerCluster {
@@ -207,6 +210,9 @@ func (w *world) judgeErrors(c *rulesim.Connection, l leg) string {
 	about.About = [2]netip.Addr{netip.MustParseAddr("192.0.2.1"), about.Flow.Dst}
 	if about.Flow.Src.Is6() {
 		about.About[0] = netip.MustParseAddr("2001:db8::1")
+	}
+	if about.About[0] == about.Flow.Src {
+		about.About[0] = about.About[0].Next() // it would be the sender's own flow
 	}
 	want, foreign := l.deny == "", l.src == nil
 	for _, e := range []struct {

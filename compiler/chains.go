@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -32,7 +33,8 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 		parts := set.Parts()
 		allowances := make([]allowance, len(parts))
 		for i := range parts {
-			allowances[i] = allow(parts[i].Rules, f, &u.c.limits)
+			last := set.Direction == policy.Ingress && len(parts) == 1
+			allowances[i] = allow(parts[i].Rules, f, last, &u.c.limits, u.c.peers)
 		}
 		for _, w := range ways {
 			if len(parts) == 1 {
@@ -65,10 +67,13 @@ type chainBuilder struct {
 	way       way
 	// returns: another set is to be asked after this one.
 	returns bool
-	// rest is the chain for what no rule so far lets pass.
-	rest  string
-	rules []Rule
-	uses  []*object
+	// rest is the chain for what no rule so far lets pass; empty where it is to return.
+	rest string
+	// goesOn: there are rules after those that lead to other chains, for what comes back
+	// from these.
+	goesOn bool
+	rules  []Rule
+	uses   []*object
 }
 
 // use returns the name under which the rules know the object.
@@ -94,16 +99,24 @@ func (b *chainBuilder) vmap(made *object) Term {
 	return VerdictMap{Key: concat(portField(b.way), L4Protocol), Ranges: made.set.Interval, Map: b.use(made)}
 }
 
-// allow is what becomes of a packet that is allowed. The Pod that it comes from is
-// asked first, and then the one that it goes to, which is the last.
+// allow is what becomes of a packet that is allowed. The Pod that opened the connection is
+// asked first, and then the one that it went to, which is the last, for packets of both
+// ways.
 func (b *chainBuilder) allow() Term {
-	if !b.returns && (b.direction == policy.Ingress) == (b.way == forth) {
+	if !b.returns && b.direction == policy.Ingress {
 		return toJudged
 	}
 	return returns
 }
 
 func (b *chainBuilder) rule(terms ...Term) { b.rules = append(b.rules, Rule{Terms: terms}) }
+
+// otherwise ends the chain.
+func (b *chainBuilder) otherwise() {
+	if b.rest != "" {
+		b.rule(Goto{b.rest})
+	}
+}
 
 // object names the chain by its rules and whatever else is in its name.
 func (b *chainBuilder) object(letter byte, more, text string) *object {
@@ -127,16 +140,18 @@ func (u *update) allOf(set *policy.AllowSet, parts []allowance, f family, w way)
 		b.rule(Jump{b.use(u.chain(set.All[i], &parts[i], f, w, true))})
 	}
 	b.rule(b.allow())
-	return b.named(set.Policies)
+	return b.of(set.Policies)
 }
 
 // chain is what the allow set lets pass; all else goes to a deny chain.
 func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, returns bool) *object {
 	b := &chainBuilder{u: u, family: f, direction: set.Direction, way: w, returns: returns, rest: denyChain(set.Direction, w)}
-	if !a.allPorts.any {
-		if len(a.named) > 0 {
-			b.rule(b.in(membersObject(newNamedSet(f, a.named)), peerField(f, set.Direction, w), L4Protocol, portField(w)), b.allow())
-		}
+	switch {
+	case a.allPorts.any:
+	case a.leaves != nil || a.apart:
+		b.stretches(a)
+	default:
+		b.named(a.named)
 		// Ports come before peers with all ports: to compare a port costs next to
 		// nothing, to look an address up a lot.
 		if (len(a.spans) > 0 || a.crowd != nil) && !a.allPorts.empty() {
@@ -147,11 +162,18 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 		b.ports(a)
 		b.rule(Goto{b.rest})
 	}
-	return b.named(set.Policies)
+	return b.of(set.Policies)
 }
 
-// named is the chain of the policies.
-func (b *chainBuilder) named(policies []types.NamespacedName) *object {
+// named lets the Pods pass that are limited to ports of theirs.
+func (b *chainBuilder) named(list []lookup) {
+	if len(list) > 0 {
+		b.rule(b.in(membersObject(newNamedSet(b.family, list)), peerField(b.family, b.direction, b.way), L4Protocol, portField(b.way)), b.allow())
+	}
+}
+
+// of is the chain of the policies.
+func (b *chainBuilder) of(policies []types.NamespacedName) *object {
 	names, short := policyNames(policies)
 	what := b.direction.String() + b.way.suffix() + "-" + b.family.String()
 	return b.object(chainLetter, what+"\n"+names, what+"-"+short)
@@ -161,17 +183,21 @@ func (b *chainBuilder) named(policies []types.NamespacedName) *object {
 // the chain's name for whoever reads the ruleset, so chains are shared only by
 // Pods that the same policies select.
 func policyNames(list []types.NamespacedName) (full, short string) {
-	for _, p := range list {
-		full += p.String() + "\n"
-	}
 	if len(list) == 0 {
 		return "", "none"
+	}
+	var b strings.Builder
+	for _, p := range list {
+		b.WriteString(p.Namespace)
+		b.WriteByte(types.Separator)
+		b.WriteString(p.Name)
+		b.WriteByte('\n')
 	}
 	short = list[0].Namespace + "." + list[0].Name
 	if n := len(list) - 1; n > 0 {
 		short = strconv.Itoa(n) + "-and-" + short
 	}
-	return full, short
+	return b.String(), short
 }
 
 // separateGroups is up to how many groups have sets of their own in a chain.
@@ -234,39 +260,36 @@ const (
 	fewSpans  = 8
 )
 
-// ports lets the peers pass that are limited to some ports. Most rules name single
-// ports, and a hash finds one of thousands at the price of one of two. A map with
-// ranges reads more the more there are in it, so it has the wide ones only.
+// ports lets the peers pass that are limited to some ports, where these are few, or all
+// have the same peers, or are a crowd.
 func (b *chainBuilder) ports(a *allowance) {
-	if a.crowd != nil {
+	switch {
+	case a.crowd != nil:
 		b.crowd(a.crowd)
-		return
-	}
-	if len(a.spans) <= fewSpans {
+	case len(a.spans) <= fewSpans:
 		b.spans(a.classes, a.spans)
-		return
+	default:
+		exact, wide := byWidth(a.spans)
+		b.spans(a.classes, exact)
+		b.spans(a.classes, wide)
 	}
-	exact, wide := byWidth(a.spans)
-	b.spans(a.classes, exact)
-	b.spans(a.classes, wide)
 }
 
-// spans are compared if they are few. A single class needs no map: its ports are a
-// set, the same for both ways and families.
+// spans are compared if they are few. Others have a single class: its ports are a set, the
+// same for both ways and families. Most rules name single ports, and a hash finds one of
+// thousands at the price of one of two; a set with ranges reads more the more there are
+// in it, so it has the wide ones only.
 //
 // In sets the port comes first. The kernel looks ranges up field by field, and
 // carries on with every element that matched so far, one at a time: with the protocol
 // first, these are nearly all.
-func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
-	switch {
-	case len(spans) <= fewSpans:
-		for _, s := range spans {
-			b.span(&classes[s.class], s)
-		}
-	case len(classes) == 1:
-		b.peers([]Term{b.in(portsObject(spans), portField(b.way), L4Protocol)}, &classes[0])
-	default:
-		b.rule(b.vmap(b.portMap(classes, spans)))
+func (b *chainBuilder) spans(classes []*peerClass, spans []portSpan) {
+	if len(spans) > fewSpans {
+		b.peers([]Term{b.in(portsObject(spans), portField(b.way), L4Protocol)}, &classes[0].peers)
+		return
+	}
+	for _, s := range spans {
+		b.span(&classes[s.class].peers, s)
 	}
 }
 
@@ -275,24 +298,15 @@ func (b *chainBuilder) spans(classes []peers, spans []portSpan) {
 func (b *chainBuilder) span(p *peers, s portSpan) {
 	match := b.matchSpan(s)
 	if p.rules() > 1 {
-		b.rule(append(match, Goto{b.use(b.class(p))})...)
+		class := b.use(b.class(p))
+		if b.goesOn {
+			b.rule(append(match, Jump{class})...)
+		} else {
+			b.rule(append(match, Goto{class})...)
+		}
 		return
 	}
 	b.peers(match, p)
-}
-
-// portMap leads each span of ports to the chain of its peers.
-func (b *chainBuilder) portMap(classes []peers, spans []portSpan) *object {
-	inner := b.inner()
-	known := make([]MapValue, len(classes))
-	verdicts := make([]MapValue, len(spans))
-	for i, span := range spans {
-		if known[span.class].Do == Nothing {
-			known[span.class] = inner.verdict(&classes[span.class])
-		}
-		verdicts[i] = known[span.class]
-	}
-	return verdictMap(spans, verdicts, inner.uses)
 }
 
 // verdictMap has a verdict for each span.
@@ -307,17 +321,6 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 	return &object{name: s.Name, set: s, uses: uses}
 }
 
-// verdict lets the peers of some ports pass.
-func (b *chainBuilder) verdict(p *peers) MapValue {
-	switch {
-	case !p.any:
-		return MapValue{DoGoto, b.use(b.class(p))}
-	case b.allow() == returns:
-		return MapValue{Do: DoReturn}
-	}
-	return MapValue{DoGoto, JudgedChain}
-}
-
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
 	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest}
@@ -327,8 +330,7 @@ func (b *chainBuilder) inner() *chainBuilder {
 func (b *chainBuilder) class(p *peers) *object {
 	inner := b.inner()
 	inner.peers(nil, p)
-	inner.rule(Goto{b.rest})
-	return inner.object(classLetter, "", b.direction.String()+b.way.suffix()+"-"+b.family.String())
+	return inner.part()
 }
 
 func membersObject(m *memberSet) *object {

@@ -30,6 +30,7 @@ type Compiler struct {
 	// users are the sets that follow a group.
 	users    map[policy.GroupKey]map[*object]struct{}
 	programs map[programKey]*program
+	peers    *peerMemo
 	subjects map[types.NamespacedName]*subject
 
 	// onVeth are the subjects behind a routed veth, guards what guards it.
@@ -50,6 +51,7 @@ func New(cfg Config) (*Compiler, error) {
 		objects:  map[string]*object{},
 		users:    map[policy.GroupKey]map[*object]struct{}{},
 		programs: map[programKey]*program{},
+		peers:    newPeerMemo(),
 		subjects: map[types.NamespacedName]*subject{},
 		onVeth:   map[string]map[*subject]struct{}{},
 		guards:   map[string]guard{},
@@ -144,7 +146,7 @@ func (c *Compiler) Replace() []Op {
 func (c *Compiler) Guards() []GuardPlan {
 	var out []GuardPlan
 	for _, veth := range slices.Sorted(maps.Keys(c.guards)) {
-		out = append(out, c.guards[veth].plan(veth))
+		out = append(out, c.guards[veth].plan(&c.cfg, veth))
 	}
 	return out
 }

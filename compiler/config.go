@@ -31,7 +31,7 @@ type Config struct {
 	// GuardOptOut honours the wish of Pods for no guard
 	// ([policy.GuardAnnotation]).
 	GuardOptOut bool
-	// LogGroup is the NFLOG group that denied packets go to.
+	// LogGroup is the NFLOG group that denied packets go to, usually [DefaultLogGroup].
 	LogGroup uint16
 }
 

@@ -37,7 +37,7 @@ func (c *Config) detourIn() []Rule {
 		return nil
 	}
 	return inBoth(func(f family) Rule {
-		return dropping(unknownCounter, is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut),
+		return unknownTo(is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut),
 			notIn(f.set(localSet), f.destination())).because("to an unknown Pod, judged when it left")
 	})
 }

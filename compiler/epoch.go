@@ -24,10 +24,10 @@ func (c *Config) fastPath(epoch uint32, errors bool, unjudged string) []Rule {
 
 // judged is the one place that marks a connection as allowed. nft computes no
 // constants, so ~MASK is written out. An untracked packet has no mark to read, which
-// ends the rule: it goes on where it would have gone on without, to the chain of its
-// destination, and is accepted.
+// ends the rule: it is accepted by the next one, for to return could be to go on to a deny
+// chain.
 func (c *Config) judged(epoch uint32) []Rule {
-	return []Rule{rule(MarkConnection{Keep: ^c.Mark.Mask, Set: c.Mark.Encode(epoch)}, Accept{})}
+	return []Rule{rule(MarkConnection{Keep: ^c.Mark.Mask, Set: c.Mark.Encode(epoch)}, Accept{}), rule(Accept{}).because("untracked")}
 }
 
 // MarkNote is a rule that says which bits of the mark are ours, for whoever finds nothing

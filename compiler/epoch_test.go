@@ -20,11 +20,12 @@ func TestSetEpochRewritesWhatNamesIt(t *testing.T) {
 			}
 		}
 	}
-	if len(texts) != 7+7+4+7 {
+	if len(texts) != 8+8+5+8 {
 		t.Errorf("%d rules: %q", len(texts), texts)
 	}
 	slices.Sort(texts)
 	want := []string{
+		"accept",
 		"ct mark & 0xff003000 == 0x00001000 accept", "ct mark & 0xff003000 == 0x00002000 accept", "ct mark & 0xff003000 == 0x00003000 accept",
 		"ct mark set ct mark & 0x00ffcfff accept",
 		"ct mark set ct mark & 0x00ffcfff | 0x00001000 accept", "ct mark set ct mark & 0x00ffcfff | 0x00002000 accept", "ct mark set ct mark & 0x00ffcfff | 0x00003000 accept",

@@ -42,7 +42,7 @@ func (c *Compiler) guardAnew(veth string) (GuardPlan, bool) {
 	if was.equal(now) {
 		return GuardPlan{}, false
 	}
-	return now.plan(veth), true
+	return now.plan(&c.cfg, veth), true
 }
 
 // guardOf collects what the Pods behind a veth may send; there is one. A Pod
@@ -134,14 +134,13 @@ func linkLocalOf(mac [6]byte, seen []netip.Addr) []netip.Addr {
 func countedDrop(matches ...Term) Rule { return all(matches, Count{}, Drop{}) }
 
 // rules are all that a Pod may send: the chain's policy is drop.
-func (g guard) rules() []Rule {
+func (g guard) rules(c *Config) []Rule {
 	own4, own6 := sameFamily(g.addrs, ipv4), sameFamily(g.addrs, ipv6)
 	macs := OneOf{Field: EtherSource, Not: true, Values: macValues(g.macs)}
 	out := append(g.usual(),
 		// Past a tag, no address below is looked at.
-		countedDrop(oneOf(EtherProtocol, etherVLAN, etherQinQ)),
-		countedDrop(macs),
-	)
+		countedDrop(oneOf(EtherProtocol, etherVLAN, etherQinQ)))
+	out = append(out, c.toldDrop(false, macs)...)
 	if len(own4) > 0 {
 		out = append(out,
 			rule(isNumber(ARPHardware, arpEthernet), isNumber(ARPProtocolLength, 4), OneOf{Field: ARPSourceEther, Values: macs.Values},
@@ -151,23 +150,23 @@ func (g guard) rules() []Rule {
 		)
 	}
 	if len(own6) > 0 {
-		out = append(out, g.rules6(own6)...)
+		out = append(out, g.rules6(c, own6)...)
 	}
-	return append(out, countedDrop())
+	return append(out, c.toldDrop(false)...)
 }
 
 // rules6 are about IPv6.
-func (g guard) rules6(own []netip.Addr) []Rule {
+func (g guard) rules6(c *Config, own []netip.Addr) []Rule {
 	both := fromAny(IP6Source, append(own[:len(own):len(own)], g.linkLocal...))
 	// An advertisement may speak of own addresses alone: a target is at the
 	// same place in all.
 	targets := fromAny(NeighbourTarget, sortedOnce(append(own[:len(own):len(own)], g.linkLocal...)))
 	asks := isNumber(ICMPv6Type, ndAsk)
 	asksOrRouters := oneOf(ICMPv6Type, ndAsk, ndRouterAsk)
-	return []Rule{
-		countedDrop(oneOf(ICMPv6Type, ndRouterTell, ndRedirect)),
-		rule(both, fromThisLink, isNumber(ICMPv6Type, ndTell), targets, Accept{}),
-		countedDrop(isNumber(ICMPv6Type, ndTell)),
+	out := c.toldDrop(true, oneOf(ICMPv6Type, ndRouterTell, ndRedirect))
+	out = append(out, rule(both, fromThisLink, isNumber(ICMPv6Type, ndTell), targets, Accept{}))
+	out = append(out, c.toldDrop(true, isNumber(ICMPv6Type, ndTell))...)
+	return append(out,
 		rule(both, fromThisLink, asksOrRouters, Accept{}),
 		// Detection of duplicate addresses: asking for another Pod's would be a
 		// way to keep it from its address.
@@ -177,7 +176,7 @@ func (g guard) rules6(own []netip.Addr) []Rule {
 		countedDrop(within(IP6Destination, linkLocal6)),
 		rule(fromAny(IP6Source, own), Accept{}),
 		rule(fromAny(IP6Source, append([]netip.Addr{netip.IPv6Unspecified()}, g.linkLocal...)), notRouted, oneOf(ICMPv6Type, mldReport, mldDone, mld2Report), Accept{}),
-	}
+	)
 }
 
 // usual has a rule for the usual packet of each family at the top: from the
@@ -223,7 +222,7 @@ func macValues(list [][6]byte) string {
 
 // plan makes the guard what it is to be. Adding a chain that is there changes
 // nothing, so what is to be gone is added first.
-func (g guard) plan(veth string) GuardPlan {
+func (g guard) plan(cfg *Config, veth string) GuardPlan {
 	name := contentName(guardLetter, string(knftables.IngressHook)+" "+veth, string(knftables.IngressHook)+"-"+veth)
 	c := &Chain{Name: name}
 	out := GuardPlan{Veth: veth, Ops: []Op{{Add, &Table{}}}}
@@ -232,7 +231,7 @@ func (g guard) plan(veth string) GuardPlan {
 		return out
 	}
 	c.Hook = &Hook{Name: knftables.IngressHook, Priority: guardPriority, Policy: knftables.DropPolicy, Device: veth}
-	c.Rules = g.rules()
+	c.Rules = g.rules(cfg)
 	out.Chains = []string{name}
 	out.Ops = append(out.Ops, Op{Add, c}, Op{Flush, &Chain{Name: name}})
 	out.Ops = append(out.Ops, c.addRules()...)

@@ -40,11 +40,14 @@ const guardOfDual = `ingress v-db drop
   ip saddr 10.0.0.1 accept # usual: ip from its own address
   ip6 saddr fd00::1 meta l4proto != icmpv6 @nh,192,16 & 0xffc0 != 0xfe80 accept # usual: ip6 from its own address
   ether type { vlan, 8021ad } counter drop
+  ether saddr != { 0a:00:00:00:00:01 } ether type { ip, ip6 } limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   ether saddr != { 0a:00:00:00:00:01 } counter drop
   arp htype 1 arp plen 4 arp saddr ether { 0a:00:00:00:00:01 } arp saddr ip { 0.0.0.0, 10.0.0.1 } accept
   ip saddr { 10.0.0.1 } accept
+  icmpv6 type { nd-router-advert, nd-redirect } limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   icmpv6 type { nd-router-advert, nd-redirect } counter drop
   ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type nd-neighbor-advert @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
+  icmpv6 type nd-neighbor-advert limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   icmpv6 type nd-neighbor-advert counter drop
   ip6 saddr { fd00::1, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept
   ip6 saddr :: ip6 hoplimit 255 icmpv6 type nd-neighbor-solicit @th,64,128 { 0xfd000000000000000000000000000001, 0xfe800000000000000000000000001234, 0xfe80000000000000080000fffe000001 } accept
@@ -53,6 +56,7 @@ const guardOfDual = `ingress v-db drop
   ip6 daddr fe80::/10 counter drop
   ip6 saddr { fd00::1 } accept
   ip6 saddr { ::, fe80::1234, fe80::800:ff:fe00:1 } ip6 hoplimit 1 icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept
+  ether type { ip, ip6 } limit rate 5/second burst 5 packets log prefix "sluice:guard" group 100 snaplen 128
   counter drop
 `
 

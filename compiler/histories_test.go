@@ -23,11 +23,14 @@ func TestAgreementThroughHistories(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := spectest.Seeded(seed)
-			c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Pods: 2 + r.IntN(14)})
+			c := spectest.Random(r, spectest.Options{Invalid: r.IntN(3) == 0, Pods: 2 + r.IntN(14), Modes: r.IntN(4) == 0})
 			events := c.Events(r)
 			w := newWorld(t, worldConfig(r), r.IntN(2) == 0, c, nodeNames(events))
-			if seed%2 == 0 {
+			switch seed % 3 {
+			case 0:
 				w.crowd(r)
+			case 1:
+				w.leaves(r)
 			}
 			begins := r.IntN(3 * len(events))
 			h := &replay{world: w, t: t, r: r}

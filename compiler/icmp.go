@@ -22,9 +22,10 @@ func irregular() []Rule {
 		rule(isNumber(L4Protocol, uint32(protoICMP)), Jump{icmpChain}),
 		rule(isNumber(L4Protocol, uint32(protoICMPv6)), Jump{icmpChain}),
 	}
-	for _, end := range []func(family) Field{family.source, family.destination} {
+	for i, end := range []func(family) Field{family.source, family.destination} {
+		chain := [...]string{dropInvalidFrom, dropInvalidTo}[i]
 		out = append(out, inBoth(func(f family) Rule {
-			return dropping(invalidCounter, InState{States: StateInvalid}, in(f.set(isolatedSet), end(f)))
+			return leading(invalidCounter, chain, InState{States: StateInvalid}, in(f.set(isolatedSet), end(f)))
 		})...)
 	}
 	return out
@@ -161,6 +162,10 @@ func staleErrors() []Rule {
 	return append(out, rule(Accept{}).because("no policy has a say"))
 }
 
+// linkDrop is for messages of a link that are not what they seem. They are counted and
+// not told of, for there is chatter on every link.
+func linkDrop(matches ...Term) Rule { return dropping(linkCounter, matches...) }
+
 // Lengths are what follows the IPv6 header, in bytes, as the guards of bridge ports
 // have them (see portguard.go). A Fragment header is never among it (RFC 6980, 5).
 // Conntrack takes it away where it puts a packet together; what was hidden behind other
@@ -201,7 +206,7 @@ func linkRules() []Rule {
 		listeners(mldQuery, mldQueryLength, within(IP6Destination, multicast6)),
 		listeners(mldReport, mldLength, within(IP6Destination, multicast6)),
 		listeners(mldDone, mldLength, to6(allRouters)),
-	}, fromPodInterface(linkCounter, "a Pod's, and not what it seems", nil)...)
+	}, fromPodInterface(linkDrop, "a Pod's, and not what it seems", nil)...)
 }
 
 // What messages of one link have in common.

@@ -18,9 +18,22 @@ type limits struct {
 	// leaf is how many ends of ranges a leaf of a [portTree] has at most, or twice as
 	// many and so on where that made more leaves than some times leaves.
 	leaf, leaves int
+	// compared is how many spans are compared one after the other: more are cut into
+	// leaves, see [portLeaf].
+	compared int
+	// branch is how many spans a leaf may have that is cut once more. The map of a Pod
+	// with thousands of spans would be made anew for each that comes; maps of maps are
+	// small, and reading two of them touches no more memory than a large one.
+	branch int
+	// apart is how many ends of ranges of ports the rules have at least whose address
+	// ranges stand apart from their groups, see [apart].
+	apart int
 }
 
-var usualLimits = limits{classes: 1024, spread: 8, slack: 16 << 10, leaf: 16, leaves: 256}
+var usualLimits = limits{
+	classes: 1 << 14, spread: 8, slack: 16 << 10, leaf: 16, leaves: 256,
+	compared: fewSpans, branch: 128, apart: 4 * fewSpans,
+}
 
 // budget is what the classes of an allow set may take yet.
 type budget struct {

@@ -87,8 +87,8 @@ func TestSetEpochRewritesOnlyWhatNamesIt(t *testing.T) {
 	if ops := c.SetEpoch(1, true); len(ops) != 0 {
 		t.Errorf("nothing changed, but %d ops", len(ops))
 	}
-	// Four chains, flushed, with 2 + 2 + 2 + 1 rules.
-	if ops := c.SetEpoch(2, true); len(ops) != 11 {
+	// Four chains, flushed, with 2 + 2 + 2 + 2 rules.
+	if ops := c.SetEpoch(2, true); len(ops) != 12 {
 		t.Errorf("an epoch costs %d ops", len(ops))
 	}
 	// The end of the grace is midstream alone.

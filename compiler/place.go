@@ -35,10 +35,10 @@ func (c *Config) elsewhere() []Rule {
 	// A local Pod whose place is not known may still send what no policy asks
 	// about, by whatever is no unknown Pod's.
 	out := inBoth(func(f family) Rule {
-		return dropping(misplacedCounter, in(f.set(localSet), f.source()), notIn(f.set(unplacedSet), f.source())).because("a local Pod's address from elsewhere")
+		return leading(misplacedCounter, dropMisplaced, in(f.set(localSet), f.source()), notIn(f.set(unplacedSet), f.source())).because("a local Pod's address from elsewhere")
 	})
 	if !c.UnknownPods {
-		out = append(out, fromPodInterface(unknownCounter, "from an unknown Pod, link-local", nil)...)
+		out = append(out, fromPodInterface(unknownFrom, "from an unknown Pod, link-local", nil)...)
 	}
 	return out
 }
@@ -46,20 +46,34 @@ func (c *Config) elsewhere() []Rule {
 // veth is the kind of interface that Pods have.
 const veth = "veth"
 
+// ending is a rule that drops what matches.
+type ending func(matches ...Term) Rule
+
+// leadingTo is [leading] as an ending.
+func leadingTo(counter, chain string) ending {
+	return func(matches ...Term) Rule { return leading(counter, chain, matches...) }
+}
+
+// unknownFrom and unknownTo are about who is no known Pod.
+var (
+	unknownFrom = leadingTo(unknownCounter, dropUnknownFrom)
+	unknownTo   = leadingTo(unknownCounter, dropUnknownTo)
+)
+
 // fromPodInterface drops what comes from Pods, known or not, if of each family
 // something holds besides.
-func fromPodInterface(counter, comment string, besides func(f family) Term) []Rule {
+func fromPodInterface(dropped ending, comment string, besides func(f family) Term) []Rule {
 	var out []Rule
 	for _, from := range [][]Term{
 		{is(InterfaceKindIn, InterfaceKindIn.Text(veth)), notIn(otherInterfacesSet, InterfaceIn)},
 		{in(podInterfacesSet, InterfaceIn)},
 	} {
 		if besides == nil {
-			out = append(out, dropping(counter, from...).because(comment))
+			out = append(out, dropped(from...).because(comment))
 			continue
 		}
 		out = append(out, inBoth(func(f family) Rule {
-			return dropping(counter, append(from[:len(from):len(from)], besides(f))...).because(comment)
+			return dropped(append(from[:len(from):len(from)], besides(f))...).because(comment)
 		})...)
 	}
 	return out
@@ -80,8 +94,8 @@ func (c *Config) destination() []Rule {
 // link-local if the interface carries Pods.
 func toStranger() []Rule {
 	return []Rule{
-		dropping(unknownCounter, is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut)),
-		dropping(unknownCounter, in(podInterfacesSet, InterfaceOut)),
+		unknownTo(is(InterfaceKindOut, InterfaceKindOut.Text(veth)), notIn(otherInterfacesSet, InterfaceOut)),
+		unknownTo(in(podInterfacesSet, InterfaceOut)),
 	}
 }
 

@@ -1,8 +1,8 @@
 package compiler
 
 import (
-	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +20,16 @@ type allowance struct {
 	// spans are disjoint, sorted, and no two that touch have the same class.
 	spans []portSpan
 	// classes are the peers that spans refer to, in the order of first use.
-	classes []peers
+	classes []*peerClass
+	// leaves are the spans again if they are many, by parts of the ports that do not
+	// move.
+	leaves []portLeaf
+	// addrs are ranges of addresses with ports of theirs, where these stand apart from
+	// the groups: then spans and classes have none. addrLeaves are the same if they are
+	// many.
+	apart      bool
+	addrs      []addrSpan
+	addrLeaves []addrLeaf
 	// crowd takes the place of spans and classes where these would be too large.
 	crowd *crowd
 }
@@ -38,19 +47,18 @@ func (p *peers) empty() bool { return !p.any && len(p.groups) == 0 && len(p.rang
 
 // key is the same for equal peers only.
 func (p *peers) key() string {
-	var b strings.Builder
-	b.WriteString(strconv.FormatBool(p.any))
+	if p.any {
+		return "*"
+	}
+	out := make([]byte, 0, 64)
 	for _, g := range p.groups {
-		b.WriteString(" " + strconv.Quote(string(g)))
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(g))), g...)
 	}
+	out = binary.LittleEndian.AppendUint32(out, math.MaxUint32)
 	for _, r := range p.ranges {
-		b.WriteString(" " + r.String())
+		out = append(out, r.key()...)
 	}
-	return b.String()
-}
-
-func (p *peers) equal(o *peers) bool {
-	return p.any == o.any && slices.Equal(p.groups, o.groups) && slices.Equal(p.ranges, o.ranges)
+	return string(out)
 }
 
 // portSpan is a range of ports with the class of peers that may use it.
@@ -103,16 +111,27 @@ func spansKey(spans []portSpan) string {
 // allow merges the rules. What a rule allows is the product of its peers and
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.
-func allow(rules []policy.AllowRule, f family, l *limits) allowance {
+//
+// last: nothing is asked after the chains of the set.
+func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerMemo) allowance {
 	var out allowance
 	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
 	if out.allPorts.any {
 		return out
 	}
 	out.named = out.lookups(rules)
-	if !out.cut(rules, f, l) {
+	ends := portEnds(rules)
+	if apart(ends, last, l) {
+		if out.apart = out.cut(rules, ends, f, exceptRanges, l, memo) && out.cutAddrs(rules, f, l, memo); !out.apart {
+			out = allowance{allPorts: out.allPorts, named: out.named}
+		}
+	}
+	if !out.apart && !out.cut(rules, ends, f, allPeers, l, memo) {
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)
+	}
+	if len(out.spans) > l.compared && len(out.classes) > 1 {
+		out.leaves = leavesOf(out.spans, l)
 	}
 	return out
 }
@@ -160,50 +179,72 @@ func (a *allowance) without(p peers) peers {
 	return p
 }
 
-// portEnd is where a rule begins to cover the ports of a protocol, or has
-// ceased to.
-type portEnd struct {
-	protocol policy.Protocol
-	port     uint32 // up to 65536
-	rule     int
-	delta    int
+// portEnd is where a rule begins to cover the ports of a protocol, or has ceased to,
+// packed so that numbers sort: protocol, port (up to 65536), rule, and whether it begins.
+type portEnd uint64
+
+func newPortEnd(protocol policy.Protocol, port uint32, rule int, begins uint64) portEnd {
+	return portEnd(uint64(protocol)<<56 | uint64(port)<<39 | uint64(rule)<<1 | begins)
+}
+
+// place is the protocol with the port.
+func (e portEnd) place() uint64 { return uint64(e) >> 39 }
+
+func (e portEnd) protocol() policy.Protocol { return policy.Protocol(e >> 56) }
+
+func (e portEnd) port() uint32 { return uint32(e>>39) & (1<<17 - 1) }
+
+func (e portEnd) rule() int { return int(uint32(e >> 1)) }
+
+func (e portEnd) begins() bool { return e&1 != 0 }
+
+func portEnds(rules []policy.AllowRule) []portEnd {
+	n := 0
+	for i := range rules {
+		n += 2 * len(rules[i].Ports)
+	}
+	ends := make([]portEnd, 0, n)
+	for i := range rules {
+		for _, p := range rules[i].Ports {
+			if p.First <= p.Last {
+				ends = append(ends, newPortEnd(p.Protocol, uint32(p.First), i, 1), newPortEnd(p.Protocol, uint32(p.Last)+1, i, 0))
+			}
+		}
+	}
+	slices.Sort(ends)
+	return ends
 }
 
 // cut finds the spans: it walks the ends of all ranges in order, and knows at
 // each which rules cover what follows. It gives up, and reports it, where the classes
 // become too many or too large, or to find them too much work.
-func (a *allowance) cut(rules []policy.AllowRule, f family, l *limits) bool {
-	var ends []portEnd
-	for i := range rules {
-		for _, p := range rules[i].Ports {
-			if p.First <= p.Last {
-				ends = append(ends,
-					portEnd{p.Protocol, uint32(p.First), i, 1},
-					portEnd{p.Protocol, uint32(p.Last) + 1, i, -1})
-			}
-		}
-	}
-	slices.SortFunc(ends, func(a, b portEnd) int {
-		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.port, b.port))
-	})
+func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of part, l *limits, memo *peerMemo) bool {
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
-	known := map[string]int{}
-	left := l.budget(rules)
+	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: make(map[string]int, len(ends)), places: map[string]int{}}
+	if len(ends) <= l.compared+1 {
+		u.memo = nil // there are no leaves
+	}
 	for i, e := range ends {
-		if open[e.rule] += e.delta; e.delta > 0 && open[e.rule] == 1 || e.delta < 0 && open[e.rule] == 0 {
-			covering = toggle(covering, e.rule)
+		r := e.rule()
+		if e.begins() {
+			open[r]++
+		} else {
+			open[r]--
 		}
-		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].protocol == e.protocol && ends[i+1].port == e.port {
+		if e.begins() && open[r] == 1 || !e.begins() && open[r] == 0 {
+			covering = toggle(covering, r)
+		}
+		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].place() == e.place() {
 			continue
 		}
-		class := a.class(rules, covering, known, f, &left)
-		if left.work < 0 || left.terms < 0 || len(a.classes) > l.classes {
+		class := a.class(&u, covering)
+		if u.left.work < 0 || u.left.terms < 0 || len(a.classes) > l.classes {
 			return false
 		}
 		// All that opened is closed at the end of a protocol, so the next end
 		// is of this one.
-		a.add(portSpan{e.protocol, uint16(e.port), uint16(ends[i+1].port - 1), class})
+		a.add(portSpan{e.protocol(), uint16(e.port()), uint16(ends[i+1].port() - 1), class})
 	}
 	return true
 }
@@ -220,40 +261,86 @@ func toggle(list []int, rule int) []int {
 // noClass: nobody that the chain does not let pass already.
 const noClass = -1
 
-// class is the union of the peers of some rules. known has those that were
-// asked for before, by the rules.
-func (a *allowance) class(rules []policy.AllowRule, covering []int, known map[string]int, f family, left *budget) int {
-	if left.work -= len(covering); left.work < 0 {
+// unions finds the peers of some rules together.
+type unions struct {
+	rules  []policy.AllowRule
+	family family
+	of     part
+	// memo is nil where there are so few ports that everything is made anew.
+	memo *peerMemo
+	left budget
+	// known has the classes that were asked for before, by the rules, places those that
+	// there are, by their peers.
+	known, places map[string]int
+	key           []byte
+	// single are the peers of each rule that was asked about.
+	single []*peerClass
+}
+
+// class is the union of the peers of some rules. What it costs is counted as if nothing
+// had been known before, for the form must not depend on that.
+func (a *allowance) class(u *unions, covering []int) int {
+	if u.left.work -= len(covering); u.left.work < 0 {
 		return noClass
 	}
-	key := make([]byte, 0, 4*len(covering))
+	u.key = u.key[:0]
 	for _, i := range covering {
-		key = binary.LittleEndian.AppendUint32(key, uint32(i))
+		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
 	}
-	if class, ok := known[string(key)]; ok {
+	if class, ok := u.known[string(u.key)]; ok {
 		return class
+	}
+	for _, i := range covering {
+		u.left.work -= sizeOf(&u.rules[i])
+	}
+	if u.left.work < 0 {
+		return noClass
+	}
+	p := u.union(a, covering)
+	class := noClass
+	if !p.empty() {
+		at, there := u.places[p.key]
+		if class = at; !there {
+			class = len(a.classes)
+			u.places[p.key] = class
+			a.classes = append(a.classes, p)
+			u.left.terms -= len(p.groups) + len(p.ranges)
+		}
+	}
+	u.known[string(u.key)] = class
+	return class
+}
+
+// union makes it, where there are few ports without those that have all ports anyway:
+// one rule less to ask. Where there are many, a class must not depend on who has all
+// ports, lest all change with it.
+func (u *unions) union(a *allowance, covering []int) *peerClass {
+	if u.memo != nil {
+		return u.memo.union(pick(&u.single, covering, len(u.rules), func(i int) *peerClass {
+			return u.memo.of(&u.rules[i], u.family, u.of)
+		}))
 	}
 	picked := make([]policy.AllowRule, 0, len(covering))
 	for _, i := range covering {
-		picked = append(picked, rules[i])
-		left.work -= sizeOf(&rules[i])
+		picked = append(picked, u.rules[i])
 	}
-	if left.work < 0 {
-		return noClass
+	p := a.without(unitePeers(picked, u.family, func(*policy.AllowRule) bool { return true }))
+	return &peerClass{peers: p, key: p.key()}
+}
+
+// pick has what belongs to some rules of n, of which each is made once.
+func pick[T any](made *[]*T, of []int, n int, find func(rule int) *T) []*T {
+	if *made == nil {
+		*made = make([]*T, n)
 	}
-	p := unitePeers(picked, f, func(*policy.AllowRule) bool { return true })
-	p = a.without(p)
-	class := noClass
-	if !p.empty() {
-		class = slices.IndexFunc(a.classes, func(o peers) bool { return o.equal(&p) })
-		if class < 0 {
-			class = len(a.classes)
-			a.classes = append(a.classes, p)
-			left.terms -= len(p.groups) + len(p.ranges)
+	out := make([]*T, len(of))
+	for i, r := range of {
+		if (*made)[r] == nil {
+			(*made)[r] = find(r)
 		}
+		out[i] = (*made)[r]
 	}
-	known[string(key)] = class
-	return class
+	return out
 }
 
 func (a *allowance) add(s portSpan) {

@@ -151,11 +151,11 @@ func known(port, kind Field, pod string, stranger Term) []Rule {
 }
 
 // otherPorts is for ports that nothing is known of.
-func (c *Config) otherPorts(counter string, stranger Term) []Rule {
+func (c *Config) otherPorts(counter, chain string, stranger Term) []Rule {
 	if c.UnknownPods {
 		return []Rule{rule(stranger).because("unknown Pods may")}
 	}
-	return []Rule{dropping(counter).because("a port without a known Pod")}
+	return []Rule{leading(counter, chain).because("a port without a known Pod")}
 }
 
 // fromPort judges what comes in by a port, before anything is learned from it.
@@ -163,25 +163,25 @@ func (c *Config) fromPort() []Rule {
 	return slices.Concat([]Rule{
 		rule(ofIPv4, fromPod4, Accept{}).because("from the Pod of the port"),
 		rule(ofIPv6, noICMPv6, outside(IP6Destination, linkLocal6), fromPod6, Accept{}).because("from the Pod of the port"),
-	}, known(PortIn, InterfaceKindIn, fromPodChain, Goto{strangerChain}), c.otherPorts(unknownPortFrom, Goto{strangerChain}))
+	}, known(PortIn, InterfaceKindIn, fromPodChain, Goto{strangerChain}), c.otherPorts(unknownPortFrom, dropUnknownFrom, Goto{strangerChain}))
 }
 
 // fromPod is what else a Pod may send: everything but this is dropped.
 func fromPod() []Rule {
 	return []Rule{
-		dropping(foreignHardware, notIn(hardwareSet, PortIn, EtherSource)),
+		leading(foreignHardware, dropGuarded, notIn(hardwareSet, PortIn, EtherSource)),
 		all(shortARP, in(ipv4.set(guardedSet), PortIn, ARPSourceEther, ARPSourceIP), Accept{}),
 		// A probe for an address that is not used yet (RFC 5227): asking for another
 		// Pod's would be a way to keep it from its address.
 		all(shortARP, is(ARPSourceIP, AddrValue(netip.IPv4Unspecified())), in(ipv4.set(guardedSet), PortIn, ARPSourceEther, ARPDestinationIP), Accept{}).
 			because("a probe for its own address"),
-		dropping(linkMessage, ofARP),
+		leading(linkMessage, dropGuarded, ofARP),
 		// A header behind the fragment header could hide what the message is from us
 		// (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
 		// Numbers: nft in the image has no file of protocol names.
-		dropping(linkMessage, oneOf(FragmentNextHeader, 0, 43, 44, 60)).
+		leading(linkMessage, dropGuarded, oneOf(FragmentNextHeader, 0, 43, 44, 60)).
 			because("what a fragment may hide: hop-by-hop options, routing, fragment, destination options"),
-		dropping(linkMessage, Exists{Field: FragmentHeader}, linkMessages).because("what a fragment may hide"),
+		leading(linkMessage, dropGuarded, Exists{Field: FragmentHeader}, linkMessages).because("what a fragment may hide"),
 		all(advertisement, outside(IP6Destination, multicast6), spoken, spokenOf, Accept{}),
 		all(advertisement, to6(allNodes), spoken, spokenOf, Accept{}),
 		all(solicitation, outside(IP6Destination, multicast6), spoken, Accept{}),
@@ -191,9 +191,9 @@ func fromPod() []Rule {
 		all(routerQuery, anonymous, Accept{}),
 		all(listenerMessage, oneOf(ICMPv6Type, mldReport, mldDone, mld2Report), spoken, Accept{}),
 		all(listenerMessage, anonymous, oneOf(ICMPv6Type, mldReport, mld2Report), Accept{}),
-		dropping(linkMessage, linkMessages),
+		leading(linkMessage, dropGuarded, linkMessages),
 		rule(outside(IP6Destination, linkLocal6), fromPod6, Accept{}).because("other messages of ICMPv6"),
-		dropping(foreignSource).because("another's address, a tag, a foreign protocol"),
+		leading(foreignSource, dropGuarded).because("another's address, a tag, a foreign protocol"),
 	}
 }
 
@@ -201,11 +201,11 @@ func fromPod() []Rule {
 // Pod's name.
 func fromStranger() []Rule {
 	return []Rule{
-		dropping(posing, in(podHardware, EtherSource)),
-		dropping(posing, ofIPv4, in(ipv4.set(podAddrsSet), IPSource)),
-		dropping(posing, ofIPv6, in(ipv6.set(podAddrsSet), IP6Source)),
-		dropping(posing, ofARP, in(ipv4.set(podAddrsSet), ARPSourceIP)),
-		dropping(posing, isNumber(ICMPv6Type, ndTell), in(podTargetsSet, NeighbourTarget)),
+		leading(posing, dropMisplaced, in(podHardware, EtherSource)),
+		leading(posing, dropMisplaced, ofIPv4, in(ipv4.set(podAddrsSet), IPSource)),
+		leading(posing, dropMisplaced, ofIPv6, in(ipv6.set(podAddrsSet), IP6Source)),
+		leading(posing, dropMisplaced, ofARP, in(ipv4.set(podAddrsSet), ARPSourceIP)),
+		leading(posing, dropMisplaced, isNumber(ICMPv6Type, ndTell), in(podTargetsSet, NeighbourTarget)),
 		rule(Accept{}),
 	}
 }
@@ -215,7 +215,7 @@ func fromStranger() []Rule {
 // could reach one by another's address, or all of them by a hardware address that
 // the bridge does not know.
 func (c *Config) toPort() []Rule {
-	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, toPodChain, Accept{}), c.otherPorts(unknownPortTo, Accept{}))
+	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, toPodChain, Accept{}), c.otherPorts(unknownPortTo, dropUnknownTo, Accept{}))
 }
 
 // toPod is what else reaches a Pod from another port.
@@ -250,7 +250,7 @@ func toAnybody() Rule {
 // fromNode judges what the node itself sends or routes: it is trusted, but a bridge
 // that does not know a hardware address sends to all ports.
 func (c *Config) fromNode() []Rule {
-	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, nodeToPodChain, Accept{}), c.otherPorts(unknownPortTo, Accept{}))
+	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, nodeToPodChain, Accept{}), c.otherPorts(unknownPortTo, dropUnknownTo, Accept{}))
 }
 
 func fromNodeToPod() []Rule {
@@ -287,6 +287,8 @@ func (c *Config) portTable() *Ruleset {
 			{Name: nodeToPodChain, Rules: fromNodeToPod()},
 		},
 	}
+	out.Chains = append(out.Chains, c.portDropChains()...)
+	out.Sets = append(out.Sets, portDropSets()...)
 	for _, name := range []string{podPortsSet, isolatedPorts, uplinksSet, openPortsSet, unguardedSet} {
 		out.Sets = append(out.Sets, Set{Name: name, Key: keyType(IfIndex)})
 	}

@@ -23,8 +23,8 @@ type follower struct {
 	kernel   *rulesim.Kernel
 	links    compiler.Links
 	guards   map[string]compiler.GuardPlan
-	// crowded: allow sets are compiled as if they were too large for classes.
-	crowded bool
+	// shape has compilers take allow sets for larger than they are; nil: it does not.
+	shape func(*compiler.Compiler)
 }
 
 func newFollower(t *testing.T, o policy.Options, cfg compiler.Config) *follower {
@@ -156,8 +156,8 @@ func (n *follower) render(ops []compiler.Op) string {
 func (n *follower) settled(events []spectest.Event, o policy.Options, cfg compiler.Config, epoch uint32) {
 	n.t.Helper()
 	fresh := newFollower(n.t, o, cfg)
-	if n.crowded {
-		fresh.compiler.SmallLimits(1, 2, 4)
+	if n.shape != nil {
+		n.shape(fresh.compiler)
 	}
 	for _, e := range events {
 		fresh.deliver(e)
@@ -227,8 +227,14 @@ func followHistory(t *testing.T, seed uint64) {
 	}
 	cfg := drawnConfig(r)
 	n := newFollower(t, o, cfg)
-	if n.crowded = seed%2 == 0; n.crowded {
-		n.compiler.SmallLimits(1, 2, 4)
+	switch seed % 3 {
+	case 0:
+		n.shape = func(c *compiler.Compiler) { c.SmallLimits(1, 2, 4) }
+	case 1:
+		n.shape = func(c *compiler.Compiler) { c.SmallLeaves(1, 2, int(seed)%2) }
+	}
+	if n.shape != nil {
+		n.shape(n.compiler)
 	}
 	epoch := uint32(1)
 	for _, e := range cluster.Events(r) {

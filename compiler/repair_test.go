@@ -148,7 +148,7 @@ func TestRepairCosts(t *testing.T) {
 	if prepare, commit, rest := ops(&compiler.Found{}); prepare < elements || prepare+commit > elements+structure || commit > 10 || rest > 0 {
 		t.Errorf("on a bare kernel %d, %d and %d operations for %d elements and %d of structure", prepare, commit, rest, elements, structure)
 	}
-	if prepare, commit, rest := ops(foundOf(ruleset)); prepare+commit > structure+4 || commit > 200 || rest > 0 {
+	if prepare, commit, rest := ops(foundOf(ruleset)); prepare+commit > structure+4 || commit > 300 || rest > 0 {
 		t.Errorf("where all is right %d, %d and %d operations for %d of structure", prepare, commit, rest, structure)
 	}
 	// A start must not hold all that it brings in memory at once.

@@ -55,6 +55,7 @@ type statementVisitor interface {
 	CountMapped(CountMapped)
 	MarkConnection(MarkConnection)
 	Remember(Remember)
+	Limit(Limit)
 	Log(Log)
 }
 

@@ -19,7 +19,7 @@ func (n node) secondSource() []Rule {
 		return nil
 	}
 	return []Rule{
-		dropping(misplacedCounter, in(secondInterfacesSet, InterfaceIn), notIn(secondInterfacesSet, InterfaceOut), isNumber(WayBack, wayMissing)).
+		leading(misplacedCounter, dropMisplaced, in(secondInterfacesSet, InterfaceIn), notIn(secondInterfacesSet, InterfaceOut), isNumber(WayBack, wayMissing)).
 			because("by a Pod's second interface, in a name that is not from there"),
 	}
 }

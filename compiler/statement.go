@@ -70,6 +70,8 @@ type Remember struct {
 	// PerSecond and Burst limit how many packets go on with the rule for each element; 0
 	// is no limit.
 	PerSecond, Burst uint32
+	// Count: each element counts the packets that find it, this one included.
+	Count bool
 }
 
 // Visit calls the method for such terms.
@@ -83,9 +85,10 @@ func (s Remember) appendText(out []byte) []byte {
 	out = appendName(append(out, verb...), s.Set)
 	out = s.Key.appendText(append(out, " { "...))
 	if s.PerSecond != 0 {
-		out = strconv.AppendUint(append(out, " limit rate "...), uint64(s.PerSecond), 10)
-		out = strconv.AppendUint(append(out, "/second burst "...), uint64(s.Burst), 10)
-		out = append(out, " packets"...)
+		out = Limit{PerSecond: s.PerSecond, Burst: s.Burst}.appendText(append(out, ' '))
+	}
+	if s.Count {
+		out = append(out, " counter"...)
 	}
 	return append(out, " }"...)
 }
@@ -93,6 +96,21 @@ func (s Remember) appendText(out []byte) []byte {
 func (s Remember) names(yield func(string) bool) bool { return yield(s.Set) }
 
 func (Remember) isMatch() bool { return false }
+
+// Limit bounds how many packets go on with the rule, whatever they are.
+type Limit struct {
+	acting
+	PerSecond, Burst uint32
+}
+
+// Visit calls the method for such terms.
+func (s Limit) Visit(v Visitor) { v.Limit(s) }
+
+func (s Limit) appendText(out []byte) []byte {
+	out = strconv.AppendUint(append(out, "limit rate "...), uint64(s.PerSecond), 10)
+	out = strconv.AppendUint(append(out, "/second burst "...), uint64(s.Burst), 10)
+	return append(out, " packets"...)
+}
 
 // Log sends the beginning of the packet to an NFLOG group.
 type Log struct {

@@ -24,7 +24,6 @@ const (
 	isolatedSet    = "isolated"     // addresses of Pods isolated in any direction
 	nodeDNSSet     = "node-dns"     // address . protocol . port of NodeLocal DNSCache
 	tunnelPeersSet = "tunnel-peers" // addresses of the tunnels' far ends
-	reportedSet    = "reported"     // flows whose denial was logged a moment ago
 	reportRateSet  = "report-rate"
 	flowEndsSet    = "flow-ends" // address . the same: ends of flows that errors were about
 
@@ -59,6 +58,10 @@ const (
 	tunnelCounter    = "dropped-tunnel"
 	midstreamCounter = "rejected-midstream"
 )
+
+// UntoldCounter counts packets that policies deny and nobody is told of: of flows beyond
+// the rate of their Pod.
+const UntoldCounter = "denied-untold"
 
 // ForeignCounter counts denied packets whose connections bore an epoch that others
 // wrote.
@@ -130,8 +133,8 @@ func (c *Config) judgeReply(detours bool) []Rule {
 		first = append(first, detourReply())
 	}
 	return slices.Concat(first,
-		dispatch(policy.Ingress, back, family.source),
 		dispatch(policy.Egress, back, family.destination),
+		dispatch(policy.Ingress, back, family.source),
 		c.destination(), []Rule{rule(toJudged)})
 }
 
@@ -175,9 +178,10 @@ func midstream(grace bool) []Rule {
 		return nil
 	}
 	out := append([]Rule{rule(Jump{placeChain})}, toItself(toJudged)...)
-	for _, end := range []func(family) Field{family.source, family.destination} {
+	for i, end := range []func(family) Field{family.source, family.destination} {
+		chain := [...]string{cutFrom, cutTo}[i]
 		out = append(out, inBoth(func(f family) Rule {
-			return rule(in(f.set(isolatedSet), end(f)), CountNamed{midstreamCounter}, Reject{Reset: true})
+			return leading(midstreamCounter, chain, in(f.set(isolatedSet), end(f)))
 		})...)
 	}
 	return out
@@ -214,20 +218,23 @@ func (c *Config) fixedChains(epoch uint32, grace bool, n node) []Chain {
 		{Name: tunnelDestinationChain, Rules: tunnelDestination()},
 		{Name: strangerToChain, Rules: toStranger()},
 	}...)
-	for _, d := range directions {
-		for _, w := range ways {
-			out = append(out, Chain{Name: denyChain(d, w), Rules: c.deny(d, w)})
-		}
-	}
-	return out
+	return slices.Concat(out, c.denyChains(), c.dropChains())
 }
 
 // fixedCounters count what is dropped for other reasons than policies.
-var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter, ForeignCounter}
+var fixedCounters = []string{misplacedCounter, unknownCounter, invalidCounter, relatedCounter, linkCounter, tunnelCounter, midstreamCounter, ForeignCounter, UntoldCounter}
+
+// DropCounters are the counters of what is dropped for other reasons than policies, by
+// reason.
+var DropCounters = map[string]string{
+	"misplaced": misplacedCounter, "unknown": unknownCounter, "invalid": invalidCounter, "related": relatedCounter,
+	"link-messages": linkCounter, "tunnel": tunnelCounter, "midstream": midstreamCounter,
+}
 
 // fixedSets are the sets with names of their own, without elements.
 func (c *Config) fixedSets() []Set {
 	out := []Set{{Name: podInterfacesSet, Key: keyType(IfName)}, {Name: otherInterfacesSet, Key: keyType(IfName)}, {Name: secondInterfacesSet, Key: keyType(IfName)}}
+	out = append(out, dropSets()...)
 	for _, f := range families {
 		addr := f.addrType()
 		out = append(out,
@@ -237,7 +244,7 @@ func (c *Config) fixedSets() []Set {
 			Set{Name: f.set(selfSet), Key: keyType(addr, addr)},
 			Set{Name: f.set(isolatedSet), Key: keyType(addr)},
 			Set{Name: f.set(tunnelPeersSet), Key: keyType(addr)},
-			Set{Name: f.set(reportedSet), Key: keyType(addr, addr, InetProto, InetService), Timeout: reportInterval, Size: reportSize},
+			Set{Name: f.set(ReportedSet), Key: keyType(addr, addr, InetProto, InetService), Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(reportRateSet), Key: keyType(addr), Timeout: reportInterval, Size: reportSize},
 			Set{Name: f.set(flowEndsSet), Key: keyType(addr, addr), Timeout: reportInterval, Size: reportSize},
 		)

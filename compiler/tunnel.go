@@ -22,6 +22,9 @@ type Tunnel struct {
 	Closed bool
 }
 
+// tunnelDrop is for who has no business at a tunnel.
+var tunnelDrop = leadingTo(tunnelCounter, dropTunnel)
+
 // udpNumber is the protocol of tunnels with a port.
 const udpNumber = 17
 
@@ -121,12 +124,12 @@ func (l tunnelLayout) tunnelSource() []Rule {
 	stranger := func(f family) Term { return notIn(f.set(tunnelPeersSet), f.source()) }
 	out := slices.Concat(
 		inBoth(func(f family) Rule {
-			return dropping(tunnelCounter, in(f.set(localSet), f.source())).because("a Pod's")
+			return tunnelDrop(in(f.set(localSet), f.source())).because("a Pod's")
 		}),
 		// A far end can be behind a port of the Pods' bridge; no Pod has its address.
-		fromPodInterface(tunnelCounter, "an unknown Pod's", stranger))
+		fromPodInterface(tunnelDrop, "an unknown Pod's", stranger))
 	for _, e := range l.closed {
-		out = append(out, inBoth(func(f family) Rule { return dropping(tunnelCounter, e.match(), stranger(f)) })...)
+		out = append(out, inBoth(func(f family) Rule { return tunnelDrop(e.match(), stranger(f)) })...)
 	}
 	return out
 }
@@ -138,8 +141,8 @@ func (l tunnelLayout) tunnelSource() []Rule {
 func tunnelDestination() []Rule {
 	peer := func(f family) Term { return in(f.set(tunnelPeersSet), f.destination()) }
 	return append(
-		fromPodInterface(tunnelCounter, "an unknown Pod's", peer),
+		fromPodInterface(tunnelDrop, "an unknown Pod's", peer),
 		inBoth(func(f family) Rule {
-			return dropping(tunnelCounter, peer(f), in(f.set(localSet), f.source())).because("a Pod's")
+			return tunnelDrop(peer(f), in(f.set(localSet), f.source())).because("a Pod's")
 		})...)
 }

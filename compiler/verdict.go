@@ -90,4 +90,9 @@ func dropping(counter string, matches ...Term) Rule {
 	return Rule{Terms: append(matches[:len(matches):len(matches)], CountNamed{counter}, Drop{})}
 }
 
+// leading counts what matches, and goes to the chain that drops it and tells of it.
+func leading(counter, chain string, matches ...Term) Rule {
+	return Rule{Terms: append(matches[:len(matches):len(matches)], CountNamed{counter}, Goto{chain})}
+}
+
 func vmap(set string, key ...Field) Term { return VerdictMap{Key: concat(key...), Map: set} }

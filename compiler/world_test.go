@@ -79,6 +79,14 @@ func (w *world) crowd(r *rand.Rand) {
 	}
 }
 
+// leaves has the compilers take most allow sets for many stretches.
+func (w *world) leaves(r *rand.Rand) {
+	compared, branch, apart := 1+r.IntN(3), 1+r.IntN(4), r.IntN(3)
+	for _, n := range w.nodes {
+		n.compiler.SmallLeaves(compared, branch, apart)
+	}
+}
+
 func newCompiler(t testing.TB, cfg compiler.Config) *compiler.Compiler {
 	t.Helper()
 	c, err := compiler.New(cfg)

@@ -22,6 +22,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes/fake"
@@ -30,7 +31,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
+	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
+	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
 
@@ -42,6 +46,15 @@ type manifest struct {
 	reader    *rbacv1.ClusterRole
 	binding   *rbacv1.ClusterRoleBinding
 	daemonSet *appsv1.DaemonSet
+	// asking is what it takes to ask what is enforced and denied.
+	asking asking
+}
+
+type asking struct {
+	role    *rbacv1.ClusterRole
+	account *corev1.ServiceAccount
+	binding *rbacv1.ClusterRoleBinding
+	way     *rbacv1.Role
 }
 
 // read reads a file strictly: a misspelt field would silently be none.
@@ -53,12 +66,15 @@ func read(t testing.TB, file string) manifest {
 	}
 	m := manifest{
 		&corev1.Namespace{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &appsv1.DaemonSet{},
+		asking{&rbacv1.ClusterRole{}, &corev1.ServiceAccount{}, &rbacv1.ClusterRoleBinding{}, &rbacv1.Role{}},
 	}
 	objects := map[string]any{
 		"v1 Namespace sluice-system": m.namespace, "v1 ServiceAccount sluice": m.account,
 		"rbac.authorization.k8s.io/v1 ClusterRole sluice": m.role, "rbac.authorization.k8s.io/v1 ClusterRole sluice-metrics-reader": m.reader,
 		"rbac.authorization.k8s.io/v1 ClusterRoleBinding sluice": m.binding,
-		"apps/v1 DaemonSet sluice":                               m.daemonSet, "apps/v1 DaemonSet sluice-cleanup": m.daemonSet,
+		"rbac.authorization.k8s.io/v1 ClusterRole sluice-reader": m.asking.role, "v1 ServiceAccount sluice-reader": m.asking.account,
+		"rbac.authorization.k8s.io/v1 ClusterRoleBinding sluice-reader": m.asking.binding, "rbac.authorization.k8s.io/v1 Role sluice-reader": m.asking.way,
+		"apps/v1 DaemonSet sluice": m.daemonSet, "apps/v1 DaemonSet sluice-cleanup": m.daemonSet,
 	}
 	for i, doc := range bytes.Split(data, []byte("\n---\n")) {
 		var kind struct {
@@ -263,6 +279,38 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 	}
 	if m.binding.RoleRef.Name == m.reader.Name {
 		t.Error("the role is bound")
+	}
+}
+
+// The account whose tokens the commands show to the agents may do nothing else, and who
+// may have such a token is for the cluster's owner to say.
+func TestAskingTakesLittle(t *testing.T) {
+	m := read(t, "sluice.yaml")
+	a := m.asking
+	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{nodestatus.StatusPath, nodestatus.WaitPath, enforcer.DenialsPath, enforcer.FlowsPath}}}
+	if diff := cmp.Diff(want, a.role.Rules); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	subjects := []rbacv1.Subject{{Kind: "ServiceAccount", Name: agents.ReaderAccount, Namespace: agents.Namespace}}
+	if diff := cmp.Diff(subjects, a.binding.Subjects); diff != "" || a.binding.RoleRef.Name != a.role.Name || a.binding.RoleRef.Kind != "ClusterRole" {
+		t.Errorf("%s is bound to (-want +got):\n%s", a.binding.RoleRef.Name, diff)
+	}
+	if a.account.Namespace != agents.Namespace || a.account.AutomountServiceAccountToken == nil || *a.account.AutomountServiceAccountToken {
+		t.Errorf("account %+v", a.account)
+	}
+	way := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"get", "create"}},
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{a.account.Name}, Verbs: []string{"create"}},
+	}
+	if diff := cmp.Diff(way, a.way.Rules); diff != "" || a.way.Namespace != agents.Namespace {
+		t.Errorf("in %s (-want +got):\n%s", a.way.Namespace, diff)
+	}
+	if got := labels.Set(m.daemonSet.Spec.Template.Labels); !labels.SelectorFromSet(agents.Labels).Matches(got) {
+		t.Errorf("the commands do not find Pods with the labels %v", got)
+	}
+	if port := m.daemonSet.Spec.Template.Spec.Containers[0].Ports[0].Name; port != agents.PortName {
+		t.Errorf("the door is port %q", port)
 	}
 }
 

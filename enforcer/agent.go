@@ -14,6 +14,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
@@ -31,6 +33,11 @@ type Agent struct {
 	metrics *metrics
 	box     *source.Mailbox
 	status  *statusBoard
+	ledger  *ledger
+	// denials are those that the kernel told of, nil if nobody reads them.
+	denials *denials.Recorder
+	// flows looks at what passes, while somebody wants to know; nil as denials is.
+	flows *flows.Recorder
 	// sandboxes is what the container runtime says.
 	sandboxes *sandboxes
 	// runtime says whether the container runtime should be heard and is not.
@@ -59,9 +66,17 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
+	recorder, err := newRecorder(&cfg, reg)
+	if err != nil {
+		return nil, err
+	}
+	passing, err := newFlows(&cfg, recorder, reg)
+	if err != nil {
+		return nil, err
+	}
 	a := &Agent{
-		cfg: cfg, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
-		status: newStatusBoard(), wake: make(chan struct{}, 1),
+		cfg: cfg, denials: recorder, flows: passing, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
+		status: newStatusBoard(), ledger: newLedger(cfg.Clock.Now), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
 	a.sandboxes = newSandboxes(a.rouse)
@@ -111,6 +126,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer s.close()
 
+	if err := a.recordDenials(ctx, start); err != nil {
+		return err
+	}
+	a.recordFlows(ctx, start)
 	start("watch interfaces", func() error { s.watch.Run(ctx); return nil })
 	start("watch nftables", func() error { s.drift.Run(ctx); return nil })
 	start("read objects", func() error { return a.readObjects(ctx) })
@@ -145,12 +164,12 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
 	s := &syncer{
-		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, status: a.status, metrics: a.metrics,
+		cfg: &a.cfg, box: a.box, sandboxes: a.sandboxes, denials: a.denials, flows: a.flows, status: a.status, ledger: a.ledger, metrics: a.metrics,
 		tables:   a.cfg.Transactor,
 		index:    policy.NewIndex(policy.Options{Node: a.cfg.Node, NodeEgress: a.cfg.Compiler.NodeEgress}),
 		compiler: cc, ns: a.ns,
 		bridges: bridgeNetfilter{ns: a.ns, checkOnly: a.cfg.KeepBridgeNetfilter},
-		invalid: map[source.Key]bool{},
+		invalid: map[source.Key]error{},
 	}
 	if s.tables == nil {
 		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })

@@ -27,6 +27,7 @@ func (s *syncer) auditTables(ctx context.Context) {
 	s.judgePickups(ctx)
 	s.tellRepairs(ctx, nil)
 	s.watchForeign(ctx)
+	s.watchDrops(ctx)
 	present, err := tablePresent(s.ns)
 	switch {
 	case err != nil:

@@ -39,6 +39,7 @@ var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
 	{"BridgeUnfiltered", true, "Packets between two Pods of a bridge do not come past our hooks."},
+	{"DenialsUnread", false, "The kernel's log of denied packets cannot be read, so nobody is told what is denied."},
 	{"DropPolicy", false, "A base chain of another program drops, unless its rules accept, what Pods send or get."},
 	{"Flowtable", true, "A flowtable takes connections of Pods past our hooks, so that a change of policy does not cut them."},
 	{"ForeignMarks", true, "Another program writes our bits of the conntrack mark: some packets may have passed unjudged, and all are judged until it stops."},

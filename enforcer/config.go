@@ -21,6 +21,8 @@ type Config struct {
 	// Node is the name of the Node whose Pods are enforced; empty: every Pod
 	// is local.
 	Node string
+	// Version is the agent's, for those who ask.
+	Version string
 	// Compiler configures the ruleset.
 	Compiler compiler.Config
 	// PodInterfaces are patterns (as of path.Match) of interfaces that carry
@@ -56,6 +58,9 @@ type Config struct {
 	// TLSCert and TLSKey are files of the certificate to show there; empty: one
 	// that nobody vouches for.
 	TLSCert, TLSKey string
+
+	// Denials is how it tells of what is denied.
+	Denials DenialsConfig
 
 	// Nodes, if it is set, is used to take StartupTaint from the agent's own Node.
 	Nodes corev1client.NodeInterface
@@ -120,6 +125,9 @@ func (c *Config) Validate() error {
 	}
 	if c.AuditInterval <= 0 {
 		errs = append(errs, fmt.Errorf("audit interval %v: must be positive", c.AuditInterval))
+	}
+	if err := c.Denials.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		errs = append(errs, errors.New("a certificate without its key, or a key without its certificate"))

@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
-	"github.com/sluice-net/sluice/enforcer/netns"
-	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 // foreignMarks notices that another program writes our bits of the conntrack mark.
@@ -18,9 +15,7 @@ import (
 // packet passes unjudged. So while there is one, no epoch counts: every packet is
 // judged. That is slower, and exact.
 type foreignMarks struct {
-	// counted is the kernel's counter when it was last read.
-	counted uint64
-	known   bool
+	growing
 	// total are all that were noticed, seen is when the last was.
 	total int
 	seen  time.Time
@@ -30,20 +25,6 @@ type foreignMarks struct {
 const foreignCalm = 10 * time.Minute
 
 func (f *foreignMarks) note(n int, now time.Time) { f.total, f.seen = f.total+n, now }
-
-// read takes in the kernel's counter, and returns by how much it grew. It begins anew
-// with a new table, and an earlier agent may have left it where it is.
-func (f *foreignMarks) read(counted uint64) int {
-	was, known := f.counted, f.known
-	f.counted, f.known = counted, true
-	if !known {
-		return 0
-	}
-	if counted < was {
-		was = 0
-	}
-	return int(counted - was)
-}
 
 // distrusted reports whether no epoch counts.
 func (f *foreignMarks) distrusted(now time.Time) bool {
@@ -91,13 +72,4 @@ func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
 		return 0, nil
 	}
 	return s.epochs.Next(ctx)
-}
-
-// readCounter reads the packets of one of our main table's counters.
-func readCounter(ns netns.Namespace, name string) (packets uint64, err error) {
-	err = askNft(ns, func(socket *nftwire.Socket) error {
-		packets, err = socket.Read(unix.NFPROTO_INET).Counter(name)
-		return err
-	})
-	return packets, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 
@@ -73,7 +74,7 @@ func (a *Agent) listenForMetrics() (*door.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return door.Listen(a.cfg.MetricsAddress, door.Guarded(a.cfg.Reviewer, a.paths()), certificates)
+	return door.Listen(a.cfg.MetricsAddress, door.Guarded(a.cfg.Reviewer, a.guardedPaths()), certificates)
 }
 
 func (a *Agent) certificates() (door.Certificates, error) {
@@ -118,9 +119,18 @@ func (a *Agent) paths() map[string]http.Handler {
 		answer(w, s.Ready(), append(s.Details(), s.start()...)...)
 	})
 	out := map[string]http.Handler{"/healthz": http.HandlerFunc(a.healthz), "/readyz": details, "/readyz/details": details}
+	maps.Copy(out, a.statusPaths())
 	if g, ok := a.reg.(prometheus.Gatherer); ok {
 		out["/metrics"] = promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 	}
+	return out
+}
+
+// guardedPaths are those for people who proved who they are.
+func (a *Agent) guardedPaths() map[string]http.Handler {
+	out := a.paths()
+	out[DenialsPath] = a.DenialsHandler()
+	out[FlowsPath] = a.FlowsHandler()
 	return out
 }
 

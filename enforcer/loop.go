@@ -16,6 +16,8 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 	for s.sleep(ctx, a.wake) {
 		a.busy.Store(true)
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
+		s.explain()
+		s.lookAtFlows()
 		s.audit(ctx)
 		s.round(ctx)
 		a.busy.Store(false)
@@ -35,12 +37,25 @@ func (s *syncer) sleep(ctx context.Context, wake <-chan struct{}) bool {
 	if deaf {
 		wake = nil
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C():
-	case <-wake:
-		s.rounds.Woken()
+	for asleep := true; asleep; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C():
+			asleep = false
+		case <-wake:
+			s.rounds.Woken()
+			asleep = false
+		case <-s.toExplain():
+			// A round explains, too, and what wakes us comes first.
+			if len(wake) == 0 {
+				s.explain()
+			}
+		case <-s.flowsWait():
+			if len(wake) == 0 {
+				s.lookAtFlows()
+			}
+		}
 	}
 	return holdBack(ctx, s.cfg.Clock, s.rounds.HoldBack(s.cfg.Clock.Now()))
 }

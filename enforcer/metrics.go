@@ -16,6 +16,8 @@ type metrics struct {
 	objects          *prometheus.GaugeVec
 	epoch            prometheus.Gauge
 	foreignMarks     prometheus.Counter
+	dropped          *prometheus.CounterVec
+	untold           prometheus.Counter
 	driftRepairs     prometheus.Counter
 	guardFailures    prometheus.Counter
 	unresolved       prometheus.Gauge
@@ -55,9 +57,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		slowTransactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_slow_transactions_total", Help: "Changes that a run of nft made, by why they were not a netlink batch: kind, rule, size, length, socket.",
 		}, []string{"cause"}),
-		objects:       gauges("objects", "Objects known, by kind.", "kind"),
-		epoch:         gauge("epoch", "The policy generation that connections are judged under."),
-		foreignMarks:  counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
+		objects:      gauges("objects", "Objects known, by kind.", "kind"),
+		epoch:        gauge("epoch", "The policy generation that connections are judged under."),
+		foreignMarks: counter("foreign_marks_total", "Connections found with an epoch in their mark that was never issued."),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_dropped_packets_total", Help: "Packets that were dropped for other reasons than policies, by reason, as the kernel counted them.",
+		}, []string{"reason"}),
+		untold:        counter("denied_packets_untold_total", "Packets that policies denied and nobody was told of, for their Pod had more new flows denied than 20 a second."),
 		driftRepairs:  counter("drift_repairs_total", "Times that others changed our tables and they were replaced."),
 		guardFailures: counter("guard_failures_total", "Guards of Pod interfaces that could not be changed."),
 		unresolved:    gauge("unresolved_interfaces", "Addresses of local Pods whose interface is not fully known."),
@@ -70,7 +76,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		lastHeard:     gauges("source_last_event_timestamp_seconds", "When the API server last said anything about a kind: an event, a bookmark, a list, or a watch that it opened with nothing new.", "kind"),
 	}
 	for _, c := range []prometheus.Collector{
-		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.slowTransactions, m.objects, m.epoch, m.foreignMarks,
+		m.syncDuration, m.syncFailures, m.eventToKernel, m.fullReplacements, m.transactions, m.slowTransactions, m.objects, m.epoch, m.foreignMarks, m.dropped, m.untold,
 		m.driftRepairs, m.guardFailures, m.unresolved, m.conflicts, m.inferred, m.unknown, m.invalid, m.ready, m.conditions, m.lastHeard,
 	} {
 		if err := reg.Register(c); err != nil {

@@ -37,6 +37,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 	}
 	how := s.rounds.Replacement(inForce, s.cfg.Clock.Now())
 	s.compiler.SetEpoch(epoch, how.Grace)
+	s.committing()
 	switched := func() { s.committed(ctx, how, epoch) }
 	empty, err := s.replaceInPieces(ctx, switched)
 	if ctx.Err() != nil {
@@ -56,10 +57,11 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 		s.epochs.Forget()
 	}
 	if anew {
-		if err := s.commit(ctx, compiler.Plan{Narrows: true}); err != nil {
+		if err := s.commit(ctx, generated{Plan: compiler.Plan{Narrows: true}}); err != nil {
 			return fmt.Errorf("replace the epoch: %w", err)
 		}
 	}
+	s.inForce()
 	s.rounds.Replaced()
 	// The main table first: guards alone isolate nobody.
 	s.guards.Replace(ctx)
@@ -121,8 +123,9 @@ const (
 	// or rule.
 	perStructure = 4
 	// apartFrom is how many elements' worth makes it worth while to keep
-	// elements apart, so that they can go by the fast lane.
-	apartFrom = pieceOf / 10
+	// elements apart, so that they can go by the fast lane. One transaction more costs
+	// the kernel a walk through all rules.
+	apartFrom = pieceOf / 2
 )
 
 // cut makes pieces. The rules of a chain stay together, so that no packet meets

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // Status is what an agent can say of itself.
@@ -45,6 +46,8 @@ type Status struct {
 	// PodStart is how the first packets of new Pods are dealt with: by the runtime's
 	// word, by inference, or not at all, with the reason.
 	PodStart string
+	// Objects are how many the agent knows.
+	Objects policy.Counts
 	// Conditions are all that stand, sorted: those that the fields above mean,
 	// too, with the Pod's name.
 	Conditions []Condition

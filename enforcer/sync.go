@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -29,8 +31,14 @@ type syncer struct {
 	// current says why the source may not have told of all Pods; nil: it never can.
 	current func(now time.Time) error
 	status  *statusBoard
+	ledger  *ledger
 	metrics *metrics
-	tables  Transactor
+	// denials explains what the kernel denied, nil if nobody asks.
+	denials        *denials.Recorder
+	denialsWatched bool
+	// flows looks at what passes, nil if nobody asks.
+	flows  *flows.Recorder
+	tables Transactor
 	// ownTables is tables unless they were given.
 	ownTables *tables
 	index     *policy.Index
@@ -38,6 +46,7 @@ type syncer struct {
 	epochs    *epochs
 	conntrack conntrack
 	foreign   foreignMarks
+	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
 	ipvs      ipvs
@@ -65,7 +74,7 @@ type syncer struct {
 	searchDue, searched bool
 	// oldest is when the oldest event came that is not in the kernel yet.
 	oldest  time.Time
-	invalid map[source.Key]bool
+	invalid map[source.Key]error
 	// conflictsTold is the version of the index's conflicts that was told last.
 	conflictsTold uint64
 	// isolated are the local Pods that policies isolate.
@@ -78,14 +87,19 @@ type syncer struct {
 func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
 	mail := s.box.Take(s.taking())
+	generation := s.beginGeneration()
+	s.ledger.begin()
 	s.apply(ctx, mail)
+	s.ledger.takeRound(mail.Events, s.outlook())
 	if !s.rounds.Synced() {
 		return false, nil
 	}
+	s.watchDenials()
+	s.watchFlows()
 	s.repair(ctx)
 	plan, err := s.compile(ctx, mail)
 	if err == nil {
-		err = s.enforce(ctx, plan, &mail)
+		err = s.enforce(ctx, generated{plan, generation}, &mail)
 	}
 	s.tellRepairs(ctx, err)
 	if err != nil {
@@ -96,6 +110,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		s.detect(ctx) // before the node is said to be ready
 	}
 	s.account(ctx, started, plan)
+	s.ledger.enforced(len(mail.Events) > 0 || !plan.Empty())
 	if s.searchDue {
 		s.detect(ctx)
 	}
@@ -131,6 +146,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		seen = s.assign(ctx)
 	}
 	changes := s.index.Changes()
+	s.ledger.resolved(changes.Subjects)
 	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
@@ -163,9 +179,15 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	return plan, nil
 }
 
+// generated is a plan, and which generation of the index it brings into force.
+type generated struct {
+	compiler.Plan
+	generation policy.Generation
+}
+
 // enforce executes a plan, or replaces everything. Of a large plan it changes what was
 // taken out of the mailbox: more may have come.
-func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
+func (s *syncer) enforce(ctx context.Context, plan generated, b *source.Mail) error {
 	s.ensureBridges(ctx)
 	// The guards first: an address must be held to its port before the main table
 	// trusts it. One that fails is retried on its own.
@@ -184,7 +206,7 @@ func (s *syncer) enforce(ctx context.Context, plan compiler.Plan, b *source.Mail
 }
 
 // bring executes a plan but for its guards. With mail, others may overtake it.
-func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *source.Mail) error {
+func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) error {
 	var u *unfinished
 	if b != nil && len(plan.Prepare) >= letThroughFrom {
 		u = newUnfinished(plan)
@@ -211,8 +233,9 @@ func (s *syncer) bring(ctx context.Context, plan compiler.Plan, b *source.Mail) 
 }
 
 // commit switches over, with a new epoch if connections must be judged anew.
-func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
+func (s *syncer) commit(ctx context.Context, plan generated) error {
 	ops := plan.Commit
+	s.committing(plan.generation)
 	if plan.Divisible && len(ops) > pieceOf {
 		join, leave, rest := plan.Divide()
 		for _, part := range [][]compiler.Op{join, leave} {
@@ -236,6 +259,7 @@ func (s *syncer) commit(ctx context.Context, plan compiler.Plan) error {
 	if err := s.transact(ctx, ops); err != nil {
 		return err
 	}
+	s.inForce(plan.generation)
 	s.committed(ctx, how, epoch)
 	return nil
 }
@@ -279,11 +303,34 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.box.Wake()
 	}
 	s.status.write(func(st *Status) { st.PodStart = s.start.text })
-	s.status.setUnguarded(s.guards.Errors())
-	s.status.setConditions(ctx, "ports", s.ports.Condition())
+	s.tellGuards(ctx)
 	klog.FromContext(ctx).V(2).Info("Synced", "seconds", took.Seconds(), "prepare", len(plan.Prepare),
 		"commit", len(plan.Commit), "cleanup", len(plan.Cleanup), "guards", len(plan.Guards), "epoch", s.rounds.Epoch())
 }
+
+// tellGuards shows which guards are not what they should be.
+func (s *syncer) tellGuards(ctx context.Context) {
+	s.status.setUnguarded(s.guards.Errors())
+	s.status.setConditions(ctx, "ports", s.ports.Condition())
+}
+
+// outlook is what the ledger cannot know of events that were applied.
+func (s *syncer) outlook() outlook {
+	return outlook{
+		here: func(p *policy.Pod) bool {
+			return (s.cfg.Node == "" || p.Node == s.cfg.Node) && !p.HostNetwork && !p.Finished
+		},
+		invalid: func(key source.Key) string {
+			if err := s.invalid[key]; err != nil {
+				return shorten(err.Error(), maxInvalid)
+			}
+			return ""
+		},
+	}
+}
+
+// maxInvalid bounds what is remembered of what is wrong with an object.
+const maxInvalid = 300
 
 // apply hands events to the index.
 func (s *syncer) apply(ctx context.Context, b source.Mail) {
@@ -296,7 +343,7 @@ func (s *syncer) apply(ctx context.Context, b source.Mail) {
 		err := s.applyOne(e)
 		if err != nil {
 			logger.Error(err, "An object is partly unusable", "kind", key.Kind, "name", key.Name)
-			s.invalid[key] = true
+			s.invalid[key] = err
 		} else {
 			delete(s.invalid, key)
 		}
@@ -316,6 +363,9 @@ func (s *syncer) applyOne(e source.Event) error {
 	case source.PodEvent:
 		if e.Deleted || e.Pod == nil {
 			s.where.DeletePod(e.Name, e.Pod)
+			if s.denials != nil {
+				s.denials.ForgetPod(e.Name)
+			}
 			return nil
 		}
 		s.where.SetPod(e.Pod)
@@ -345,6 +395,7 @@ func (s *syncer) setObjectMetrics() {
 		invalid[key.Kind]++
 	}
 	n := s.index.Counts()
+	s.status.write(func(st *Status) { st.Objects = n })
 	for _, of := range []struct {
 		kind  source.EventKind
 		label string

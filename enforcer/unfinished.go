@@ -21,7 +21,7 @@ const letThroughFrom = 2 * pieceOf
 // the end, in the order of the plans: an object may be named by what is to be deleted
 // before it.
 type unfinished struct {
-	plan compiler.Plan
+	plan generated
 	// made are the names that the plan makes. Nothing that packets meet refers to
 	// them yet, so changes of their elements can wait for the end of Prepare.
 	made map[string]bool
@@ -41,13 +41,13 @@ type unfinished struct {
 
 // laterPlan is done if it has overtaken.
 type laterPlan struct {
-	compiler.Plan
+	generated
 	done bool
 }
 
-func newUnfinished(plan compiler.Plan) *unfinished {
+func newUnfinished(plan generated) *unfinished {
 	u := &unfinished{plan: plan, made: map[string]bool{}, waiting: map[string]bool{}, gone: map[string]bool{}, switched: map[setKey]bool{}}
-	u.note(plan, u.made)
+	u.note(plan.Plan, u.made)
 	return u
 }
 
@@ -83,7 +83,7 @@ type setKey struct {
 
 // add takes a later plan in. It returns what of it can be done now, if it may
 // overtake.
-func (u *unfinished) add(plan compiler.Plan) (now compiler.Plan, overtakes bool) {
+func (u *unfinished) add(plan generated) (now generated, overtakes bool) {
 	now = plan
 	now.Commit = nil
 	var elements []compiler.Op
@@ -99,13 +99,13 @@ func (u *unfinished) add(plan compiler.Plan) (now compiler.Plan, overtakes bool)
 		overtakes = overtakes && !u.touches(op)
 	}
 	if !overtakes {
-		u.later = append(u.later, laterPlan{Plan: plan})
-		u.note(plan, u.waiting)
-		return compiler.Plan{}, false
+		u.later = append(u.later, laterPlan{generated: plan})
+		u.note(plan.Plan, u.waiting)
+		return generated{}, false
 	}
 	u.elements = append(u.elements, elements...)
-	u.later = append(u.later, laterPlan{Plan: plan, done: true})
-	u.deletes(plan)
+	u.later = append(u.later, laterPlan{generated: plan, done: true})
+	u.deletes(plan.Plan)
 	return now, true
 }
 
@@ -148,14 +148,16 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if len(b.Events) == 0 && !s.rounds.LookDue(s.watch.Curious(), s.cfg.Clock.Now()) {
 		return nil
 	}
+	generation := s.beginGeneration()
 	s.apply(ctx, b)
+	number := s.ledger.takeBetween(b.Events, s.outlook())
 	plan, err := s.compile(ctx, b)
 	if err != nil {
 		return err
 	}
 	s.ports.Run(ctx, plan.Ports)
 	s.guards.Run(ctx, plan.Guards)
-	now, overtakes := u.add(plan)
+	now, overtakes := u.add(generated{plan, generation})
 	if !overtakes {
 		return nil
 	}
@@ -165,6 +167,8 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if err := s.commit(ctx, now); err != nil {
 		return err
 	}
+	s.tellGuards(ctx)
+	s.ledger.overtook(number)
 	if !b.Since.IsZero() {
 		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.Since).Seconds())
 	}
@@ -175,7 +179,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 func (s *syncer) finish(ctx context.Context, u *unfinished) error {
 	for _, p := range u.later {
 		if !p.done {
-			if err := s.bring(ctx, p.Plan, nil); err != nil {
+			if err := s.bring(ctx, p.generated, nil); err != nil {
 				return err
 			}
 			continue

@@ -36,7 +36,7 @@ type scenario struct {
 // newScenario varies what the seed does not draw by itself.
 func newScenario(seed uint64, r *rand.Rand) *scenario {
 	s := &scenario{seed: seed, invalid: seed%4 == 0}
-	s.cluster = spectest.Random(r, spectest.Options{Invalid: s.invalid, Contested: seed%7 == 0, Names: seed%6 == 5})
+	s.cluster = spectest.Random(r, spectest.Options{Invalid: s.invalid, Contested: seed%7 == 0, Names: seed%6 == 5, Modes: seed%3 == 0})
 	s.cluster.NodeEgress = seed%5 == 0
 	s.options.NodeEgress = s.cluster.NodeEgress
 	return s
@@ -259,6 +259,9 @@ func disagreement(c *spectest.Cluster, x *policy.Index, m *mirror, f spectest.Fl
 			explained(x.Explain(flow).Egress), explained(x.Explain(flow).Ingress))
 	}
 	if diff := unexplained(v, x.Explain(flow)); diff != "" {
+		return said + ": " + diff
+	}
+	if diff := auditDisagrees(c, x, flow, f); diff != "" {
 		return said + ": " + diff
 	}
 	if m == nil {

@@ -119,6 +119,8 @@ type view struct {
 	now  *Index
 	was  map[objectKey]*change
 	then *Index
+	// enforced: as if no policy were audited.
+	enforced bool
 }
 
 // claim takes in the Pods that claimed an address, or were the node that had it, and
@@ -164,7 +166,7 @@ func (v *view) policies(namespace string, of labels) {
 		v.now.wake(ns)
 		ns.policiesBy.candidates(of, func(p *parsed) {
 			if v.was[objectKey{policyObject, p.NamespacedName}] == nil {
-				v.then.adopt(p)
+				v.adopt(p)
 			}
 		})
 	}
@@ -172,21 +174,25 @@ func (v *view) policies(namespace string, of labels) {
 		switch {
 		case key.kind != policyObject || key.name.Namespace != namespace:
 		case c.policy != nil:
-			v.then.adopt(c.policy)
+			v.adopt(c.policy)
 		case c.asleep != nil:
-			v.then.adopt(c.asleep.parse(namespace))
+			v.adopt(c.asleep.parse(namespace))
 		}
 	}
 }
 
-// adopt adds a policy that another index has, or had, once.
-func (x *Index) adopt(p *parsed) {
+// adopt adds a policy that the other index has, or had, once.
+func (v *view) adopt(p *parsed) {
+	x := v.then
 	ns := x.namespace(p.Namespace)
 	known, at := ns.policy(p.Name)
 	if known != nil {
 		return
 	}
 	own := *p
+	if v.enforced {
+		own.mode = modeEnforce
+	}
 	ns.policies = slices.Insert(ns.policies, at, &own)
 	x.counts.Policies++
 	own.anchor = ns.policiesBy.add(own.selector, &own)

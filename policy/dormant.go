@@ -26,7 +26,7 @@ func (ns *namespace) dormant(name string) (at int, found bool) {
 // putToSleep keeps a policy dormant. One that cannot be written wakes the others
 // instead, and is false.
 func (x *Index) putToSleep(ns *namespace, np *networkingv1.NetworkPolicy) bool {
-	only := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: np.Namespace, Name: np.Name}, Spec: np.Spec}
+	only := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: np.Namespace, Name: np.Name, Annotations: modeAnnotations(np)}, Spec: np.Spec}
 	raw, err := only.Marshal()
 	if err != nil {
 		x.wake(ns)
@@ -48,7 +48,7 @@ func (x *Index) wake(ns *namespace) {
 	if ns.awake {
 		return
 	}
-	ns.awake = true
+	ns.awake, x.audits.known = true, false
 	for _, d := range ns.asleep {
 		p := d.parse(ns.name)
 		ns.policies = append(ns.policies, p)

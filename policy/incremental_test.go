@@ -169,7 +169,7 @@ func diff(a, b *picture) string {
 func TestIncrementalEqualsFromScratch(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		c := spectest.Random(r, spectest.Options{})
+		c := spectest.Random(r, spectest.Options{Modes: r.IntN(3) == 0})
 		o := policy.Options{}
 		if seed%3 > 0 && len(c.Pods) > 0 {
 			o.Node = c.Pods[r.IntN(len(c.Pods))].Spec.NodeName

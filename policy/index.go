@@ -67,6 +67,8 @@ type Index struct {
 	idle    map[*group]struct{}
 
 	counts Counts
+	// audits is whether any policy is audited, as far as it is known; see [Index.Audits].
+	audits struct{ known, any bool }
 	// past is what was before the latest changes, nil where nobody asks.
 	past *past
 	// found is room for the policies of one class.
@@ -126,6 +128,7 @@ func (x *Index) SetPolicy(np *networkingv1.NetworkPolicy) error {
 		return err
 	}
 	x.past.policy(p.NamespacedName, old)
+	x.audits.known = false
 	if old != nil {
 		ns.policiesBy.remove(old.selector, old.anchor, old)
 	}
@@ -163,6 +166,7 @@ func (x *Index) DeletePolicy(name types.NamespacedName) {
 		return
 	}
 	x.past.policy(name, old)
+	x.audits.known = false
 	ns.policies = slices.Delete(ns.policies, at, at+1)
 	x.counts.Policies--
 	ns.policiesBy.remove(old.selector, old.anchor, old)

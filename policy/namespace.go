@@ -110,7 +110,9 @@ func (x *Index) relabel(ns *namespace, known bool, labels labelList) {
 	} else if ns.known && !known {
 		x.counts.Namespaces--
 	}
+	audited := ns.audits()
 	ns.known, ns.labels = known, labels
+	x.changeMode(ns, audited)
 	for _, l := range labels {
 		x.spaces[l] = append(x.spaces[l], ns)
 	}

@@ -22,6 +22,8 @@ type parsed struct {
 	// selector is everything where the podSelector is invalid: whoever the
 	// policy is meant for stays isolated.
 	selector *selector
+	// mode is what the policy says of itself; see [parsed.audited].
+	mode     mode
 	isolates [2]bool
 	rules    [2][]rule
 	// hash is a content address of the rules of a direction.
@@ -78,6 +80,7 @@ func parsePolicy(np *networkingv1.NetworkPolicy) (*parsed, error) {
 	}
 	p := &parsed{NamespacedName: r.policy}
 	p.selector = r.subject(&np.Spec)
+	p.mode, _ = parseMode(np.Annotations) // Validate has said what is wrong
 	p.isolates = r.directions(&np.Spec)
 	for i := range np.Spec.Ingress {
 		in := &np.Spec.Ingress[i]
@@ -99,7 +102,7 @@ func parsePolicy(np *networkingv1.NetworkPolicy) (*parsed, error) {
 
 // same reports whether q says nothing new over p.
 func (p *parsed) same(q *parsed) bool {
-	return p.selector.text == q.selector.text && p.isolates == q.isolates && p.hash == q.hash &&
+	return p.selector.text == q.selector.text && p.mode == q.mode && p.isolates == q.isolates && p.hash == q.hash &&
 		slices.Equal(p.problems, q.problems)
 }
 

@@ -20,6 +20,8 @@ type selection struct {
 	// found are the policies of both directions as they were found.
 	found    []*parsed
 	policies [2][]*parsed
+	// audited would isolate the Pods in a direction, were they enforced; sorted by name.
+	audited [2][]*parsed
 	// named are the port names in them, sorted, each once.
 	named [2][]NamedPortRef
 	// key is that of the allow set where no port names are to be resolved;
@@ -77,18 +79,23 @@ func (x *Index) chosen(c *class) *selection {
 	case last != nil && slices.Equal(last.found, found):
 		c.chosen = last
 	default:
-		c.chosen = newSelection(slices.Clone(found))
+		c.chosen = newSelection(ns, slices.Clone(found))
 		ns.lastChosen = c.chosen
 	}
 	return c.chosen
 }
 
-func newSelection(found []*parsed) *selection {
+// newSelection is of policies of one namespace.
+func newSelection(ns *namespace, found []*parsed) *selection {
 	s := &selection{found: found}
 	sorted := slices.SortedFunc(slices.Values(found), func(a, b *parsed) int { return strings.Compare(a.Name, b.Name) })
 	for _, p := range sorted {
 		for _, d := range []Direction{Ingress, Egress} {
-			if p.isolates[d] {
+			switch {
+			case !p.isolates[d]:
+			case p.audited(ns):
+				s.audited[d] = append(s.audited[d], p)
+			default:
 				s.policies[d] = append(s.policies[d], p)
 				s.named[d] = append(s.named[d], p.named[d]...)
 			}

@@ -17,14 +17,15 @@ import (
 )
 
 // Validate returns what the API server would refuse in p, with the same field
-// paths, in the order of the manifest. Each message says how to mend the
-// field.
+// paths, and a [ModeKey] that there is not, in the order of the manifest. Each
+// message says how to mend the field.
 //
 // It judges p as it is: call [Default] before. CIDRs are judged as in stored
 // objects, see [ParseCIDR]; [LegacyCIDRs] names those that a new object may no
 // longer have.
 func Validate(p *networkingv1.NetworkPolicy) field.ErrorList {
 	errs := validateMetadata(&p.ObjectMeta)
+	errs = append(errs, validateMode(field.NewPath("metadata", "annotations"), p.Annotations)...)
 	spec := field.NewPath("spec")
 	errs = append(errs, validateSelector(&p.Spec.PodSelector, spec.Child("podSelector"))...)
 	for i, rule := range p.Spec.Ingress {

@@ -87,7 +87,9 @@ type PolicyTrace struct {
 	Policy types.NamespacedName
 	// Problems are what is invalid in the policy, as "field: message".
 	Problems []string
-	Rules    []RuleTrace
+	// Audited: the policy is not enforced. Only [Index.ExplainAudited] asks such a one.
+	Audited bool
+	Rules   []RuleTrace
 }
 
 // RuleTrace walks one rule: it allows if some peer and some port match.

@@ -201,6 +201,7 @@ func (p *ruleParser) dynset() {
 	if p.c.peek() == "limit" {
 		burst = p.limit()
 	}
+	p.c.take("counter")
 	p.c.expect("}")
 	p.emit(remember{k, s, burst})
 }

@@ -66,6 +66,7 @@ func (c *counter) CountNamed(t compiler.CountNamed)         { c.note(t) }
 func (c *counter) CountMapped(t compiler.CountMapped)       { c.note(t, t.Key[:t.Key.Len()]...) }
 func (c *counter) MarkConnection(t compiler.MarkConnection) { c.note(t, compiler.ConnMark) }
 func (c *counter) Remember(t compiler.Remember)             { c.note(t, t.Key[:t.Key.Len()]...) }
+func (c *counter) Limit(t compiler.Limit)                   { c.note(t) }
 func (c *counter) Log(t compiler.Log)                       { c.note(t) }
 func (c *counter) Accept(t compiler.Accept)                 { c.note(t) }
 func (c *counter) Drop(t compiler.Drop)                     { c.note(t) }

@@ -117,7 +117,7 @@ func agree(t *testing.T, s setup, seed uint64, flows int) (n tally) {
 func (s setup) options(r *rand.Rand) spectest.Options {
 	o := spectest.Options{
 		Namespaces: 1 + r.IntN(4), Nodes: s.nodes, Pods: 6 + r.IntN(12), Policies: 2 + r.IntN(8),
-		Families: s.families, Plain: true,
+		Families: s.families, Plain: true, Modes: r.IntN(4) == 0,
 	}
 	if s.families == spectest.DualStack && r.IntN(3) == 0 {
 		o.Families = spectest.AnyFamilies // with Pods of a single family among them

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -19,6 +20,7 @@ const usage = `usage: sluice-cluster COMMAND
 
   up [-nodes N] [-cni bridge|ptp|flannel] [-proxy nftables|iptables] [-ip ipv4|ipv6|dual]
      [-flannel vxlan|host-gw]
+  build                     what up with these flags, and conformance, would build
   down
   status
   load FILE…                put images, in OCI or Docker archives, on every node
@@ -68,6 +70,19 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		return up(ctx, o, b, out)
+	case "build":
+		var o Options
+		o.addFlags(flags)
+		flags.StringVar(&b.source, "source", "conformance/cluster", "`directory` of this program's module")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		o.settle()
+		if err := o.validate(); err != nil {
+			return err
+		}
+		_, err := b.build(slices.Concat(o.programs(), suitePrograms))
+		return err
 	case "down":
 		return down(out)
 	case "status":

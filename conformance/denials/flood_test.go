@@ -20,6 +20,9 @@ import (
 // given, so that what it takes is not counted as the reader's.
 const floodEnv = "SLUICE_TEST_FLOOD"
 
+// floodNetEnv is the second number of the targets' addresses, 244 if it is not set.
+const floodNetEnv = "SLUICE_TEST_FLOOD_NET"
+
 func TestMain(m *testing.M) {
 	if ms, err := strconv.Atoi(os.Getenv(floodEnv)); err == nil {
 		n, err := sendFlood(time.Duration(ms) * time.Millisecond)
@@ -40,10 +43,14 @@ func sendFlood(during time.Duration) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	second := byte(244)
+	if n, err := strconv.ParseUint(os.Getenv(floodNetEnv), 10, 8); err == nil {
+		second = byte(n)
+	}
 	for end := time.Now().Add(during); time.Now().Before(end); {
 		for range 256 {
 			n++
-			to := &unix.SockaddrInet4{Addr: [4]byte{10, 244, 0, byte(10 + 2*(n%(podCount/2)))}, Port: 1 + n/(podCount/2)%65535}
+			to := &unix.SockaddrInet4{Addr: [4]byte{10, second, 0, byte(10 + 2*(n%(podCount/2)))}, Port: 1 + n/(podCount/2)%65535}
 			_ = unix.Sendto(fd, []byte("x"), unix.MSG_DONTWAIT, to)
 		}
 	}

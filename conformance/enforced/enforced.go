@@ -57,8 +57,9 @@ type Cluster struct {
 
 type agent struct {
 	*enforcer.Agent
-	stop  context.CancelFunc
-	ended chan error
+	registry *prometheus.Registry
+	stop     context.CancelFunc
+	ended    chan error
 }
 
 // settleTimeout is how long a change may take on a machine that is busy with
@@ -130,12 +131,13 @@ func (c *Cluster) startAgent(node string) {
 	if c.options.Config != nil {
 		c.options.Config(&cfg)
 	}
-	a, err := enforcer.New(cfg, c.sources[node], c.Node(node), prometheus.NewRegistry())
+	registry := prometheus.NewRegistry()
+	a, err := enforcer.New(cfg, c.sources[node], c.Node(node), registry)
 	if err != nil {
 		c.t.Fatalf("node %s: %v", node, err)
 	}
 	ctx, stop := context.WithCancel(c.ctx)
-	running := &agent{Agent: a, stop: stop, ended: make(chan error, 1)}
+	running := &agent{Agent: a, registry: registry, stop: stop, ended: make(chan error, 1)}
 	c.agents[node] = running
 	go func() { running.ended <- a.Run(ctx) }()
 }
@@ -158,6 +160,16 @@ func (c *Cluster) Agent(node string) *enforcer.Agent {
 		return a.Agent
 	}
 	return nil
+}
+
+// Registry has the metrics of the agent of a node.
+func (c *Cluster) Registry(node string) *prometheus.Registry {
+	c.t.Helper()
+	a := c.agents[node]
+	if a == nil {
+		c.t.Fatalf("no agent runs on node %s", node)
+	}
+	return a.registry
 }
 
 // Deliver changes or adds objects on all nodes and returns at once.

@@ -123,6 +123,10 @@ func TestChartValues(t *testing.T) {
 			[]string{"extraArgs={--log-group=5,--ct-mark-mask=0xff000000}"},
 			func(ds *appsv1.DaemonSet) { args(ds, "--log-group=5", "--ct-mark-mask=0xff000000") },
 		},
+		"denials": {
+			[]string{"denials.mode=stdout", "denials.perPod=true"},
+			func(ds *appsv1.DaemonSet) { args(ds, "--denials=stdout", "--denials-per-pod") },
+		},
 		"metrics elsewhere": {
 			[]string{"metrics.port=9999"},
 			func(ds *appsv1.DaemonSet) {
@@ -206,7 +210,7 @@ func TestChartGoesWhereItIsTold(t *testing.T) {
 func TestChartRefuses(t *testing.T) {
 	for _, set := range []string{
 		"resouces.limits.cpu=1", "image.tg=v1", "metrics.port=99999", "extraArgs={reject}", "uplinks={a b}", "image.digest=latest",
-		"nri.socketDirectory=run", "namespace.name=", "metrics.podMonitor.interval=soon",
+		"denials.mode=stderr", "nri.socketDirectory=run", "namespace.name=", "metrics.podMonitor.interval=soon",
 	} {
 		if _, err := template(t, chart, set); err == nil {
 			t.Errorf("it takes %s", set)

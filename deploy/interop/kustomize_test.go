@@ -32,7 +32,7 @@ func TestKustomizationRendersTheManifest(t *testing.T) {
 
 // The components give what the chart's values of the same names do.
 func TestKustomizeComponents(t *testing.T) {
-	for component, set := range map[string]string{"nri": "nri.enabled=true", "podmonitor": "metrics.podMonitor.enabled=true"} {
+	for component, set := range map[string]string{"denial-events": "denials.events=true", "nri": "nri.enabled=true", "podmonitor": "metrics.podMonitor.enabled=true"} {
 		dir := t.TempDir()
 		deploy, err := filepath.Abs("..")
 		if err != nil {

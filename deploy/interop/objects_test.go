@@ -24,6 +24,7 @@ var kinds = map[string]func() any{
 	"Namespace":          func() any { return &corev1.Namespace{} },
 	"ServiceAccount":     func() any { return &corev1.ServiceAccount{} },
 	"Secret":             func() any { return &corev1.Secret{} },
+	"Role":               func() any { return &rbacv1.Role{} },
 	"ClusterRole":        func() any { return &rbacv1.ClusterRole{} },
 	"ClusterRoleBinding": func() any { return &rbacv1.ClusterRoleBinding{} },
 	"DaemonSet":          func() any { return &appsv1.DaemonSet{} },

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -65,7 +67,8 @@ type Denial struct {
 	Packets uint64     `json:"packets"`
 	Since   *time.Time `json:"since,omitempty"`
 
-	src, dst netip.Addr
+	src, dst       netip.Addr
+	srcUID, dstUID types.UID
 }
 
 // EndKind says what an end of a flow is.
@@ -88,6 +91,21 @@ type End struct {
 	Workload  string `json:"workload,omitempty"`
 	// Node is the node that the Pod is on, or that has the address.
 	Node string `json:"node,omitempty"`
+}
+
+// SubjectUID is that of the Pod that the denial is about, empty where it is not known, as
+// of a denial that was read.
+func (d *Denial) SubjectUID() types.UID {
+	if d.Subject() == &d.Src {
+		return d.srcUID
+	}
+	return d.dstUID
+}
+
+// WithUIDs notes the UIDs of the Pods at the ends of a denial that was not handed over yet.
+func (d *Denial) WithUIDs(src, dst types.UID) *Denial {
+	d.srcUID, d.dstUID = src, dst
+	return d
 }
 
 // Service is what the client of a flow asked for.

@@ -67,10 +67,12 @@ type Flow struct {
 }
 
 // Element is the flow as the kernel's set of reported flows has it: addresses as its
-// packets have them, and the port that policies speak of. It is false for a flow that is
-// counted by no element: of a protocol without ports, or denied by no policy.
+// packets have them, and the port that policies speak of, or ICMP's type and code. It is
+// false for a flow that is counted by no element that is known: of a protocol without
+// either, or denied by no policy.
 func (f Flow) Element() (src, dst netip.Addr, protocol policy.Protocol, port uint16, ok bool) {
-	ok = f.Protocol.HasPorts() && (f.cause.reason == Policy || f.cause.reason == Reply)
+	typed := f.Protocol == policy.ICMP || f.Protocol == policy.ICMPv6
+	ok = (f.Protocol.HasPorts() || typed) && (f.cause.reason == Policy || f.cause.reason == Reply)
 	if f.cause.reply {
 		return f.Dst, f.Src, f.Protocol, f.Port, ok
 	}

@@ -18,8 +18,9 @@ type Missed struct {
 // NewMissed says that so many are missing.
 func NewMissed(n uint64) Missed { return Missed{APIVersion, MissedKind, n} }
 
-// WriteLines writes denials as JSON, one a line, until the context ends or the writer
-// fails. A writer that is too slow misses some, and is told how many.
+// WriteLines writes denials as JSON, one a line: the earlier ones, and then what comes,
+// until the context ends or the writer fails. A writer that is too slow misses some, and is
+// told how many. Without a subscription nothing comes.
 func WriteLines(ctx context.Context, sub *Subscription, earlier []*Denial, w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -34,7 +35,7 @@ func WriteLines(ctx context.Context, sub *Subscription, earlier []*Denial, w io.
 			return err
 		}
 	}
-	for {
+	for sub != nil {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -49,6 +50,7 @@ func WriteLines(ctx context.Context, sub *Subscription, earlier []*Denial, w io.
 			}
 		}
 	}
+	return nil
 }
 
 // mostLine bounds a line that is read: a denial names a dozen objects at most.

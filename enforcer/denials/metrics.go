@@ -28,6 +28,8 @@ type seriesKey struct{ namespace, name, direction, reason string }
 // them is counted as "other".
 type metrics struct {
 	flows, packets *prometheus.CounterVec
+	// audited counts what passed and would be denied.
+	audited *prometheus.CounterVec
 	// pods is nil unless they were asked for.
 	pods *prometheus.CounterVec
 
@@ -47,6 +49,9 @@ func newMetrics(perPod bool) *metrics {
 		packets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_denied_packets_total", Help: "Packets of the denied flows that were told of, as far as the kernel counted them.",
 		}, []string{"namespace", "workload", "direction", "reason"}),
+		audited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_would_deny_total", Help: "Flows that passed and that audited policies would deny, each once in 10 to 20 seconds, by the Pod's namespace and workload.",
+		}, []string{"namespace", "workload", "direction"}),
 		series: map[seriesKey]bool{}, ofNamespace: map[string]int{}, others: map[string]bool{},
 		byPod: map[types.NamespacedName][]seriesKey{},
 	}
@@ -60,7 +65,7 @@ func newMetrics(perPod bool) *metrics {
 
 // register also shows what was left out.
 func (m *metrics) register(reg prometheus.Registerer, left func() map[LeftOutCause]uint64) error {
-	collectors := []prometheus.Collector{m.flows, m.packets}
+	collectors := []prometheus.Collector{m.flows, m.packets, m.audited}
 	if m.pods != nil {
 		collectors = append(collectors, m.pods)
 	}
@@ -90,6 +95,10 @@ func (m *metrics) count(d *Denial) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key = m.bounded(key)
+	if d.Reason == Audit {
+		m.audited.WithLabelValues(key.namespace, key.name, key.direction).Inc()
+		return
+	}
 	m.flows.WithLabelValues(key.namespace, key.name, key.direction, key.reason).Inc()
 	m.packets.WithLabelValues(key.namespace, key.name, key.direction, key.reason).Add(float64(d.Packets))
 	if m.pods == nil || e.Kind != PodEnd {

@@ -34,6 +34,8 @@ const (
 	Tunnel Reason = "Tunnel"
 	// Guard: it left the Pod in another's name.
 	Guard Reason = "Guard"
+	// Audit: it passed, and would not if the audited policies were enforced.
+	Audit Reason = "Audit"
 	// Unexplained: the kernel denied it by a policy, and no state of the policies of
 	// which the agent still knows denies it.
 	Unexplained Reason = "Unexplained"
@@ -57,6 +59,7 @@ var Reasons = []ReasonKind{
 	{MidStream, "its connection was met in the middle, and an end is isolated"},
 	{Tunnel, "it was for a node's tunnel, from somebody who has no business there"},
 	{Guard, "it left the Pod in another's name"},
+	{Audit, "it passed, and audited policies would deny it"},
 	{Unexplained, "the kernel denied it, and no known state of the policies does"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/policy"
@@ -209,8 +210,9 @@ func (r *Recorder) explain(w *waiting) *Denial {
 		flow.Src, flow.Dst = r.endNow(flow.Src.Addr), r.endNow(flow.Dst.Addr)
 		d.Message = sentence(d.Reason, flow, c.direction)
 	}
-	d.Src, d.Dst = r.end(flow.Src), r.end(flow.Dst)
-	d.Service = r.service(w, flow)
+	d.Src, d.Dst = EndOf(r.index, flow.Src), EndOf(r.index, flow.Dst)
+	d.WithUIDs(uidOf(flow.Src), uidOf(flow.Dst))
+	d.Service = r.ServiceOf(w.original, flow)
 	return d
 }
 
@@ -240,31 +242,44 @@ func (r *Recorder) judge(d *Denial, flow policy.Flow, when time.Time) policy.Flo
 // endNow is the end that has an address now. Who it was when the packet came is asked
 // only where policies decided.
 func (r *Recorder) endNow(a netip.Addr) policy.End {
-	e := r.index.EndOfAddr(a)
+	return WholeEnd(r.index, a)
+}
+
+// WholeEnd is the end that has an address, a Pod with its labels.
+func WholeEnd(x *policy.Index, a netip.Addr) policy.End {
+	e := x.EndOfAddr(a)
 	if e.Pod != nil {
-		if p, ok := r.index.Pod(e.Pod.NamespacedName); ok {
+		if p, ok := x.Pod(e.Pod.NamespacedName); ok {
 			e.Pod = p
 		}
 	}
 	return e
 }
 
-func (r *Recorder) end(e policy.End) End {
+// EndOf is what an index says of an end of a flow.
+func EndOf(x *policy.Index, e policy.End) End {
 	out := End{Kind: OutsideEnd, Address: e.Addr.String()}
 	if p := e.Pod; p != nil {
 		out.Kind, out.Namespace, out.Pod, out.Node = PodEnd, p.Namespace, p.Name, p.Node
 		out.Workload = Workload(p)
 		return out
 	}
-	if node := r.index.NodeOf(e.Addr); node != "" {
+	if node := x.NodeOf(e.Addr); node != "" {
 		out.Kind, out.Node = NodeEnd, node
 	}
 	return out
 }
 
-// service is what the client asked for, if somebody has translated it.
-func (r *Recorder) service(w *waiting, flow policy.Flow) *Service {
-	to := w.original
+func uidOf(e policy.End) types.UID {
+	if e.Pod == nil {
+		return ""
+	}
+	return e.Pod.UID
+}
+
+// ServiceOf is what the client of a flow asked for, if that is not its destination: where
+// the connection was opened to is not where it went.
+func (r *Recorder) ServiceOf(to netip.AddrPort, flow policy.Flow) *Service {
 	if !to.IsValid() || to.Addr() == flow.Dst.Addr && (to.Port() == flow.Port || flow.Port == 0) {
 		return nil
 	}

@@ -229,7 +229,7 @@ func TestDeniedByTheJudgingGeneration(t *testing.T) {
 	told, moved, sure := 0, 0, 0
 	for seed := range uint64(150) {
 		p := newPlay(t, seed)
-		cluster := spectest.Random(p.r, spectest.Options{Contested: seed%7 == 0})
+		cluster := spectest.Random(p.r, spectest.Options{Contested: seed%7 == 0, Modes: seed%3 == 0})
 		events := cluster.Events(p.r)
 		half := len(events) / 2
 		p.tell(events[:half])

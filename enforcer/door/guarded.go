@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,8 +13,12 @@ import (
 // Guarded serves paths to those who may get them. What is none of the paths
 // costs no question to anybody.
 func Guarded(r Reviewer, paths map[string]http.Handler) http.Handler {
+	return guardedEvery(r, allowedFor, paths)
+}
+
+func guardedEvery(r Reviewer, every time.Duration, paths map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	g := &guarded{reviewer: r}
+	g := &guarded{reviewer: r, every: every}
 	for path, h := range paths {
 		mux.Handle(path, g.wrap(path, h))
 	}
@@ -24,6 +29,8 @@ type guarded struct {
 	reviewer Reviewer
 	mu       sync.Mutex
 	said     time.Time
+	// every is how often it is asked whether one who reads still may.
+	every time.Duration
 }
 
 func (g *guarded) wrap(path string, h http.Handler) http.Handler {
@@ -39,13 +46,34 @@ func (g *guarded) wrap(path string, h http.Handler) http.Handler {
 			g.say(r, err)
 			http.Error(w, "the API server does not say who may read this", http.StatusServiceUnavailable)
 		case access == Allowed:
-			h.ServeHTTP(w, r)
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			go g.again(ctx, cancel, token, path)
+			h.ServeHTTP(w, r.WithContext(ctx))
 		case access == Forbidden:
-			http.Error(w, "you may not get "+path+" of the agent: bind ClusterRole sluice-metrics-reader, or another with that nonResourceURL", http.StatusForbidden)
+			http.Error(w, "you may not get "+path+" of the agent: bind ClusterRole sluice-reader (what is enforced and denied) or sluice-metrics-reader (metrics), or another with that nonResourceURL", http.StatusForbidden)
 		default:
 			unauthorized(w)
 		}
 	})
+}
+
+// again asks whether somebody may still read for as long as they do, for an answer can
+// take hours: it ends when they may not, or nobody says that they may.
+func (g *guarded) again(ctx context.Context, cancel context.CancelFunc, token, path string) {
+	ticker := time.NewTicker(g.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if access, err := g.reviewer.Review(ctx, token, path); err != nil || access != Allowed {
+			cancel()
+			return
+		}
+	}
 }
 
 func unauthorized(w http.ResponseWriter) {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -268,4 +269,53 @@ func TestLoopback(t *testing.T) {
 			t.Errorf("%q: %v", address, !want)
 		}
 	}
+}
+
+// An answer that lasts ends when who reads it may not any more, or nobody says so.
+func TestGuardedAsksAgain(t *testing.T) {
+	for _, then := range []Access{Forbidden, Unknown} {
+		reading, ended := make(chan struct{}), make(chan struct{})
+		access := &changing{now: Allowed}
+		h := guardedEvery(access, 5*time.Millisecond, map[string]http.Handler{"/v1/denials": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(reading)
+			<-r.Context().Done()
+			close(ended)
+		})})
+		address := serve(t, h, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/v1/denials", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer good")
+		go func() {
+			if res, err := client().Do(req); err == nil {
+				_ = res.Body.Close()
+			}
+		}()
+		<-reading
+		access.become(then)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%v: it goes on", then)
+		}
+	}
+}
+
+// changing is a reviewer of one mind at a time.
+type changing struct {
+	mu  sync.Mutex
+	now Access
+}
+
+func (c *changing) become(a Access) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = a
+}
+
+func (c *changing) Review(context.Context, string, string) (Access, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now, nil
 }

@@ -8,8 +8,7 @@ import (
 
 func (e *ruleEncoder) Count(compiler.Count) {
 	x := e.b.begins("counter")
-	e.b.uint64(unix.NFTA_COUNTER_BYTES, 0)
-	e.b.uint64(unix.NFTA_COUNTER_PACKETS, 0)
+	e.b.zeroCounter()
 	e.b.ends(x)
 }
 
@@ -50,16 +49,39 @@ func (e *ruleEncoder) Remember(s compiler.Remember) {
 	e.b.uint32(unix.NFTA_DYNSET_SREG_KEY, register(0))
 	e.b.uint32(unix.NFTA_DYNSET_OP, op)
 	e.b.text(unix.NFTA_DYNSET_SET_NAME, s.Set)
+	// One expression stands by itself. No rule has two.
 	if s.PerSecond != 0 {
 		l := e.b.beginExpression(unix.NFTA_DYNSET_EXPR, "limit")
-		e.b.uint64(unix.NFTA_LIMIT_RATE, uint64(s.PerSecond))
-		e.b.uint64(unix.NFTA_LIMIT_UNIT, 1) // seconds
-		e.b.uint32(unix.NFTA_LIMIT_BURST, s.Burst)
-		e.b.uint32(unix.NFTA_LIMIT_TYPE, unix.NFT_LIMIT_PKTS)
-		e.b.uint32(unix.NFTA_LIMIT_FLAGS, 0)
+		e.b.limit(s.PerSecond, s.Burst)
 		e.b.ends(l)
 	}
+	if s.Count {
+		c := e.b.beginExpression(unix.NFTA_DYNSET_EXPR, "counter")
+		e.b.zeroCounter()
+		e.b.ends(c)
+	}
 	e.b.ends(x)
+}
+
+func (e *ruleEncoder) Limit(s compiler.Limit) {
+	x := e.b.begins("limit")
+	e.b.limit(s.PerSecond, s.Burst)
+	e.b.ends(x)
+}
+
+// limit is the content of an expression that limits packets a second.
+func (b *Batch) limit(perSecond, burst uint32) {
+	b.uint64(unix.NFTA_LIMIT_RATE, uint64(perSecond))
+	b.uint64(unix.NFTA_LIMIT_UNIT, 1) // seconds
+	b.uint32(unix.NFTA_LIMIT_BURST, burst)
+	b.uint32(unix.NFTA_LIMIT_TYPE, unix.NFT_LIMIT_PKTS)
+	b.uint32(unix.NFTA_LIMIT_FLAGS, 0)
+}
+
+// zeroCounter is the content of an expression that counts from nothing.
+func (b *Batch) zeroCounter() {
+	b.uint64(unix.NFTA_COUNTER_BYTES, 0)
+	b.uint64(unix.NFTA_COUNTER_PACKETS, 0)
 }
 
 func (e *ruleEncoder) Log(s compiler.Log) {

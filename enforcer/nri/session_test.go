@@ -53,7 +53,7 @@ func receive(t *testing.T, l net.Listener) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	w := &wire{conn: conn, mux: multiplex.Multiplex(conn), registered: make(chan *api.RegisterPluginRequest, 1)}
+	w := &wire{conn: conn, mux: multiplex.Multiplex(conn, multiplex.WithBlockedRead()), registered: make(chan *api.RegisterPluginRequest, 1)}
 	out, err := w.mux.Open(multiplex.PluginServiceConn)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +67,8 @@ func receive(t *testing.T, l net.Listener) *wire {
 		t.Fatal(err)
 	}
 	api.RegisterRuntimeService(server, w)
+	// Not earlier: what comes for a connection that nobody has opened yet is dropped.
+	w.mux.Unblock()
 	go func() { _ = server.Serve(context.Background(), in) }()
 	t.Cleanup(func() { server.Close() })
 	w.plugin = api.NewPluginClient(ttrpc.NewClient(out))

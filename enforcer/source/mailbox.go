@@ -70,6 +70,9 @@ func (m *Mailbox) Deliver(events ...Event) {
 		if e.Deleted && e.Kind == PodEvent {
 			e.Pod = m.pending[key].Pod // what nobody has taken would be lost
 		}
+		if old, waits := m.pending[key]; waits {
+			e.overtakes(old)
+		}
 		m.pending[key] = e
 	}
 	m.noteLarge(events)

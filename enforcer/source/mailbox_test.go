@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,5 +46,35 @@ func TestMailboxForgetsTroubleThatIsOver(t *testing.T) {
 	m.Report("a.yaml", nil)
 	if got := m.Reports(); len(got) != 1 || got["b.yaml"] == nil {
 		t.Errorf("got %v", got)
+	}
+}
+
+// Whoever asks whether a version is in force must be told so though a later one
+// replaced it before anybody looked.
+func TestMailboxNamesTheVersionsThatItJumpsOver(t *testing.T) {
+	m := NewMailbox(clocktesting.NewFakeClock(time.Now()), func() {})
+	name := types.NamespacedName{Name: "shop"}
+	version := func(rv string) Version { return Version{"u", rv} }
+	deliver := func(e Event) {
+		e.Kind, e.Name = NamespaceEvent, name
+		m.Deliver(e)
+	}
+	earlier := func() []Version { return m.Take(Everything).Events[Key{NamespaceEvent, name}].Earlier }
+	deliver(Event{Version: version("1")})
+	deliver(Event{Version: version("2")})
+	deliver(Event{Version: version("2")}) // a new list
+	deliver(Event{Deleted: true, Version: version("4")})
+	if diff := cmp.Diff([]Version{version("1"), version("2")}, earlier()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	deliver(Event{Version: version("5")})
+	if got := earlier(); got != nil {
+		t.Errorf("what was taken is jumped over: %v", got)
+	}
+	for i := range 3 * mostEarlier {
+		deliver(Event{Version: version(strconv.Itoa(i))})
+	}
+	if got := earlier(); len(got) != mostEarlier || got[mostEarlier-1] != version(strconv.Itoa(3*mostEarlier-2)) {
+		t.Errorf("%v", got)
 	}
 }

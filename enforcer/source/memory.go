@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
@@ -90,21 +91,23 @@ func (s *Memory) Run(ctx context.Context, sink Sink) error {
 func eventOf(object any, deleted bool) (Event, error) {
 	switch o := object.(type) {
 	case *corev1.Pod:
-		e := Event{Kind: PodEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted}
+		e := Event{Kind: PodEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted, Version: versionOf(o)}
 		if deleted {
 			return e, nil
 		}
 		e.Pod, e.Invalid = policy.PodFromAPI(o)
 		return e, nil
 	case *corev1.Namespace:
-		e := Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted, Labels: o.Labels}
+		e := Event{Kind: NamespaceEvent, Name: types.NamespacedName{Name: o.Name}, Deleted: deleted, Labels: o.Labels, Version: versionOf(o)}
 		if n := policy.LabelBytes(o.Labels); n > policy.MaxLabelBytes && !deleted {
 			// They are taken all the same: a selector may ask for what is not there.
 			e.Invalid = fmt.Errorf("Namespace %s: metadata.labels: %d bytes are more than %d, which costs every node memory; give it fewer labels", o.Name, n, policy.MaxLabelBytes)
+		} else if errs := policy.ValidateNamespace(o.Labels); len(errs) > 0 && !deleted {
+			e.Invalid = fmt.Errorf("Namespace %s: %w", o.Name, errs.ToAggregate())
 		}
 		return e, nil
 	case *networkingv1.NetworkPolicy:
-		e := Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted}
+		e := Event{Kind: PolicyEvent, Name: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, Deleted: deleted, Version: versionOf(o)}
 		if !deleted {
 			e.Policy = o.DeepCopy() // the caller may go on changing it
 			e.Policy.ManagedFields = nil
@@ -116,3 +119,5 @@ func eventOf(object any, deleted bool) (Event, error) {
 	}
 	return Event{}, fmt.Errorf("use %T as an object: only Pods, Namespaces, NetworkPolicies and Nodes are known", object)
 }
+
+func versionOf(o metav1.Object) Version { return Version{o.GetUID(), o.GetResourceVersion()} }

@@ -57,7 +57,22 @@ type Event struct {
 	Policy *networkingv1.NetworkPolicy
 	// Invalid says what of the object is unusable; the rest counts.
 	Invalid error
+	// Version is the object's, empty where nobody knows it: of an object that was found
+	// gone, say. Earlier are versions that nobody took before this one came, the oldest
+	// first, and no more than [mostEarlier].
+	Version Version
+	Earlier []Version
 }
+
+// Version names a state of an object. Versions are compared for equality and nothing
+// else: which is the later one, the order of events says.
+type Version struct {
+	UID             types.UID
+	ResourceVersion string
+}
+
+// mostEarlier bounds the versions that an event jumped over.
+const mostEarlier = 16
 
 // Sink takes what a source has. It never blocks for long, and its methods may
 // be called from any goroutine.
@@ -109,7 +124,19 @@ func (t Trouble) Error() string {
 	return b.String()
 }
 
-// sameEvent reports whether two events say the same of an object.
+// overtakes notes the versions that an event replaces which nobody took.
+func (e *Event) overtakes(old Event) {
+	if old.Version == (Version{}) || old.Version == e.Version {
+		e.Earlier = old.Earlier
+		return
+	}
+	e.Earlier = append(old.Earlier[:len(old.Earlier):len(old.Earlier)], old.Version)
+	if more := len(e.Earlier) - mostEarlier; more > 0 {
+		e.Earlier = e.Earlier[more:]
+	}
+}
+
+// sameEvent reports whether two events say the same of an object, in whatever version.
 func sameEvent(a, b Event) bool {
 	return a.Kind == b.Kind && a.Deleted == b.Deleted && errorText(a.Invalid) == errorText(b.Invalid) &&
 		reflect.DeepEqual(a.Pod, b.Pod) && maps.Equal(a.Labels, b.Labels) &&

@@ -9,6 +9,8 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 func (l *Loader) addNamespace(at place, text []byte) {
@@ -33,6 +35,7 @@ func (l *Loader) addNamespace(at place, text []byte) {
 	}
 	labelWithName(ns)
 	l.fieldErrors(at, id.String(), validateMetadata(&ns.ObjectMeta, apivalidation.ValidateNamespaceName))
+	l.fieldErrors(at, id.String(), policy.ValidateNamespace(ns.Labels))
 	if l.register(at, id) {
 		l.set.Namespaces = append(l.set.Namespaces, ns)
 	}

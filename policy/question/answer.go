@@ -43,6 +43,9 @@ type Outcome struct {
 	// fills in which policies had what to say.
 	Path    Path
 	Verdict policy.Verdict
+	// Audited is the verdict as if audited policies were enforced, filled in by
+	// [World.Explain] where such a policy selects an end; nil where none does.
+	Audited *policy.Verdict
 	// Depends says on what the outcome hangs, where it does on addresses that are not
 	// known. The verdict is that for one possible address.
 	Depends []string
@@ -115,11 +118,16 @@ func (w *World) Explain(a *Answer) {
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
 		o.Verdict = o.Path.verdict(w.Index.Explain)
+		o.Audited = o.Path.audited(w.Index)
 		f := o.Path.Flow()
 		for _, e := range []policy.End{f.Src, f.Dst} {
 			if StandIn(e.Addr) {
 				withoutAddr(o.Verdict.Egress.Policies, e.Addr)
 				withoutAddr(o.Verdict.Ingress.Policies, e.Addr)
+				if o.Audited != nil {
+					withoutAddr(o.Audited.Egress.Policies, e.Addr)
+					withoutAddr(o.Audited.Ingress.Policies, e.Addr)
+				}
 			}
 		}
 	}

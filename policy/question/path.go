@@ -25,6 +25,24 @@ func (p *Path) Flow() policy.Flow {
 	return policy.Flow{Src: p.Egress.Src, Dst: p.Ingress.Dst, Protocol: p.Ingress.Protocol, Port: p.Ingress.Port}
 }
 
+// audited is the verdict as if the audited policies were enforced, nil where none
+// selects an end.
+func (p *Path) audited(index *policy.Index) *policy.Verdict {
+	any := false
+	v := p.verdict(func(f policy.Flow) policy.Verdict {
+		audited, asked := index.ExplainAudited(f)
+		if !asked {
+			return index.Explain(f)
+		}
+		any = true
+		return audited
+	})
+	if !any {
+		return nil
+	}
+	return &v
+}
+
 // verdict judges each end by what it sees.
 func (p *Path) verdict(judge func(policy.Flow) policy.Verdict) policy.Verdict {
 	v := judge(p.Egress)

@@ -22,6 +22,8 @@ type Cluster struct {
 	// External, when not empty, are the only addresses besides those of Pods
 	// and nodes that [Cluster.RandomFlow] uses: a lab has no others.
 	External []netip.Addr
+	// modes: see [Options.Modes].
+	modes bool
 }
 
 // Flow is the first packet of a connection. Port is 0 for protocols without
@@ -156,7 +158,7 @@ func (c *Cluster) Isolated(pod *corev1.Pod, direction networkingv1.PolicyType) b
 
 // applies reports whether the policy selects the Pod in the direction.
 func (c *Cluster) applies(np *networkingv1.NetworkPolicy, pod *corev1.Pod, direction networkingv1.PolicyType) bool {
-	if np.Namespace != pod.Namespace || !slices.Contains(directions(np), direction) {
+	if np.Namespace != pod.Namespace || c.audited(np) || !slices.Contains(directions(np), direction) {
 		return false
 	}
 	if !selectorValid(np.Spec.PodSelector) {

@@ -217,10 +217,16 @@ func (h *history) variant(e Event) Event {
 		np := e.Policy.DeepCopy()
 		b := policyBuilder{dice: h.dice, cluster: h.cluster}
 		np.Spec = b.spec()
+		if h.cluster.modes {
+			np.Annotations = randomMode(h.dice, nil, false)
+		}
 		return Event{Policy: np}
 	}
 	ns := e.Namespace.DeepCopy()
 	ns.Labels = randomLabels(h.dice, namespaceLabels)
+	if h.cluster.modes {
+		ns.Labels = randomMode(h.dice, ns.Labels, true)
+	}
 	return Event{Namespace: ns}
 }
 

@@ -29,6 +29,9 @@ func (b *policyBuilder) policy(i int) *networkingv1.NetworkPolicy {
 	if b.invalid && b.chance(12) {
 		b.spoil(&np.Spec)
 	}
+	if b.cluster.modes {
+		np.Annotations = randomMode(b.dice, nil, b.invalid)
+	}
 	return np
 }
 

@@ -14,6 +14,8 @@ type Options struct {
 	Contested bool
 	// Names has rules with many peers and many ports that are given by name.
 	Names bool
+	// Modes has policies that are audited, by themselves or by their namespace.
+	Modes bool
 	// Plain leaves out what a lab cannot build: Pods that have finished, have
 	// no address or share one with another Pod.
 	Plain bool
@@ -60,9 +62,14 @@ func (s *steered) Uint64() uint64 {
 func Random(r *rand.Rand, o Options) *Cluster {
 	d := dice{r}
 	o = o.drawn(d)
-	c := &Cluster{}
+	c := &Cluster{modes: o.Modes}
 	for i := range o.Namespaces {
 		c.addNamespace(d, i)
+	}
+	if o.Modes {
+		for _, ns := range c.Namespaces {
+			ns.Labels = randomMode(d, ns.Labels, true)
+		}
 	}
 	b := podBuilder{dice: d, Options: o, namespaces: o.Namespaces}
 	for range o.Pods {

@@ -33,6 +33,8 @@ type AgentOptions struct {
 	unknownPods string
 	nodeDNS     []string
 	nriSocket   string
+	denials     string
+	events      bool
 	verbosity   string
 	untaint     bool
 
@@ -91,8 +93,8 @@ Exit codes:
 	flags.BoolVar(&o.config.Compiler.NodeEgress, "node-egress", false, "always allow Pods to reach their own node, whatever their egress policies say")
 	flags.StringSliceVar(&o.nodeDNS, "node-dns", nil, "addresses on the node where NodeLocal DNSCache answers every Pod (usually 169.254.20.10)")
 	flags.BoolVar(&o.config.Compiler.Reject, "reject", false, "answer denied packets (TCP reset, ICMP prohibited) instead of dropping them")
-	flags.Uint16Var(&o.config.Compiler.LogGroup, "log-group", 0, "NFLOG group that denied packets go to")
 	flags.BoolVar(&o.untaint, "remove-startup-taint", false, "take the taint "+enforcer.StartupTaint+" from this Node when all policies are enforced here; the agent needs get and patch of nodes for it")
+	o.addDenialFlags(flags)
 	o.addNRIFlags(flags)
 	o.addDoorFlags(flags)
 	addLogFlags(cmd)
@@ -119,6 +121,7 @@ func (o *AgentOptions) Complete(cmd *cobra.Command, _ []string) error {
 	if o.config.Compiler.NodeDNS, err = parseNodeDNS(o.nodeDNS); err != nil {
 		return err
 	}
+	o.completeDenials()
 	if cmd != nil {
 		o.completeDoor(cmd.Flags())
 	}
@@ -142,6 +145,7 @@ func (o *AgentOptions) Validate() error {
 		validateInterfaces("uplinks", "eth[0-9]*", o.config.Uplinks),
 		validateInterfaces("other-interfaces", "docker0", o.config.OtherInterfaces),
 		o.validateDoor(),
+		o.validateDenials(),
 		o.validateUntaint(),
 		o.validateNRI(),
 		validateVerbosity(o.verbosity),
@@ -215,6 +219,9 @@ func (o *AgentOptions) source() (source.Source, error) {
 	}
 	if o.untaint {
 		o.config.Nodes = client.CoreV1().Nodes()
+	}
+	if o.events {
+		o.config.Denials.Events = client.CoreV1()
 	}
 	return source.NewKube(client, o.config.Node), nil
 }

@@ -23,16 +23,19 @@ type DiffOptions struct {
 	failOn    string
 
 	before, after objectReader
+	// typed is the command line, for a page.
+	typed typedCommand
 }
 
 // diffOutputs are the formats of diff.
-var diffOutputs = outputs[*report.Diff]{
-	"text":   func(w io.Writer, d *report.Diff) error { return d.Text(w) },
-	"json":   func(w io.Writer, d *report.Diff) error { return d.JSON(w) },
-	"md":     func(w io.Writer, d *report.Diff) error { return d.Markdown(w) },
-	"github": func(w io.Writer, d *report.Diff) error { return d.GitHub(w) },
-	"sarif":  func(w io.Writer, d *report.Diff) error { return d.SARIF(w, versionName()) },
-	"junit":  func(w io.Writer, d *report.Diff) error { return d.JUnit(w) },
+var diffOutputs = outputs[*differing]{
+	"text":   func(w io.Writer, d *differing) error { return d.Text(w) },
+	"json":   func(w io.Writer, d *differing) error { return d.JSON(w) },
+	"md":     func(w io.Writer, d *differing) error { return d.Markdown(w) },
+	"html":   func(w io.Writer, d *differing) error { return d.page(w) },
+	"github": func(w io.Writer, d *differing) error { return d.GitHub(w) },
+	"sarif":  func(w io.Writer, d *differing) error { return d.SARIF(w, versionName()) },
+	"junit":  func(w io.Writer, d *differing) error { return d.JUnit(w) },
 }
 
 const diffLong = `Diff says what a change does: who can reach whom now that could not before, who no
@@ -88,7 +91,8 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
 }
 
 // Complete finds out what OLD and NEW are.
-func (o *DiffOptions) Complete(_ *cobra.Command, args []string) (err error) {
+func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
+	o.typed = typed(cmd, args)
 	if args[0] == "-" && args[1] == "-" {
 		return errors.New("OLD and NEW are both stdin, which can be read once")
 	}
@@ -142,7 +146,8 @@ func (o *DiffOptions) Run(ctx context.Context) error {
 	bad := o.notices.report(o.ErrOut, before.problems)
 	bad = o.notices.report(o.ErrOut, after.problems) || bad
 	d := report.NewDiff(connectivity.Diff(before.cluster(), after.cluster()), before.place, after.place)
-	if err := diffOutputs.write(o.Out, o.output, d); err != nil {
+	found := &differing{d, func(w io.Writer) error { return diffPage(w, d, pageOptions(o.typed, before, after)) }}
+	if err := diffOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
 	switch {

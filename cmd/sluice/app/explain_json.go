@@ -19,7 +19,10 @@ type explanationDocument struct {
 	Allowed    bool              `json:"allowed"`
 	Egress     directionDocument `json:"egress"`
 	Ingress    directionDocument `json:"ingress"`
-	Notices    []string          `json:"notices,omitempty"`
+	// Audit is the verdict if the audited policies were enforced; it is left out where
+	// none selects an end.
+	Audit   *auditDocument `json:"audit,omitempty"`
+	Notices []string       `json:"notices,omitempty"`
 	// Depends is on what the answer hangs, where an address is not known. Then
 	// allowed is false, and the rest is that for one possible address.
 	Depends []string `json:"dependsOn,omitempty"`
@@ -67,7 +70,9 @@ type ruleRef struct {
 }
 
 type policyDocument struct {
-	Policy   string         `json:"policy"`
+	Policy string `json:"policy"`
+	// Audited policies are in an audit's directions only.
+	Audited  bool           `json:"audited,omitempty"`
 	Problems []string       `json:"problems,omitempty"`
 	Rules    []ruleDocument `json:"rules"`
 }
@@ -100,18 +105,19 @@ func (e explanation) document() explanationDocument {
 		Allowed: e.verdict.Allowed && len(e.depends) == 0,
 		Egress:  e.directionDocument(e.verdict.Egress),
 		Ingress: e.directionDocument(e.verdict.Ingress),
+		Audit:   e.auditDocument(),
 		Notices: e.notices,
 		Depends: e.depends,
 	}
 }
 
-func (x explanation) endOf(e policy.End) endDocument {
-	d := endDocument{Address: e.Addr.String(), Range: x.stands[e.Addr]}
-	if question.StandIn(e.Addr) {
+func (e explanation) endOf(end policy.End) endDocument {
+	d := endDocument{Address: end.Addr.String(), Range: e.stands[end.Addr]}
+	if question.StandIn(end.Addr) {
 		d.Address = ""
 	}
-	if e.Pod != nil {
-		d.Pod, d.Node, d.Labels = e.Pod.NamespacedName.String(), e.Pod.Node, e.Pod.Labels
+	if end.Pod != nil {
+		d.Pod, d.Node, d.Labels = end.Pod.NamespacedName.String(), end.Pod.Node, end.Pod.Labels
 	}
 	return d
 }
@@ -122,7 +128,7 @@ func (e explanation) directionDocument(d policy.DirectionVerdict) directionDocum
 		AllowedBy: refOf(d.AllowedBy), Nearest: refOf(d.Nearest),
 	}
 	for _, trace := range d.Policies {
-		p := policyDocument{Policy: trace.Policy.String(), Problems: trace.Problems, Rules: []ruleDocument{}}
+		p := policyDocument{Policy: trace.Policy.String(), Audited: trace.Audited, Problems: trace.Problems, Rules: []ruleDocument{}}
 		for _, r := range trace.Rules {
 			p.Rules = append(p.Rules, ruleDocument{
 				Rule: r.Rule, Matched: r.Matched(), PeerMatched: r.PeerMatched, PortMatched: r.PortMatched,

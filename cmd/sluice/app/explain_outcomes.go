@@ -14,6 +14,8 @@ import (
 type explanation struct {
 	flow    policy.Flow
 	verdict policy.Verdict
+	// audited is nil where no audited policy selects an end.
+	audited *policy.Verdict
 	notices []string
 	// depends is on what it hangs, where an address is not known.
 	depends []string
@@ -23,7 +25,7 @@ type explanation struct {
 
 // explanationOf is that of the paths that end alike.
 func explanationOf(a *question.Answer, o *question.Outcome) explanation {
-	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
+	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
 }
 
 // simple is the explanation of the only path, for a question between two Pods
@@ -111,6 +113,7 @@ type outcomeDocument struct {
 	Flow    flowDocument      `json:"flow"`
 	Egress  directionDocument `json:"egress"`
 	Ingress directionDocument `json:"ingress"`
+	Audit   *auditDocument    `json:"audit,omitempty"`
 	Notices []string          `json:"notices,omitempty"`
 	Depends []string          `json:"dependsOn,omitempty"`
 }
@@ -127,7 +130,7 @@ func documentOf(a *question.Answer) answerDocument {
 		e := explanationOf(a, o).document()
 		doc := outcomeDocument{
 			Count: o.Count, Allowed: e.Allowed, Entry: o.Path.Entry,
-			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Notices: e.Notices, Depends: e.Depends,
+			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Audit: e.Audit, Notices: e.Notices, Depends: e.Depends,
 		}
 		if o.Path.Hidden {
 			doc.Seen = o.Path.Ingress.Src.Addr.String()

@@ -71,25 +71,26 @@ func (e explanation) text(b *bytes.Buffer, p palette) {
 	}
 	e.direction(b, p, e.verdict.Egress)
 	e.direction(b, p, e.verdict.Ingress)
+	e.audit(b, p)
 }
 
-func (x explanation) endDetail(e policy.End) string {
-	known := e.Addr.String()
-	if question.StandIn(e.Addr) {
+func (e explanation) endDetail(end policy.End) string {
+	known := end.Addr.String()
+	if question.StandIn(end.Addr) {
 		known = "no address yet"
 	}
-	if e.Pod == nil {
-		if of := x.stands[e.Addr]; of != "" {
+	if end.Pod == nil {
+		if of := e.stands[end.Addr]; of != "" {
 			return known + ", no Pod, for all of " + of
 		}
 		return known + ", no Pod"
 	}
-	s := fmt.Sprintf("Pod %s, %s", e.Pod.NamespacedName, known)
-	if e.Pod.Node != "" {
-		s += ", on node " + e.Pod.Node
+	s := fmt.Sprintf("Pod %s, %s", end.Pod.NamespacedName, known)
+	if end.Pod.Node != "" {
+		s += ", on node " + end.Pod.Node
 	}
-	if len(e.Pod.Labels) > 0 {
-		s += ", labels " + labelList(e.Pod.Labels)
+	if len(end.Pod.Labels) > 0 {
+		s += ", labels " + labelList(end.Pod.Labels)
 	}
 	return s
 }
@@ -117,7 +118,11 @@ func (e explanation) policies(b *bytes.Buffer, p palette, d policy.DirectionVerd
 }
 
 func (e explanation) policy(b *bytes.Buffer, p palette, d policy.DirectionVerdict, trace policy.PolicyTrace) {
-	fmt.Fprintf(b, "\n  policy %s\n", p.bold(trace.Policy.String()))
+	audited := ""
+	if trace.Audited {
+		audited = " (audited)"
+	}
+	fmt.Fprintf(b, "\n  policy %s%s\n", p.bold(trace.Policy.String()), audited)
 	for _, problem := range trace.Problems {
 		fmt.Fprintf(b, "    invalid: %s\n", problem)
 	}

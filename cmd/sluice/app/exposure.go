@@ -23,17 +23,20 @@ type ExposureOptions struct {
 
 	ends    []question.End
 	objects objectReader
+	// typed is the command line, for a page.
+	typed typedCommand
 }
 
 // exposureOutputs are the formats of exposure.
-var exposureOutputs = outputs[*report.Exposure]{
-	"text":    func(w io.Writer, x *report.Exposure) error { return x.Text(w) },
-	"json":    func(w io.Writer, x *report.Exposure) error { return x.JSON(w) },
-	"yaml":    func(w io.Writer, x *report.Exposure) error { return x.YAML(w) },
-	"csv":     func(w io.Writer, x *report.Exposure) error { return x.CSV(w) },
-	"md":      func(w io.Writer, x *report.Exposure) error { return x.Markdown(w) },
-	"dot":     func(w io.Writer, x *report.Exposure) error { return x.DOT(w) },
-	"mermaid": func(w io.Writer, x *report.Exposure) error { return x.Mermaid(w) },
+var exposureOutputs = outputs[*exposed]{
+	"text":    func(w io.Writer, x *exposed) error { return x.Text(w) },
+	"json":    func(w io.Writer, x *exposed) error { return x.JSON(w) },
+	"yaml":    func(w io.Writer, x *exposed) error { return x.YAML(w) },
+	"csv":     func(w io.Writer, x *exposed) error { return x.CSV(w) },
+	"md":      func(w io.Writer, x *exposed) error { return x.Markdown(w) },
+	"dot":     func(w io.Writer, x *exposed) error { return x.DOT(w) },
+	"mermaid": func(w io.Writer, x *exposed) error { return x.Mermaid(w) },
+	"html":    func(w io.Writer, x *exposed) error { return x.page(w) },
 }
 
 const exposureLong = `Exposure says to whom workloads are open whom nobody in the cluster has to be: what no
@@ -72,7 +75,8 @@ func newExposureCommand(streams IOStreams) *cobra.Command {
 }
 
 // Complete reads the ends of --focus.
-func (o *ExposureOptions) Complete(*cobra.Command, []string) error {
+func (o *ExposureOptions) Complete(cmd *cobra.Command, args []string) error {
+	o.typed = typed(cmd, args)
 	err := o.completeNamespace()
 	if err != nil {
 		return err
@@ -111,7 +115,8 @@ func (o *ExposureOptions) Run(ctx context.Context) error {
 			return unusable(err)
 		}
 	}
-	if err := exposureOutputs.write(o.Out, o.output, x); err != nil {
+	found := &exposed{x, func(w io.Writer) error { return exposurePage(w, x, pageOptions(o.typed, in)) }}
+	if err := exposureOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
 	if bad {

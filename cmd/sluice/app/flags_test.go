@@ -2,11 +2,21 @@ package app
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
 )
+
+// flagTest is a flag of a command line.
+type flagTest struct {
+	base []string
+	flag string
+	// bad values are refused, with want in the message; good ones are not.
+	bad, good []string
+	want      string
+}
 
 // What a flag cannot mean is refused with the flag, the value and what is right;
 // nothing is taken in part.
@@ -21,13 +31,7 @@ func TestFlagsAreChecked(t *testing.T) {
 	verify := []string{"verify", "-f", file}
 	lint := []string{"lint", "-f", file}
 	live := []string{"explain", "a", "b:8080", "--kubeconfig", kubeconfig}
-	tests := []struct {
-		base []string
-		flag string
-		// bad values are refused, with want in the message; good ones are not.
-		bad, good []string
-		want      string
-	}{
+	tests := []flagTest{
 		{agent, "ct-mark-mask", []string{"", " ", "0xff00,0x3000", "0xff000000zz", "0xff00 3000", "ff003000", "4278202368", "-0xff00", "0x", "0x0", "0x1", "0x7", "0x7f", "0xffffffff", "0x1ff003000"}, []string{"0xff003000", "0xff"}, "--ct-mark-mask: "},
 		{agent, "nri-socket", []string{" ", "nri.sock", "/var/run/nri/", "unix:///var/run/nri/nri.sock"}, []string{"", "/var/run/nri/nri.sock"}, "--nri-socket: "},
 		{agent, "unknown-pods", []string{"", "ignore", "Drop", "drop,pass", "true"}, []string{"drop", "pass"}, "--unknown-pods: "},
@@ -42,6 +46,11 @@ func TestFlagsAreChecked(t *testing.T) {
 		{agent, "tls-key", []string{"", "key.pem"}, nil, "--tls-key"},
 		{agent, "allow-pod-tunnels", []string{"", "maybe"}, []string{"true"}, "allow-pod-tunnels"},
 		{agent, "log-group", []string{"", "-1", "65536", "1,2", "x"}, []string{"0", "65535"}, "log-group"},
+		{agent, "denials", []string{"", "Stdout", "stderr", "keep,stdout"}, []string{"keep", "stdout", "off"}, "--denials: "},
+		{agent, "denials-per-pod", []string{"", "maybe"}, []string{"true"}, "denials-per-pod"},
+		{[]string{"agent", "--manifests", dir, "--denials=off"}, "denials-per-pod", []string{"true"}, []string{"false"}, "--denials-per-pod: "},
+		{[]string{"agent", "--node-name", "a", "--kubeconfig", kubeconfig}, "denial-events", []string{"", "maybe"}, []string{"true"}, "denial-events"},
+		{agent, "denial-events", []string{"true"}, []string{"false"}, "--denial-events: "},
 		{agent, "v", []string{"", "-1", "x", "1.5"}, []string{"9", "0"}, "v"},
 		{agent, "node-egress", []string{"", "maybe"}, []string{"true", "false"}, "node-egress"},
 		{agent, "reject", []string{"", "maybe"}, []string{"true"}, "reject"},
@@ -72,6 +81,70 @@ func TestFlagsAreChecked(t *testing.T) {
 		{lint, "fail-on", []string{"", "info", "warning,error"}, []string{"error", "warning", "note"}, "--fail-on: "},
 		{[]string{"verify", "--kubeconfig", kubeconfig, "--flows", file}, "recursive", []string{"true"}, []string{"false"}, "-R"},
 	}
+	list, exposure, diff := []string{"list", "-f", file}, []string{"exposure", "-f", file}, []string{"diff", file, file}
+	suggest := []string{"suggest", "-f", file, "--flows", file}
+	tests = append(tests, []flagTest{
+		{explain, "exit-code", []string{"", "maybe"}, []string{"true"}, "exit-code"},
+		{explain, "verbose", []string{"", "maybe"}, []string{"true"}, "verbose"},
+		{explain, "quiet", []string{"", "maybe"}, []string{"true"}, "quiet"},
+		{append(verify, "--flows", file), "only-mismatches", []string{"", "maybe"}, []string{"true"}, "only-mismatches"},
+		{list, "output", []string{"", "xml", "JSON", "text,json"}, []string{"text", "json", "yaml", "csv", "md", "dot", "mermaid", "html"}, "--output: "},
+		{list, "why", []string{"", "maybe"}, []string{"true"}, "why"},
+		{list, "focus", []string{"", "a/b/c", "10.0.0.1/8", "svc/a", "node/a", "a=b=c"}, []string{"shop/db", "deploy/shop/db", "internet", "10.0.0.0/8", "app=db"}, "--focus"},
+		{list, "direction", []string{"", "up"}, []string{"both"}, "--direction: "},
+		{list, "direction", []string{"ingress"}, nil, "give --focus"},
+		{list, "port", []string{"", "0", "65536", "9-1", "80/ICMP", "80/x", "/TCP"}, []string{"443", "8000-8100", "53/UDP", "http", "TCP", "icmp"}, "--port: "},
+		{exposure, "output", []string{"", "xml"}, []string{"text", "json", "yaml", "csv", "md", "dot", "mermaid", "html"}, "--output: "},
+		{exposure, "focus", []string{"", "a/b/c", "svc/a"}, []string{"shop/db", "ns/shop"}, "--focus"},
+		{exposure, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
+		{diff, "output", []string{"", "csv"}, []string{"text", "json", "md", "github", "sarif", "junit", "html"}, "--output: "},
+		{diff, "fail-on", []string{"", "denied", "any,allowed"}, []string{"any", "allowed", "never"}, "--fail-on: "},
+		{suggest, "output", []string{"", "text"}, []string{"yaml", "json"}, "--output: "},
+		{suggest, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
+		{suggest, "mode", []string{"", "on"}, []string{"audit", "enforce"}, "--mode: "},
+		{suggest[:3], "flows", []string{"", " "}, []string{file}, "--flows: "},
+	}...)
+	status := []string{"status", "--kubeconfig", kubeconfig}
+	wait := []string{"wait", "netpol/db", "--kubeconfig", kubeconfig}
+	observe := []string{"observe", "--kubeconfig", kubeconfig}
+	socket := filepath.Join(dir, "agent.sock")
+	for _, of := range [][]string{status, observe} {
+		tests = append(tests, []flagTest{
+			{of[:1], "socket", []string{"", " ", "agent.sock"}, []string{socket}, "--socket: "},
+			{append(of[:1:1], "--socket", socket), "context", []string{"c"}, nil, "--socket is instead"},
+		}...)
+	}
+	for _, of := range [][]string{status, wait, observe} {
+		tests = append(tests, []flagTest{
+			{of, "agent-namespace", []string{"", "a/b", "A"}, []string{"sluice-system"}, "--agent-namespace: "},
+			{of, "agent-certificate-authority", []string{"", "/nonexistent"}, []string{file}, "--agent-certificate-authority: "},
+			{of, "request-timeout", []string{"-5s", "soon"}, []string{"0", "10s"}, "--request-timeout: "},
+			{of, "namespace", []string{"a/b", "A"}, []string{"shop", ""}, "--namespace: "},
+		}...)
+	}
+	tests = append(tests, []flagTest{
+		{status, "output", []string{"", "yaml", "wide"}, []string{"text", "json"}, "--output: "},
+		{status, "all-namespaces", []string{"", "maybe"}, []string{"true"}, "all-namespaces"},
+		{append(status, "-n", "shop"), "all-namespaces", []string{"true"}, nil, "-A is for all"},
+		{status[:1], "kubeconfig", []string{"/nonexistent"}, []string{kubeconfig}, "kubeconfig"},
+		{wait[:2], "kubeconfig", []string{"/nonexistent"}, []string{kubeconfig}, "kubeconfig"},
+		{observe[:1], "kubeconfig", nil, []string{kubeconfig}, "kubeconfig"},
+		{wait, "context", []string{"other"}, []string{"c"}, "--context: "},
+		{wait, "socket", []string{"", "/run/sluice.sock"}, nil, "--socket"},
+		{wait, "for", []string{"", "ready", "delete"}, []string{"enforced", "deleted"}, "--for: "},
+		{wait, "timeout", []string{"0s", "-1s", "soon"}, []string{"30s"}, "timeout"},
+		{wait, "uid", []string{"", " "}, []string{"7b0c"}, "--uid: "},
+		{wait, "ignore-nodes-without-agent", []string{"maybe"}, []string{"true"}, "ignore-nodes-without-agent"},
+		{observe, "output", []string{"", "yaml"}, []string{"text", "wide", "json"}, "--output: "},
+		{observe, "follow", []string{"maybe"}, []string{"true"}, "follow"},
+		{observe, "pod", []string{"", "a/b/c", "deploy/"}, []string{"web", "shop/web", "deploy/web", "10.0.0.7"}, "--pod: "},
+		{observe, "from", []string{"", "a/b/c"}, []string{"ns/shop", "outside"}, "--from: "},
+		{observe, "to", []string{"", "a/b/c"}, []string{"10.0.0.0/8", "node/a"}, "--to: "},
+		{observe, "reason", []string{"", "Because"}, []string{"Policy", "Policy,Guard"}, "--reason: "},
+		{observe, "last", []string{"-1m", "soon"}, []string{"10m"}, "last"},
+		{observe, "tail", []string{"-1", "x", "100001"}, []string{"10"}, "tail"},
+		{observe, "node", []string{"", " "}, []string{"n1"}, "--node: "},
+	}...)
 	tried := map[string]bool{}
 	for _, tt := range tests {
 		tried[tt.base[0]+" "+tt.flag] = true
@@ -125,13 +198,19 @@ func checked(t *testing.T, args []string) error {
 // and checked where the kubeconfig is read.
 var free = map[string]bool{"help": true, "vmodule": true, "as": true, "as-group": true, "as-user-extra": true, "cluster": true, "user": true}
 
+// ofSources are the flags that say where the objects of a question are: those of all
+// commands that have them are one set.
+var ofSources = map[string]bool{
+	"filename": true, "recursive": true, "namespace": true, "verbose": true, "quiet": true, "context": true, "kubeconfig": true, "request-timeout": true,
+}
+
 // A flag that is added is checked, too, or named as free; those of verify that
 // explain has are the same.
 func everyFlagWasTried(t *testing.T, tried map[string]bool) {
 	t.Helper()
 	for _, cmd := range newRootCommand(IOStreams{}).Commands() {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			shared := cmd.Name() == "verify" && tried["explain "+f.Name]
+			shared := cmd.Name() == "verify" && tried["explain "+f.Name] || ofSources[f.Name] && tried["explain "+f.Name]
 			if !f.Hidden && !free[f.Name] && !tried[cmd.Name()+" "+f.Name] && !shared {
 				t.Errorf("%s --%s is not in the table", cmd.Name(), f.Name)
 			}

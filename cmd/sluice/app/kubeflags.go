@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -96,24 +97,33 @@ func (k *kubeFlags) namespace() (string, error) {
 // connectWithin bounds the wait for a server that does not answer at all.
 const connectWithin = 10 * time.Second
 
-// client makes a client, without asking the cluster anything yet.
-func (k *kubeFlags) client() (client kubernetes.Interface, server string, err error) {
+// config is how requests reach the cluster, in JSON.
+func (k *kubeFlags) config() (*rest.Config, error) {
 	if err := k.validate(); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	config, err := k.loader().ClientConfig()
 	if err != nil {
-		return nil, "", k.sayWhy(err)
+		return nil, k.sayWhy(err)
 	}
-	// Protobuf costs the API server and us a fraction of JSON.
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	if config.Dial == nil && config.Transport == nil {
 		config.Dial = (&net.Dialer{Timeout: connectWithin}).DialContext
 	}
 	config.UserAgent = "sluice/" + versionName()
 	// A question is a burst of requests and then none; kubectl allows as much.
 	config.QPS, config.Burst = 50, 300
+	return config, nil
+}
+
+// client makes a client, without asking the cluster anything yet.
+func (k *kubeFlags) client() (client kubernetes.Interface, server string, err error) {
+	config, err := k.config()
+	if err != nil {
+		return nil, "", err
+	}
+	// Protobuf costs the API server and us a fraction of JSON.
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	if client, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, "", fmt.Errorf("make a client for the cluster: %w", err)
 	}

@@ -25,17 +25,20 @@ type ListOptions struct {
 
 	ends    []question.End
 	objects objectReader
+	// typed is the command line, for a page.
+	typed typedCommand
 }
 
 // listOutputs are the formats of list.
-var listOutputs = outputs[*report.List]{
-	"text":    func(w io.Writer, l *report.List) error { return l.Text(w) },
-	"json":    func(w io.Writer, l *report.List) error { return l.JSON(w) },
-	"yaml":    func(w io.Writer, l *report.List) error { return l.YAML(w) },
-	"csv":     func(w io.Writer, l *report.List) error { return l.CSV(w) },
-	"md":      func(w io.Writer, l *report.List) error { return l.Markdown(w) },
-	"dot":     func(w io.Writer, l *report.List) error { return l.DOT(w) },
-	"mermaid": func(w io.Writer, l *report.List) error { return l.Mermaid(w) },
+var listOutputs = outputs[*listed]{
+	"text":    func(w io.Writer, l *listed) error { return l.Text(w) },
+	"json":    func(w io.Writer, l *listed) error { return l.JSON(w) },
+	"yaml":    func(w io.Writer, l *listed) error { return l.YAML(w) },
+	"csv":     func(w io.Writer, l *listed) error { return l.CSV(w) },
+	"md":      func(w io.Writer, l *listed) error { return l.Markdown(w) },
+	"dot":     func(w io.Writer, l *listed) error { return l.DOT(w) },
+	"mermaid": func(w io.Writer, l *listed) error { return l.Mermaid(w) },
+	"html":    func(w io.Writer, l *listed) error { return l.page(w) },
 }
 
 const listLong = `List says who can reach whom, on which ports: workload to workload, from outside
@@ -87,7 +90,8 @@ func newListCommand(streams IOStreams) *cobra.Command {
 }
 
 // Complete reads the ends of --focus.
-func (o *ListOptions) Complete(*cobra.Command, []string) error {
+func (o *ListOptions) Complete(cmd *cobra.Command, args []string) error {
+	o.typed = typed(cmd, args)
 	err := o.completeNamespace()
 	if err != nil {
 		return err
@@ -144,7 +148,10 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return unusable(err)
 	}
-	if err := listOutputs.write(o.Out, o.output, report.NewList(m, in.place, options...)); err != nil {
+	found := &listed{report.NewList(m, in.place, options...), func(w io.Writer) error {
+		return listPage(w, m, options, pageOptions(o.typed, in))
+	}}
+	if err := listOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
 	if bad {

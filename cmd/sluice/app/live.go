@@ -145,16 +145,22 @@ func list[L runtime.Object](ctx context.Context, what string, get func(context.C
 
 // sayWhy says of an error of the API server what can be done about it.
 func (r liveReader) sayWhy(err error) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("read the cluster: %w (a question needs the verb list for pods and networkpolicies, and list or get for namespaces; or give manifests with -f)", err)
+	}
+	return fmt.Errorf("read the cluster: %w", unreachable(r.server, err))
+}
+
+// unreachable says of an API server that cannot be asked what can be done about it.
+func unreachable(server string, err error) error {
 	unreached := (*url.Error)(nil)
 	switch {
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("read the cluster: %w (a question needs the verb list for pods and networkpolicies, and list or get for namespaces; or give manifests with -f)", err)
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("read the cluster: the API server %s does not accept the credentials: %w", r.server, err)
+		return fmt.Errorf("the API server %s does not accept the credentials: %w", server, err)
 	case errors.As(err, &unreached):
-		return fmt.Errorf("read the cluster: the API server %s cannot be reached: %w (is it the right --context?)", r.server, unreached.Err)
+		return fmt.Errorf("the API server %s cannot be reached: %w (is it the right --context?)", server, unreached.Err)
 	}
-	return fmt.Errorf("read the cluster: %w", err)
+	return err
 }
 
 // named lists the namespaces of ends.

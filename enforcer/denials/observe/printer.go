@@ -171,7 +171,7 @@ func (p *Printer) due(now time.Time) []key {
 func (p *Printer) goesOn(g *shown) string {
 	d := g.latest
 	return fmt.Sprintf("%s  %s  %s %s: %s, %s since %s",
-		p.o.clock(d.Time), flow(d), p.o.red("DENIED"), d.Direction,
+		p.o.clock(d.Time), flow(d), p.o.verdict(d), d.Direction,
 		count(g.denials, "more flow", "more flows"), count(int(min(g.packets, 1<<53)), "packet", "packets"), p.o.clock(g.at))
 }
 

@@ -33,7 +33,7 @@ func destination(d *denials.Denial) string {
 
 // line shows a denial in one line.
 func (o *Options) line(d *denials.Denial) string {
-	s := fmt.Sprintf("%s  %s  %s %s: %s", o.clock(d.Time), flow(d), o.red("DENIED"), d.Direction, plain(d.Message))
+	s := fmt.Sprintf("%s  %s  %s %s: %s", o.clock(d.Time), flow(d), o.verdict(d), d.Direction, plain(d.Message))
 	if o.Format == Wide {
 		s += "  " + plain(details(d))
 	}
@@ -113,6 +113,14 @@ func (o *Options) clock(t time.Time) string {
 		t = t.In(o.Location)
 	}
 	return t.Format(clockTime)
+}
+
+// verdict says in a word what became of the flow.
+func (o *Options) verdict(d *denials.Denial) string {
+	if d.Reason == denials.Audit {
+		return o.red("WOULD DENY")
+	}
+	return o.red("DENIED")
 }
 
 func (o *Options) red(s string) string {

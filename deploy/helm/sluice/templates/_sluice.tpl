@@ -69,6 +69,15 @@ capabilities:
 {{- if .Values.reject }}
 - --reject
 {{- end }}
+{{- if ne .Values.denials.mode "keep" }}
+- --denials={{ .Values.denials.mode }}
+{{- end }}
+{{- if .Values.denials.perPod }}
+- --denials-per-pod
+{{- end }}
+{{- if .Values.denials.events }}
+- --denial-events
+{{- end }}
 {{- if .Values.nri.enabled }}
 - --nri-socket=/var/run/nri/nri.sock
 {{- end }}

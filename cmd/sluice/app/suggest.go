@@ -1,0 +1,247 @@
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/suggest"
+)
+
+// SuggestOptions makes policies of flows that were seen.
+type SuggestOptions struct {
+	IOStreams
+	sourceFlags
+	clusters  clusterReader
+	flows     []string
+	direction string
+	mode      string
+	output    string
+}
+
+const suggestLong = `Suggest makes NetworkPolicies of flows that were seen: for each workload of the
+namespace the smallest policy that lets its flows pass, with the labels that select
+it, names of ports, other workloads as peers and ranges for what is outside. The
+evaluator has allowed each of the flows before a policy is printed, and says how
+much else the policies allow.
+
+Flows are lines of JSON, of ours (kind Flow) or of Hubble's, in files or on stdin.
+Denied flows and replies among them are skipped. The Pods and Namespaces are those
+of the cluster, or of manifests with -f.
+
+What did not happen while somebody looked is in no flow. So the policies are only
+audited, unless --mode enforce: they count for no verdict, and what they would deny
+can be asked with explain. Remove the annotation to enforce one.
+
+Exit codes:
+  0  policies are printed
+  1  no flow is about the namespace, so there are none
+  2  unusable input: flags, flows, manifests or the cluster`
+
+func newSuggestCommand(streams IOStreams) *cobra.Command {
+	o := &SuggestOptions{IOStreams: streams}
+	cmd := &cobra.Command{
+		Use:   "suggest --flows PATH",
+		Short: "Make policies of flows that were seen",
+		Long:  suggestLong,
+		Example: `  # what the Pods of shop need, as recorded in a file
+  sluice suggest -n shop --flows flows.jsonl
+
+  # from Hubble, on files alone
+  hubble observe -n shop -o jsonpb | sluice suggest -n shop --flows - -f dump.yaml`,
+		Args:    cobra.NoArgs,
+		PreRunE: check(o),
+		RunE:    run(o),
+	}
+	flags := cmd.Flags()
+	o.add(flags)
+	flags.Lookup("namespace").Usage = "namespace whose Pods get policies (default: the context's; with -f \"default\")"
+	flags.StringArrayVar(&o.flows, "flows", nil, "files of flows, a line of JSON each, or - for stdin")
+	flags.StringVar(&o.direction, "direction", "both", "isolate in the directions: both, ingress or egress")
+	flags.StringVar(&o.mode, "mode", policy.ModeAudit, "audit or enforce: whether the policies count before somebody has tried them")
+	flags.StringVarP(&o.output, "output", "o", "yaml", "yaml or json")
+	return cmd
+}
+
+// Complete finds out where to read.
+func (o *SuggestOptions) Complete(*cobra.Command, []string) (err error) {
+	if err := o.completeNamespace(); err != nil {
+		return err
+	}
+	o.clusters, err = o.reader(o.In, []string{o.namespace})
+	return err
+}
+
+// Validate refuses what nothing can be made of.
+func (o *SuggestOptions) Validate() error {
+	var none error
+	if len(o.flows) == 0 {
+		none = errors.New("no flows: give a file, or - for stdin, with --flows")
+	}
+	return errors.Join(
+		none, o.sourceFlags.validate(),
+		oneOf("output", o.output, "yaml", "json"),
+		oneOf("direction", o.direction, "both", "ingress", "egress"),
+		oneOf("mode", o.mode, policy.ModeAudit, policy.ModeEnforce),
+	)
+}
+
+// Run prints the policies on Out, and what is to be known of them on ErrOut.
+func (o *SuggestOptions) Run(ctx context.Context) error {
+	c, err := o.clusters.read(ctx)
+	if err != nil {
+		return err
+	}
+	o.notices.report(o.ErrOut, c.problems)
+	in, err := o.input(&c.set)
+	if err != nil {
+		return unusable(err)
+	}
+	result, err := suggest.Make(in)
+	if err != nil {
+		return unusable(fmt.Errorf("suggest: %w", err))
+	}
+	o.notes(result)
+	if len(result.Policies) == 0 {
+		return &exitError{code: exitFailed, err: fmt.Errorf("none of the %d flows gives a policy in namespace %s", len(in.Flows), o.namespace)}
+	}
+	return o.print(result)
+}
+
+// input gathers the flows, and the objects that say who their ends are.
+func (o *SuggestOptions) input(set *manifest.Set) (*suggest.Input, error) {
+	in := &suggest.Input{Namespaces: []string{o.namespace}, NamespaceLabels: map[string]map[string]string{}}
+	switch o.direction {
+	case "ingress":
+		in.Directions = []policy.Direction{policy.Ingress}
+	case "egress":
+		in.Directions = []policy.Direction{policy.Egress}
+	}
+	for _, ns := range set.Namespaces {
+		in.NamespaceLabels[ns.Name] = ns.Labels
+	}
+	for _, p := range set.Pods {
+		pod, err := policy.PodFromAPI(p)
+		if err != nil {
+			fmt.Fprintf(o.ErrOut, "notice: %v\n", err)
+		}
+		if pod != nil {
+			in.Pods = append(in.Pods, pod)
+		}
+	}
+	for _, path := range o.flows {
+		if err := o.read(path, in); err != nil {
+			return nil, err
+		}
+	}
+	if len(in.Flows) == 0 {
+		return nil, errors.New("read flows: there is none that passed")
+	}
+	return in, nil
+}
+
+// mostUnread is how many lines that cannot be read are named.
+const mostUnread = 5
+
+func (o *SuggestOptions) read(path string, in *suggest.Input) error {
+	name, from := path, o.In
+	if path == "-" {
+		name = "stdin"
+	} else {
+		file, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("read flows: %w", err)
+		}
+		defer file.Close()
+		from = file
+	}
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 1<<20)
+	unread := 0
+	for n := 1; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		f, err := suggest.ParseRecord(lines.Bytes())
+		switch {
+		case err == nil:
+			in.Flows = append(in.Flows, f)
+		case errors.Is(err, suggest.ErrSkip):
+		default:
+			if unread++; unread <= mostUnread {
+				fmt.Fprintf(o.ErrOut, "error: %s:%d: %v\n", name, n, err)
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read flows: %s: %w", name, err)
+	}
+	if unread > 0 {
+		return fmt.Errorf("read flows: %s: %d lines are no flows", name, unread)
+	}
+	return nil
+}
+
+// notes says what the policies are made of, and what they are not.
+func (o *SuggestOptions) notes(r *suggest.Result) {
+	say := func(format string, args ...any) { fmt.Fprintf(o.ErrOut, format+"\n", args...) }
+	say("%d different flows, %d policies: each flow is allowed by them", r.Used, len(r.Policies))
+	if r.Possible > 0 {
+		say("of %d pairs of workloads and ports %d are allowed (%.1f %%)", r.Possible, r.Allowed, 100*float64(r.Allowed)/float64(r.Possible))
+	}
+	for _, why := range slices.Sorted(maps.Keys(r.Left)) {
+		say("notice: %d flows do not count: %s", r.Left[why], why)
+	}
+	for _, n := range r.Notes {
+		say("notice: %s", n)
+	}
+	if len(r.Unseen) > 0 {
+		say("notice: no flow was seen of %s: they get no policy", strings.Join(r.Unseen, ", "))
+	}
+}
+
+func (o *SuggestOptions) print(r *suggest.Result) error {
+	list := networkingv1.NetworkPolicyList{}
+	list.APIVersion, list.Kind = "networking.k8s.io/v1", "NetworkPolicyList"
+	var out bytes.Buffer
+	for i, np := range r.Policies {
+		if o.mode == policy.ModeAudit {
+			np.Annotations = map[string]string{policy.ModeKey: policy.ModeAudit}
+		}
+		list.Items = append(list.Items, *np)
+		text, err := yaml.Marshal(np)
+		if err != nil {
+			return fmt.Errorf("write policies: %w", err)
+		}
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(text)
+	}
+	if o.output == "json" {
+		text, err := json.MarshalIndent(list, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write policies: %w", err)
+		}
+		out.Reset()
+		out.Write(append(text, '\n'))
+	}
+	if _, err := io.Copy(o.Out, &out); err != nil {
+		return fmt.Errorf("write policies: %w", err)
+	}
+	return nil
+}
