@@ -134,12 +134,13 @@ func pathAt(text []byte, offset int64) string {
 			continue
 		}
 		delim, isDelim := token.(stdjson.Delim)
-		if isDelim && (delim == '}' || delim == ']') {
+		switch {
+		case isDelim && (delim == '}' || delim == ']'):
 			stack = stack[:top]
 			top--
-		} else if d.InputOffset() >= offset {
+		case d.InputOffset() >= offset:
 			return path()
-		} else if isDelim {
+		case isDelim:
 			stack = append(stack, level{list: delim == '['})
 			continue
 		}

@@ -34,8 +34,8 @@ const (
 
 const exitCodesHelp = `Exit codes:
   0  all is as it should be
-  1  the answer is no: a flow is not as expected, something differs, a finding, a node
-     does not enforce what the API says; or the work failed
+  1  the answer is no: a flow is not as expected, something differs, there is a finding,
+     a node does not enforce what the API says; or the work failed
   2  unusable input: flags, manifests, flows or the environment`
 
 // exitError carries an exit code. An err of nil says that all was said.

@@ -111,13 +111,13 @@ func (e explanation) document() explanationDocument {
 	}
 }
 
-func (x explanation) endOf(e policy.End) endDocument {
-	d := endDocument{Address: e.Addr.String(), Range: x.stands[e.Addr]}
-	if question.StandIn(e.Addr) {
+func (e explanation) endOf(end policy.End) endDocument {
+	d := endDocument{Address: end.Addr.String(), Range: e.stands[end.Addr]}
+	if question.StandIn(end.Addr) {
 		d.Address = ""
 	}
-	if e.Pod != nil {
-		d.Pod, d.Node, d.Labels = e.Pod.NamespacedName.String(), e.Pod.Node, e.Pod.Labels
+	if end.Pod != nil {
+		d.Pod, d.Node, d.Labels = end.Pod.NamespacedName.String(), end.Pod.Node, end.Pod.Labels
 	}
 	return d
 }

@@ -74,23 +74,23 @@ func (e explanation) text(b *bytes.Buffer, p palette) {
 	e.audit(b, p)
 }
 
-func (x explanation) endDetail(e policy.End) string {
-	known := e.Addr.String()
-	if question.StandIn(e.Addr) {
+func (e explanation) endDetail(end policy.End) string {
+	known := end.Addr.String()
+	if question.StandIn(end.Addr) {
 		known = "no address yet"
 	}
-	if e.Pod == nil {
-		if of := x.stands[e.Addr]; of != "" {
+	if end.Pod == nil {
+		if of := e.stands[end.Addr]; of != "" {
 			return known + ", no Pod, for all of " + of
 		}
 		return known + ", no Pod"
 	}
-	s := fmt.Sprintf("Pod %s, %s", e.Pod.NamespacedName, known)
-	if e.Pod.Node != "" {
-		s += ", on node " + e.Pod.Node
+	s := fmt.Sprintf("Pod %s, %s", end.Pod.NamespacedName, known)
+	if end.Pod.Node != "" {
+		s += ", on node " + end.Pod.Node
 	}
-	if len(e.Pod.Labels) > 0 {
-		s += ", labels " + labelList(e.Pod.Labels)
+	if len(end.Pod.Labels) > 0 {
+		s += ", labels " + labelList(end.Pod.Labels)
 	}
 	return s
 }

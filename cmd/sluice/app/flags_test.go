@@ -82,6 +82,29 @@ func TestFlagsAreChecked(t *testing.T) {
 		{lint, "fail-on", []string{"", "info", "warning,error"}, []string{"error", "warning", "note"}, "--fail-on: "},
 		{[]string{"verify", "--kubeconfig", kubeconfig, "--flows", file}, "recursive", []string{"true"}, []string{"false"}, "-R"},
 	}
+	list, exposure, diff := []string{"list", "-f", file}, []string{"exposure", "-f", file}, []string{"diff", file, file}
+	suggest := []string{"suggest", "-f", file, "--flows", file}
+	tests = append(tests, []flagTest{
+		{explain, "exit-code", []string{"", "maybe"}, []string{"true"}, "exit-code"},
+		{explain, "verbose", []string{"", "maybe"}, []string{"true"}, "verbose"},
+		{explain, "quiet", []string{"", "maybe"}, []string{"true"}, "quiet"},
+		{append(verify, "--flows", file), "only-mismatches", []string{"", "maybe"}, []string{"true"}, "only-mismatches"},
+		{list, "output", []string{"", "xml", "JSON", "text,json"}, []string{"text", "json", "yaml", "csv", "md", "dot", "mermaid", "html"}, "--output: "},
+		{list, "why", []string{"", "maybe"}, []string{"true"}, "why"},
+		{list, "focus", []string{"", "a/b/c", "10.0.0.1/8", "svc/a", "node/a", "a=b=c"}, []string{"shop/db", "deploy/shop/db", "internet", "10.0.0.0/8", "app=db"}, "--focus"},
+		{list, "direction", []string{"", "up"}, []string{"both"}, "--direction: "},
+		{list, "direction", []string{"ingress"}, nil, "give --focus"},
+		{list, "port", []string{"", "0", "65536", "9-1", "80/ICMP", "80/x", "/TCP"}, []string{"443", "8000-8100", "53/UDP", "http", "TCP", "icmp"}, "--port: "},
+		{exposure, "output", []string{"", "xml"}, []string{"text", "json", "yaml", "csv", "md", "dot", "mermaid", "html"}, "--output: "},
+		{exposure, "focus", []string{"", "a/b/c", "svc/a"}, []string{"shop/db", "ns/shop"}, "--focus"},
+		{exposure, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
+		{diff, "output", []string{"", "csv"}, []string{"text", "json", "md", "github", "sarif", "junit", "html"}, "--output: "},
+		{diff, "fail-on", []string{"", "denied", "any,allowed"}, []string{"any", "allowed", "never"}, "--fail-on: "},
+		{suggest, "output", []string{"", "text"}, []string{"yaml", "json"}, "--output: "},
+		{suggest, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
+		{suggest, "mode", []string{"", "on"}, []string{"audit", "enforce"}, "--mode: "},
+		{suggest[:3], "flows", []string{"", " "}, []string{file}, "--flows: "},
+	}...)
 	status := []string{"status", "--kubeconfig", kubeconfig}
 	wait := []string{"wait", "netpol/db", "--kubeconfig", kubeconfig}
 	observe := []string{"observe", "--kubeconfig", kubeconfig}
@@ -176,13 +199,19 @@ func checked(t *testing.T, args []string) error {
 // and checked where the kubeconfig is read.
 var free = map[string]bool{"help": true, "vmodule": true, "as": true, "as-group": true, "as-user-extra": true, "cluster": true, "user": true}
 
+// ofSources are the flags that say where the objects of a question are: those of all
+// commands that have them are one set.
+var ofSources = map[string]bool{
+	"filename": true, "recursive": true, "namespace": true, "verbose": true, "quiet": true, "context": true, "kubeconfig": true, "request-timeout": true,
+}
+
 // A flag that is added is checked, too, or named as free; those of verify that
 // explain has are the same.
 func everyFlagWasTried(t *testing.T, tried map[string]bool) {
 	t.Helper()
 	for _, cmd := range newRootCommand(IOStreams{}).Commands() {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			shared := cmd.Name() == "verify" && tried["explain "+f.Name]
+			shared := cmd.Name() == "verify" && tried["explain "+f.Name] || ofSources[f.Name] && tried["explain "+f.Name]
 			if !f.Hidden && !free[f.Name] && !tried[cmd.Name()+" "+f.Name] && !shared {
 				t.Errorf("%s --%s is not in the table", cmd.Name(), f.Name)
 			}

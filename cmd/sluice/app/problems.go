@@ -66,7 +66,7 @@ func together(topic manifest.Topic, list []manifest.Problem) string {
 	case manifest.NoAddress:
 		return fmt.Sprintf("%d Pods have no address yet: what hangs on it is answered as depending", len(list))
 	case manifest.OtherKind:
-		return fmt.Sprintf("skipped %s of kinds that say nothing here: %s", count(len(list), "object", "objects"), kindCounts(list))
+		return fmt.Sprintf("skipped %s of kinds that say nothing here: %s", count(len(list), "object", "objects"), countedKinds(list))
 	case manifest.Foreign:
 		return fmt.Sprintf("skipped %d documents that are no Kubernetes objects, the first at %s", len(list), list[0].Source)
 	}
@@ -85,8 +85,8 @@ func someNames(list []manifest.Problem) string {
 	return strings.Join(out, ", ")
 }
 
-// kindCounts counts the objects of each kind, the most first.
-func kindCounts(list []manifest.Problem) string {
+// countedKinds counts the objects of each kind, the most first.
+func countedKinds(list []manifest.Problem) string {
 	counts := map[string]int{}
 	var names []string
 	for _, p := range list {

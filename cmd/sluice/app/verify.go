@@ -15,7 +15,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sluice-net/sluice/policy/findings"
-	"github.com/sluice-net/sluice/policy/question"
 )
 
 // VerifyOptions answers flows and compares with what is expected of them.
@@ -359,101 +358,6 @@ func (v *verification) explainMismatch(a *answer, what string) string {
 // printed reports whether an answer is to be printed.
 func (v *verification) printed(a *answer) bool {
 	return !v.options.onlyMismatches || a.err != nil || a.mismatch() != ""
-}
-
-func (v *verification) json(answers []answer) {
-	v.buffer.Reset()
-	for i := range answers {
-		a := &answers[i]
-		if !v.printed(a) {
-			continue
-		}
-		var reasons []string
-		if a.err == nil {
-			reasons = v.reasons(a)
-		}
-		a.json(&v.buffer, v.options.inKernel, reasons)
-	}
-	_, _ = v.out.Write(v.buffer.Bytes()) // a bufio.Writer keeps its error for Flush
-}
-
-func (v *verification) text(answers []answer) {
-	var rows [][]string
-	for i := range answers {
-		if v.printed(&answers[i]) {
-			rows = append(rows, answers[i].row(v.options.inKernel))
-		}
-	}
-	v.buffer.Reset()
-	writeColumns(&v.buffer, rows)
-	_, _ = v.out.Write(v.buffer.Bytes())
-}
-
-// row is an answer for the reader of a table.
-func (a *answer) row(inKernel bool) []string {
-	if a.err != nil {
-		return []string{"UNUSABLE", fmt.Sprintf("line %d", a.line.number), a.err.Error()}
-	}
-	result, verdict, detail := a.Result(), a.First().Verdict, ""
-	switch {
-	case result == question.Allowed:
-	case result == question.Depends:
-		detail = "on whether " + strings.Join(a.doubts(), " or ")
-	case result == question.Partly:
-		detail = "allowed for " + a.Tally()
-	case !verdict.Egress.Allowed && !verdict.Ingress.Allowed:
-		detail = "by egress and ingress"
-	case !verdict.Egress.Allowed:
-		detail = "by egress"
-	default:
-		detail = "by ingress"
-	}
-	row := []string{string(result), a.Name(), detail}
-	if inKernel {
-		switch {
-		case a.kernel == nil:
-			row = append(row, "kernel: not sent")
-		case *a.kernel:
-			row = append(row, "kernel: allowed")
-		default:
-			row = append(row, "kernel: denied")
-		}
-	}
-	if m := a.mismatch(); m != "" {
-		return append(row, "MISMATCH: "+m)
-	}
-	if a.line.expected != nil {
-		return append(row, "as expected")
-	}
-	return row
-}
-
-// summary closes the run. It is for people: with -o json it goes to ErrOut,
-// where it does not disturb the lines.
-func (v *verification) summary() {
-	w := v.out
-	if v.options.output == "json" {
-		w = v.options.ErrOut
-	}
-	if len(v.mismatches) > 0 {
-		fmt.Fprintf(w, "\nMismatches:\n")
-		for _, m := range v.mismatches {
-			fmt.Fprintln(w, m)
-		}
-	}
-	if v.options.output == "json" && len(v.mismatches) == 0 && v.unusable == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\n%s", v.counts())
-	if v.options.inKernel {
-		fmt.Fprintf(w, ", %d sent as packets", v.flows-v.unusable-v.unsent)
-	}
-	fmt.Fprintln(w)
-}
-
-// counts says how many flows there were, and of what kind.
-func (v *verification) counts() string {
-	return fmt.Sprintf("%s: %d with an expectation, %s, %d unusable", count(v.flows, "flow", "flows"), v.expected, count(len(v.mismatches), "mismatch", "mismatches"), v.unusable)
 }
 
 // count is a number with its noun.

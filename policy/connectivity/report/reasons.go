@@ -93,24 +93,6 @@ func families(list []connectivity.Stretch) string {
 	return ""
 }
 
-// conditions are those on which stretches depend, each once.
-func conditions(list []connectivity.Stretch) []string {
-	var out []string
-	for i := range list {
-		for _, side := range []struct {
-			of   *connectivity.Side
-			what string
-		}{{&list[i].Egress, "of the destination"}, {&list[i].Ingress, "of the source"}} {
-			for _, c := range side.of.Conditions() {
-				if text := conditionText(c, side.what); !slices.Contains(out, text) {
-					out = append(out, text)
-				}
-			}
-		}
-	}
-	return out
-}
-
 // conditionText says whose address it is.
 func conditionText(c connectivity.Condition, whose string) string {
 	return strings.Replace(c.String(), "the address is", "the address "+whose+" is", 1)
