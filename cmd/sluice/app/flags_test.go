@@ -115,7 +115,8 @@ func TestFlagsAreChecked(t *testing.T) {
 			{append(of[:1:1], "--socket", socket), "context", []string{"c"}, nil, "--socket is instead"},
 		}...)
 	}
-	for _, of := range [][]string{status, wait, observe} {
+	try := []string{"try", "-f", file, "--kubeconfig", kubeconfig}
+	for _, of := range [][]string{status, wait, observe, try} {
 		tests = append(tests, []flagTest{
 			{of, "agent-namespace", []string{"", "a/b", "A"}, []string{"sluice-system"}, "--agent-namespace: "},
 			{of, "agent-certificate-authority", []string{"", "/nonexistent"}, []string{file}, "--agent-certificate-authority: "},
@@ -145,6 +146,16 @@ func TestFlagsAreChecked(t *testing.T) {
 		{observe, "last", []string{"-1m", "soon"}, []string{"10m"}, "last"},
 		{observe, "tail", []string{"-1", "x", "100001"}, []string{"10"}, "tail"},
 		{observe, "node", []string{"", " "}, []string{"n1"}, "--node: "},
+		{observe, "allowed", []string{"maybe"}, []string{"true"}, "allowed"},
+		{append(observe, "--allowed"), "last", []string{"5m"}, nil, "--allowed: "},
+		{observe, "for", []string{"1h", "soon"}, nil, "for"},
+		{append(observe, "-f"), "for", []string{"-1s"}, []string{"1h"}, "for"},
+		{[]string{"suggest", "--kubeconfig", kubeconfig}, "for", []string{"-1s", "soon"}, []string{"1h"}, "for"},
+		{suggest, "for", []string{"1h"}, nil, "--for asks a cluster"},
+		{try, "for", []string{"0s", "-1s", "soon"}, []string{"1h"}, "for"},
+		{try, "output", []string{"", "yaml"}, []string{"text", "wide", "json"}, "--output: "},
+		{try[:3], "socket", []string{"", socket}, nil, "--socket"},
+		{try[:1], "filename", []string{"", " "}, nil, "--filename: "},
 	}...)
 	tried := map[string]bool{}
 	for _, tt := range tests {

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents/agentstest"
 	"github.com/sluice-net/sluice/enforcer/denials"
 )
@@ -44,5 +47,48 @@ func TestObserveAllowed(t *testing.T) {
 	got = sluice(t, "", "observe", "--kubeconfig", kubeconfig, "--allowed", "--for", "1500ms", "-o", "json")
 	if got.code != exitOK || strings.Count(got.out, "\n") != 4 || strings.Count(got.out, `"kind":"Flow"`) != 3 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Flows that pass are judged with the policies that are tried, by whom has the addresses,
+// and nothing is asked of the cluster but objects.
+func TestTry(t *testing.T) {
+	s := agentstest.New(t)
+	labelled := func(name, addr string) *corev1.Pod {
+		p := &corev1.Pod{}
+		p.Namespace, p.Name, p.Labels = "shop", name, map[string]string{"app": name}
+		p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = corev1.PodRunning, addr, []corev1.PodIP{{IP: addr}}
+		return p
+	}
+	s.Set("/api/v1/pods", labelled("web", "10.0.0.1"), labelled("db", "10.0.0.2"), labelled("api", "10.0.0.3"))
+	s.Set("/api/v1/namespaces", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	s.Set("/apis/networking.k8s.io/v1/networkpolicies")
+	var asked denials.Query
+	s.Node("n1", mayRead(), passes(&asked, passedLine("web", "10.0.0.1", "db", "10.0.0.2", 5432)+
+		passedLine("api", "10.0.0.3", "db", "10.0.0.2", 5432)+passedLine("api", "10.0.0.3", "db", "10.0.0.2", 5432)))
+	kubeconfig := kubeconfigFor(t, s, "mine")
+	const dbFromAPI = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, annotations: {sluice-net.github.io/mode: audit}}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: %s}}}]}]
+`
+	strict := write(t, "strict.yaml", fmt.Sprintf(dbFromAPI, "api"))
+	got := sluice(t, "", "try", "-f", strict, "--kubeconfig", kubeconfig, "--for", "1500ms")
+	if got.code != exitFailed || !strings.Contains(got.err, "2 different flows passed, 1 of them would be denied") ||
+		!strings.Contains(got.out, "shop/web → shop/db:5432/TCP  WOULD DENY ingress: ") || strings.Contains(got.out, "shop/api →") {
+		t.Errorf("%+v", got)
+	}
+	loose := write(t, "loose.yaml", strings.Replace(fmt.Sprintf(dbFromAPI, "api"), "podSelector: {matchLabels: {app: api}}", "podSelector: {}", 1))
+	got = sluice(t, "", "try", "-f", loose, "--kubeconfig", kubeconfig, "--for", "1500ms")
+	if got.code != exitOK || got.out != "" || !strings.Contains(got.err, "2 different flows passed, 0 of them would be denied") {
+		t.Errorf("%+v", got)
+	}
+	for _, request := range s.Asked() {
+		if !strings.HasPrefix(request, "GET ") && !strings.HasSuffix(request, "/token") {
+			t.Errorf("it has asked for %s", request)
+		}
 	}
 }
