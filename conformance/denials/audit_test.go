@@ -114,38 +114,60 @@ func teams() (out []*corev1.Namespace) {
 	return out
 }
 
-// Who follows flows is told of those that pass, with both Pods, by the node of the source;
-// those that are there already come, too; and nothing is read when nobody follows.
+// Who follows flows on all nodes is told of those that pass at both ends, and of no other,
+// by the destination's node; those that are there already come, too.
 func TestFlowsThatPassAreFollowed(t *testing.T) {
-	w := watch(t, lab.PTP, lab.OneNode, map[string]string{"shop/deny": "podSelector: {matchLabels: {app: db}}\npolicyTypes: [Ingress]\n"}, nil)
-	agent := w.Agent(w.nodes[0])
-	server := httptest.NewServer(agent.FlowsHandler())
-	defer server.Close()
-	var web, db, api = w.pods[0], w.pods[4], w.pods[2]
-	w.send(web, netip.AddrPortFrom(podAddr(api, 0), 80))               // before anybody follows
-	response, err := http.Get(server.URL + "/v1/flows?namespace=shop") //nolint:noctx // The server ends it.
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
-	}
-	w.send(web, netip.AddrPortFrom(podAddr(db, 0), 5432)) // denied
-	w.send(web, netip.AddrPortFrom(podAddr(api, 1), 81))
-	lines := bufio.NewScanner(response.Body)
-	seen := map[string]bool{}
-	for len(seen) < 2 && lines.Scan() {
-		var f flows.Flow
-		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
-			t.Fatalf("%v: %s", err, lines.Text())
+	w := watch(t, lab.PTP, lab.TwoNodes, map[string]string{"shop/deny": "podSelector: {matchLabels: {app: db}}\npolicyTypes: [Ingress]\n"}, nil)
+	var from, allowed, denied *corev1.Pod
+	for _, p := range w.pods {
+		switch {
+		case p.Namespace != "shop":
+			from = p
+		case p.Labels["app"] == "api":
+			allowed = p
+		case p.Labels["app"] == "db":
+			denied = p
 		}
-		if f.Kind != flows.Kind || f.Src.Name() != fullName(web) || f.Dst.Name() != fullName(api) || f.Protocol != "UDP" || f.Node != w.nodes[0] {
-			t.Errorf("%s", lines.Text())
+	}
+	if from.Spec.NodeName == denied.Spec.NodeName || allowed.Spec.NodeName != denied.Spec.NodeName {
+		t.Fatalf("from %s to %s and %s", from.Spec.NodeName, allowed.Spec.NodeName, denied.Spec.NodeName)
+	}
+	w.send(from, netip.AddrPortFrom(podAddr(allowed, 0), 80)) // before anybody follows
+	lines := make(chan string, 100)
+	for _, node := range w.nodes {
+		server := httptest.NewServer(w.Agent(node).FlowsHandler())
+		defer server.Close()
+		response, err := http.Get(server.URL + "/v1/flows?namespace=shop") //nolint:noctx // The server ends it.
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Fatal(response.Status)
+		}
+		go func() {
+			for s := bufio.NewScanner(response.Body); s.Scan(); {
+				lines <- s.Text()
+			}
+		}()
+	}
+	for port := range uint16(20) { // what is denied at the other end leaves this node
+		w.send(from, netip.AddrPortFrom(podAddr(denied, 0), 5432+port))
+	}
+	w.send(from, netip.AddrPortFrom(podAddr(allowed, 1), 81))
+	seen := map[string]bool{}
+	for len(seen) < 2 {
+		line := <-lines
+		var f flows.Flow
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if f.Kind != flows.Kind || f.Src.Name() != fullName(from) || f.Dst.Name() != fullName(allowed) || f.Protocol != "UDP" || f.Node != allowed.Spec.NodeName {
+			t.Errorf("%s", line)
 		}
 		seen[f.Dst.Address+" "+portText(f.Port)] = true
 	}
-	if !seen[podAddr(api, 0).String()+" "+portText(80)] || !seen[podAddr(api, 1).String()+" "+portText(81)] {
+	if !seen[podAddr(allowed, 0).String()+" "+portText(80)] || !seen[podAddr(allowed, 1).String()+" "+portText(81)] {
 		t.Errorf("seen %v", seen)
 	}
 }

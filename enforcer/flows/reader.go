@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -51,8 +53,30 @@ func (r *Reader) Run(ctx context.Context) {
 	}
 }
 
+// addresses tells the recorder which addresses are the node's own.
+func (r *Reader) addresses() error {
+	own := map[netip.Addr]bool{}
+	err := r.Namespace.Do(func() error {
+		list, err := net.InterfaceAddrs()
+		for _, a := range list {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				own[p.Addr().Unmap().WithZone("")] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the node's addresses: %w", err)
+	}
+	r.Recorder.setOwn(own)
+	return nil
+}
+
 // read reads until it is not wanted any more.
 func (r *Reader) read(ctx context.Context, changed <-chan struct{}) error {
+	if err := r.addresses(); err != nil {
+		return err
+	}
 	notices, err := nlsocket.Subscribe(r.Namespace, nlsocket.NoticeBuffer, unix.NETLINK_NETFILTER, newConnections)
 	if err != nil {
 		return fmt.Errorf("read new connections: %w", err)
@@ -66,7 +90,7 @@ func (r *Reader) read(ctx context.Context, changed <-chan struct{}) error {
 	})
 	for {
 		// After the subscription, so that none is missed between the two.
-		if err := r.dump(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(r.addresses(), r.dump(ctx)); err != nil && ctx.Err() == nil {
 			return err
 		}
 		for {

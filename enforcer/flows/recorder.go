@@ -2,6 +2,7 @@ package flows
 
 import (
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -36,7 +37,9 @@ type Recorder struct {
 	mu        sync.Mutex
 	followers map[*Subscription]struct{}
 	auditing  bool
-	changed   chan struct{}
+	// own are the node's addresses, those of its bridges included.
+	own     map[netip.Addr]bool
+	changed chan struct{}
 }
 
 // New makes a recorder.
@@ -75,6 +78,12 @@ func (r *Recorder) Ready() <-chan struct{} { return r.intake.ready }
 
 // Watch has the recorder ask an index.
 func (r *Recorder) Watch(x *policy.Index) { r.index = x }
+
+func (r *Recorder) setOwn(addrs map[netip.Addr]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own = addrs
+}
 
 // Audit says whether audited policies select Pods of the node. When they begin to,
 // connections that are there already are looked at as well.
@@ -137,14 +146,20 @@ func (r *Recorder) explain(c *Connection, now time.Time) {
 		return
 	}
 	r.mu.Lock()
-	auditing, followed := r.auditing, len(r.followers) > 0
+	auditing, followed, own := r.auditing, len(r.followers) > 0, r.own[c.Src]
 	r.mu.Unlock()
 	if auditing {
-		r.audit(c, flow, from, to, now)
+		// What the node itself sends always reaches its Pods.
+		r.audit(c, flow, from, to && !own, now)
 	}
-	// The node of the source tells, and that of the destination of what comes from no Pod.
-	if followed && (from || flow.Src.Pod == nil) {
-		r.tell(r.flow(c, flow, now))
+	// The node of the destination tells, for only there is it known that the flow has
+	// passed at both ends, and that of the source of what goes to no Pod.
+	if followed && (to || flow.Dst.Pod == nil) {
+		f := r.flow(c, flow, now)
+		if own && flow.Src.Pod == nil {
+			f.Src.Kind, f.Src.Node = denials.NodeEnd, r.cfg.Node
+		}
+		r.tell(f)
 	}
 }
 
@@ -159,10 +174,13 @@ func (r *Recorder) audit(c *Connection, flow policy.Flow, from, to bool, now tim
 		return
 	}
 	is := r.index.Evaluate(flow)
-	if from && is.Egress.Allowed && !v.Egress.Allowed {
+	if !is.Allowed {
+		return // at the other end: it does not pass
+	}
+	if from && !v.Egress.Allowed {
 		r.cfg.Denials.WouldDeny(now, flow, c.Original, &v.Egress)
 	}
-	if to && is.Ingress.Allowed && !v.Ingress.Allowed {
+	if to && !v.Ingress.Allowed {
 		r.cfg.Denials.WouldDeny(now, flow, c.Original, &v.Ingress)
 	}
 }

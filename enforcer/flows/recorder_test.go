@@ -80,6 +80,8 @@ func TestAudit(t *testing.T) {
 	} {
 		b.Take(c)
 	}
+	b.setOwn(map[netip.Addr]bool{netip.MustParseAddr("10.0.0.9"): true})
+	b.Take(connection(9, 1, 85)) // from the node itself
 	cut := connection(0, 1, 84)
 	cut.Mark = 1 << 31
 	b.Take(cut)
@@ -127,8 +129,8 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// Whoever follows is told by the source's node, and what comes from outside by the
-// destination's; a slow one misses some and is told how many.
+// Whoever follows is told by the destination's node, where it has passed at both ends, and
+// of what goes outside by the source's; a slow one misses some and is told how many.
 func TestFollow(t *testing.T) {
 	b := newBench(t)
 	sub, err := b.Follow(&denials.Filter{Namespace: "shop"})
@@ -136,7 +138,8 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sub.Close()
-	for _, c := range []Connection{connection(0, 2, 80), connection(2, 0, 81), connection(200, 1, 82), connection(1, 200, 83)} {
+	b.setOwn(map[netip.Addr]bool{netip.MustParseAddr("10.0.0.201"): true})
+	for _, c := range []Connection{connection(0, 2, 80), connection(2, 0, 81), connection(200, 1, 82), connection(1, 200, 83), connection(201, 1, 84)} {
 		b.Take(c)
 	}
 	b.Explain()
@@ -145,7 +148,7 @@ func TestFollow(t *testing.T) {
 		f := <-sub.ch
 		got = append(got, fmt.Sprintf("%s %s:%d", f.Src.Name(), f.Dst.Name(), f.Port))
 	}
-	want := "[shop/p0 shop/p2:80 10.0.0.200 shop/p1:82 shop/p1 10.0.0.200:83]"
+	want := "[shop/p2 shop/p0:81 10.0.0.200 shop/p1:82 shop/p1 10.0.0.200:83 node n1 (10.0.0.201) shop/p1:84]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %s", got, want)
 	}

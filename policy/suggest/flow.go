@@ -24,6 +24,8 @@ type End struct {
 	// Labels are the Pod's, where whoever saw the flow knew them: for Pods that are
 	// gone since.
 	Labels map[string]string
+	// Node is the node whose own address it is, where whoever saw the flow knew it.
+	Node string
 }
 
 // String names the end as people do.

@@ -194,12 +194,11 @@ func (g *group) sharedPort(proto policy.Protocol, number uint16) string {
 	return name
 }
 
-// ownNode reports whether an address is the node's on which each Pod of the group is
-// that is meant: the Pod's with addr, or all.
-func (g *group) ownNode(pod netip.Addr, a netip.Addr) bool {
+// ownNode reports whether an end is the node on which the Pod with an address is.
+func (g *group) ownNode(pod netip.Addr, e *End) bool {
 	for _, p := range g.pods {
 		if slices.Contains(p.Addrs, pod) {
-			return slices.Contains(p.NodeAddrs, a)
+			return slices.Contains(p.NodeAddrs, e.Addr) || e.Node != "" && e.Node == p.Node
 		}
 	}
 	return false

@@ -33,9 +33,11 @@ type ours struct {
 }
 
 type ourEnd struct {
+	Kind      string `json:"kind"`
 	Address   string `json:"address"`
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
+	Node      string `json:"node"`
 }
 
 type hubble struct {
@@ -90,7 +92,11 @@ func (o *ours) flow() (Flow, error) {
 
 func (e *ourEnd) end(field string) (End, error) {
 	a, err := parseAddr(field+".address", e.Address)
-	return End{Addr: a, Namespace: e.Namespace, Pod: e.Pod}, err
+	out := End{Addr: a, Namespace: e.Namespace, Pod: e.Pod}
+	if e.Kind == "Node" {
+		out.Node = e.Node
+	}
+	return out, err
 }
 
 func (h *hubble) flow() (Flow, error) {

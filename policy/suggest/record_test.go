@@ -18,8 +18,8 @@ func TestParseRecord(t *testing.T) {
 		err  string
 	}{
 		"ours": {
-			line: `{"apiVersion":"sluice-net.github.io/v1alpha1","kind":"Flow","src":{"kind":"Pod","address":"10.0.0.1","namespace":"shop","pod":"web"},"dst":{"address":"1.2.3.4"},"protocol":"TCP","port":443}`,
-			want: Flow{Src: End{Addr: netip.MustParseAddr("10.0.0.1"), Namespace: "shop", Pod: "web"}, Dst: End{Addr: netip.MustParseAddr("1.2.3.4")}, Protocol: policy.TCP, Port: 443},
+			line: `{"apiVersion":"sluice-net.github.io/v1alpha1","kind":"Flow","src":{"kind":"Pod","address":"10.0.0.1","namespace":"shop","pod":"web"},"dst":{"kind":"Node","address":"1.2.3.4","node":"n"},"protocol":"TCP","port":443}`,
+			want: Flow{Src: End{Addr: netip.MustParseAddr("10.0.0.1"), Namespace: "shop", Pod: "web"}, Dst: End{Addr: netip.MustParseAddr("1.2.3.4"), Node: "n"}, Protocol: policy.TCP, Port: 443},
 		},
 		"a denial": {line: `{"kind":"Denial","src":{"address":"10.0.0.1"}}`, err: ErrSkip.Error()},
 		"Hubble's": {

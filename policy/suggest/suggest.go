@@ -161,7 +161,7 @@ func (m *maker) see(f *Flow) string {
 		m.side(src, policy.Egress).note(dst, f.Dst.Addr, p)
 	}
 	if m.chosen(dst, policy.Ingress) {
-		if src == nil && dst.ownNode(f.Dst.Addr, f.Src.Addr) {
+		if src == nil && dst.ownNode(f.Dst.Addr, &f.Src) {
 			return "from a Pod's own node, which always reaches it"
 		}
 		m.side(dst, policy.Ingress).note(src, f.Src.Addr, p)

@@ -81,6 +81,9 @@ func TestSuggestedPolicies(t *testing.T) {
 		"10.0.0.3 203.0.113.7:443/TCP",
 		"10.0.0.1 10.0.0.3:0/ICMP",
 	)
+	probe := flow("10.0.0.254 10.0.0.2:8080/TCP") // from the node's bridge
+	probe.Src.Node = "n"
+	in.Flows = append(in.Flows, probe)
 	got, err := Make(in)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +174,7 @@ policyTypes:
 	if diff := cmp.Diff(want, text.String()); diff != "" {
 		t.Error(diff)
 	}
-	if got.Used != 7 || got.Left["from a Pod's own node, which always reaches it"] != 1 || len(got.Left) != 2 {
+	if got.Used != 7 || got.Left["from a Pod's own node, which always reaches it"] != 2 || len(got.Left) != 2 {
 		t.Errorf("used %d, left %v", got.Used, got.Left)
 	}
 	if diff := cmp.Diff([]string{"shop/cron"}, got.Unseen); diff != "" {

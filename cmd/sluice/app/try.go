@@ -172,6 +172,9 @@ func newTrial(live manifest.Set, tried manifest.Set) (*trial, error) {
 // each end.
 func (t *trial) judge(d *denials.Denial) (out []*denials.Denial) {
 	f, ok := t.flow(d)
+	if ok && d.Src.Kind == denials.NodeEnd && f.Dst.Pod != nil && f.Dst.Pod.Node == d.Src.Node {
+		return nil // a node always reaches its Pods
+	}
 	if !ok || t.seen[f] {
 		return nil
 	}
