@@ -33,7 +33,7 @@ type registered struct {
 	all map[string]metric
 }
 
-var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*)", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "(.*?)"(?:, unit: "[^"]*")?, constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
 func (r *registered) Register(c prometheus.Collector) error {
 	ch := make(chan *prometheus.Desc, 16)
