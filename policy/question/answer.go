@@ -46,6 +46,9 @@ type Outcome struct {
 	// Audited is the verdict as if audited policies were enforced, filled in by
 	// [World.Explain] where such a policy selects an end; nil where none does.
 	Audited *policy.Verdict
+	// Nearly are policies that would change the verdict and only just do not select the
+	// Pod, filled in by [World.Explain].
+	Nearly []Nearly
 	// Depends says on what the outcome hangs, where it does on addresses that are not
 	// known. The verdict is that for one possible address.
 	Depends []string
@@ -120,6 +123,7 @@ func (w *World) Explain(a *Answer) {
 		o.Verdict = o.Path.verdict(w.Index.Explain)
 		o.Audited = o.Path.audited(w.Index)
 		f := o.Path.Flow()
+		o.Nearly = w.nearly(f, &o.Verdict)
 		for _, e := range []policy.End{f.Src, f.Dst} {
 			if StandIn(e.Addr) {
 				withoutAddr(o.Verdict.Egress.Policies, e.Addr)

@@ -26,6 +26,16 @@ type explanationDocument struct {
 	// Depends is on what the answer hangs, where an address is not known. Then
 	// allowed is false, and the rest is that for one possible address.
 	Depends []string `json:"dependsOn,omitempty"`
+	// Nearly are policies that would allow a denied flow, or isolate a Pod that none
+	// isolates, and only just do not select it.
+	Nearly []nearlyDocument `json:"nearly,omitempty"`
+}
+
+type nearlyDocument struct {
+	Policy    string `json:"policy"`
+	Direction string `json:"direction"`
+	Allows    bool   `json:"allows"`
+	Why       string `json:"why"`
 }
 
 type flowDocument struct {
@@ -108,7 +118,15 @@ func (e explanation) document() explanationDocument {
 		Audit:   e.auditDocument(),
 		Notices: e.notices,
 		Depends: e.depends,
+		Nearly:  nearlyOf(e.nearly),
 	}
+}
+
+func nearlyOf(list []question.Nearly) (out []nearlyDocument) {
+	for _, n := range list {
+		out = append(out, nearlyDocument{n.Policy.String(), n.Direction.String(), n.Allows, n.Why})
+	}
+	return out
 }
 
 func (e explanation) endOf(end policy.End) endDocument {

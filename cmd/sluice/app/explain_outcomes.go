@@ -16,6 +16,8 @@ type explanation struct {
 	verdict policy.Verdict
 	// audited is nil where no audited policy selects an end.
 	audited *policy.Verdict
+	// nearly are policies that only just do not select an end.
+	nearly  []question.Nearly
 	notices []string
 	// depends is on what it hangs, where an address is not known.
 	depends []string
@@ -25,7 +27,7 @@ type explanation struct {
 
 // explanationOf is that of the paths that end alike.
 func explanationOf(a *question.Answer, o *question.Outcome) explanation {
-	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
+	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, nearly: o.Nearly, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
 }
 
 // simple is the explanation of the only path, for a question between two Pods
@@ -116,6 +118,7 @@ type outcomeDocument struct {
 	Audit   *auditDocument    `json:"audit,omitempty"`
 	Notices []string          `json:"notices,omitempty"`
 	Depends []string          `json:"dependsOn,omitempty"`
+	Nearly  []nearlyDocument  `json:"nearly,omitempty"`
 }
 
 func documentOf(a *question.Answer) answerDocument {
@@ -130,7 +133,7 @@ func documentOf(a *question.Answer) answerDocument {
 		e := explanationOf(a, o).document()
 		doc := outcomeDocument{
 			Count: o.Count, Allowed: e.Allowed, Entry: o.Path.Entry,
-			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Audit: e.Audit, Notices: e.Notices, Depends: e.Depends,
+			Flow: e.Flow, Egress: e.Egress, Ingress: e.Ingress, Audit: e.Audit, Notices: e.Notices, Depends: e.Depends, Nearly: e.Nearly,
 		}
 		if o.Path.Hidden {
 			doc.Seen = o.Path.Ingress.Src.Addr.String()

@@ -101,6 +101,11 @@ func (e explanation) direction(b *bytes.Buffer, p palette, d policy.DirectionVer
 		title = "Ingress to " + question.EndName(e.flow.Dst)
 	}
 	fmt.Fprintf(b, "\n%s: %s\n  %s\n", p.bold(title), p.verdict(d.Allowed), question.Reason(e.flow, d))
+	for _, n := range e.nearly {
+		if n.Direction == d.Direction {
+			fmt.Fprintf(b, "  %s: %s\n", p.bold("near miss"), n)
+		}
+	}
 	if len(d.Claims) == 0 {
 		e.policies(b, p, d)
 		return
