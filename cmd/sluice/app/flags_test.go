@@ -157,6 +157,9 @@ func TestFlagsAreChecked(t *testing.T) {
 		{try[:3], "socket", []string{"", socket}, nil, "--socket"},
 		{try[:1], "filename", []string{"", " "}, nil, "--filename: "},
 	}...)
+	for _, of := range [][]string{explain, lint, {"list", "-f", file}, {"exposure", "-f", file}, suggest, try, append(verify, "--flows", file)} {
+		tests = append(tests, flagTest{of, "kustomize", []string{"", " "}, nil, "--kustomize: "})
+	}
 	tried := map[string]bool{}
 	for _, tt := range tests {
 		tried[tt.base[0]+" "+tt.flag] = true

@@ -82,7 +82,7 @@ func (o *LintOptions) Complete(*cobra.Command, []string) error { return nil }
 
 // Validate refuses what cannot be linted.
 func (o *LintOptions) Validate() error {
-	if len(o.manifests.paths) == 0 {
+	if !o.manifests.given() {
 		return errors.New("no manifests: give files, directories or - for stdin with -f")
 	}
 	return errors.Join(
@@ -132,13 +132,8 @@ func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
 	}
 	var skipped []manifest.Problem
 	leaveOut := func(p manifest.Problem) { skipped = append(skipped, p) }
-	for _, path := range o.manifests.paths {
-		if err := ctx.Err(); err != nil {
-			return in, err
-		}
-		if err := eachManifest(ctx, o.In, path, add, leaveOut); err != nil {
-			return in, err
-		}
+	if err := o.manifests.each(ctx, o.In, add, leaveOut); err != nil {
+		return in, err
 	}
 	in.Set, in.Problems = loader.Finish()
 	in.Problems = append(in.Problems, skipped...)

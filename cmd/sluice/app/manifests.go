@@ -19,13 +19,16 @@ import (
 // manifestFlags say where manifests are read from, in kubectl's manner. What of a
 // directory counts, package manifestfiles says: the agent and the questions read it alike.
 type manifestFlags struct {
-	paths     []string
-	recursive bool
+	paths []string
+	// kustomizations are directories to be built.
+	kustomizations []string
+	recursive      bool
 }
 
 func (f *manifestFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.paths, "filename", "f", nil,
 		"manifests instead of a cluster: files, directories with all below them, or - for stdin; Pods (with status.podIP), Namespaces, NetworkPolicies, and Services, Nodes and workloads that flows name")
+	flags.StringArrayVarP(&f.kustomizations, "kustomize", "k", nil, "kustomizations instead of a cluster: directories that are built as kubectl apply -k builds them")
 	flags.BoolVarP(&f.recursive, "recursive", "R", false, "nothing more: the directories below those given with -f are read in any case, as an agent reads them")
 }
 
@@ -38,6 +41,29 @@ func (f *manifestFlags) validate() error {
 	}
 	if stdin > 1 {
 		return errors.New("-f -: stdin can be read once")
+	}
+	return nil
+}
+
+// given reports whether there are any.
+func (f *manifestFlags) given() bool { return len(f.paths)+len(f.kustomizations) > 0 }
+
+// each hands over all manifests, with their names.
+func (f *manifestFlags) each(ctx context.Context, in io.Reader, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
+	for _, path := range f.paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := eachManifest(ctx, in, path, add, leftOut); err != nil {
+			return err
+		}
+	}
+	for _, dir := range f.kustomizations {
+		text, err := buildKustomization(dir)
+		if err != nil {
+			return err
+		}
+		add(dir+" (built)", text)
 	}
 	return nil
 }
@@ -102,6 +128,10 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 	for _, file := range found.Files {
 		if inside(charts, file) {
 			continue
+		}
+		if isKustomization(file) {
+			dir := filepath.Dir(file)
+			leftOut(manifest.Problem{Source: file, Notice: true, Message: "not built: the files are read as they are, patches included; give -k " + dir + " for what it makes of them"})
 		}
 		data, err := manifestfiles.Read(file)
 		if err != nil {

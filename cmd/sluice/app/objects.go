@@ -67,13 +67,8 @@ func (r fileReader) objects(ctx context.Context) (*objects, error) {
 	}
 	var skipped []manifest.Problem
 	leaveOut := func(p manifest.Problem) { skipped = append(skipped, p) }
-	for _, path := range r.paths {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := eachManifest(ctx, r.in, path, add, leaveOut); err != nil {
-			return nil, unusable(err)
-		}
+	if err := r.each(ctx, r.in, add, leaveOut); err != nil {
+		return nil, unusable(err)
 	}
 	out.set, out.problems = loader.Finish()
 	out.problems = append(out.problems, skipped...)

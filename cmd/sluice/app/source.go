@@ -52,7 +52,7 @@ func (s *sourceFlags) completeNamespace() (err error) {
 	return err
 }
 
-func (s *sourceFlags) fromFiles() bool { return len(s.manifests.paths) > 0 }
+func (s *sourceFlags) fromFiles() bool { return s.manifests.given() }
 
 func (s *sourceFlags) validate() error {
 	if flag := s.kube.changed(); flag != "" && s.fromFiles() {

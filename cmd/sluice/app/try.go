@@ -80,7 +80,7 @@ func (o *TryOptions) Complete(*cobra.Command, []string) (err error) {
 // Validate refuses what cannot be tried.
 func (o *TryOptions) Validate() error {
 	errs := []error{o.agentFlags.validate(), o.manifests.validate(), oneOf("output", o.output, "text", "wide", "json")}
-	if len(o.manifests.paths) == 0 {
+	if !o.manifests.given() {
 		errs = append(errs, errors.New("no policies: give files, directories or - for stdin with -f"))
 	}
 	if o.lasting <= 0 {
