@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/enforced"
 	"github.com/sluice-net/sluice/conformance/lab"
+	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/policy"
@@ -114,6 +115,30 @@ func teams() (out []*corev1.Namespace) {
 	return out
 }
 
+// follow has the flows of namespace shop arrive that an agent tells of.
+func follow(t *testing.T, agent *enforcer.Agent, lines chan<- string) {
+	t.Helper()
+	server := httptest.NewServer(agent.FlowsHandler())
+	t.Cleanup(server.Close)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/flows?namespace=shop", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+	go func() {
+		defer response.Body.Close()
+		for s := bufio.NewScanner(response.Body); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+}
+
 // Who follows flows on all nodes is told of those that pass at both ends, and of no other,
 // by the destination's node; those that are there already come, too.
 func TestFlowsThatPassAreFollowed(t *testing.T) {
@@ -135,21 +160,7 @@ func TestFlowsThatPassAreFollowed(t *testing.T) {
 	w.send(from, netip.AddrPortFrom(podAddr(allowed, 0), 80)) // before anybody follows
 	lines := make(chan string, 100)
 	for _, node := range w.nodes {
-		server := httptest.NewServer(w.Agent(node).FlowsHandler())
-		defer server.Close()
-		response, err := http.Get(server.URL + "/v1/flows?namespace=shop") //nolint:noctx // The server ends it.
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			t.Fatal(response.Status)
-		}
-		go func() {
-			for s := bufio.NewScanner(response.Body); s.Scan(); {
-				lines <- s.Text()
-			}
-		}()
+		follow(t, w.Agent(node), lines)
 	}
 	for port := range uint16(20) { // what is denied at the other end leaves this node
 		w.send(from, netip.AddrPortFrom(podAddr(denied, 0), 5432+port))

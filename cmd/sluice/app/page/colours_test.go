@@ -76,7 +76,7 @@ func (c colour) lab() [3]float64 {
 
 func distance(a, b colour) float64 {
 	p, q := a.lab(), b.lab()
-	return math.Sqrt(math.Pow(p[0]-q[0], 2) + math.Pow(p[1]-q[1], 2) + math.Pow(p[2]-q[2], 2))
+	return math.Hypot(math.Hypot(p[0]-q[0], p[1]-q[1]), p[2]-q[2])
 }
 
 // TestColours holds text to WCAG's contrast for small text, and the states of a page to
