@@ -124,7 +124,7 @@ func follow(t *testing.T, agent *enforcer.Agent, lines chan<- string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // Who reads it closes it.
 	if err != nil {
 		t.Fatal(err)
 	}
