@@ -218,7 +218,11 @@ cluster-status: $(CLUSTER) ## what of the local cluster is up
 .PHONY: cluster-sluice
 cluster-sluice: image $(CLUSTER) ## put Sluice on the local cluster, as it is in this tree
 	@$(CLUSTER) load $(BIN)/sluice-image.tar
-	@$(CLUSTER) kubectl apply -f deploy/sluice.yaml
+	@# The image is called the same whatever is in it, so nodes that have one are told.
+	@applied=$$($(CLUSTER) kubectl apply -f deploy/sluice.yaml); echo "$$applied"; \
+	  if grep -q 'daemonset.apps/sluice unchanged' <<<"$$applied"; then \
+	    $(CLUSTER) kubectl rollout restart daemonset/sluice -n sluice-system; \
+	  fi
 	@$(CLUSTER) kubectl rollout status daemonset/sluice -n sluice-system --timeout=2m
 
 .PHONY: cluster-dry-run
