@@ -137,6 +137,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 		newVersionCommand(streams),
 		newWaitCommand(streams),
 	)
+	completeOutputs(cmd)
 	return cmd
 }
 

@@ -65,6 +65,7 @@ Exit codes:
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	o.completeNames(cmd, 2)
 	flags.BoolVar(&o.exitCode, "exit-code", false, "exit with 1 if the flow is not allowed, as kubectl auth can-i does")
 	return cmd
 }

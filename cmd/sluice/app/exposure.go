@@ -68,6 +68,7 @@ func newExposureCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
+	o.completeNames(cmd, 0)
 	flags.StringVarP(&o.output, "output", "o", "text", exposureOutputs.usage())
 	flags.StringArrayVar(&o.focus, "focus", nil, "only these workloads, as explain names ends; may be repeated")
 	flags.StringVar(&o.direction, "direction", "both", "ingress, egress or both")

@@ -82,6 +82,7 @@ func newListCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
+	o.completeNames(cmd, 0)
 	flags.StringVarP(&o.output, "output", "o", "text", listOutputs.usage())
 	flags.BoolVar(&o.why, "why", false, "name the rules that allow, and what something depends on")
 	flags.StringArrayVar(&o.focus, "focus", nil, "only connections of this end; may be repeated")

@@ -77,6 +77,7 @@ func newSuggestCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.add(flags)
+	o.completeNames(cmd, 0)
 	flags.Lookup("namespace").Usage = "namespace whose Pods get policies (default: the context's; with -f \"default\")"
 	flags.StringArrayVar(&o.flows, "flows", nil, "files of flows, a line of JSON each, or - for stdin")
 	flags.DurationVar(&o.lasting, "for", 0, "ask all agents, for so long, which flows pass")

@@ -104,6 +104,7 @@ func newVerifyCommand(streams IOStreams) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
+	o.completeNames(cmd, 0)
 	flags.StringVar(&o.flows, "flows", "-", "flows as lines of text or JSON, or as YAML: a file, or - for stdin")
 	flags.StringVarP(&o.output, "output", "o", "text", "text, json (JSON lines), junit, github or md")
 	flags.BoolVar(&o.onlyMismatches, "only-mismatches", false, "print only flows that are not as expected, or that cannot be used")
