@@ -38,7 +38,7 @@ What ` + "`sluice lint`" + ` finds, and what each finding means. This page is wr
 test from the table in ` + "`policy/lint`" + `.
 
     sluice lint -f deploy/ -R
-    kubectl kustomize deploy/ | sluice lint -f -
+    sluice lint -k deploy/
     helm template shop ./chart | sluice lint -f - -o github
 
 Give it the workloads together with the policies: what policies select is judged by

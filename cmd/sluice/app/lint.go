@@ -60,7 +60,7 @@ func newLintCommand(streams IOStreams) *cobra.Command {
   sluice lint -f deploy/ -R
 
   # what a kustomization or a chart is built to
-  kubectl kustomize deploy/ | sluice lint -f -
+  sluice lint -k deploy/
   helm template shop ./chart | sluice lint -f - -o github
 
   # for a code host that shows SARIF
