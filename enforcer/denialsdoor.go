@@ -55,19 +55,28 @@ func (a *Agent) serveDenials(w http.ResponseWriter, r *http.Request) {
 	} else {
 		defer following.Close()
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method == http.MethodHead {
-		return
-	}
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
-	// The header at once: who follows wants to know that somebody answers.
-	if out.begin() != nil {
+	out := beginLines(w, r)
+	if out == nil {
 		return
 	}
 	// A client that hung up needs no answer. When the agent ends its doors close all
 	// connections, and the request's context ends with its own.
 	_ = denials.WriteLines(r.Context(), following, earlier, out)
+}
+
+// beginLines begins an answer of JSON lines; nil where none is wanted, or nobody is there.
+func beginLines(w http.ResponseWriter, r *http.Request) *patientWriter {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	out := &patientWriter{w: w, control: http.NewResponseController(w)}
+	// The header at once: who follows wants to know that somebody answers.
+	if out.begin() != nil {
+		return nil
+	}
+	return out
 }
 
 // patientWriter writes to who may stay for hours, which the server's own limit does not

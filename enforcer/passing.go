@@ -85,13 +85,8 @@ func (a *Agent) serveFlows(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer following.Close()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method == http.MethodHead {
-		return
-	}
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
-	if out.begin() != nil {
+	out := beginLines(w, r)
+	if out == nil {
 		return
 	}
 	_ = following.WriteLines(r.Context(), out) // who hung up needs no answer

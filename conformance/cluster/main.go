@@ -59,29 +59,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	switch command {
 	case "up":
-		var o Options
-		o.addFlags(flags)
-		flags.StringVar(&b.source, "source", "conformance/cluster", "`directory` of this program's module")
-		if err := flags.Parse(args); err != nil {
-			return err
-		}
-		o.settle()
-		if err := o.validate(); err != nil {
+		o, err := parseOptions(flags, b, args)
+		if err != nil {
 			return err
 		}
 		return up(ctx, o, b, out)
 	case "build":
-		var o Options
-		o.addFlags(flags)
-		flags.StringVar(&b.source, "source", "conformance/cluster", "`directory` of this program's module")
-		if err := flags.Parse(args); err != nil {
+		o, err := parseOptions(flags, b, args)
+		if err != nil {
 			return err
 		}
-		o.settle()
-		if err := o.validate(); err != nil {
-			return err
-		}
-		_, err := b.build(slices.Concat(o.programs(), suitePrograms))
+		_, err = b.build(slices.Concat(o.programs(), suitePrograms))
 		return err
 	case "down":
 		return down(out)
@@ -115,6 +103,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return runMachine(os.Stdin, os.Stdout)
 	}
 	return fmt.Errorf("%q is no command\n%s", command, usage)
+}
+
+// parseOptions reads which cluster is meant, and where its programs' sources are.
+func parseOptions(flags *flag.FlagSet, b *builder, args []string) (o Options, err error) {
+	o.addFlags(flags)
+	flags.StringVar(&b.source, "source", "conformance/cluster", "`directory` of this program's module")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.settle()
+	return o, o.validate()
 }
 
 // loadImages imports archives into every node's containerd.

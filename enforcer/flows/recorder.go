@@ -169,13 +169,12 @@ func (r *Recorder) local(e policy.End) bool {
 
 // audit asks what audited policies would do at the ends that are this node's.
 func (r *Recorder) audit(c *Connection, flow policy.Flow, from, to bool, now time.Time) {
+	if !r.index.Evaluate(flow).Allowed {
+		return // at the other end: it does not pass
+	}
 	v, asked := r.index.ExplainAudited(flow)
 	if !asked {
 		return
-	}
-	is := r.index.Evaluate(flow)
-	if !is.Allowed {
-		return // at the other end: it does not pass
 	}
 	if from && !v.Egress.Allowed {
 		r.cfg.Denials.WouldDeny(now, flow, c.Original, &v.Egress)
