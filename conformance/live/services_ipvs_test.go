@@ -23,11 +23,7 @@ func TestIPVSServicesAreJudgedByThePodsEnds(t *testing.T) {
 	for _, topology := range topologies {
 		t.Run(topology.String(), func(t *testing.T) {
 			c := serviceCluster(t, topology, lab.NATIPVS)
-			var all []way
-			for _, k := range serviceCases() {
-				all = append(append(all, k.allowed...), k.denied...)
-			}
-			unexpected(t, c, "no policy", true, flowsOf(all)...)
+			unexpected(t, c, "no policy", true, everyService()...)
 			for _, k := range serviceCases() {
 				c.Set(k.policies...)
 				k.judge(t, c)
@@ -129,18 +125,24 @@ func TestIPVSThatComesLaterIsJudged(t *testing.T) {
 		t.Run(topology.String(), func(t *testing.T) {
 			c := enforced.Start(t, enforced.Options{
 				Placement: lab.Placement{Topology: topology}, Pods: labPods(), Objects: baseNamespaces(),
-				Config: func(cfg *enforcer.Config) { quick(cfg); cfg.AuditInterval = 100 * time.Millisecond },
+				Config:   func(cfg *enforcer.Config) { quick(cfg); cfg.AuditInterval = 100 * time.Millisecond },
+				NoAgents: true,
 			})
 			to := netip.AddrPortFrom(addrs(near)[0], streamPort)
 			if err := c.Serve(lab.TCP, to); err != nil {
 				t.Fatal(err)
 			}
-			c.Set(enforced.DenyIngress("shop", "server"))
 			// The address is no interface's but lo's: nothing but the list of IPVS shows it.
 			inNode(t, c, "a", "", "ip", "addr", "add", "10.96.9.9/32", "dev", "lo")
 			inNode(t, c, "a", "", "sysctl", "-qw", "net.ipv4.vs.conntrack=1")
-			inNode(t, c, "a", fmt.Sprintf("-A -t 10.96.9.9:80 -s rr\n-a -t 10.96.9.9:80 -r %s -m\n", to), "ipvsadm", "-R")
+			service := fmt.Sprintf("-A -t 10.96.9.9:80 -s rr\n-a -t 10.96.9.9:80 -r %s -m\n", to)
 			flow := lab.Flow{Src: addrs(client)[0], Dst: netip.MustParseAddr("10.96.9.9"), Protocol: lab.TCP, Port: 80}
+			inNode(t, c, "a", service, "ipvsadm", "-R")
+			unexpected(t, c, "without Sluice", true, flow)
+			inNode(t, c, "a", "", "ipvsadm", "-C")
+			c.StartAgents()
+			c.Set(enforced.DenyIngress("shop", "server"))
+			inNode(t, c, "a", service, "ipvsadm", "-R")
 			within(t, "a forbidden connection through IPVS fails", func() bool {
 				got, err := c.Probe(t.Context(), []lab.Flow{flow})
 				return err == nil && !got[0]
