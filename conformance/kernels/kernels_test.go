@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,23 @@ func TestSelectionRefusesMistakes(t *testing.T) {
 			t.Errorf("left out %q", text)
 		}
 	}
+}
+
+func TestSecondRunIsKeptOut(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	unlock, err := lock(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(file); err == nil {
+		t.Error("a second run was let in")
+	}
+	unlock()
+	again, err := lock(file)
+	if err != nil {
+		t.Fatalf("after the first run has ended: %v", err)
+	}
+	again()
 }
 
 // What a machine says, with what a console may have among it.

@@ -77,6 +77,11 @@ func (o *options) matrix(ctx context.Context, only string) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
+	unlock, err := lock(filepath.Join(o.dir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	binaries, err := buildTests(ctx, o.dir, selected.tried(o.run))
 	if err != nil {
 		return err
@@ -106,6 +111,19 @@ func (o *options) matrix(ctx context.Context, only string) error {
 		fmt.Fprintf(o.out, "%s is written\n", o.document)
 	}
 	return errors.Join(failed...)
+}
+
+// lock keeps a second run out of the directory, whose machines would write to the same
+// files.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another run is at work, of which %s is the lock: %w", file, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // column runs the tests on one kernel.
