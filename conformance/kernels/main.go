@@ -103,7 +103,7 @@ func (o *options) matrix(ctx context.Context, only string) error {
 			failed = append(failed, fmt.Errorf("kernel %s: %d tests failed", c.kernel, n))
 		}
 	}
-	if only == "" {
+	if only == "" && ctx.Err() == nil {
 		text := document(selected, columns)
 		if err := os.WriteFile(o.document, []byte(text), 0o644); err != nil {
 			return err
