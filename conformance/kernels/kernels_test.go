@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,30 @@ func TestSelectionRefusesMistakes(t *testing.T) {
 		if err := s.leave("left-out", text); err == nil {
 			t.Errorf("left out %q", text)
 		}
+	}
+}
+
+func TestArgumentsNeedAReason(t *testing.T) {
+	s := selected(t, "")
+	if err := s.give("arguments", "# why\nenforcer -n=3 each takes seconds\n"); err != nil {
+		t.Fatal(err)
+	}
+	want := []argument{{module + "enforcer", "-n=3", "each takes seconds"}}
+	if got := s.given(module + "enforcer"); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got := s.given(module + "conformance/lab"); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	for _, text := range []string{"enforcer -n=3\n", "enforcer n=3 it is slow\n", "gone -n=3 it is slow\n"} {
+		if err := s.give("arguments", text); err == nil {
+			t.Errorf("arguments %q", text)
+		}
+	}
+	// What was tried with other arguments was not tried.
+	b := binary{data: []byte("b")}
+	if b.hash(nil) == b.hash([]string{"-n=3"}) || b.hash([]string{"-a", "-b"}) == b.hash([]string{"-a -b"}) {
+		t.Error("results of other arguments are taken for these")
 	}
 }
 

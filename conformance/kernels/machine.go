@@ -32,10 +32,15 @@ type binary struct {
 	beside files
 }
 
-// hash tells binaries apart: they are built the same way each time.
-func (b binary) hash() string {
-	sum := sha256.Sum256(b.data)
-	return hex.EncodeToString(sum[:8])
+// hash tells apart binaries, which are built the same way each time, and what they are
+// given.
+func (b binary) hash(arguments []string) string {
+	sum := sha256.New()
+	_, _ = sum.Write(b.data)
+	for _, a := range arguments {
+		_, _ = fmt.Fprintf(sum, "%q", a)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // directory is where the package's tests run, from the root of a machine.
@@ -108,6 +113,7 @@ type machine struct {
 	kernel        kernel
 	base, modules files
 	binary        binary
+	arguments     []string
 	memory        int
 	timeout       time.Duration
 	dir           string
@@ -124,7 +130,7 @@ type job struct {
 // results runs tests, and again by themselves those that did not pass: an emulated
 // processor is slow, and some tests are about time.
 func (m *machine) results(ctx context.Context, tests []string, into map[testID]result) error {
-	kept := filepath.Join(m.dir, "results", m.kernel.Release, filepath.Base(m.binary.directory())+"-"+m.binary.hash()+".json")
+	kept := filepath.Join(m.dir, "results", m.kernel.Release, filepath.Base(m.binary.directory())+"-"+m.binary.hash(m.arguments)+".json")
 	passed := readPassed(kept)
 	var open []string
 	for _, t := range tests {
@@ -240,8 +246,8 @@ func (m *machine) writeRoot(to string, tests []string) error {
 	}
 	j, err := json.Marshal(job{
 		Modules: loadedModules, Dir: "/" + m.binary.directory(),
-		Command: []string{"/bin/test2json", "-p", m.binary.pkg, "/tests", "-test.v=test2json", "-test.count=1",
-			"-test.timeout=" + m.timeout.String(), "-test.run=^(" + strings.Join(names, "|") + ")$"},
+		Command: append([]string{"/bin/test2json", "-p", m.binary.pkg, "/tests", "-test.v=test2json", "-test.count=1",
+			"-test.timeout=" + m.timeout.String(), "-test.run=^(" + strings.Join(names, "|") + ")$"}, m.arguments...),
 	})
 	if err != nil {
 		return err

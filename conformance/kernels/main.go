@@ -21,15 +21,16 @@ import (
 
 // options are what the command line says.
 type options struct {
-	kernels  []string
-	tests    []string
-	leftOut  string
-	run      *regexp.Regexp
-	dir      string
-	document string
-	memory   int
-	timeout  time.Duration
-	out      io.Writer
+	kernels   []string
+	tests     []string
+	leftOut   string
+	arguments string
+	run       *regexp.Regexp
+	dir       string
+	document  string
+	memory    int
+	timeout   time.Duration
+	out       io.Writer
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	kernels := flag.String("kernels", "linux-image-cloud-amd64", "Debian packages of kernels, with the suite as `package/suite` where it is none that apt has; separated by commas")
 	tests := flag.String("tests", "conformance/kernel-tests.txt,conformance/kernels/tests.txt", "`files` that name the tests, separated by commas")
 	flag.StringVar(&o.leftOut, "left-out", "conformance/kernels/left-out.txt", "`file` that names tests that are left out, and why")
+	flag.StringVar(&o.arguments, "arguments", "conformance/kernels/arguments.txt", "`file` that says which arguments tests are given, and why")
 	only := flag.String("run", "", "run the tests alone whose package and name match the `expression`; then the document is not written")
 	flag.StringVar(&o.dir, "dir", "bin/kernels", "`directory` for packages, machines and results; what ran there already, with the same binary on the same kernel, is not run again if it passed")
 	flag.StringVar(&o.document, "document", "conformance/kernels.md", "`file` to write the table to")
@@ -151,6 +153,9 @@ func (o *options) column(ctx context.Context, name string, selected *selection, 
 			continue
 		}
 		m := machine{kernel: k, base: base, modules: modules, binary: binaries[pkg], memory: o.memory, timeout: o.timeout, dir: o.dir, out: o.out}
+		for _, a := range selected.given(pkg) {
+			m.arguments = append(m.arguments, a.text)
+		}
 		if err := m.results(ctx, tests, c.results); err != nil {
 			return c, err
 		}
