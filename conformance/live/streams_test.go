@@ -196,7 +196,7 @@ func talking(streams []*lab.Stream) (list []*lab.Stream) {
 // awaitAll waits until each stream has got n more messages.
 func awaitAll(t *testing.T, streams []*lab.Stream, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	errs := make(chan error)
 	for _, s := range streams {
