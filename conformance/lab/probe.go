@@ -219,10 +219,16 @@ func (l *Lab) start(ns *Namespace, a *attempt) error {
 	return l.startRaw(ns, a)
 }
 
-// await returns when all flows are settled or nothing has moved for a while.
+// looks is how often await has to find that nothing moved.
+const looks = 20
+
+// await returns when all flows are settled or nothing has moved for a while. A machine
+// that stands still as a whole, as an emulated one does whose host is busy, is not silent:
+// somebody has to have looked again and again meanwhile.
 func (l *Lab) await(ctx context.Context, w *window, quiet time.Duration) error {
-	tick := time.NewTicker(quiet / 20)
+	tick := time.NewTicker(quiet / looks)
 	defer tick.Stop()
+	last, still := time.Now(), 0
 	for {
 		select {
 		case <-w.done:
@@ -232,7 +238,12 @@ func (l *Lab) await(ctx context.Context, w *window, quiet time.Duration) error {
 		case <-l.servers.poll.done:
 			return errStopped
 		case <-tick.C:
-			if l.servers.poll.quietFor() > quiet {
+			silence := l.servers.poll.quietFor()
+			if still++; silence < time.Since(last) {
+				still = 0
+			}
+			last = time.Now()
+			if still >= looks && silence > quiet {
 				return nil
 			}
 		}
