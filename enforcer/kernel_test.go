@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,32 +185,6 @@ func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 	node.ip("link set cni0 type bridge nf_call_iptables 1 nf_call_ip6tables 1")
 	if i := readBridge(t, node); !i.CallIPTables || !i.CallIP6Tables {
 		t.Errorf("after: %+v", i)
-	}
-}
-
-func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
-	node := newBridgeNode(t)
-	node.ip("link add nodelocaldns type bridge")
-	for _, nodeDNS := range []bool{false, true} {
-		l := testLinks(t, node)
-		s := searchOf(node, l)
-		s.nodeDNS = nodeDNS
-		found, err := s.conditions()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, w := range found {
-			got = append(got, w.What)
-		}
-		slices.Sort(got)
-		want := []string{"NodeLocalDNS"}
-		if nodeDNS {
-			want = nil
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("with node DNS %v (-want +got):\n%s", nodeDNS, diff)
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package enforcer
+package detect
 
 import (
 	"fmt"
@@ -33,7 +33,7 @@ var engines = []engine{
 // engineConditions name the engines whose traces are there. Sluice's own rules
 // hold beside another engine's: a packet passes if both let it. What is lost is
 // what the other one does not allow.
-func engineConditions(chains []foreignChain, ifaces map[int]*links.Interface) []Condition {
+func engineFindings(chains []foreignChain, ifaces map[int]*links.Interface) []Finding {
 	tables, names, named := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range chains {
 		tables[c.table], names[c.name] = true, true
@@ -41,16 +41,16 @@ func engineConditions(chains []foreignChain, ifaces map[int]*links.Interface) []
 	for _, i := range ifaces {
 		named[i.Name] = true
 	}
-	var out []Condition
+	var out []Finding
 	for _, e := range engines {
 		traces := slices.Concat(
 			found("table", e.tables, tables), found("chain", e.chains, names), found("interface", e.interfaces, named))
 		if len(traces) == 0 {
 			continue
 		}
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "PolicyEngine", Object: e.name,
-			Message: fmt.Sprintf("there are traces of %s (%s): if it enforces policies as well, a packet passes only where both let it", e.name, strings.Join(firstOf(traces, 5), ", ")),
+			Message: fmt.Sprintf("there are traces of %s (%s): if it enforces policies as well, a packet passes only where both let it", e.name, strings.Join(FirstOf(traces, 5), ", ")),
 			Mend:    "one engine is enough: " + e.mend,
 		})
 	}
