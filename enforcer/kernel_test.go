@@ -147,7 +147,7 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	if got, err := may.Ensure([]*links.Interface{known}); got.changed || err != nil {
 		t.Errorf("again: %v, %v", got, err)
 	}
-	if got := strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), ""); got != "00" {
+	if got := strings.Join(strings.Fields(node.cmd("sysctl", "-n", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")), ""); got != "00" {
 		t.Errorf("the namespace's switches are now %s", got)
 	}
 	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {

@@ -136,11 +136,24 @@ func (c foreignChain) meetsPods() bool {
 	return c.family == unix.NFPROTO_NETDEV || c.hookName() != "output"
 }
 
-// chainConditions say which chains of others Pods' packets have to pass.
+// meetsNode reports whether what the node itself sends to Pods goes through the chain.
+func (c foreignChain) meetsNode() bool {
+	ip := c.family == unix.NFPROTO_IPV4 || c.family == unix.NFPROTO_IPV6 || c.family == unix.NFPROTO_INET
+	return ip && (c.kind == "filter" || c.kind == "route") && c.hookName() == "output"
+}
+
+// chainFindings say which chains of others Pods' packets have to pass.
 func chainFindings(chains []foreignChain) []Finding {
 	var out []Finding
 	others := map[string][]string{}
 	for _, c := range chains {
+		if c.meetsNode() && c.drops {
+			out = append(out, Finding{
+				What: "DropPolicy", Object: "chain " + c.String(),
+				Message: fmt.Sprintf("it has policy drop at hook output, priority %d: what the node sends its Pods, such as the kubelet's probes, is lost unless its own rules accept it", c.priority),
+				Mend:    "let it accept what the node sends to Pods",
+			})
+		}
 		if !c.meetsPods() {
 			continue
 		}

@@ -99,7 +99,7 @@ table arp a { chain c { type filter hook input priority 0; policy drop; }; }
 	before := node.Cmd("nft", "list", "ruleset")
 	found, got := detected(t, node)
 	want := []string{
-		"DropPolicy chain bridge guest c", "DropPolicy chain ip filter FORWARD", "DropPolicy chain ip6 early c", "DropPolicy chain netdev cloud c",
+		"DropPolicy chain bridge guest c", "DropPolicy chain ip filter FORWARD", "DropPolicy chain ip filter OUTPUT", "DropPolicy chain ip6 early c", "DropPolicy chain netdev cloud c",
 		"OtherChains table inet firewalld", "OtherChains table ip filter",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -129,6 +129,8 @@ func TestDetectNamesASecondPolicyEngine(t *testing.T) {
 		{"Antrea", "interface antrea-gw0", "", "link add antrea-gw0 type bridge"},
 		{"Azure NPM", "chain AZURE-NPM-INGRESS", "table ip filter { chain AZURE-NPM-INGRESS { }; }", ""},
 		{"kube-network-policies", "table kube-network-policies", "table inet kube-network-policies { chain c { }; }", ""},
+		{"kindnet", "table kindnet-network-policies", "table inet kindnet-network-policies { chain c { }; }", ""},
+		{"OVN-Kubernetes", "interface ovn-k8s-mp0", "", "link add ovn-k8s-mp0 type bridge"},
 		{"Weave Net", "chain WEAVE-NPC", "table ip filter { chain WEAVE-NPC { }; }", ""},
 		{"", "", "table ip filter { chain KUBE-FORWARD { }; chain FLANNEL-FWD { }; chain cali { }; }", "link add cali123 type bridge"},
 	} {
@@ -274,6 +276,22 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 		msg := append(make([]byte, unix.SizeofIfInfomsg), nl.NewRtAttr(iflaXDP, xdp).Serialize()...)
 		if program, has := xdpOf(msg); has != want || program != 77 {
 			t.Errorf("XDP mode %d: program %d, %v", mode, program, has)
+		}
+	}
+}
+
+// Some engines leave nothing but programs at interfaces.
+func TestEnginesAreKnownByTheirPrograms(t *testing.T) {
+	for program, want := range map[string]string{"cil_from_container": "Cilium", "handle_ingress": "AWS network policy agent", "from_container": ""} {
+		var got []string
+		for _, f := range engineFindings(nil, nil, map[string]bool{program: true}) {
+			got = append(got, f.Object)
+			if !strings.Contains(f.Message, "program "+program) || f.Mend == "" {
+				t.Errorf("%s: %+v", program, f)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", program, got, want)
 		}
 	}
 }

@@ -15,25 +15,33 @@ import (
 // be one, not taken for a proof.
 type engine struct {
 	name string
-	// tables, chains and interfaces are names, or beginnings of them with a "*".
-	tables, chains, interfaces []string
-	mend                       string
+	// tables, chains, interfaces and programs (BPF's, at interfaces) are names, or
+	// beginnings of them with a "*".
+	tables, chains, interfaces, programs []string
+	// mend is how its policies are switched off.
+	mend string
 }
+
+// routerLeftovers takes away what kube-router leaves: k3s does not remove it either.
+const routerLeftovers = `"iptables-save | grep -v -e KUBE-ROUTER -e KUBE-POD-FW -e KUBE-NWPLCY | iptables-restore", and the same with ip6tables`
 
 var engines = []engine{
-	{"Antrea", nil, []string{"ANTREA-POL-*"}, []string{"antrea-gw0"}, "it enforces in Open vSwitch, which Sluice does not see: set featureGates.AntreaPolicy: false, and use one engine only"},
-	{"Azure NPM", nil, []string{"AZURE-NPM*"}, nil, "delete DaemonSet azure-npm in kube-system (AKS: --network-policy none)"},
-	{"Calico", []string{"calico"}, []string{"cali-pi-*", "cali-po-*", "cali-tw-*", "cali-fw-*"}, nil, "run the plugin without Felix's policies, or remove Calico's policy part (the IPAM and the plugin can stay)"},
-	{"Cilium", nil, []string{"CILIUM_*"}, []string{"cilium_host", "cilium_net", "cilium_vxlan"}, "set enable-policy: never and cni-chaining as needed, for its BPF programs take packets past nftables"},
-	{"kube-network-policies", []string{"kube-network-policies", "kindnet-network-policies"}, nil, nil, "delete DaemonSet kube-network-policies in kube-system"},
-	{"kube-router", nil, []string{"KUBE-ROUTER-*", "KUBE-POD-FW-*", "KUBE-NWPLCY-*"}, []string{"kube-bridge", "kube-dummy-if"}, "run it with --run-firewall=false (k3s: --disable-network-policy), and then kube-router --cleanup-config"},
-	{"Weave Net", nil, []string{"WEAVE-NPC*"}, nil, "set EXPECT_NPC=0 and remove container weave-npc"},
+	{name: "Antrea", chains: []string{"ANTREA-POL-*"}, interfaces: []string{"antrea-gw0"}, mend: "it enforces in Open vSwitch, which Sluice does not see: set featureGates.AntreaPolicy: false, and use one engine only"},
+	{name: "AWS network policy agent", programs: []string{"handle_ingress", "handle_egress"}, mend: `EKS: "aws eks update-addon --cluster-name CLUSTER --addon-name vpc-cni --configuration-values '{\"enableNetworkPolicy\": \"false\"}'", and the Pods start anew`},
+	{name: "Azure NPM", chains: []string{"AZURE-NPM*"}, mend: `"kubectl delete daemonset -n kube-system azure-npm" (AKS: "az aks update --network-policy none")`},
+	{name: "Calico", tables: []string{"calico"}, chains: []string{"cali-pi-*", "cali-po-*", "cali-tw-*", "cali-fw-*"}, mend: "run the plugin without Felix's policies, or remove Calico's policy part (the IPAM and the plugin can stay)"},
+	{name: "Cilium", chains: []string{"CILIUM_*"}, interfaces: []string{"cilium_host", "cilium_net", "cilium_vxlan"}, programs: []string{"cil_*"}, mend: "set enable-policy: never and cni-chaining as needed, for its BPF programs take packets past nftables"},
+	{name: "kindnet", tables: []string{"kindnet-network-policies"}, mend: "take another plug-in (kind: disableDefaultCNI: true of networking, in its configuration)"},
+	{name: "kube-network-policies", tables: []string{"kube-network-policies"}, mend: `"kubectl delete daemonset -n kube-system kube-network-policies"`},
+	{name: "kube-router", chains: []string{"KUBE-ROUTER-*", "KUBE-POD-FW-*", "KUBE-NWPLCY-*"}, interfaces: []string{"kube-bridge", "kube-dummy-if"}, mend: "run it with --run-firewall=false; k3s, which has it built in: start each server with --disable-network-policy (or disable-network-policy: true in /etc/rancher/k3s/config.yaml). Its rules stay behind until the node starts anew, or " + routerLeftovers},
+	{name: "OVN-Kubernetes", interfaces: []string{"ovn-k8s-mp0", "ovn-k8s-mp0_0"}, mend: "it enforces in Open vSwitch, which Sluice does not see, and cannot be told not to: use one of the two"},
+	{name: "Weave Net", chains: []string{"WEAVE-NPC*"}, mend: "set EXPECT_NPC=0 and remove container weave-npc"},
 }
 
-// engineConditions name the engines whose traces are there. Sluice's own rules
+// engineFindings name the engines whose traces are there. Sluice's own rules
 // hold beside another engine's: a packet passes if both let it. What is lost is
 // what the other one does not allow.
-func engineFindings(chains []foreignChain, ifaces map[int]*links.Interface) []Finding {
+func engineFindings(chains []foreignChain, ifaces map[int]*links.Interface, programs map[string]bool) []Finding {
 	tables, names, named := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range chains {
 		tables[c.table], names[c.name] = true, true
@@ -44,7 +52,7 @@ func engineFindings(chains []foreignChain, ifaces map[int]*links.Interface) []Fi
 	var out []Finding
 	for _, e := range engines {
 		traces := slices.Concat(
-			found("table", e.tables, tables), found("chain", e.chains, names), found("interface", e.interfaces, named))
+			found("table", e.tables, tables), found("chain", e.chains, names), found("interface", e.interfaces, named), found("program", e.programs, programs))
 		if len(traces) == 0 {
 			continue
 		}

@@ -28,11 +28,14 @@ type attached struct {
 	mend string
 }
 
-// programConditions tell of programs: those that may take packets of Pods past us, and
+// programFindings tell of programs: those that may take packets of Pods past us, and
 // all others.
 func (s Search) programFindings(p attached) []Finding {
 	may, others := map[string]bool{}, map[string]bool{}
 	for _, name := range p.names {
+		if s.programs != nil && len(s.programs) < maxForeign {
+			s.programs[name] = true
+		}
 		harmless := links.MatchAny(s.Harmless, name) || p.at == placeXDP && links.MatchAny(s.Harmless, "xdp@"+p.iface.Name)
 		if p.ingress && s.Ways[p.iface.Index] && !harmless {
 			may[name] = true

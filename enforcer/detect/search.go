@@ -41,12 +41,16 @@ type Search struct {
 	// past us.
 	Harmless []string
 	IPVS     *IPVS
+
+	// programs are the names of BPF programs that were seen.
+	programs map[string]bool
 }
 
 // Findings reads the heads of others' chains and never their rules, and changes nothing
 // of theirs. Where one look fails, what the others found is returned all the same.
 func (s Search) Findings() ([]Finding, error) {
 	var errs []error
+	s.programs = map[string]bool{}
 	out := interfaceFindings(s.Interfaces, s.NodeDNS)
 	flowtables, err := s.flowtableFindings()
 	errs = append(errs, err)
@@ -54,10 +58,10 @@ func (s Search) Findings() ([]Finding, error) {
 	chains, err := listForeign(s.NS)
 	errs = append(errs, err)
 	out = append(out, chainFindings(chains)...)
-	out = append(out, engineFindings(chains, s.Interfaces)...)
 	traffic, err := s.trafficFindings()
 	errs = append(errs, err)
 	out = append(out, traffic...)
+	out = append(out, engineFindings(chains, s.Interfaces, s.programs)...)
 	balanced, err := s.IPVS.Findings()
 	errs = append(errs, err)
 	out = append(out, balanced...)
@@ -69,7 +73,7 @@ func (s Search) Findings() ([]Finding, error) {
 	return boundKinds(out), errors.Join(errs...)
 }
 
-// interfaceConditions are about interfaces with well-known names.
+// interfaceFindings are about interfaces with well-known names.
 func interfaceFindings(ifaces map[int]*links.Interface, nodeDNS bool) []Finding {
 	var out []Finding
 	for _, i := range ifaces {
@@ -80,9 +84,15 @@ func interfaceFindings(ifaces map[int]*links.Interface, nodeDNS bool) []Finding 
 	return out
 }
 
-// legacyTables are those of legacy iptables that can drop. There is no file
-// where the kernel has no legacy iptables, or nobody used it.
+// legacyTables are those of legacy iptables that can drop.
 func legacyTables(ns netns.Namespace) ([]string, error) {
+	names, err := namesOfLegacyTables(ns)
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, " nat") }), err
+}
+
+// namesOfLegacyTables are all of legacy iptables. There is no file where the kernel has
+// none, or nobody used it.
+func namesOfLegacyTables(ns netns.Namespace) ([]string, error) {
 	var out []string
 	err := ns.Do(func() error {
 		for _, of := range []struct{ family, file string }{
@@ -96,7 +106,7 @@ func legacyTables(ns netns.Namespace) ([]string, error) {
 				return fmt.Errorf("read the names of legacy tables: %w", err)
 			}
 			for _, name := range strings.Fields(string(data)) {
-				if name != "nat" && len(out) < maxOfAKind {
+				if len(out) < maxOfAKind {
 					out = append(out, of.family+" "+name)
 				}
 			}

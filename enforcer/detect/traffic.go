@@ -65,7 +65,7 @@ type tcFilter struct {
 	to, back []int
 }
 
-// trafficConditions tell which interfaces' packets take another way.
+// trafficFindings tell which interfaces' packets take another way.
 func (s Search) trafficFindings() ([]Finding, error) {
 	socket, err := nlsocket.Open(s.NS, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -135,7 +135,7 @@ func tcMessage(msg []byte) (index int, kind string, options []byte) {
 	return nlsocket.Int(msg[4:8]), kind, options
 }
 
-// filterConditions say where an interface's filters send packets, and which
+// filterFindings say where an interface's filters send packets, and which
 // programs see them.
 func (s Search) filterFindings(socket *nlsocket.Socket, i *links.Interface, qdisc string) ([]Finding, error) {
 	var out []Finding
