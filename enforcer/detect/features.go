@@ -22,7 +22,9 @@ type feature struct {
 var features = []feature{
 	{"family inet", "all that is judged", "3.14", "table inet t { chain c { type filter hook forward priority -10; policy accept; ct state established,related accept; }; chain d { type filter hook input priority -10; }; }"},
 	{"conntrack marks", "what was judged passes by the mark", "3.14", "table inet t { chain c { type filter hook forward priority -10; ct mark & 0xff003000 == 0x1000000 accept; ct mark set ct mark & 0x00ffcfff | 0x2000000; }; }"},
-	{"conntrack originals", "addresses before NAT", "4.0", "table inet t { chain c { type filter hook forward priority -10; ct direction original ct original ip saddr 10.0.0.1 drop; ct original proto-dst 80 drop; }; }"},
+	{"conntrack originals", "addresses before NAT", "4.0", "table inet t { chain c { type filter hook forward priority -10; ct direction original ct original ip saddr 10.0.0.1 drop; }; }"},
+	{"routing questions", "addresses that lead nowhere, and the node's own", "4.10", "table inet t { chain c { type filter hook prerouting priority -10; fib saddr . iif oif missing drop; fib daddr type local accept; }; }"},
+	{"kinds of interfaces", "veths that nobody knows are closed", "5.6", "table inet t { chain c { type filter hook forward priority -10; meta iifkind \"veth\" drop; meta oifkind \"veth\" drop; }; }"},
 	{"verdict maps", "each Pod has chains of its own", "3.14", "table inet t { map m { type ipv4_addr : verdict; }; chain p { drop; }; chain c { type filter hook forward priority -10; ip daddr vmap @m; }; }"},
 	{"concatenated ranges", "address ranges with ports", "5.6", "table inet t { set s { type ipv4_addr . inet_proto . inet_service; flags interval; elements = { 10.0.0.0/8 . 6 . 80-90 }; }; chain c { type filter hook forward priority -10; ip saddr . meta l4proto . th dport @s accept; }; }"},
 	{"sets that packets fill", "each denial is told once", "4.3", "table inet t { set s { type ipv4_addr . ipv4_addr; flags dynamic,timeout; timeout 10s; size 1000; }; chain c { type filter hook forward priority -10; add @s { ip saddr . ip daddr limit rate 10/second } counter; }; }"},

@@ -63,7 +63,7 @@ func runNft(ctx context.Context, input string, args ...string) (string, error) {
 	cmd.Stdout, cmd.Stderr = out, complaint
 	if err := cmd.Run(); err != nil {
 		if said := complaint.String(); said != "" {
-			return "", fmt.Errorf("%w: %s", err, firstComplaint(said))
+			return "", errors.New("nft: " + firstComplaint(said))
 		}
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
@@ -53,6 +54,8 @@ type Check struct {
 	ID string
 	// Cluster: it is about all nodes, and needs an API server.
 	Cluster bool
+	// AgentOnly: nobody but an agent knows anything of it.
+	AgentOnly bool
 	// Looks is what it looks at, Consequence what follows if it is not well, Mend what to
 	// do about it. A finding may say either more exactly.
 	Looks, Consequence, Mend string
@@ -71,6 +74,8 @@ type Finding struct {
 	State State  `json:"state"`
 	// Object is whom it concerns, such as "bridge cni0"; empty: the node or the cluster.
 	Object string `json:"object,omitempty"`
+	// Condition is the kind of the agent's condition that is told, if it is one.
+	Condition string `json:"condition,omitempty"`
 	// Found is what was seen, Consequence what follows from it, and Mend what to do. Run
 	// is what to type for that, where that can be said.
 	Found       string `json:"found"`
@@ -109,7 +114,7 @@ func (c Check) findings(f *Facts) []Finding {
 	}
 	for _, condition := range f.Conditions {
 		if of, state := OfCondition(condition); of == c.ID {
-			out = append(out, Finding{State: state, Object: condition.Object, Found: condition.What + ": " + condition.Message, Mend: condition.Mend})
+			out = append(out, Finding{State: state, Object: condition.Object, Condition: condition.What, Found: condition.Message, Mend: condition.Mend, Run: toType(condition)})
 		}
 	}
 	if why := f.Unread[c.ID]; why != "" {
@@ -119,7 +124,11 @@ func (c Check) findings(f *Facts) []Finding {
 		})
 	}
 	if len(out) == 0 {
-		out = append(out, Finding{State: OK, Found: c.Clean})
+		clean := c.Clean
+		if c.AgentOnly && f.Agent == nil {
+			clean = "no agent was asked"
+		}
+		out = append(out, Finding{State: OK, Found: clean})
 	}
 	for i := range out {
 		out[i] = c.complete(out[i])
@@ -157,6 +166,25 @@ func OfCondition(condition nodestatus.Condition) (check string, state State) {
 		return idAgent, Problem
 	}
 	return idAgent, Warning
+}
+
+// toType is the first command that a condition's mend quotes, or how to see the chain that
+// it is about; empty if there is neither.
+func toType(c nodestatus.Condition) string {
+	quoted := strings.Split(c.Mend, `"`)
+	for i := 1; i < len(quoted); i += 2 {
+		program, _, _ := strings.Cut(quoted[i], " ")
+		if slices.Contains([]string{"nft", "tc", "sysctl", "bpftool", "iptables-save", "ip"}, program) {
+			return "sudo " + quoted[i]
+		}
+		if slices.Contains([]string{"kubectl", "aws", "az"}, program) {
+			return quoted[i]
+		}
+	}
+	if chain, ok := strings.CutPrefix(c.Object, "chain "); ok {
+		return "sudo nft list chain " + chain
+	}
+	return ""
 }
 
 // count is a number of things.

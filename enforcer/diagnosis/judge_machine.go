@@ -24,7 +24,7 @@ func judgeAgent(f *Facts) []Finding {
 	case f.AgentProcess != "":
 		return []Finding{{
 			State: Note, Found: "an agent runs (" + f.AgentProcess + "), and was not asked",
-			Consequence: "its own conditions are missing here", Mend: "ask it over the cluster, or run it with --socket /run/sluice.sock", Run: "sluice doctor --cluster",
+			Consequence: "its own conditions are missing here", Mend: "ask it over the cluster, or run it with --socket /run/sluice.sock", Run: "sluice doctor --agents",
 		}}
 	case len(f.OurTables) > 0:
 		return []Finding{{

@@ -55,7 +55,7 @@ func judgeMTU(f *Facts) []Finding {
 		if len(large) > 0 {
 			out = append(out, Finding{
 				State: Warning, Object: "interface " + strings.Join(some(names(large), 3), ", "),
-				Found: fmt.Sprintf("%s of Pods with an MTU of up to %d, and %s has %d", count(len(large), "interface", "interfaces"), most(large), way0, way.MTU),
+				Found: fmt.Sprintf("%s an MTU of up to %d, and %s has %d", count(len(large), "Pod's interface has", "Pods' interfaces have"), most(large), way0, way.MTU),
 				Mend:  fmt.Sprintf("set the plug-in's MTU to %d or less, and have the Pods start anew", way.MTU), Run: f.whereMTU(),
 			})
 		}
@@ -87,12 +87,12 @@ func smallMTUs(f *Facts) []Finding {
 // whereMTU shows where the MTU is set, as far as that is known.
 func (f *Facts) whereMTU() string {
 	if f.CNI == nil {
-		return "ip -d link show type veth"
+		return "sudo grep -rn mtu /etc/cni/net.d"
 	}
 	if first, ok := f.CNI.first(); ok {
-		return "grep -n mtu " + f.CNI.path(first)
+		return "sudo grep -n mtu " + f.CNI.path(first)
 	}
-	return "ip -d link show type veth"
+	return "sudo grep -rn mtu /etc/cni/net.d"
 }
 
 func mtuText(pods []Interface, uplink, way Interface, hasUplink bool) string {
@@ -161,12 +161,13 @@ func judgeReversePath(f *Facts) []Finding {
 	case len(strict) == 0:
 		return []Finding{{State: OK, Found: "not strict on an uplink"}}
 	case len(uplinks) > 1 || len(f.Tables) > 0:
-		why := "there are several uplinks"
-		if len(f.Tables) > 0 {
-			why = "rules lead to other routing tables"
+		// Rules to other tables alone are as network plug-ins have them, who know of it.
+		state, why := Warning, "there are several uplinks"
+		if len(uplinks) == 1 {
+			state, why = Note, "rules lead to other routing tables"
 		}
 		return []Finding{{
-			State: Warning, Object: "interface " + strings.Join(some(strict, 3), ", "), Found: "rp_filter is strict, and " + why,
+			State: state, Object: "interface " + strings.Join(some(strict, 3), ", "), Found: "rp_filter is strict, and " + why,
 			Run: "sudo sysctl -w net.ipv4.conf." + strict[0] + ".rp_filter=2",
 		}}
 	}
