@@ -218,9 +218,7 @@ func halves(p netip.Prefix) (low, high netip.Prefix) {
 // few, else those of a leaf to which a map leads.
 func (b *chainBuilder) addrs(a *allowance) {
 	if a.addrLeaves == nil {
-		for i := range a.addrs {
-			b.addrSpan(&a.addrs[i])
-		}
+		b.addrSpans(a.addrs)
 		return
 	}
 	b.rule(b.addrMap(a.addrLeaves))
@@ -257,32 +255,7 @@ func (b *chainBuilder) addrLeaf(l *addrLeaf) string {
 			inner.rule(inner.addrMap(l.leaves))
 			return inner.part()
 		}
-		for i := range l.spans {
-			inner.addrSpan(&l.spans[i])
-		}
+		inner.addrSpans(l.spans)
 		return inner.part()
 	})
 }
-
-// addrSpan compares the address, and the port or looks it up.
-func (b *chainBuilder) addrSpan(s *addrSpan) {
-	match := s.match(peerField(b.family, b.direction, b.way))
-	if len(s.ports.spans) == 1 {
-		b.rule(append(append([]Term{match}, b.matchSpan(s.ports.spans[0])...), b.allow())...)
-		return
-	}
-	lookup := func(spans []portSpan) {
-		b.rule(match, b.in(portsObject(spans), portField(b.way), L4Protocol), b.allow())
-	}
-	if len(s.ports.spans) <= fewSpans {
-		lookup(s.ports.spans)
-		return
-	}
-	for _, spans := range both(byWidth(s.ports.spans)) {
-		if len(spans) > 0 {
-			lookup(spans)
-		}
-	}
-}
-
-func both[T any](a, b T) []T { return []T{a, b} }
