@@ -74,6 +74,8 @@ type chainBuilder struct {
 	goesOn bool
 	// folds: groups have sets together where there are several.
 	folds bool
+	// joins: address ranges of a leaf have a set together.
+	joins bool
 	rules []Rule
 	uses  []*object
 }
@@ -273,7 +275,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
-	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds}
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds, joins: b.joins}
 }
 
 // class is the chain of the peers of some ports.

@@ -24,6 +24,9 @@ type allowance struct {
 	// leaves are the spans again if they are many, by parts of the ports that do not
 	// move.
 	leaves []portLeaf
+	// joins: address ranges of a leaf have a set together. It takes as many ports as it
+	// does for ranges to stand apart.
+	joins bool
 	// addrs are ranges of addresses with ports of theirs, where these stand apart from
 	// the groups: then spans and classes have none. addrLeaves are the same if they are
 	// many.
@@ -130,6 +133,7 @@ func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerM
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)
 	}
+	out.joins = len(ends) > l.apart
 	if len(out.spans) > l.compared && len(out.classes) > 1 {
 		out.leaves = leavesOf(out.spans, l)
 	}
