@@ -89,7 +89,7 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 	slices.SortFunc(ends, func(a, b addrEnd) int {
 		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rule, b.rule))
 	})
-	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), known: make(map[string]*portClass, len(ends))}
+	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), alone: make([]*portClass, len(rules)), known: map[string]*portClass{}}
 	var covering []int
 	for i, e := range ends {
 		covering = toggle(covering, e.rule) // those of a rule are disjoint, and none touches the next
@@ -130,6 +130,9 @@ type portUnions struct {
 	rules []policy.AllowRule
 	memo  *peerMemo
 	left  budget
+	// alone and known are what was asked for before, by the rule, where it is one, or the
+	// rules.
+	alone []*portClass
 	known map[string]*portClass
 	key   []byte
 	// single are the ports of each rule that was asked about.
@@ -140,12 +143,8 @@ type portUnions struct {
 // that.
 func (u *portUnions) class(covering []int) *portClass {
 	u.left.work -= len(covering)
-	u.key = u.key[:0]
-	for _, i := range covering {
-		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
-	}
-	if known, ok := u.known[string(u.key)]; ok {
-		return known
+	if out := u.asked(covering); out != nil {
+		return out
 	}
 	for _, i := range covering {
 		u.left.work -= len(u.rules[i].Ports)
@@ -155,8 +154,24 @@ func (u *portUnions) class(covering []int) *portClass {
 	}
 	out := u.memo.ports(pick(&u.single, covering, len(u.rules), func(i int) *portClass { return u.memo.portsOf(&u.rules[i]) }))
 	u.left.terms -= len(out.spans)
-	u.known[string(u.key)] = out
+	if len(covering) == 1 {
+		u.alone[covering[0]] = out
+	} else {
+		u.known[string(u.key)] = out
+	}
 	return out
+}
+
+// asked looks for what was asked before.
+func (u *portUnions) asked(covering []int) *portClass {
+	if len(covering) == 1 {
+		return u.alone[covering[0]]
+	}
+	u.key = u.key[:0]
+	for _, i := range covering {
+		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
+	}
+	return u.known[string(u.key)]
 }
 
 // addrLeavesOf cuts a family's addresses, nil where the spans are few.
