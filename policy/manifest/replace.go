@@ -88,6 +88,10 @@ func (s *Set) drop(id identity) {
 	s.Workloads = slices.DeleteFunc(s.Workloads, func(w Workload) bool {
 		return w.Kind == id.kind && w.Namespace == id.namespace && w.Name == id.name
 	})
+	s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool {
+		return e.Kind == id.kind && e.Namespace == id.namespace && e.Name == id.name
+	})
+	s.EntryClasses = slices.DeleteFunc(s.EntryClasses, func(c EntryClass) bool { return c.Kind == id.kind && c.Name == id.name })
 }
 
 func without[T interface {

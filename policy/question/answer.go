@@ -177,7 +177,7 @@ func rulingOf(d policy.DirectionVerdict) ruling {
 }
 
 // conclude judges all paths and groups them.
-func (a *Answer) conclude(w *World, paths []Path) {
+func (a *Answer) conclude(w *World, paths []Path, unknown *unknownSpeaker) {
 	if a.Total, a.Noun = len(paths), noun(paths); len(a.Stands) > 0 {
 		a.Noun = "paths"
 	}
@@ -193,6 +193,9 @@ func (a *Answer) conclude(w *World, paths []Path) {
 			depends = w.hangsOn(paths[i].Egress)
 		}
 		depends = append(depends, w.onNode(&paths[i], &v)...)
+		if unknown != nil {
+			depends = append(depends, unknown.hangs(w, &paths[i], &v)...)
+		}
 		group := &denied
 		switch {
 		case len(depends) > 0:

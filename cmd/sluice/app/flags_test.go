@@ -89,6 +89,8 @@ func TestFlagsAreChecked(t *testing.T) {
 	suggest := []string{"suggest", "-f", file, "--flows", file}
 	tests = append(tests, []flagTest{
 		{explain, "exit-code", []string{"", "maybe"}, []string{"true"}, "exit-code"},
+		{explain, "color", []string{"", "yes", "Always", "auto,never"}, []string{"auto", "always", "never"}, "is none of [auto always never]"},
+		{[]string{"demo"}, "color", []string{"yes"}, []string{"always"}, "is none of [auto always never]"},
 		{explain, "verbose", []string{"", "maybe"}, []string{"true"}, "verbose"},
 		{explain, "quiet", []string{"", "maybe"}, []string{"true"}, "quiet"},
 		{append(verify, "--flows", file), "only-mismatches", []string{"", "maybe"}, []string{"true"}, "only-mismatches"},
@@ -126,6 +128,9 @@ func TestFlagsAreChecked(t *testing.T) {
 			{of, "request-timeout", []string{"-5s", "soon"}, []string{"0", "10s"}, "--request-timeout: "},
 			{of, "namespace", []string{"a/b", "A"}, []string{"shop", ""}, "--namespace: "},
 		}...)
+	}
+	for _, of := range [][]string{status, observe, try} {
+		tests = append(tests, flagTest{of, "color", []string{"", "yes"}, []string{"never"}, "is none of [auto always never]"})
 	}
 	tests = append(tests, []flagTest{
 		{status, "output", []string{"", "yaml", "wide"}, []string{"text", "json"}, "--output: "},

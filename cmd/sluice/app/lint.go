@@ -100,12 +100,15 @@ func (o *LintOptions) Validate() error {
 
 // Run prints the findings.
 func (o *LintOptions) Run(ctx context.Context) error {
+	done := o.busy("reading and judging the manifests")
+	defer done()
 	in, err := o.read(ctx)
 	if err != nil {
 		return unusable(err)
 	}
 	o.notices.report(o.ErrOut, unfound(in.Problems))
 	result := lint.Run(in)
+	done()
 	if err := o.print(result); err != nil {
 		return fmt.Errorf("write findings: %w", err)
 	}

@@ -303,8 +303,7 @@ func TestVerifyNotices(t *testing.T) {
 	}
 }
 
-// The unit tests of a large team are read one by one: were each read among all the
-// others, this would not end in the time of a test.
+// The unit tests of a large team are answered one by one, whatever their number.
 func TestVerifyManyFlows(t *testing.T) {
 	const flows = 100_000
 	var b strings.Builder
