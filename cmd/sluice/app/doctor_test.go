@@ -136,6 +136,7 @@ func TestDoctorOfAClusterTellsTheWorstFirst(t *testing.T) {
 		"WARNING  versions\n  the agents are of several versions: ",
 		"v0.9 on n4",
 		"WARNING  clocks: node n4\n  its clock is 1h0m0s behind this machine's\n",
+		"NOTE  agent  on n2\n",
 		"ok    rights, source, pods, kernel,",
 	} {
 		at := strings.Index(got.out, want)

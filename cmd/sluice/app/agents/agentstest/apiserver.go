@@ -21,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
@@ -194,8 +195,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // review says what the caller may do.
 func (s *Server) review(w http.ResponseWriter, r *http.Request) {
-	var review authorizationv1.SelfSubjectAccessReview
-	if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Spec.ResourceAttributes == nil {
+	// Clients write in Protobuf, or in JSON.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	decoded, _, _ := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	review, ok := decoded.(*authorizationv1.SelfSubjectAccessReview)
+	if !ok || review.Spec.ResourceAttributes == nil {
 		status(w, http.StatusBadRequest, metav1.StatusReasonBadRequest, "no review")
 		return
 	}
@@ -204,6 +211,7 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 	a := review.Spec.ResourceAttributes
 	asked := strings.TrimSuffix(a.Verb+" "+a.Resource+"/"+a.Subresource, "/")
 	review.Status.Allowed = !slices.Contains(s.lacks, asked)
+	review.APIVersion, review.Kind = "authorization.k8s.io/v1", "SelfSubjectAccessReview"
 	answer(w, http.StatusCreated, review)
 }
 
