@@ -20,6 +20,8 @@ import (
 type IOStreams struct {
 	In          io.Reader
 	Out, ErrOut io.Writer
+	// colour is --color, where a command has it.
+	colour colourMode
 }
 
 // Exit codes, the same for all commands.

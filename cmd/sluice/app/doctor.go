@@ -160,7 +160,7 @@ func (o *DoctorOptions) print(r *diagnosis.Report) error {
 			return fmt.Errorf("encode the diagnosis: %w", err)
 		}
 	} else {
-		writeDiagnosis(&out, paletteFor(o.Out), r, o.quiet)
+		writeDiagnosis(&out, o.palette(), r, o.quiet)
 	}
 	if _, err := o.Out.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the diagnosis: %w", err)
