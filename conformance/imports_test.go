@@ -151,7 +151,7 @@ func TestRunsAnywhere(t *testing.T) {
 			t.Errorf("%s: the command asks no questions", system)
 		}
 		// What is read from files, or from agents, is the same on every system.
-		anywhere := []string{"enforcer/manifestfiles", "enforcer/denials", "enforcer/denials/observe", "enforcer/nodestatus"}
+		anywhere := []string{"enforcer/manifestfiles", "enforcer/denials", "enforcer/denials/observe", "enforcer/diagnosis", "enforcer/nodestatus"}
 		for _, i := range reached {
 			if slices.Contains(anywhere, strings.TrimPrefix(i, module)) {
 				continue

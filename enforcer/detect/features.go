@@ -42,11 +42,7 @@ func tryFeatures(ctx context.Context) (out []diagnosis.Feature, why string) {
 	err := inFreshNamespace(func() error {
 		for _, f := range features {
 			tried := diagnosis.Feature{Name: f.name, For: f.purpose, Since: f.since}
-			_, err := runNft(ctx, f.table+"\n", "-f", "-")
-			if err == nil {
-				_, err = runNft(ctx, "flush ruleset\n", "-f", "-")
-			}
-			if err != nil {
+			if _, err := runNft(ctx, "flush ruleset\n"+f.table+"\n", "-f", "-"); err != nil {
 				tried.Error = err.Error()
 			}
 			out = append(out, tried)

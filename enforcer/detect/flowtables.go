@@ -17,13 +17,17 @@ import (
 // begin one was judged. Where no rule gives it any, or its devices carry no Pods, it
 // does nothing to us.
 func (s Search) flowtableFindings() ([]Finding, error) {
+	found, err := flowtables(s.NS)
+	return s.describeFlowtables(found), err
+}
+
+func (s Search) describeFlowtables(found []flowtable) []Finding {
 	ways := map[string]bool{}
 	for index := range s.Ways {
 		if i := s.Interfaces[index]; i != nil {
 			ways[i.Name] = true
 		}
 	}
-	found, err := flowtables(s.NS)
 	var out []Finding
 	for _, f := range found {
 		devices := slices.DeleteFunc(slices.Clone(f.devices), func(name string) bool { return !ways[name] })
@@ -37,7 +41,7 @@ func (s Search) flowtableFindings() ([]Finding, error) {
 			Mend:    "switch off the offloading of what made it, or take the interfaces of Pods, and those that lead out, from it",
 		})
 	}
-	return out, err
+	return out
 }
 
 // flowtable is one of another program.

@@ -30,6 +30,8 @@ type Look struct {
 	Mask uint32
 	// Conditions: search for what an agent would tell. An agent knows already.
 	Conditions bool
+	// Features: try what of nftables the kernel has. An agent's own rules show it.
+	Features bool
 	// CNIDirs are where CNI configuration may be; none: [CNIDirs].
 	CNIDirs []string
 }
@@ -50,7 +52,9 @@ func (l Look) Facts(ctx context.Context) *diagnosis.Facts {
 	}
 	f.Kernel = kernelRelease()
 	f.Nft = findNft(ctx)
-	f.Features, f.FeaturesUntried = tryFeatures(ctx)
+	if f.FeaturesUntried = "who looked tries nothing"; l.Features {
+		f.Features, f.FeaturesUntried = tryFeatures(ctx)
+	}
 	f.Bridges = l.bridgeFilter(note)
 	if !l.Container {
 		f.CNI = readCNI(l.CNIDirs)

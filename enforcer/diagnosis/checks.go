@@ -62,7 +62,7 @@ var Checks = []Check{
 		judge: judgeAgent,
 	},
 	{
-		ID:          IDSource,
+		ID: IDSource, AgentOnly: true,
 		Looks:       "whether the agent hears the API server, or reads its directory of manifests, and understands all of it",
 		Consequence: "what was said last stays in force, and changes do not come",
 		Mend:        "see whether the API server can be reached from the node, and what the agent's role allows",
@@ -72,7 +72,7 @@ var Checks = []Check{
 		},
 	},
 	{
-		ID:          IDPods,
+		ID: IDPods, AgentOnly: true,
 		Looks:       "whether the interface of each Pod of the node is known, and nobody else claims its address",
 		Consequence: "an isolated Pod whose interface is not known gets nothing; one with a rival is held to the policies of both",
 		Mend:        "see whether the Pod still has its addresses, and what its interface is",

@@ -2,8 +2,11 @@ package diagnosis
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 // judgeAgent tells of the agent. A node without any is not ill: it may be looked at before
@@ -13,8 +16,10 @@ func judgeAgent(f *Facts) []Finding {
 	switch {
 	case a != nil && a.Waiting != "":
 		return []Finding{{State: Problem, Found: "the agent is not ready: " + a.Waiting, Mend: "wait; if it stays so, read the agent's log", Run: "kubectl logs -n sluice-system -l app.kubernetes.io/name=sluice --tail=50"}}
+	case a != nil && !a.Ready && slices.ContainsFunc(f.Conditions, func(c nodestatus.Condition) bool { return c.NotReady }):
+		return []Finding{{State: Note, Found: "the agent is not ready, because of the problems of this node", Consequence: "its Pod is shown as not ready", Mend: "mend these"}}
 	case a != nil && !a.Ready:
-		return []Finding{{State: Problem, Found: "the agent is not ready: the problems of this node say why"}}
+		return []Finding{{State: Problem, Found: "the agent is not ready, and does not say why"}}
 	case a != nil:
 		found := "the agent is ready"
 		if a.PodStart != "" {

@@ -91,6 +91,11 @@ func (o *DoctorOptions) Complete(_ *cobra.Command, args []string) error {
 	}
 	root := runtime.GOOS == "linux" && os.Geteuid() == 0
 	o.here = o.socket != "" || root && !o.agents && o.node == "" && o.kube.changed() == ""
+	if !o.here {
+		if _, err := o.kube.config(); err != nil {
+			return unusable(noCluster(err))
+		}
+	}
 	return nil
 }
 

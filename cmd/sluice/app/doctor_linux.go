@@ -17,7 +17,7 @@ func lookAtMachine(ctx context.Context, agent *diagnosis.Node) (*diagnosis.Node,
 	if os.Geteuid() != 0 {
 		return nil, unusablef("looking at this machine takes root: run it with sudo, or ask the cluster with --agents")
 	}
-	f := detect.Look{Conditions: true}.Facts(ctx)
+	f := detect.Look{Conditions: true, Features: true}.Facts(ctx)
 	if agent != nil && agent.Facts != nil {
 		f.Agent, f.Conditions, f.MoreConditions, f.Mask = agent.Facts.Agent, agent.Facts.Conditions, agent.Facts.MoreConditions, agent.Facts.Mask
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
 	"github.com/sluice-net/sluice/cmd/sluice/app/bundle"
@@ -77,7 +78,7 @@ func (o *DoctorOptions) writeBundle(ctx context.Context, found doctored) error {
 	options := bundle.Options{Time: time.Now().UTC(), Secrets: o.secrets()}
 	if o.redact {
 		options.Names = bundle.NewNames(o.salt(ctx, found.connection))
-		learnNames(options.Names, g)
+		learnNames(options.Names, g, found.connection)
 	}
 	if err := writeWhole(o.bundle, func(w io.Writer) error { return bundle.Write(w, bundleDir, g.files, options) }); err != nil {
 		return err
@@ -278,14 +279,23 @@ func endOf(path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// secrets are the caller's own credentials, which must not get in whoever says them.
+// secrets are the credentials of all users of the kubeconfig, which must not get in whoever
+// says them.
 func (o *DoctorOptions) secrets() []string {
-	config, err := o.kube.config()
+	raw, err := o.kube.loader().RawConfig()
 	if err != nil {
-		return nil
+		return nil // there was none to ask with
 	}
-	out := []string{config.BearerToken, config.Password, string(config.KeyData), string(config.CertData)}
-	for _, file := range []string{config.BearerTokenFile, config.KeyFile, config.CertFile} {
+	out := credentials(&o.kube.overrides.AuthInfo)
+	for _, user := range raw.AuthInfos {
+		out = append(out, credentials(user)...)
+	}
+	return out
+}
+
+func credentials(user *clientcmdapi.AuthInfo) []string {
+	out := []string{user.Token, user.Password, string(user.ClientKeyData), string(user.ClientCertificateData)}
+	for _, file := range []string{user.TokenFile, user.ClientKey, user.ClientCertificate} {
 		if file == "" {
 			continue
 		}
@@ -293,18 +303,11 @@ func (o *DoctorOptions) secrets() []string {
 			out = append(out, string(data))
 		}
 	}
-	return append(out, providerSecrets(config)...)
-}
-
-// providerSecrets are what the settings of an auth plug-in of the kubeconfig hold.
-func providerSecrets(config *rest.Config) (out []string) {
-	if config.AuthProvider != nil {
-		for _, v := range config.AuthProvider.Config {
-			out = append(out, v)
-		}
+	if user.AuthProvider != nil {
+		out = slices.AppendSeq(out, maps.Values(user.AuthProvider.Config))
 	}
-	if config.ExecProvider != nil {
-		for _, e := range config.ExecProvider.Env {
+	if user.Exec != nil {
+		for _, e := range user.Exec.Env {
 			out = append(out, e.Value)
 		}
 	}
@@ -331,7 +334,16 @@ func (o *DoctorOptions) salt(ctx context.Context, c *connection) []byte {
 
 // learnNames tells of all names that the documents hold, so that they are found in the
 // texts as well, whichever comes first.
-func learnNames(names *bundle.Names, g *gathering) {
+func learnNames(names *bundle.Names, g *gathering, c *connection) {
+	if c != nil {
+		for _, a := range c.fleet.Agents {
+			names.Add("node", a.Node)
+			names.Add("pod", a.Pod)
+		}
+		for _, n := range c.fleet.Without {
+			names.Add("node", n)
+		}
+	}
 	for _, f := range g.files {
 		if f.Form == bundle.JSON {
 			names.Learn(f.Data)

@@ -120,6 +120,25 @@ func TestFlagsAreChecked(t *testing.T) {
 			{append(of[:1:1], "--socket", socket), "context", []string{"c"}, nil, "--socket is instead"},
 		}...)
 	}
+	doctor := []string{"doctor", "--kubeconfig", kubeconfig}
+	tests = append(tests, []flagTest{
+		{doctor, "output", []string{"", "yaml", "wide"}, []string{"text", "json"}, "--output: "},
+		{doctor, "fail-on", []string{"", "ok", "error", "problem,warning"}, []string{"problem", "warning", "note"}, "--fail-on: "},
+		{doctor, "quiet", []string{"maybe"}, []string{"true"}, "quiet"},
+		{doctor, "agents", []string{"maybe"}, []string{"true"}, "agents"},
+		{doctor, "bundle", []string{"", " ", "bundle.zip", "bundle"}, []string{"a.tar.gz", "/tmp/a.tgz"}, "--bundle: "},
+		{doctor, "redact", []string{"maybe"}, []string{"false"}, "redact"},
+		{append(doctor, "--bundle", "a.tgz"), "redact", nil, []string{"true"}, "redact"},
+		{doctor, "redact", []string{"true"}, nil, "--redact is for a bundle"},
+		{doctor[:1], "socket", []string{"", " ", "agent.sock"}, []string{socket}, "--socket: "},
+		{append(doctor[:1:1], "--agents"), "socket", []string{socket}, nil, "--socket is of this machine's agent"},
+		{append(doctor[:1:1], "--socket", socket), "context", []string{"c"}, nil, "--socket is instead"},
+		{doctor, "agent-namespace", []string{"", "a/b", "A"}, []string{"sluice-system"}, "--agent-namespace: "},
+		{doctor, "agent-certificate-authority", []string{"", "/nonexistent"}, []string{file}, "--agent-certificate-authority: "},
+		{doctor, "request-timeout", []string{"-5s", "soon"}, []string{"0", "10s"}, "--request-timeout: "},
+		{doctor, "context", []string{"other"}, []string{"c"}, "--context: "},
+		{doctor[:1], "kubeconfig", []string{"/nonexistent"}, []string{kubeconfig}, "kubeconfig"},
+	}...)
 	try := []string{"try", "-f", file, "--kubeconfig", kubeconfig}
 	for _, of := range [][]string{status, wait, observe, try} {
 		tests = append(tests, []flagTest{

@@ -75,11 +75,17 @@ func (n *Names) address(text string) string {
 	return n.pseudonym("addr", a.Unmap().String())
 }
 
+// longestWord bounds what names are looked for in: a name of the API has 253 letters.
+const longestWord = 600
+
 // word replaces a name, or names within one, such as web in web-0 or shop.db: the longest
 // that begins at each place.
 func (n *Names) word(text string) string {
 	if to := n.known[text]; to != "" {
 		return to
+	}
+	if len(text) > longestWord {
+		return removed
 	}
 	cuts := []int{0}
 	for i, r := range text {
@@ -95,7 +101,6 @@ func (n *Names) word(text string) string {
 	for at := 0; at < len(cuts)-1; {
 		next := at + 1
 		piece := text[cuts[at]:cuts[next]]
-		// A name of the API has 253 letters and so no more parts than that.
 		for end := len(cuts) - 1; end > at; end-- {
 			if to := n.known[text[cuts[at]:cuts[end]]]; to != "" {
 				next, piece = end, to

@@ -17,9 +17,11 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
@@ -45,6 +47,10 @@ type Server struct {
 	may func(method, path string) bool
 	// Asked are the requests, as "GET /path".
 	asked []string
+	// texts are what other paths answer, such as logs.
+	texts map[string]string
+	// lacks are rights that the caller is told not to have, as "verb resource".
+	lacks []string
 	// NoWebsocket is of a server that knows only SPDY.
 	noWebsocket bool
 }
@@ -62,6 +68,23 @@ func (s *Server) Set(path string, objects ...runtime.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.objects[path] = objects
+}
+
+// SetText has a path answer a text, such as a Pod's log.
+func (s *Server) SetText(path, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.texts == nil {
+		s.texts = map[string]string{}
+	}
+	s.texts[path] = text
+}
+
+// Lack has the server say, to who asks what it may do, that it may not do these: "list nodes".
+func (s *Server) Lack(rights ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lacks = rights
 }
 
 // Allow says who may do what from now on.
@@ -147,6 +170,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked = append(s.asked, r.Method+" "+r.URL.Path)
 	may, objects, noWebsocket := s.may, s.objects[r.URL.Path], s.noWebsocket
 	_, known := s.objects[r.URL.Path]
+	text := s.texts[r.URL.Path]
 	s.mu.Unlock()
 	switch {
 	case may != nil && !may(r.Method, r.URL.Path):
@@ -158,11 +182,37 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
 			"status": map[string]any{"token": ReaderToken, "expirationTimestamp": time.Now().Add(10 * time.Minute).UTC().Format(time.RFC3339)},
 		})
+	case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
+		s.review(w, r)
+	case text != "":
+		_, _ = io.WriteString(w, text)
 	case known:
 		answer(w, http.StatusOK, map[string]any{"metadata": map[string]any{"resourceVersion": "1"}, "items": objects})
 	default:
 		s.get(w, r.URL.Path)
 	}
+}
+
+// review says what the caller may do.
+func (s *Server) review(w http.ResponseWriter, r *http.Request) {
+	// Clients write in Protobuf, or in JSON.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	decoded, _, _ := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	review, ok := decoded.(*authorizationv1.SelfSubjectAccessReview)
+	if !ok || review.Spec.ResourceAttributes == nil {
+		status(w, http.StatusBadRequest, metav1.StatusReasonBadRequest, "no review")
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := review.Spec.ResourceAttributes
+	asked := strings.TrimSuffix(a.Verb+" "+a.Resource+"/"+a.Subresource, "/")
+	review.Status.Allowed = !slices.Contains(s.lacks, asked)
+	review.APIVersion, review.Kind = "authorization.k8s.io/v1", "SelfSubjectAccessReview"
+	answer(w, http.StatusCreated, review)
 }
 
 // get answers one object of a list.
