@@ -142,7 +142,14 @@ func withoutAddr(traces []policy.PolicyTrace, a netip.Addr) {
 	for _, t := range traces {
 		for _, r := range t.Rules {
 			for i := range r.Peers {
-				r.Peers[i].Why = strings.ReplaceAll(r.Peers[i].Why, a.String(), "its address, which is not known yet,")
+				peer := &r.Peers[i]
+				switch {
+				case !strings.Contains(peer.Why, a.String()):
+				case peer.Matched:
+					peer.Why = strings.ReplaceAll(peer.Why, a.String(), "its address, whatever it will be,")
+				default:
+					peer.Why = "its address is not known yet"
+				}
 			}
 		}
 	}

@@ -127,6 +127,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(
 		newDemoCommand(streams),
 		newDiffCommand(streams),
+		newDoctorCommand(streams),
 		newExplainCommand(streams),
 		newExposureCommand(streams),
 		newLintCommand(streams),

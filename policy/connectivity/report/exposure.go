@@ -225,7 +225,7 @@ func (o *opening) title() string {
 
 // CSV writes a row for each workload and peer.
 func (x *Exposure) CSV(w io.Writer) error {
-	out, n := csv.NewWriter(w), newNames(x.Ends)
+	out, n := csv.NewWriter(w), newWholeNames(x.Ends)
 	if err := out.Write([]string{"workload", "direction", "isolated", "peer", "ports", "rules"}); err != nil {
 		return err
 	}
