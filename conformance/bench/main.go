@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/cmd/sluice/app"
 	"github.com/sluice-net/sluice/conformance/bench/controlpath"
 	"github.com/sluice-net/sluice/conformance/bench/document"
 	"github.com/sluice-net/sluice/conformance/bench/figures"
@@ -27,6 +28,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	if len(os.Args) > 1 && os.Args[1] == sluiceCommand {
+		os.Exit(app.Main(ctx, os.Args[2:], app.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
+	}
 	err := command(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -35,8 +39,11 @@ func main() {
 	}
 }
 
-// proberCommand is for the program itself.
-const proberCommand = "prober"
+// proberCommand and sluiceCommand are for the program itself.
+const (
+	proberCommand = "prober"
+	sluiceCommand = "sluice"
+)
 
 func command(ctx context.Context, args []string) error {
 	if len(args) == 4 && args[0] == proberCommand {

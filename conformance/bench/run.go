@@ -97,11 +97,17 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 }
 
 func (o *options) analysis(ctx context.Context, run *figures.Run) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the command to measure: %w", err)
+	}
 	a := analysis.Options{
+		Estates: []analysis.Estate{{Workloads: 300, Policies: 75}, {Workloads: 2_000, Policies: 500}}, Sluice: []string{self, sluiceCommand},
 		Workloads: []int{100, 1_000, 3_000, 10_000}, Policies: []int{1, 10, 100, 1_000},
 		Rounds: 5, Slice: 300 * time.Millisecond, VerifyFlows: 50_000, Log: o.log,
 	}
 	if o.quick {
+		a.Estates = a.Estates[:1]
 		a.Workloads, a.Policies, a.Rounds, a.Slice, a.VerifyFlows = []int{100, 1_000}, []int{1, 100}, 3, 50*time.Millisecond, 2_000
 	}
 	return analysis.Run(ctx, a, run)

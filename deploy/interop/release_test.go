@@ -224,7 +224,7 @@ func TestKrewManifest(t *testing.T) {
 		if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(platform.Sha256) || !strings.Contains(sums, platform.Sha256+"  "+name+"\n") {
 			t.Errorf("%s: sum %q is none of the release's", name, platform.Sha256)
 		}
-		if !strings.HasPrefix(platform.URI, "https://downloads.example/v1.2.3/") || platform.Bin != bin || len(platform.Files) != 2 {
+		if !strings.HasPrefix(platform.URI, "https://downloads.example/v1.2.3/") || platform.Bin != bin || len(platform.Files) != 3 {
 			t.Errorf("%+v", platform)
 		}
 		for _, f := range platform.Files {

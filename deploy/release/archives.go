@@ -44,7 +44,7 @@ func pack(files map[string]file) ([]byte, error) {
 }
 
 // plugin is an archive of the plugin, as the krew manifest names it.
-type plugin struct{ OS, Arch, Bin, URI, SHA256 string }
+type plugin struct{ OS, Arch, Bin, Complete, URI, SHA256 string }
 
 // plugins writes an archive for each platform, and the krew manifest over them.
 func (o options) plugins() error {
@@ -59,11 +59,15 @@ func (o options) plugins() error {
 			return fmt.Errorf("read the binary for %s: %w", platform, err)
 		}
 		system, arch, _ := strings.Cut(platform, "/")
-		bin := "sluice"
+		bin, complete := "sluice", "kubectl_complete-sluice"
 		if system == "windows" {
-			bin += ".exe"
+			bin, complete = bin+".exe", complete+".cmd"
 		}
-		archive, err := pack(map[string]file{bin: {0o755, binary}, "LICENSE": {0o644, licence}})
+		completion, err := o.read("deploy/krew/" + complete)
+		if err != nil {
+			return err
+		}
+		archive, err := pack(map[string]file{bin: {0o755, binary}, complete: {0o755, completion}, "LICENSE": {0o644, licence}})
 		if err != nil {
 			return err
 		}
@@ -71,7 +75,7 @@ func (o options) plugins() error {
 		if err := o.write(name, archive); err != nil {
 			return err
 		}
-		list = append(list, plugin{system, arch, bin, strings.TrimSuffix(o.downloads, "/") + "/" + name, digest(archive)})
+		list = append(list, plugin{system, arch, bin, complete, strings.TrimSuffix(o.downloads, "/") + "/" + name, digest(archive)})
 	}
 	text, err := o.read("deploy/krew/sluice.yaml.tmpl")
 	if err != nil {

@@ -153,10 +153,14 @@ func TestPluginArchive(t *testing.T) {
 			}
 			got[h.Name] = h.Mode
 		}
-		if diff := cmp.Diff(map[string]int64{program: 0o755, "LICENSE": 0o644}, got); diff != "" {
+		complete := "kubectl_complete-sluice"
+		if strings.HasSuffix(program, ".exe") {
+			complete += ".cmd"
+		}
+		if diff := cmp.Diff(map[string]int64{program: 0o755, complete: 0o755, "LICENSE": 0o644}, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", platform, diff)
 		}
-		if krew := string(read(t, o, "sluice-krew.yaml")); !strings.Contains(krew, "{from: "+program+", to: .}") || !strings.Contains(krew, "bin: "+program+"\n") {
+		if krew := string(read(t, o, "sluice-krew.yaml")); !strings.Contains(krew, "{from: "+program+", to: .}") || !strings.Contains(krew, "bin: "+program+"\n") || !strings.Contains(krew, "{from: "+complete+", to: .}") {
 			t.Errorf("%s is not in\n%s", program, krew)
 		}
 	}

@@ -141,6 +141,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 		newWaitCommand(streams),
 	)
 	completeOutputs(cmd)
+	completeColours(cmd)
 	return cmd
 }
 

@@ -24,6 +24,15 @@ func completeOutputs(root *cobra.Command) {
 	}
 }
 
+// completeColours has it propose when to colour, where a command can.
+func completeColours(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Flags().Lookup("color") != nil {
+			_ = cmd.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colourModes, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+}
+
 // formats are the words of a help text like "text, json (JSON lines) or md".
 func formats(f *pflag.Flag) []string {
 	text := strings.ReplaceAll(f.Usage, " or ", ", ")
@@ -116,6 +125,10 @@ func endNames(o *objects, in string) (out []string) {
 	}
 	for _, s := range o.set.Services {
 		add("svc", s.Namespace, s.Name)
+	}
+	for i := range o.set.Entries {
+		e := &o.set.Entries[i]
+		add(strings.ToLower(e.Kind), e.Namespace, e.Name)
 	}
 	for _, ns := range o.set.Namespaces {
 		out = append(out, "ns/"+ns.Name)

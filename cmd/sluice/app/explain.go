@@ -54,6 +54,9 @@ Exit codes:
   sluice explain -n shop deploy/frontend svc/api:http --context staging
   sluice explain 203.0.113.7 node/worker-1:30080
 
+  # what an Ingress lets in, from its controller
+  sluice explain ingress/shop/web ingress/shop/web
+
   # without a cluster
   sluice explain shop/frontend shop/db:5432 -f manifests/
   sluice explain -n shop frontend api:http -f manifests/

@@ -40,6 +40,9 @@ shop, "internet" all addresses that are no Pod's. What hangs on an address that 
 not known yet is said to depend, and --why says on which; --why also names each
 rule that allows, with its file and line.
 
+Ingresses, Gateways and routes are followed to the workloads behind them, with whether
+policies let in whoever speaks for them.
+
 --focus lists only what one of its ends has a part in; ends are written as for
 explain, and --direction ingress is what reaches them, egress what they reach.
 --port is a number, a range or a name, with a protocol if it is not TCP: 443,

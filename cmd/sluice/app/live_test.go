@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,9 @@ import (
 func TestMain(m *testing.M) {
 	os.Setenv("KUBECONFIG", "/nonexistent")
 	os.Unsetenv("KUBERNETES_SERVICE_HOST")
+	if filepath.Base(os.Args[0]) == "kubectl-sluice" {
+		os.Exit(Main(context.Background(), os.Args[1:], IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
+	}
 	os.Exit(kerneltest.Run(m))
 }
 

@@ -28,6 +28,8 @@ const endsHelp = `Ends are written as
   10.0.0.0/8        all addresses of a CIDR; internet is all that are no Pod's
   ns/name           every Pod of a namespace; any is every Pod and the internet
   app=web           every Pod with labels, ns/name:app=web of one namespace
+  ingress/name      what comes in by an Ingress, and so gateway/, httproute/, grpcroute/,
+                    tlsroute/, tcproute/: from its controller's Pods to what is behind it
 
 A workload may be named without its type, and needs no Pod that runs. What hangs on an
 address that is not known yet is answered as depending, with on what.`

@@ -37,6 +37,8 @@ const (
 	Reach    = "Reach"
 	OneByOne = "Evaluate one by one"
 	Selected = "policies of one Pod"
+	// Connections is the case of commands about all workloads at once.
+	Connections = "connections"
 )
 
 // Options say how much to measure.
@@ -50,7 +52,11 @@ type Options struct {
 	Slice time.Duration
 	// VerifyFlows is how many flows the command is given.
 	VerifyFlows int
-	Log         func(format string, args ...any)
+	// Estates are those of which commands answer about all workloads at once, by running
+	// Sluice, the beginning of a command line.
+	Estates []Estate
+	Sluice  []string
+	Log     func(format string, args ...any)
 }
 
 // The flows that are asked: half of them at a port that policies name.
@@ -75,6 +81,11 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 	for _, n := range o.Policies {
 		if err := m.selected(n); err != nil {
 			run.Miss(Part, fmt.Sprintf("%d policies that select the Pod", n), err)
+		}
+	}
+	for _, e := range o.Estates {
+		if err := m.connections(ctx, e); err != nil {
+			run.Miss(Part, fmt.Sprintf("commands about %d workloads", e.Workloads), err)
 		}
 	}
 	o.Log("analysis: %d clusters", len(o.Workloads))

@@ -1,0 +1,1 @@
+@kubectl-sluice __complete %*
