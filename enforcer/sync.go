@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
@@ -49,7 +50,7 @@ type syncer struct {
 	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
-	ipvs      ipvs
+	ipvs      detect.IPVS
 	watch     *links.Watch
 	drift     *drift
 	bridges   bridgeNetfilter
