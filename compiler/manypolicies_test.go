@@ -138,10 +138,12 @@ func TestPolicyMoreChangesLittle(t *testing.T) {
 		// how many the node may have.
 		ops, rules, chains int
 	}{
-		{scale.Selected{Policies: 100}, 400, 1_700, 350},
-		{scale.Selected{Policies: 1_000}, 500, 14_000, 2_300},
-		{scale.Selected{Policies: 100, Plain: true}, 700, 3_500, 550},
-		{scale.Selected{Policies: 1_000, Plain: true}, 900, 33_000, 5_100},
+		{scale.Selected{Policies: 100}, 400, 1_450, 350},
+		{scale.Selected{Policies: 1_000}, 500, 10_200, 2_200},
+		{scale.Selected{Policies: 100, Plain: true}, 700, 2_400, 370},
+		{scale.Selected{Policies: 1_000, Plain: true}, 900, 21_700, 3_300},
+		{scale.Selected{Policies: 100, Everybody: true}, 400, 1_500, 370},
+		{scale.Selected{Policies: 1_000, Everybody: true}, 500, 10_300, 2_300},
 	} {
 		s := newSelected(t, tt.of)
 		rules, chains := sizeOf(s.c.Ruleset())

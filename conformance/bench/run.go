@@ -84,9 +84,10 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 	}
 	c := controlpath.Options{
 		Sizes: controlpath.Sizes(), Rounds: 30, Starts: 5, Budget: 100 * time.Second, Bursts: []int{100, 1_000, 20_000},
-		Prober: []string{self, proberCommand}, Log: o.log,
+		Prober: []string{self, proberCommand}, Log: o.log, Selected: manyPolicies(100, 1_000),
 	}
 	if o.quick {
+		c.Selected = manyPolicies(100)
 		c.Sizes = []controlpath.Size{
 			{Name: "large", Cluster: scale.Large(1_000), Topology: lab.PTP}, {Name: "large", Cluster: scale.Large(10_000), Topology: lab.PTP},
 			{Name: "bridge", Cluster: scale.Large(1_000), Topology: lab.Bridge},
@@ -94,6 +95,14 @@ func (o *options) control(ctx context.Context, run *figures.Run) error {
 		c.Rounds, c.Starts, c.Bursts = 5, 2, []int{100}
 	}
 	return controlpath.Run(ctx, c, run)
+}
+
+// manyPolicies are workloads in which so many policies select one Pod, each in turn.
+func manyPolicies(counts ...int) (out []scale.Selected) {
+	for _, n := range counts {
+		out = append(out, scale.Selected{Policies: n}, scale.Selected{Policies: n, Everybody: true}, scale.Selected{Policies: n, Plain: true})
+	}
+	return out
 }
 
 func (o *options) analysis(ctx context.Context, run *figures.Run) error {

@@ -8,6 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -19,6 +20,9 @@ type Selected struct {
 	// addresses of both families. Others overlap as much as they can: see
 	// [Selected.Policy].
 	Plain bool
+	// Everybody has each policy let all Pods of all namespaces in besides, by ports that
+	// it names: what costs others large sets.
+	Everybody bool
 }
 
 const (
@@ -32,13 +36,14 @@ const (
 
 // Fill hands all objects to an index.
 func (s Selected) Fill(x *policy.Index) error {
-	x.SetNamespace(namespaceName(0), map[string]string{"team": "team-0"})
+	x.SetNamespace(s.Namespace())
 	for i := range s.Policies {
 		if err := x.SetPolicy(s.Policy(i)); err != nil {
 			return err
 		}
 	}
-	for i := range selectedLocal + selectedGroups*selectedMembers {
+	all, _ := s.Pods()
+	for i := range all {
 		x.SetPod(s.Pod(i))
 	}
 	return nil
@@ -57,7 +62,27 @@ func (s Selected) Pod(i int) *policy.Pod {
 	if s.Plain {
 		out.Addrs = append(out.Addrs, v6(i+1))
 	}
+	if s.Everybody {
+		for n := range selectedNames {
+			out.Ports = append(out.Ports, policy.NamedPort{Name: portName(n), Protocol: policy.TCP, Number: uint16(7_000 + n)})
+		}
+	}
 	return out
+}
+
+// selectedNames is how many ports have names.
+const selectedNames = 8
+
+func portName(n int) string { return "named-" + strconv.Itoa(n%selectedNames) }
+
+// Namespace is the one that all of them are in.
+func (s Selected) Namespace() (name string, labels map[string]string) {
+	return namespaceName(0), map[string]string{"team": "team-0"}
+}
+
+// Pods is how many there are, the first of which are on the node.
+func (s Selected) Pods() (all, local int) {
+	return selectedLocal + selectedGroups*selectedMembers, selectedLocal
 }
 
 // Policy is the n-th that selects the first Pod. Unless they are plain, each has a port
@@ -83,6 +108,12 @@ func (s Selected) Policy(n int) *networkingv1.NetworkPolicy {
 			Ports: []port{number(10_000+at, 0), number(30_000+3*at, 30_009+3*at), number(sharedPort, 0), between},
 		},
 		{From: []peer{cidr(fmt.Sprintf("198.%d.%d.0/24", 18+n/256, n%256))}},
+	}
+	if s.Everybody {
+		name := intstr.FromString(portName(n))
+		out.Ingress = append(out.Ingress, networkingv1.NetworkPolicyIngressRule{
+			From: []peer{{NamespaceSelector: &metav1.LabelSelector{}}}, Ports: []port{{Port: &name}},
+		})
 	}
 	return selecting(n, out)
 }

@@ -38,7 +38,8 @@ func TestRunMeasuresEverything(t *testing.T) {
 			{Name: "large", Cluster: scale.Large(300), Topology: lab.PTP}, {Name: "published", Cluster: published, Topology: lab.PTP},
 			{Name: "bridge", Cluster: scale.Large(300), Topology: lab.Bridge},
 		},
-		Rounds: 1, Starts: 1, Bursts: []int{20}, Prober: []string{self, "prober"}, Log: t.Logf,
+		Selected: []scale.Selected{{Policies: 12, Everybody: true}, {Policies: 12, Plain: true}},
+		Rounds:   1, Starts: 1, Bursts: []int{20}, Prober: []string{self, "prober"}, Log: t.Logf,
 	}
 	var run figures.Run
 	if err := controlpath.Run(t.Context(), o, &run); err != nil {
@@ -68,6 +69,17 @@ func TestRunMeasuresEverything(t *testing.T) {
 		} {
 			if len(fs.Find(want.name, want.variant, nil)) == 0 {
 				t.Errorf("%s: no samples of %s, %s", size.Name, want.name, want.variant)
+			}
+		}
+	}
+	for _, of := range o.Selected {
+		fs := run.Of(controlpath.Part, controlpath.SelectedKind(of))
+		for name, variant := range map[string]string{
+			"one policy more": controlpath.Commit, "that policy goes": controlpath.Commit, "a policy isolates another Pod": controlpath.Commit,
+			controlpath.OneElement: controlpath.Floor, controlpath.ColdStart: controlpath.Commit, controlpath.Rules: "", controlpath.Chains: "",
+		} {
+			if samples := fs.Find(name, variant, nil); len(samples) == 0 || samples[0] <= 0 {
+				t.Errorf("%+v: %s, %s: %v", of, name, variant, samples)
 			}
 		}
 	}

@@ -130,7 +130,7 @@ const fewest = 5
 // rounds measures the cycle and the floor, one after the other, again and
 // again.
 func (m *measurement) rounds(ctx context.Context, n *node) error {
-	steps := cycle(n.cluster)
+	steps := cycle(m.size.Cluster)
 	began := time.Now()
 	for round := range m.options.Rounds {
 		if round >= fewest && m.options.Budget > 0 && time.Since(began) > m.options.Budget {

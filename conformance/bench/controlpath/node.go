@@ -29,10 +29,9 @@ import (
 // node is the node under test with its Pods, and next to it the twin, which
 // holds a copy of its ruleset and no agent.
 type node struct {
-	cluster scale.Cluster
-	lab     *lab.Lab
-	here    *lab.Namespace
-	twin    *lab.Namespace
+	lab  *lab.Lab
+	here *lab.Namespace
+	twin *lab.Namespace
 	// dir holds the copy.
 	dir string
 
@@ -58,9 +57,9 @@ func proberPod(name string) *corev1.Pod {
 	}
 }
 
-func newNode(ctx context.Context, size Size) (_ *node, err error) {
-	c := size.Cluster
-	n := &node{cluster: c}
+// newNode builds a node with these Pods.
+func newNode(ctx context.Context, pods []*corev1.Pod, topology lab.Topology) (_ *node, err error) {
+	n := &node{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -69,11 +68,7 @@ func newNode(ctx context.Context, size Size) (_ *node, err error) {
 	if n.dir, err = os.MkdirTemp("", "sluice-bench-"); err != nil {
 		return nil, fmt.Errorf("make room for the copy: %w", err)
 	}
-	pods := []*corev1.Pod{proberPod("from"), proberPod("to")}
-	for i := range c.LocalPods {
-		pods = append(pods, c.PodObject(i))
-	}
-	spec, _, err := lab.SpecFromObjects(pods, lab.Placement{Topology: size.Topology})
+	spec, _, err := lab.SpecFromObjects(pods, lab.Placement{Topology: topology})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/sluice-net/sluice/conformance/bench/figures"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/conformance/scale"
@@ -29,6 +31,8 @@ const (
 // Options say how much to measure.
 type Options struct {
 	Sizes []Size
+	// Selected are nodes of which many policies select one Pod.
+	Selected []scale.Selected
 	// Rounds are how often each event is measured, Starts how often a cold
 	// start is.
 	Rounds, Starts int
@@ -66,6 +70,9 @@ type measurement struct {
 	options Options
 	run     *figures.Run
 	size    Size
+	// kind and at are what each figure says of where it was measured.
+	kind    string
+	at      figures.Setting
 	order   []string
 	figures map[string]*figures.Figure
 }
@@ -73,7 +80,9 @@ type measurement struct {
 // Run measures all sizes. What fails is noted as missing, and the rest goes on.
 func Run(ctx context.Context, o Options, run *figures.Run) error {
 	for _, size := range o.Sizes {
-		m := &measurement{options: o, run: run, size: size, figures: map[string]*figures.Figure{}}
+		c := size.Cluster
+		m := newMeasurement(o, run, size.Name, figures.Setting{"pods": float64(c.Pods), "policies": float64(c.Policies), "local": float64(c.LocalPods)})
+		m.size = size
 		began := time.Now()
 		err := m.all(ctx)
 		m.flush()
@@ -85,12 +94,20 @@ func Run(ctx context.Context, o Options, run *figures.Run) error {
 		}
 		o.Log("control path: %s, %d Pods, %d policies in %.0f s", size.Name, size.Cluster.Pods, size.Cluster.Policies, time.Since(began).Seconds())
 	}
-	return nil
+	return runSelected(ctx, o, run)
+}
+
+func newMeasurement(o Options, run *figures.Run, kind string, at figures.Setting) *measurement {
+	return &measurement{options: o, run: run, kind: kind, at: at, figures: map[string]*figures.Figure{}}
 }
 
 // all builds the node, starts agents on it and then changes things.
 func (m *measurement) all(ctx context.Context) (err error) {
-	n, err := newNode(ctx, m.size)
+	pods := []*corev1.Pod{proberPod("from"), proberPod("to")}
+	for i := range m.size.Cluster.LocalPods {
+		pods = append(pods, m.size.Cluster.PodObject(i))
+	}
+	n, err := newNode(ctx, pods, m.size.Topology)
 	if err != nil {
 		return err
 	}
@@ -129,7 +146,7 @@ func (m *measurement) starts(ctx context.Context, n *node, p *prober) error {
 		if err := n.reset(ctx); err != nil {
 			return err
 		}
-		events, err := first(n.cluster)
+		events, err := first(m.size.Cluster)
 		if err != nil {
 			return err
 		}
@@ -165,7 +182,7 @@ func (m *measurement) bursts(ctx context.Context, n *node, p *prober) error {
 		for range m.options.Starts {
 			come, leave := make([]source.Event, count), make([]source.Event, count)
 			for i := range come {
-				come[i] = podEvent(n.cluster.Pod(guestNumber(n.cluster, i)))
+				come[i] = podEvent(m.size.Cluster.Pod(guestNumber(m.size.Cluster, i)))
 				leave[i] = gone(come[i])
 			}
 			if err := pause(ctx, quiet); err != nil {
@@ -203,9 +220,7 @@ func (m *measurement) add(name, variant, unit string, sample float64) {
 	key := name + "\x00" + variant
 	f := m.figures[key]
 	if f == nil {
-		f = &figures.Figure{Part: Part, Case: m.size.Name, Name: name, Variant: variant, Unit: unit, At: figures.Setting{
-			"pods": float64(m.size.Cluster.Pods), "policies": float64(m.size.Cluster.Policies), "local": float64(m.size.Cluster.LocalPods),
-		}}
+		f = &figures.Figure{Part: Part, Case: m.kind, Name: name, Variant: variant, Unit: unit, At: m.at}
 		m.figures[key], m.order = f, append(m.order, key)
 	}
 	f.Samples = append(f.Samples, sample)

@@ -33,6 +33,11 @@ func (s size) find(name, variant string) []float64 { return s.Find(name, variant
 // floor is what an event is compared with.
 func (s size) floor() []float64 { return s.find(controlpath.OneElement, controlpath.Floor) }
 
+// ofClusters are the figures of clusters of all sizes.
+func (r *report) ofClusters() figures.Figures {
+	return slices.DeleteFunc(r.run.Of(Control, ""), func(f figures.Figure) bool { return strings.HasPrefix(f.Case, controlpath.Selected) })
+}
+
 // sizes are the columns: the large clusters by size, then Pods behind a bridge, and
 // the published shape.
 func (r *report) sizes() []size {
@@ -74,6 +79,7 @@ in the table besides.`)
 	r.cold(all)
 	r.bursts(all)
 	r.gaps(all)
+	r.selected()
 }
 
 func (r *report) clusters(all []size) {
@@ -100,7 +106,7 @@ func (r *report) events(all []size) {
 	for _, s := range all {
 		header = append(header, s.name())
 	}
-	names := r.run.Of(Control, "").Names(controlpath.Own)
+	names := r.ofClusters().Names(controlpath.Own)
 	names = slices.DeleteFunc(names, func(n string) bool { return n == controlpath.ColdStart || strings.HasSuffix(n, "Pods come") })
 	rowsOf := func(cell func(s size, name string) string, names []string) [][]string {
 		var rows [][]string
@@ -136,7 +142,7 @@ func (r *report) events(all []size) {
 	header[0] = "transactions"
 	r.printf("In so many transactions; those that only delete what nothing refers to any more come later, and are not waited for:\n")
 	r.table(header, rowsOf(func(s size, name string) string { return digits(figures.Median(s.find(name, "transactions"))) }, names))
-	silent := r.run.Of(Control, "").Names("operations")
+	silent := r.ofClusters().Names("operations")
 	silent = slices.DeleteFunc(silent, func(n string) bool { return n == controlpath.ColdStart })
 	header[0] = "operations"
 	if len(silent) > 0 {
@@ -229,7 +235,7 @@ policies are enforced, against nft loading the same ruleset in one file.`)
 // burstNames are those of bursts, the smaller first.
 func (r *report) burstNames() []string {
 	var out []string
-	for _, name := range r.run.Of(Control, "").Names(controlpath.Commit) {
+	for _, name := range r.ofClusters().Names(controlpath.Commit) {
 		if strings.HasSuffix(name, "Pods come") {
 			out = append(out, name)
 		}
@@ -262,7 +268,7 @@ A process with real-time priority sends a packet each millisecond from one Pod o
 node to another; the kernel notes when each arrives. The figure is the longest time
 between two arrivals while something goes on; *idle* is what the machine itself does
 to it. Below it, how many packets were lost.`)
-	names := r.run.Of(Control, "").Names(controlpath.Gap)
+	names := r.ofClusters().Names(controlpath.Gap)
 	header := append([]string{"worst gap, ms: median, and worst of all"}, names...)
 	var rows, lost [][]string
 	for _, s := range all {

@@ -161,6 +161,17 @@ func (fs Figures) Values(key string) []float64 {
 	return slices.Sorted(maps.Keys(seen))
 }
 
+// Cases are the different ones, in their order.
+func (fs Figures) Cases() []string {
+	var out []string
+	for i := range fs {
+		if c := fs[i].Case; !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // Names are those of the figures with a variant, in their order.
 func (fs Figures) Names(variant string) []string {
 	var out []string
