@@ -18,10 +18,10 @@ func (r *report) watching() {
 	r.paragraph(`
 An agent that watches, and in turns with it the same one that does not, under the same
 traffic: denials beside ` + "`--denials=off`" + `, somebody who follows all flows that pass
-(` + "`sluice observe --allowed`" + `) beside nobody, and a policy that is audited and would deny all of the
-traffic beside none. A processor second is one of the whole machine's, the agent's
-included. A change is that of a policy of another Pod, from when the agent is told to when
-it is in force, while the traffic goes on.`)
+(` + "`sluice observe --allowed`" + `) beside nobody, and a policy that is audited and would deny
+all of the traffic beside none. Processor time is that of clients, servers and the agent,
+and what the kernel does in their name. A change is that of a policy of another Pod, from
+when the agent is told to when it is in force, while the traffic goes on.`)
 	if !r.ran(Watching) {
 		return
 	}
