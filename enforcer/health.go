@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluice-net/sluice/enforcer/diagnosis"
 	"github.com/sluice-net/sluice/enforcer/door"
 )
 
@@ -141,6 +142,7 @@ func (a *Agent) paths() map[string]http.Handler {
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
 	maps.Copy(out, a.statusPaths())
+	out[diagnosis.Path] = a.doctorPath()
 	out[DenialsPath] = a.DenialsHandler()
 	out[FlowsPath] = a.FlowsHandler()
 	return out

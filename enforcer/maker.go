@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
@@ -39,7 +40,7 @@ func (d *drift) blame() string {
 			out = append(out, m)
 		}
 	}
-	return strings.Join(firstOf(out, 3), ", ")
+	return strings.Join(detect.FirstOf(out, 3), ", ")
 }
 
 // Blamed names who changed our tables, as far as the last Check knew; empty if

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
@@ -49,7 +50,7 @@ type syncer struct {
 	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
-	ipvs      ipvs
+	ipvs      detect.IPVS
 	watch     *links.Watch
 	drift     *drift
 	bridges   bridgeNetfilter
@@ -149,13 +150,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	s.ledger.resolved(changes.Subjects)
 	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
-		s.isolated.note(c.Pod, c.Now)
-		if c.Now == nil {
-			s.links.DeletePod(c.Pod)
-		} else {
-			s.links.SetPod(c.Now)
-		}
-		s.rounds.Moved()
+		s.place(c)
 	}
 	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
@@ -177,6 +172,21 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
 	return plan, nil
+}
+
+// place takes in what became of a Pod of the node. What policies say of it alone moves
+// nothing, so the kernel is not asked where it is; but a Pod that is not found is
+// reported by whether it is isolated.
+func (s *syncer) place(c policy.SubjectChange) {
+	told := s.isolated.note(c.Pod, c.Now)
+	if c.Now == nil {
+		s.links.DeletePod(c.Pod)
+		s.rounds.Moved()
+		return
+	}
+	if s.links.SetPod(c.Now) || told && !s.links.Found(c.Pod) {
+		s.rounds.Moved()
+	}
 }
 
 // generated is a plan, and which generation of the index it brings into force.

@@ -27,6 +27,10 @@ type Transactor interface {
 // hangs longer is killed, which leaves the kernel as it was.
 const transactionTimeout = 2 * time.Minute
 
+// lastTransactionTimeout is for the transaction that the end of the agent meets: less
+// than the manifest's terminationGracePeriodSeconds.
+const lastTransactionTimeout = 3 * time.Second
+
 // NewTransactor changes the tables of a namespace: by nft, or in the fast lane
 // where that can do it.
 func NewTransactor(ns netns.Namespace) Transactor {
@@ -183,9 +187,7 @@ type nftTransactor struct {
 }
 
 func (t *nftTransactor) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
-	// Not cut short by the end of the agent: the transaction is worth more than
-	// the few milliseconds.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+	ctx, cancel := transactionContext(ctx)
 	defer cancel()
 	return t.ns.Do(func() error {
 		table, err := t.table(family)
@@ -201,6 +203,21 @@ func (t *nftTransactor) Transact(ctx context.Context, family knftables.Family, o
 		}
 		return table.Run(ctx, tx)
 	})
+}
+
+// transactionContext is not cut short by the end of the agent, for a transaction is
+// worth more than the few milliseconds. An nft that hangs is ended all the same: it
+// would outlive the agent, and could change the tables of the next one.
+func transactionContext(agent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(agent), transactionTimeout)
+	stop := context.AfterFunc(agent, func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(lastTransactionTimeout):
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
 }
 
 func addOp(tx *knftables.Transaction, op compiler.Op) {
