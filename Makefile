@@ -124,7 +124,7 @@ bench: need-tests ## benchmarks, with allocations (root)
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
 
 .PHONY: bench-report
-bench-report: need-tests ## measure everything in one go, and write conformance/bench/report (root): PARTS=packet,control,memory,analysis QUICK=1
+bench-report: need-tests ## measure everything in one go, and write conformance/bench/report (root): PARTS=packet,watching,control,memory,analysis QUICK=1
 	@.tools/need ipset=ipset
 	@$(GO) build -trimpath -o $(BIN)/bench ./conformance/bench
 	@$(BIN)/bench -revision '$(VERSION)' $(if $(PARTS),-parts '$(PARTS)') $(if $(QUICK),-quick) $(if $(REPORT),-dir '$(REPORT)')

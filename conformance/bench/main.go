@@ -1,6 +1,6 @@
 // Command bench measures Sluice on this machine and writes the report.
 //
-//	bench [-quick] [-parts packet,control,memory,analysis] [-dir DIR]
+//	bench [-quick] [-parts packet,watching,control,memory,analysis] [-dir DIR]
 //	bench render [-dir DIR]
 //
 // It needs root, nft and iptables. With -parts the others' figures of an

@@ -29,13 +29,13 @@ type options struct {
 
 // known are all parts, in the order in which they run: those that need a calm
 // machine first.
-var known = []string{document.Packet, document.Control, document.Memory, document.Analysis}
+var known = []string{document.Packet, document.Watching, document.Control, document.Memory, document.Analysis}
 
 func (o *options) measure(ctx context.Context) (*figures.Run, error) {
 	run := &figures.Run{Started: time.Now().UTC().Truncate(time.Second), Quick: o.quick, Machine: machine(ctx, o.revision)}
 	began := time.Now()
 	measures := map[string]func(context.Context, *figures.Run) error{
-		document.Packet: o.packet, document.Control: o.control, document.Memory: o.memory, document.Analysis: o.analysis,
+		document.Packet: o.packet, document.Watching: o.watching, document.Control: o.control, document.Memory: o.memory, document.Analysis: o.analysis,
 	}
 	for _, name := range known {
 		if !slices.Contains(o.parts, name) {
@@ -71,6 +71,17 @@ func (o *options) packet(ctx context.Context, run *figures.Run) error {
 			At: figures.Setting{
 				"policies": float64(r.Policies), "elsewhere": float64(r.Elsewhere), "local": float64(r.LocalPods),
 			},
+			Samples: r.Samples, Base: r.Base,
+		})
+	}
+	return err
+}
+
+func (o *options) watching(ctx context.Context, run *figures.Run) error {
+	results, err := packetpath.RunWatching(ctx, packetpath.Options{Quick: o.quick, Log: logWriter(o.log)})
+	for _, r := range results {
+		run.Add(figures.Figure{
+			Part: document.Watching, Case: r.Topology, Name: string(r.Metric), Variant: string(r.Watching), Note: string(r.Traffic),
 			Samples: r.Samples, Base: r.Base,
 		})
 	}

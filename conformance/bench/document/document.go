@@ -17,6 +17,7 @@ import (
 // Names of parts and files.
 const (
 	Packet   = "packet"
+	Watching = "watching"
 	Control  = "control"
 	Memory   = "memory"
 	Analysis = "analysis"
@@ -34,6 +35,7 @@ func Make(run *figures.Run) (Files, error) {
 	r.claims()
 	r.missing()
 	r.packet()
+	r.watching()
 	r.control()
 	r.memory()
 	r.analysis()
@@ -122,7 +124,7 @@ Absolute figures depend on the machine; the claims are about ratios within this 
 }
 
 // parts are all parts with what they are called.
-var parts = [][2]string{{Packet, "Packet path"}, {Control, "Control path"}, {Memory, "Memory and API load"}, {Analysis, "Analysis"}}
+var parts = [][2]string{{Packet, "Packet path"}, {Watching, "Watching"}, {Control, "Control path"}, {Memory, "Memory and API load"}, {Analysis, "Analysis"}}
 
 // missing has a line for all that is not there.
 func (r *report) missing() {
