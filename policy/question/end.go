@@ -252,6 +252,10 @@ func parseSpread(s string) (e End, ok bool, err error) {
 	} else if !strings.ContainsAny(s, "=!(") {
 		return e, false, nil
 	}
+	// The parser takes a NUL for the end, and would leave out what follows.
+	if strings.ContainsRune(selector, 0) {
+		return e, true, fmt.Errorf("%q are no labels: there is a NUL in them", selector)
+	}
 	parsed, err := labels.Parse(selector)
 	if err != nil {
 		return e, true, fmt.Errorf("%q are no labels: %w", selector, err)
