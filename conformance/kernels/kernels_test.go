@@ -65,6 +65,14 @@ func TestSelectionRefusesMistakes(t *testing.T) {
 	}
 }
 
+// A test that moves to another package takes its lines here with it.
+func TestListsOfTheProjectFit(t *testing.T) {
+	o := options{tests: []string{"../kernel-tests.txt", "tests.txt"}, leftOut: "left-out.txt", arguments: "arguments.txt"}
+	if _, err := o.selection(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestArgumentsNeedAReason(t *testing.T) {
 	s := selected(t, "")
 	if err := s.give("arguments", "# why\nenforcer -n=3 each takes seconds\n"); err != nil {
