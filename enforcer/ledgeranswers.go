@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // kindOfObject is what the mailbox calls a kind that can be waited for.
@@ -146,7 +147,7 @@ func (l *ledger) fill(q nodestatus.Query, n *nodestatus.Node) {
 }
 
 func (l *ledger) fillPods(pods []types.NamespacedName, n *nodestatus.Node) {
-	slices.SortFunc(pods, comparePods)
+	slices.SortFunc(pods, policy.CompareNames)
 	if more := len(pods) - nodestatus.MaxPods; more > 0 {
 		pods, n.MorePods = pods[:nodestatus.MaxPods], more
 	}
@@ -168,7 +169,7 @@ func (l *ledger) fillPods(pods []types.NamespacedName, n *nodestatus.Node) {
 }
 
 func (l *ledger) fillPolicies(isolated map[types.NamespacedName]int, n *nodestatus.Node) {
-	for _, name := range slices.SortedFunc(maps.Keys(isolated), comparePods) {
+	for _, name := range slices.SortedFunc(maps.Keys(isolated), policy.CompareNames) {
 		h, known := l.policies[name]
 		if !known {
 			continue

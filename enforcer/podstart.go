@@ -183,7 +183,7 @@ func (w *whereabouts) Waiting() []*policy.Pod {
 			out = append(out, r.object)
 		}
 	}
-	slices.SortFunc(out, func(a, b *policy.Pod) int { return comparePods(a.NamespacedName, b.NamespacedName) })
+	slices.SortFunc(out, func(a, b *policy.Pod) int { return policy.CompareNames(a.NamespacedName, b.NamespacedName) })
 	return out
 }
 

@@ -1,7 +1,6 @@
 package enforcer
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -53,10 +52,6 @@ type resident struct {
 
 func newWhereabouts(node string, index *policy.Index, l *links.Links, now func() time.Time) *whereabouts {
 	return &whereabouts{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
-}
-
-func comparePods(a, b types.NamespacedName) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // SetPod takes in a Pod's object.
