@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/flows"
+	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
@@ -33,7 +34,7 @@ type Agent struct {
 	metrics *metrics
 	box     *source.Mailbox
 	status  *statusBoard
-	ledger  *ledger
+	ledger  *ledger.Ledger
 	// denials are those that the kernel told of, nil if nobody reads them.
 	denials *denials.Recorder
 	// flows looks at what passes, while somebody wants to know; nil as denials is.
@@ -76,7 +77,7 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	}
 	a := &Agent{
 		cfg: cfg, denials: recorder, flows: passing, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
-		status: newStatusBoard(), ledger: newLedger(cfg.Clock.Now), wake: make(chan struct{}, 1),
+		status: newStatusBoard(), ledger: ledger.New(cfg.Clock.Now), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
 	a.sandboxes = newSandboxes(a.rouse)

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/flows"
+	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -31,7 +32,7 @@ type syncer struct {
 	// current says why the source may not have told of all Pods; nil: it never can.
 	current func(now time.Time) error
 	status  *statusBoard
-	ledger  *ledger
+	ledger  *ledger.Ledger
 	metrics *metrics
 	// denials explains what the kernel denied, nil if nobody asks.
 	denials        *denials.Recorder
@@ -88,9 +89,9 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
 	mail := s.box.Take(s.taking())
 	generation := s.beginGeneration()
-	s.ledger.begin()
+	s.ledger.Begin()
 	s.apply(ctx, mail)
-	s.ledger.takeRound(mail.Events, s.outlook())
+	s.ledger.TakeRound(mail.Events, s.outlook())
 	if !s.rounds.Synced() {
 		return false, nil
 	}
@@ -110,7 +111,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		s.detect(ctx) // before the node is said to be ready
 	}
 	s.account(ctx, started, plan)
-	s.ledger.enforced(len(mail.Events) > 0 || !plan.Empty())
+	s.ledger.Enforced(len(mail.Events) > 0 || !plan.Empty())
 	if s.searchDue {
 		s.detect(ctx)
 	}
@@ -146,7 +147,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		seen = s.assign(ctx)
 	}
 	changes := s.index.Changes()
-	s.ledger.resolved(changes.Subjects)
+	s.ledger.Resolved(changes.Subjects)
 	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
@@ -315,19 +316,16 @@ func (s *syncer) tellGuards(ctx context.Context) {
 }
 
 // outlook is what the ledger cannot know of events that were applied.
-func (s *syncer) outlook() outlook {
-	return outlook{
-		here: func(p *policy.Pod) bool {
+func (s *syncer) outlook() ledger.Outlook {
+	return ledger.Outlook{
+		Here: func(p *policy.Pod) bool {
 			return (s.cfg.Node == "" || p.Node == s.cfg.Node) && !p.HostNetwork && !p.Finished
 		},
-		invalid: func(key source.Key) string {
+		Invalid: func(key source.Key) string {
 			if err := s.invalid[key]; err != nil {
-				return shorten(err.Error(), maxInvalid)
+				return err.Error()
 			}
 			return ""
 		},
 	}
 }
-
-// maxInvalid bounds what is remembered of what is wrong with an object.
-const maxInvalid = 300

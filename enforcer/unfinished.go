@@ -150,7 +150,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	}
 	generation := s.beginGeneration()
 	s.apply(ctx, b)
-	number := s.ledger.takeBetween(b.Events, s.outlook())
+	number := s.ledger.TakeBetween(b.Events, s.outlook())
 	plan, err := s.compile(ctx, b)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 		return err
 	}
 	s.tellGuards(ctx)
-	s.ledger.overtook(number)
+	s.ledger.Overtook(number)
 	if !b.Since.IsZero() {
 		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.Since).Seconds())
 	}

@@ -1,7 +1,6 @@
-package enforcer
+package ledger
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -18,8 +17,8 @@ var kindOfObject = map[nodestatus.ObjectKind]source.EventKind{
 	nodestatus.PolicyObject: source.PolicyEvent, nodestatus.PodObject: source.PodEvent, nodestatus.NamespaceObject: source.NamespaceEvent,
 }
 
-// answer says how far the kernel is with a version of an object, or with its deletion.
-func (l *ledger) answer(w nodestatus.Wait) (state nodestatus.State, message string) {
+// Answer says how far the kernel is with a version of an object, or with its deletion.
+func (l *Ledger) Answer(w nodestatus.Wait) (state nodestatus.State, message string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.started {
@@ -48,13 +47,13 @@ func (l *ledger) answer(w nodestatus.Wait) (state nodestatus.State, message stri
 }
 
 // knows reports whether a version is remembered. The caller holds the lock.
-func (l *ledger) knows(id uint64, w nodestatus.Wait) bool {
+func (l *Ledger) knows(id uint64, w nodestatus.Wait) bool {
 	_, known := l.passed.number(l.versionID(id, source.Version{UID: w.UID, ResourceVersion: w.ResourceVersion}))
 	return known
 }
 
 // answerVersion is answer for an object that is there. The caller holds the lock.
-func (l *ledger) answerVersion(id uint64, w nodestatus.Wait, now taken, pending string) (nodestatus.State, string) {
+func (l *Ledger) answerVersion(id uint64, w nodestatus.Wait, now taken, pending string) (nodestatus.State, string) {
 	version := l.versionID(id, source.Version{UID: w.UID, ResourceVersion: w.ResourceVersion})
 	number, replaced := l.passed.number(version)
 	switch {
@@ -75,8 +74,8 @@ func (l *ledger) answerVersion(id uint64, w nodestatus.Wait, now taken, pending 
 	return nodestatus.Enforced, ""
 }
 
-// isolates reports whether a policy, or any of a Namespace, isolates a Pod of the node.
-func (l *ledger) isolates(kind nodestatus.ObjectKind, name, pod types.NamespacedName) bool {
+// Isolates reports whether a policy, or any of a Namespace, isolates a Pod of the node.
+func (l *Ledger) Isolates(kind nodestatus.ObjectKind, name, pod types.NamespacedName) bool {
 	switch kind {
 	case nodestatus.PodObject:
 		return pod == name
@@ -116,8 +115,8 @@ func (r *residentHeld) each(visit func(types.NamespacedName)) {
 	}
 }
 
-// fill adds what is in force to what a node says, as far as it is asked for.
-func (l *ledger) fill(q nodestatus.Query, n *nodestatus.Node) {
+// Fill adds what is in force to what a node says, as far as it is asked for.
+func (l *Ledger) Fill(q nodestatus.Query, n *nodestatus.Node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n.Generation, n.Since = l.generation, timeOf(l.since)
@@ -146,7 +145,7 @@ func (l *ledger) fill(q nodestatus.Query, n *nodestatus.Node) {
 	l.fillPolicies(isolated, n)
 }
 
-func (l *ledger) fillPods(pods []types.NamespacedName, n *nodestatus.Node) {
+func (l *Ledger) fillPods(pods []types.NamespacedName, n *nodestatus.Node) {
 	slices.SortFunc(pods, policy.CompareNames)
 	if more := len(pods) - nodestatus.MaxPods; more > 0 {
 		pods, n.MorePods = pods[:nodestatus.MaxPods], more
@@ -168,7 +167,7 @@ func (l *ledger) fillPods(pods []types.NamespacedName, n *nodestatus.Node) {
 	}
 }
 
-func (l *ledger) fillPolicies(isolated map[types.NamespacedName]int, n *nodestatus.Node) {
+func (l *Ledger) fillPolicies(isolated map[types.NamespacedName]int, n *nodestatus.Node) {
 	for _, name := range slices.SortedFunc(maps.Keys(isolated), policy.CompareNames) {
 		h, known := l.policies[name]
 		if !known {
@@ -182,7 +181,7 @@ func (l *ledger) fillPolicies(isolated map[types.NamespacedName]int, n *nodestat
 	}
 }
 
-func (l *ledger) object(name types.NamespacedName, f *inForce) nodestatus.Object {
+func (l *Ledger) object(name types.NamespacedName, f *inForce) nodestatus.Object {
 	return nodestatus.Object{
 		Namespace: name.Namespace, Name: name.Name, UID: string(f.UID), ResourceVersion: f.ResourceVersion,
 		Enforced: l.inKernel(f.number), Since: timeOf(f.since),
@@ -209,21 +208,4 @@ func policyNames(list []types.NamespacedName, more *int) []string {
 		out = append(out, p.String())
 	}
 	return out
-}
-
-// fillConditions shows conditions: first what makes the node not ready.
-func fillConditions(list []Condition, n *nodestatus.Node) {
-	for _, c := range list {
-		n.Conditions = append(n.Conditions, nodestatus.Condition{What: c.What, NotReady: c.NotReady(), Object: c.Object, Message: c.Message, Mend: c.Mend})
-	}
-	rank := func(c nodestatus.Condition) int {
-		if c.NotReady {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(n.Conditions, func(a, b nodestatus.Condition) int { return cmp.Compare(rank(a), rank(b)) })
-	if more := len(n.Conditions) - nodestatus.MaxConditions; more > 0 {
-		n.Conditions, n.MoreConditions = n.Conditions[:nodestatus.MaxConditions], more
-	}
 }

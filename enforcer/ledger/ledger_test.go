@@ -1,4 +1,4 @@
-package enforcer
+package ledger
 
 import (
 	"fmt"
@@ -15,15 +15,15 @@ import (
 
 // book is a ledger that a test writes.
 type book struct {
-	*ledger
+	*Ledger
 	t *testing.T
 }
 
 func newBook(t *testing.T) book {
-	return book{newLedger(func() time.Time { return time.Unix(100, 0) }), t}
+	return book{New(func() time.Time { return time.Unix(100, 0) }), t}
 }
 
-var someOutlook = outlook{here: func(p *policy.Pod) bool { return p.Node == "here" }, invalid: func(source.Key) string { return "" }}
+var someOutlook = Outlook{Here: func(p *policy.Pod) bool { return p.Node == "here" }, Invalid: func(source.Key) string { return "" }}
 
 // mail makes events of words: "policy:shop/db@u1.7" is version 7 of the policy with UID u1,
 // "-policy:shop/db@u1.8" its deletion, and what stands behind + are versions that it
@@ -75,8 +75,8 @@ func nameOf(text string) types.NamespacedName {
 
 func (b book) round(words ...string) {
 	b.t.Helper()
-	b.begin()
-	b.takeRound(b.mail(words...), someOutlook)
+	b.Begin()
+	b.TakeRound(b.mail(words...), someOutlook)
 }
 
 // expect asks for versions, written as above, and deletions of UIDs.
@@ -89,7 +89,7 @@ func (b book) expect(want nodestatus.State, words ...string) {
 				w.Kind = k
 			}
 		}
-		if got, why := b.answer(w); got != want {
+		if got, why := b.Answer(w); got != want {
 			b.t.Errorf("%v: %s (%s), want %s", words, got, why, want)
 		}
 	}
@@ -101,7 +101,7 @@ func TestLedgerIsNeverEarly(t *testing.T) {
 	b.expect(nodestatus.Pending, "policy:shop/db@u.1")
 	b.round("policy:shop/web@v.2", "ns:shop@n.1", "pod:shop/far@p.3") // more of it comes before the first commit
 	b.expect(nodestatus.Pending, "policy:shop/db@u.1", "ns:shop@n.1")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.1")
 	b.expect(nodestatus.Enforced, "policy:shop/web@v.2")
 	b.expect(nodestatus.Enforced, "ns:shop@n.1")
@@ -116,14 +116,14 @@ func TestLedgerIsNeverEarly(t *testing.T) {
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.1")
 	b.expect(nodestatus.Pending, "policy:shop/db@u.5")
 	b.expect(nodestatus.Pending, "policy:shop/db@u.6")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.5")
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.6")
 
 	// Versions that nobody took are in force when a later one is.
 	b.round("policy:shop/db@u.9+u.7+u.8")
 	b.expect(nodestatus.Pending, "policy:shop/db@u.7")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.7")
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.8")
 	b.expect(nodestatus.Other, "policy:shop/db@u.10")
@@ -132,7 +132,7 @@ func TestLedgerIsNeverEarly(t *testing.T) {
 func TestLedgerKnowsWhatWasDeleted(t *testing.T) {
 	b := newBook(t)
 	b.round("policy:shop/db@u.1", "ns:shop@n.1")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Pending, "-policy:shop/db@u.")
 	b.expect(nodestatus.Absent, "policy:shop/none@x.1")
 	b.expect(nodestatus.Absent, "-policy:shop/none@x.")
@@ -144,20 +144,20 @@ func TestLedgerKnowsWhatWasDeleted(t *testing.T) {
 	b.round("policy:shop/db@w.3")
 	b.expect(nodestatus.Pending, "-policy:shop/db@u.")
 	b.expect(nodestatus.Pending, "policy:shop/db@w.3")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "-policy:shop/db@u.")
 	b.expect(nodestatus.Enforced, "policy:shop/db@w.3")
 	b.expect(nodestatus.Pending, "-policy:shop/db@.")
 	b.expect(nodestatus.Gone, "policy:shop/db@u.1")
 	b.expect(nodestatus.Other, "policy:shop/db@x.1")
 	b.round("-policy:shop/db@w.4")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Gone, "policy:shop/db@w.3")
 	b.expect(nodestatus.Enforced, "-policy:shop/db@w.")
 	b.expect(nodestatus.Enforced, "-policy:shop/db@.")
 	// A list that does not have it any more knows no version.
 	b.round("-ns:shop@.")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "-ns:shop@n.")
 }
 
@@ -166,28 +166,28 @@ func TestLedgerKnowsWhatWasDeleted(t *testing.T) {
 func TestLedgerWhatOvertakes(t *testing.T) {
 	b := newBook(t)
 	b.round()
-	b.enforced(false)
+	b.Enforced(false)
 	b.round("policy:shop/huge@h.1", "pod:shop/a@a.1")
-	first := b.takeBetween(b.mail("policy:shop/small@s.1", "pod:shop/a@a.2"), someOutlook)
+	first := b.TakeBetween(b.mail("policy:shop/small@s.1", "pod:shop/a@a.2"), someOutlook)
 	b.expect(nodestatus.Pending, "policy:shop/small@s.1")
-	second := b.takeBetween(b.mail("policy:shop/other@o.1"), someOutlook)
-	third := b.takeBetween(b.mail("policy:shop/other@o.2"), someOutlook) // as o.1, which waits
-	b.overtook(first)
-	b.overtook(third)
+	second := b.TakeBetween(b.mail("policy:shop/other@o.1"), someOutlook)
+	third := b.TakeBetween(b.mail("policy:shop/other@o.2"), someOutlook) // as o.1, which waits
+	b.Overtook(first)
+	b.Overtook(third)
 	b.expect(nodestatus.Enforced, "policy:shop/small@s.1")
 	for _, word := range []string{"policy:shop/huge@h.1", "pod:shop/a@a.1", "pod:shop/a@a.2", "policy:shop/other@o.1", "policy:shop/other@o.2"} {
 		b.expect(nodestatus.Pending, word)
 	}
 	// The plan fails, and the next round replaces everything.
 	b.round("policy:shop/late@l.1")
-	b.resolved([]policy.SubjectChange{{Pod: nameOf("shop/x"), Now: &policy.Subject{Pod: nameOf("shop/x")}}})
+	b.Resolved([]policy.SubjectChange{{Pod: nameOf("shop/x"), Now: &policy.Subject{Pod: nameOf("shop/x")}}})
 	b.expect(nodestatus.Pending, "policy:shop/late@l.1")
 	var n nodestatus.Node
-	b.fill(nodestatus.Query{}, &n)
+	b.Fill(nodestatus.Query{}, &n)
 	if len(n.Pods) != 1 || n.Pods[0].Enforced {
 		t.Errorf("%+v", n.Pods)
 	}
-	b.enforced(true)
+	b.Enforced(true)
 	for _, word := range []string{"policy:shop/huge@h.1", "pod:shop/a@a.2", "policy:shop/other@o.1", "policy:shop/late@l.1"} {
 		b.expect(nodestatus.Enforced, word)
 	}
@@ -199,32 +199,32 @@ func TestLedgerWhatOvertakes(t *testing.T) {
 func TestLedgerWaitsForAPodsAddresses(t *testing.T) {
 	b := newBook(t)
 	b.round("localpod:shop/web@w.1")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Pending, "pod:shop/web@w.1")
 	b.round("localpod:shop/web@w.2")
 	web := &policy.Subject{Pod: nameOf("shop/web"), UID: "w", Ingress: &policy.AllowSet{Policies: []types.NamespacedName{nameOf("shop/db")}}}
-	b.resolved([]policy.SubjectChange{{Pod: web.Pod, Now: web}})
+	b.Resolved([]policy.SubjectChange{{Pod: web.Pod, Now: web}})
 	b.expect(nodestatus.Pending, "pod:shop/web@w.2")
 	b.expect(nodestatus.Pending, "pod:shop/web@w.1")
-	b.enforced(true)
+	b.Enforced(true)
 	b.expect(nodestatus.Enforced, "pod:shop/web@w.1")
 	b.expect(nodestatus.Enforced, "pod:shop/web@w.2")
-	if !b.isolates(nodestatus.PolicyObject, nameOf("shop/db"), web.Pod) || b.isolates(nodestatus.PolicyObject, nameOf("shop/other"), web.Pod) {
+	if !b.Isolates(nodestatus.PolicyObject, nameOf("shop/db"), web.Pod) || b.Isolates(nodestatus.PolicyObject, nameOf("shop/other"), web.Pod) {
 		t.Error("which policies concern the Pod is not known")
 	}
 	b.round("-pod:shop/web@w.3")
-	b.resolved([]policy.SubjectChange{{Pod: web.Pod}})
-	b.enforced(true)
+	b.Resolved([]policy.SubjectChange{{Pod: web.Pod}})
+	b.Enforced(true)
 	if len(b.residents) != 0 {
 		t.Errorf("left: %v", b.residents)
 	}
 	// A list that has the same again changes nothing, nor since when it is so.
 	b.round("policy:shop/db@u.1")
-	b.enforced(true)
+	b.Enforced(true)
 	b.now = func() time.Time { return time.Unix(200, 0) }
 	b.round("policy:shop/db@u.1")
 	b.expect(nodestatus.Enforced, "policy:shop/db@u.1")
-	b.enforced(true)
+	b.Enforced(true)
 	if since := b.policies[nameOf("shop/db")].since; since.Unix() != 100 {
 		t.Errorf("since %v", since)
 	}
@@ -234,7 +234,7 @@ func TestLedgerIsBounded(t *testing.T) {
 	b := newBook(t)
 	for i := range 3 * mostPassed {
 		b.round(fmt.Sprintf("policy:shop/db@u.%d", i))
-		b.enforced(true)
+		b.Enforced(true)
 	}
 	if len(b.passed.numbers) != mostPassed || len(b.passed.ring) != mostPassed || len(b.taken) != 1 {
 		t.Errorf("%d versions and %d in the ring", len(b.passed.numbers), len(b.passed.ring))
@@ -245,7 +245,7 @@ func TestLedgerIsBounded(t *testing.T) {
 }
 
 func BenchmarkLedgerTake(b *testing.B) {
-	l := newLedger(time.Now)
+	l := New(time.Now)
 	events := map[source.Key]source.Event{}
 	for i := range 1000 {
 		name := types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("web-%d", i)}
@@ -254,9 +254,9 @@ func BenchmarkLedgerTake(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		l.begin()
-		l.takeRound(events, someOutlook)
-		l.enforced(true)
+		l.Begin()
+		l.TakeRound(events, someOutlook)
+		l.Enforced(true)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
 }

@@ -1,4 +1,7 @@
-package enforcer
+// Package ledger knows which version of which object is in a node's kernel: the agent's
+// loop writes what it takes in and what a transaction has brought, and whoever waits for
+// an object, or asks what is enforced, reads. It touches no kernel itself.
+package ledger
 
 import (
 	"hash/maphash"
@@ -14,7 +17,7 @@ import (
 	"github.com/sluice-net/sluice/policy"
 )
 
-// ledger says which version of which object is in the kernel. The sync loop writes it,
+// Ledger says which version of which object is in the kernel. The sync loop writes it,
 // and whoever asks at the door reads it.
 //
 // What one round takes in has a number, and what is taken between the pieces of a large
@@ -26,7 +29,7 @@ import (
 // Of policies and the node's own Pods it knows the versions; of all other Pods and of
 // Namespaces, of which there may be a hundred times as many, hashes of them. Two objects,
 // or two versions, are taken for one with a probability of 2^-64.
-type ledger struct {
+type Ledger struct {
 	now  func() time.Time
 	seed maphash.Seed
 
@@ -83,17 +86,17 @@ type residentHeld struct {
 	resolved uint32
 }
 
-func newLedger(now func() time.Time) *ledger {
-	return &ledger{
+func New(now func() time.Time) *Ledger {
+	return &Ledger{
 		now: now, seed: maphash.MakeSeed(), policies: map[types.NamespacedName]policyHeld{},
 		residents: map[types.NamespacedName]*residentHeld{}, taken: map[uint64]taken{}, passed: newPassed(),
 		open: map[uint32]bool{}, fresh: map[uint32][]*inForce{}, changed: make(chan struct{}),
 	}
 }
 
-// begin begins a round. After one that failed, nothing of it is in the kernel until one
+// Begin begins a round. After one that failed, nothing of it is in the kernel until one
 // succeeds, so that they share a number.
-func (l *ledger) begin() {
+func (l *Ledger) Begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) == 0 {
@@ -103,14 +106,14 @@ func (l *ledger) begin() {
 }
 
 // next opens a number. The caller holds the lock.
-func (l *ledger) next() uint32 {
+func (l *Ledger) next() uint32 {
 	l.number++
 	l.open[l.number] = true
 	return l.number
 }
 
-// takeRound takes in what a round begins with.
-func (l *ledger) takeRound(events map[source.Key]source.Event, o outlook) {
+// TakeRound takes in what a round begins with.
+func (l *Ledger) TakeRound(events map[source.Key]source.Event, o Outlook) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, e := range events {
@@ -118,8 +121,8 @@ func (l *ledger) takeRound(events map[source.Key]source.Event, o outlook) {
 	}
 }
 
-// takeBetween takes in what comes while a plan is under way.
-func (l *ledger) takeBetween(events map[source.Key]source.Event, o outlook) (number uint32) {
+// TakeBetween takes in what comes while a plan is under way.
+func (l *Ledger) TakeBetween(events map[source.Key]source.Event, o Outlook) (number uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = l.next()
@@ -129,17 +132,17 @@ func (l *ledger) takeBetween(events map[source.Key]source.Event, o outlook) (num
 	return l.current
 }
 
-// outlook is what of an event only the sync loop knows.
-type outlook struct {
-	// here reports whether a Pod should have a place on the node.
-	here func(*policy.Pod) bool
-	// invalid says what of an object is unusable, "" for nothing.
-	invalid func(source.Key) string
+// Outlook is what of an event only the sync loop knows.
+type Outlook struct {
+	// Here reports whether a Pod should have a place on the node.
+	Here func(*policy.Pod) bool
+	// Invalid says what of an object is unusable, "" for nothing.
+	Invalid func(source.Key) string
 }
 
 // take notes what an event says. What replaces something that is not in the kernel yet,
 // is in it no sooner than that: it may say the same, and so change nothing by itself.
-func (l *ledger) take(key source.Key, e source.Event, number uint32, o outlook) {
+func (l *Ledger) take(key source.Key, e source.Event, number uint32, o Outlook) {
 	if key.Kind == source.NodeEvent {
 		return
 	}
@@ -173,17 +176,17 @@ func (l *ledger) take(key source.Key, e source.Event, number uint32, o outlook) 
 	}
 }
 
-func (l *ledger) takePolicy(key source.Key, e source.Event, number uint32, o outlook) {
+func (l *Ledger) takePolicy(key source.Key, e source.Event, number uint32, o Outlook) {
 	if e.Deleted {
 		delete(l.policies, key.Name)
 		return
 	}
-	l.policies[key.Name] = policyHeld{l.note(e.Version, number), o.invalid(key)}
+	l.policies[key.Name] = policyHeld{l.note(e.Version, number), shorten(o.Invalid(key), maxInvalid)}
 }
 
-func (l *ledger) takePod(name types.NamespacedName, e source.Event, number uint32, o outlook) {
+func (l *Ledger) takePod(name types.NamespacedName, e source.Event, number uint32, o Outlook) {
 	r := l.residents[name]
-	if e.Deleted || e.Pod == nil || !o.here(e.Pod) {
+	if e.Deleted || e.Pod == nil || !o.Here(e.Pod) {
 		if r != nil {
 			r.object = nil
 			l.forget(name, r)
@@ -197,21 +200,21 @@ func (l *ledger) takePod(name types.NamespacedName, e source.Event, number uint3
 	r.object, r.inForce = e.Pod, l.note(e.Version, number)
 }
 
-func (l *ledger) note(v source.Version, number uint32) *inForce {
+func (l *Ledger) note(v source.Version, number uint32) *inForce {
 	f := &inForce{Version: v, number: number}
 	l.fresh[number] = append(l.fresh[number], f)
 	return f
 }
 
 // forget drops a resident of which nobody says anything any more.
-func (l *ledger) forget(name types.NamespacedName, r *residentHeld) {
+func (l *Ledger) forget(name types.NamespacedName, r *residentHeld) {
 	if r.object == nil && r.subject == nil {
 		delete(l.residents, name)
 	}
 }
 
-// resolved notes what policies make of Pods, in the round that is under way.
-func (l *ledger) resolved(changes []policy.SubjectChange) {
+// Resolved notes what policies make of Pods, in the round that is under way.
+func (l *Ledger) Resolved(changes []policy.SubjectChange) {
 	if len(changes) == 0 {
 		return
 	}
@@ -231,9 +234,9 @@ func (l *ledger) resolved(changes []policy.SubjectChange) {
 	}
 }
 
-// overtook says that what was taken under a number is in the kernel, though the plan that
+// Overtook says that what was taken under a number is in the kernel, though the plan that
 // is under way is not.
-func (l *ledger) overtook(number uint32) {
+func (l *Ledger) Overtook(number uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.close(number, l.now())
@@ -241,8 +244,8 @@ func (l *ledger) overtook(number uint32) {
 	l.signal()
 }
 
-// enforced says that all that was taken is in the kernel. worked: that was something.
-func (l *ledger) enforced(worked bool) {
+// Enforced says that all that was taken is in the kernel. worked: that was something.
+func (l *Ledger) Enforced(worked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -259,7 +262,7 @@ func (l *ledger) enforced(worked bool) {
 
 // close says that what was taken under a number is in the kernel. The caller holds the
 // lock.
-func (l *ledger) close(number uint32, now time.Time) {
+func (l *Ledger) close(number uint32, now time.Time) {
 	for _, f := range l.fresh[number] {
 		f.since = now
 	}
@@ -270,23 +273,23 @@ func (l *ledger) close(number uint32, now time.Time) {
 	delete(l.open, number)
 }
 
-func (l *ledger) signal() {
+func (l *Ledger) signal() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// news is closed when anything may have come into force.
-func (l *ledger) news() <-chan struct{} {
+// News is closed when anything may have come into force.
+func (l *Ledger) News() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed
 }
 
 // inKernel reports whether what was taken under a number is. The caller holds the lock.
-func (l *ledger) inKernel(number uint32) bool { return l.started && !l.open[number] }
+func (l *Ledger) inKernel(number uint32) bool { return l.started && !l.open[number] }
 
 // id names an object.
-func (l *ledger) id(key source.Key) uint64 {
+func (l *Ledger) id(key source.Key) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	_ = h.WriteByte(byte(key.Kind))
@@ -296,7 +299,7 @@ func (l *ledger) id(key source.Key) uint64 {
 }
 
 // versionID names a version of an object.
-func (l *ledger) versionID(id uint64, v source.Version) uint64 {
+func (l *Ledger) versionID(id uint64, v source.Version) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	maphash.WriteComparable(&h, id)
@@ -306,10 +309,10 @@ func (l *ledger) versionID(id uint64, v source.Version) uint64 {
 }
 
 // goneID names the deletion of an object.
-func (l *ledger) goneID(id uint64) uint64 { return maphash.Comparable(l.seed, [2]uint64{id, 1}) }
+func (l *Ledger) goneID(id uint64) uint64 { return maphash.Comparable(l.seed, [2]uint64{id, 1}) }
 
 // uidID tells an object from one of the same name before it.
-func (l *ledger) uidID(uid types.UID) uint32 { return uint32(maphash.String(l.seed, string(uid))) }
+func (l *Ledger) uidID(uid types.UID) uint32 { return uint32(maphash.String(l.seed, string(uid))) }
 
 // write writes a string so that no two of them run together.
 func write(h *maphash.Hash, s string) {
@@ -349,6 +352,9 @@ func (p *passed) number(id uint64) (number uint32, known bool) {
 	number, known = p.numbers[id]
 	return number, known
 }
+
+// maxInvalid bounds what is remembered of what is wrong with an object.
+const maxInvalid = 300
 
 // shorten keeps the beginning of a text.
 func shorten(s string, most int) string {
