@@ -60,6 +60,8 @@ var bans = []ban{
 		"links says where Pods are; what is enforced there is the agent's"},
 	{"enforcer/rounds", []string{"os", "net$", "syscall", "golang.org/x/sys", "log", "context", "sync", "k8s.io", "sigs.k8s.io", "github.com/vishvananda", "github.com/google/nftables", "github.com/prometheus"}, false,
 		"what a round does is decided by what was seen: no kernel, no log, nothing that waits"},
+	{"enforcer/conntrack", []string{module + "enforcer$", "github.com/google/nftables", "sigs.k8s.io/knftables", "k8s.io/client-go", "github.com/prometheus", "os/exec"}, false,
+		"conntrack asks the kernel for connections: rules, metrics and the API are others' matter"},
 	{"enforcer/ledger", []string{module + "compiler", module + "enforcer$", "github.com/vishvananda", "github.com/google/nftables", "sigs.k8s.io/knftables", "golang.org/x/sys", "net/http", "k8s.io/klog"}, false,
 		"the ledger is told what is in the kernel, and answers: it sees no kernel, no door and no log"},
 	{"enforcer/nlsocket", []string{"k8s.io/api", "k8s.io/client-go", "github.com/google/nftables", "sigs.k8s.io/knftables"}, true,

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/ledger"
@@ -177,9 +178,9 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
-	s.conntrack = conntrack{a.ns}
-	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
-	s.departures = newDepartures(s.conntrack)
+	s.conntrack = conntrack.Table{Namespace: a.ns}
+	s.epochs = conntrack.NewEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
+	s.departures = conntrack.NewDepartures(s.conntrack)
 	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)
 	if err := s.open(a); err != nil {

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
 
@@ -182,7 +183,7 @@ func TestCleanupAfterAnAgent(t *testing.T) {
 	if left := c.node.ruleset(); strings.TrimSpace(left) != "" {
 		t.Errorf("left:\n%s", left)
 	}
-	marks, err := conntrack{c.node}.Marks(context.Background(), 0xffffffff)
+	marks, err := conntrack.Table{Namespace: c.node}.Marks(context.Background(), 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
@@ -66,7 +67,7 @@ func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
 	if maskErr != nil {
 		return fmt.Errorf("the tables are removed and nothing is enforced, but which bits of conntrack marks are Sluice's cannot be known, so all of them stay as they are: %w", maskErr)
 	}
-	n, err := conntrack{ns}.Clear(ctx, mask, func(uint32) bool { return true })
+	n, err := conntrack.Table{Namespace: ns}.Clear(ctx, mask, func(uint32) bool { return true })
 	if err != nil {
 		return fmt.Errorf("nothing is enforced any more, but connections are still marked: %w", err)
 	}

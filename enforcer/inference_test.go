@@ -113,37 +113,3 @@ func TestPresumptionIsBounded(t *testing.T) {
 		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.addrs), len(got.claim), got.closed)
 	}
 }
-
-// What is presumed to be one of several Pods' keeps its connections when it is known
-// which one it is, and when it goes, whoever comes next gets none.
-func TestDeparturesOfPresumedAddresses(t *testing.T) {
-	f := newDeparturesFixture(t)
-	addr := netip.MustParseAddr("10.0.0.1")
-	may := func(pods ...string) map[netip.Addr]map[tenant]bool {
-		all := map[tenant]bool{}
-		for _, p := range pods {
-			all[tenantOf(has(p, p).Now)] = true
-		}
-		return map[netip.Addr]map[tenant]bool{addr: all}
-	}
-	step := func(what string, maybe map[netip.Addr]map[tenant]bool, wantKept bool, deleted []string, changes ...policy.SubjectChange) {
-		t.Helper()
-		if kept := f.note(changes, f.now, maybe); kept[addr] != wantKept {
-			t.Errorf("%s: kept %v", what, kept)
-		}
-		if err := f.Clear(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(deleted, f.table.deleted); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", what, diff)
-		}
-		f.table.deleted = nil
-	}
-	step("presumed", may("a", "b"), false, nil, has("b", "b", "10.0.0.1"))
-	step("another speaks for it", may("a", "b", "c"), true, nil, gone("b"), has("c", "c", "10.0.0.1"))
-	step("known", nil, true, nil, gone("c"), has("a", "a", "10.0.0.1"))
-	step("gone", nil, false, nil, gone("a"))
-	step("presumed to be others'", may("d", "e"), false, []string{"10.0.0.1"}, has("d", "d", "10.0.0.1"))
-	step("nobody's", nil, false, nil, gone("d"))
-	step("of one that it was presumed to be, in another sandbox", nil, false, []string{"10.0.0.1"}, has("e", "e", "10.0.0.1"))
-}

@@ -3,7 +3,6 @@ package enforcer
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,72 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
-
-// nft loads rules, given as for nft -f.
-func (n testNS) nft(rules string) {
-	n.t.Helper()
-	f := n.t.TempDir() + "/rules"
-	if err := os.WriteFile(f, []byte(rules), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	n.cmd("nft", "-f", f)
-}
-
-// connect makes marked connections in the node's conntrack table, by sending
-// datagrams to itself.
-func (n testNS) connect(mark uint32, ports ...int) {
-	n.t.Helper()
-	n.nft(fmt.Sprintf("table inet marker\ndelete table inet marker\ntable inet marker { chain out { type filter hook output priority 0; ct mark set 0x%x; }; }", mark))
-	err := n.Do(func() error {
-		for _, port := range ports {
-			if err := datagram(port); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.cmd("nft", "delete", "table", "inet", "marker")
-}
-
-func datagram(port int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	return unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-}
-
-func TestConntrackCountsAndClearsMarks(t *testing.T) {
-	node := newNS(t)
-	node.connect(0x45, 1001, 1002)
-	node.connect(0x25, 1003)
-	c := conntrack{node}
-	ctx := context.Background()
-	got, err := c.Marks(ctx, 0xff)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[uint32]int{0x45: 2, 0x25: 1}, got); diff != "" {
-		t.Fatalf("marks (-want +got):\n%s", diff)
-	}
-	n, err := c.Clear(ctx, 0xf0, func(m uint32) bool { return m == 0x45 })
-	if err != nil || n != 2 {
-		t.Fatalf("cleared %d: %v", n, err)
-	}
-	if got, err = c.Marks(ctx, 0xffffffff); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[uint32]int{0x05: 2, 0x25: 1}, got); diff != "" {
-		t.Errorf("others' bits or other connections were touched (-want +got):\n%s", diff)
-	}
-}
 
 const oldRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; }; }
 table netdev sluice { chain guard { }; }
@@ -101,7 +38,7 @@ func TestPredecessorReadsTheEpochInForce(t *testing.T) {
 
 func TestCleanupLeavesNothingBehind(t *testing.T) {
 	node := newNS(t)
-	node.connect(0x05000007, 1001)
+	node.Connect(0x05000007, 1001)
 	node.nft(oldRules)
 	ctx := context.Background()
 	if err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
@@ -110,7 +47,7 @@ func TestCleanupLeavesNothingBehind(t *testing.T) {
 	if got := node.ruleset(); !strings.Contains(got, "table ip other") || strings.Contains(got, "sluice") {
 		t.Errorf("left:\n%s", got)
 	}
-	marks, err := conntrack{node}.Marks(ctx, 0xffffffff)
+	marks, err := conntrack.Table{Namespace: node}.Marks(ctx, 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,12 +219,12 @@ func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
 // marks: what is left of two fields that share bits might be an epoch.
 func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
 	c := newCluster(t, "ptp")
-	c.node.connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
-	c.node.connect(0x05000007, 1003)       // ours, and none of that one's
+	c.node.Connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
+	c.node.Connect(0x05000007, 1003)       // ours, and none of that one's
 	c.node.nft("table inet sluice { chain judged { ct mark set ct mark & 0xff00ffff | 0x00ab0000 accept; }; }")
 	a := startAgent(t, c.node, &source.Memory{})
 	a.set(c.objects()...)
-	marks, err := conntrack{c.node}.Marks(t.Context(), 0xffffffff)
+	marks, err := conntrack.Table{Namespace: c.node}.Marks(t.Context(), 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}

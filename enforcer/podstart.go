@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
@@ -30,7 +31,7 @@ const presumedFor = time.Second
 // podStart is how the first packets of a Pod are dealt with on this node.
 type podStart struct {
 	// tenants are the Pods that may have each presumed address.
-	tenants map[netip.Addr]map[tenant]bool
+	tenants map[netip.Addr]map[conntrack.Tenant]bool
 	// peekAt is when a far end is looked at again; zero: at none.
 	peekAt time.Time
 	// text says which rung holds, once the kernel has what follows from it.
@@ -112,15 +113,15 @@ func (s *syncer) cannotInfer(now time.Time) string {
 }
 
 // tenants are the Pods that may have each address.
-func (p presumption) tenants() map[netip.Addr]map[tenant]bool {
+func (p presumption) tenants() map[netip.Addr]map[conntrack.Tenant]bool {
 	if len(p.addrs) == 0 {
 		return nil
 	}
-	all := map[tenant]bool{}
+	all := map[conntrack.Tenant]bool{}
 	for _, c := range p.candidates {
-		all[tenant{c.NamespacedName, c.UID}] = true
+		all[conntrack.Tenant{Pod: c.NamespacedName, UID: c.UID}] = true
 	}
-	out := map[netip.Addr]map[tenant]bool{}
+	out := map[netip.Addr]map[conntrack.Tenant]bool{}
 	for a := range p.addrs {
 		out[a] = all
 	}

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/ledger"
@@ -44,8 +45,8 @@ type syncer struct {
 	ownTables *tables
 	index     *policy.Index
 	compiler  *compiler.Compiler
-	epochs    *epochs
-	conntrack conntrack
+	epochs    *conntrack.Epochs
+	conntrack conntrack.Table
 	foreign   foreignMarks
 	drops     dropCounters
 	links     *links.Links
@@ -58,7 +59,7 @@ type syncer struct {
 	ports     *portGuards
 	nodeName  nodeName
 	// departures are local addresses that lost their Pod.
-	departures *departures
+	departures *conntrack.Departures
 	ns         netns.Namespace
 
 	// rounds decides what a round does: nothing else in here does.
@@ -148,7 +149,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	}
 	changes := s.index.Changes()
 	s.ledger.Resolved(changes.Subjects)
-	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
+	kept := s.departures.Note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.isolated.note(c.Pod, c.Now)
 		if c.Now == nil {

@@ -1,4 +1,4 @@
-package enforcer
+package conntrack
 
 import (
 	"context"
@@ -42,7 +42,7 @@ const (
 // is decided here: a kernel that does not know the filter answers with everything.
 // Each is deleted by its tuple, zone and id, so that one that was opened anew
 // meanwhile stays.
-func (c conntrack) Delete(ctx context.Context, addrs map[netip.Addr]bool, limit int) (n int, more bool, err error) {
+func (c Table) Delete(ctx context.Context, addrs map[netip.Addr]bool, limit int) (n int, more bool, err error) {
 	found := map[string]connection{}
 	for _, which := range selectionsOf(addrs) {
 		err := c.dump(ctx, which, func() {}, func(msg []byte) {
@@ -62,8 +62,8 @@ func (c conntrack) Delete(ctx context.Context, addrs map[netip.Addr]bool, limit 
 }
 
 // deleteAll deletes connections. Those that ended by themselves do not matter.
-func (c conntrack) deleteAll(ctx context.Context, conns iter.Seq[connection]) (n int, err error) {
-	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
+func (c Table) deleteAll(ctx context.Context, conns iter.Seq[connection]) (n int, err error) {
+	socket, err := nlsocket.Open(c.Namespace, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, err
 	}

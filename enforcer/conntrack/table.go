@@ -1,4 +1,9 @@
-package enforcer
+// Package conntrack is all that an agent has to do with the connections that the kernel
+// tracks: the epochs that their marks bear, of which [Epochs] issues none that one still
+// has; the connections of addresses that lose their Pod, which [Departures] deletes before
+// another Pod gets them; and those that were picked up in the middle. [Table] is how the
+// kernel is asked for all of this.
+package conntrack
 
 import (
 	"context"
@@ -13,9 +18,9 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
-// conntrack reads and clears the marks of the connections in a namespace.
-type conntrack struct {
-	ns netns.Namespace
+// Table is the conntrack table of a namespace.
+type Table struct {
+	Namespace netns.Namespace
 }
 
 // ctaMarkMask is CTA_MARK_MASK of linux/netfilter/nfnetlink_conntrack.h.
@@ -36,7 +41,7 @@ type connection struct {
 
 // Marks counts the connections of both families by what mask leaves of their
 // marks. It is all of them or an error.
-func (c conntrack) Marks(ctx context.Context, mask uint32) (map[uint32]int, error) {
+func (c Table) Marks(ctx context.Context, mask uint32) (map[uint32]int, error) {
 	var marks map[uint32]int
 	err := c.dump(ctx, allConnections, func() { marks = map[uint32]int{} }, func(msg []byte) {
 		marks[ctMark(msg)&mask]++
@@ -49,7 +54,7 @@ func (c conntrack) Marks(ctx context.Context, mask uint32) (map[uint32]int, erro
 
 // Clear removes the bits of mask from the marks of all connections of which
 // stale approves. Connections that end meanwhile do not matter.
-func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint32) bool) (int, error) {
+func (c Table) Clear(ctx context.Context, mask uint32, stale func(mark uint32) bool) (int, error) {
 	var found []connection
 	err := c.dump(ctx, allConnections, func() { found = nil }, func(msg []byte) {
 		if mark := ctMark(msg); mark&mask != 0 && stale(mark) {
@@ -59,7 +64,7 @@ func (c conntrack) Clear(ctx context.Context, mask uint32, stale func(mark uint3
 	if err != nil {
 		return 0, fmt.Errorf("dump conntrack: %w", err)
 	}
-	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
+	socket, err := nlsocket.Open(c.Namespace, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return 0, err
 	}
@@ -96,8 +101,8 @@ type selection struct {
 var allConnections = selection{family: unix.AF_UNSPEC}
 
 // dump walks the connections of a selection; reset is called before each try.
-func (c conntrack) dump(ctx context.Context, which selection, reset func(), f func(msg []byte)) error {
-	socket, err := nlsocket.Open(c.ns, unix.NETLINK_NETFILTER)
+func (c Table) dump(ctx context.Context, which selection, reset func(), f func(msg []byte)) error {
+	socket, err := nlsocket.Open(c.Namespace, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package enforcer
+package conntrack
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type addressTable interface {
 	Delete(ctx context.Context, addrs map[netip.Addr]bool, limit int) (n int, more bool, err error)
 }
 
-// departures knows which local addresses lost their Pod, and deletes the connections
+// Departures knows which local addresses lost their Pod, and deletes the connections
 // that they had. Conntrack keeps these for minutes, and whoever sends to them keeps
 // them alive: the next Pod with the address would get the "replies" to what it never
 // asked, past the policies that isolate it.
@@ -29,47 +29,50 @@ type addressTable interface {
 // The order is what counts. An address without a Pod is closed, so its connections
 // are deleted after the commit that closed it, when nothing waits; and at the latest
 // before the commit that gives it to another Pod.
-type departures struct {
+type Departures struct {
 	table addressTable
 	// pods are the local Pods with their addresses, claims the Pods of an address.
 	pods   map[types.NamespacedName]*policy.Subject
-	claims map[netip.Addr]map[tenant]bool
+	claims map[netip.Addr]map[Tenant]bool
 	// left are the addresses whose connections are to be deleted, with the Pods that
 	// had them last.
-	left map[netip.Addr]map[tenant]bool
+	left map[netip.Addr]map[Tenant]bool
 	// maybe are the Pods of which one is presumed to have an address.
-	maybe map[netip.Addr]map[tenant]bool
+	maybe map[netip.Addr]map[Tenant]bool
 	// notBefore is when that is due if nobody needs the addresses sooner.
 	notBefore time.Time
 }
 
-// tenant is a Pod: a new one may bear an old one's name. Where objects come from
+// Tenant is a Pod: a new one may bear an old one's name. Where objects come from
 // files they have no UID.
-type tenant struct {
-	pod types.NamespacedName
-	uid types.UID
+type Tenant struct {
+	Pod types.NamespacedName
+	UID types.UID
 }
 
-func tenantOf(s *policy.Subject) tenant { return tenant{s.Pod, s.UID} }
+func tenantOf(s *policy.Subject) Tenant { return Tenant{s.Pod, s.UID} }
+
+// departureTidy is how long the connections of an address may stay for which nobody waits.
+const departureTidy = 100 * time.Millisecond
 
 // departureRetry is the pause after a failed deletion for which nobody waits.
 const departureRetry = time.Second
 
-func newDepartures(table addressTable) *departures {
-	return &departures{
+func NewDepartures(table addressTable) *Departures {
+	return &Departures{
 		table: table, pods: map[types.NamespacedName]*policy.Subject{},
-		claims: map[netip.Addr]map[tenant]bool{}, left: map[netip.Addr]map[tenant]bool{},
+		claims: map[netip.Addr]map[Tenant]bool{}, left: map[netip.Addr]map[Tenant]bool{},
 	}
 }
 
 // unknownTenant stands for a Pod of which it was not known who it is.
-var unknownTenant = tenant{}
+var unknownTenant = Tenant{}
 
-// note takes in which local Pods changed, and which of them may have an address that
+// Note takes in which local Pods changed, and which of them may have an address that
 // none is known to have. It returns the addresses that keep their Pod, though it goes
 // by another name now: it was one of those that were presumed to have them.
-func (d *departures) note(changes []policy.SubjectChange, now time.Time, maybe map[netip.Addr]map[tenant]bool) (kept map[netip.Addr]bool) {
-	before := map[netip.Addr]map[tenant]bool{}
+func (d *Departures) Note(changes []policy.SubjectChange, now time.Time, maybe map[netip.Addr]map[Tenant]bool) (kept map[netip.Addr]bool) {
+	before := map[netip.Addr]map[Tenant]bool{}
 	for _, c := range changes {
 		for _, s := range []*policy.Subject{d.pods[c.Pod], c.Now} {
 			if s == nil {
@@ -93,7 +96,7 @@ func (d *departures) note(changes []policy.SubjectChange, now time.Time, maybe m
 				continue
 			}
 			// Which of them had it will never be known.
-			was = map[tenant]bool{unknownTenant: true}
+			was = map[Tenant]bool{unknownTenant: true}
 		}
 		switch {
 		case len(was) == 0:
@@ -103,7 +106,7 @@ func (d *departures) note(changes []policy.SubjectChange, now time.Time, maybe m
 			delete(d.left, a)
 		default:
 			d.left[a] = was
-			d.notBefore = now.Add(tidyAfter)
+			d.notBefore = now.Add(departureTidy)
 		}
 	}
 	return kept
@@ -118,18 +121,18 @@ func put(set map[netip.Addr]bool, a netip.Addr) map[netip.Addr]bool {
 }
 
 // lastOf are the Pods that have an address, or had it until nobody did.
-func (d *departures) lastOf(a netip.Addr) map[tenant]bool {
+func (d *Departures) lastOf(a netip.Addr) map[Tenant]bool {
 	if was, ok := d.left[a]; ok {
 		return was
 	}
-	out := map[tenant]bool{}
+	out := map[Tenant]bool{}
 	for t := range d.claims[a] {
 		out[t] = true
 	}
 	return out
 }
 
-func (d *departures) set(c policy.SubjectChange) {
+func (d *Departures) set(c policy.SubjectChange) {
 	if old := d.pods[c.Pod]; old != nil {
 		for _, a := range old.Addrs {
 			delete(d.claims[a], tenantOf(old))
@@ -145,13 +148,13 @@ func (d *departures) set(c policy.SubjectChange) {
 	d.pods[c.Pod] = c.Now
 	for _, a := range c.Now.Addrs {
 		if d.claims[a] == nil {
-			d.claims[a] = map[tenant]bool{}
+			d.claims[a] = map[Tenant]bool{}
 		}
 		d.claims[a][tenantOf(c.Now)] = true
 	}
 }
 
-func haveOneInCommon(a, b map[tenant]bool) bool {
+func haveOneInCommon(a, b map[Tenant]bool) bool {
 	for t := range a {
 		if b[t] {
 			return true
@@ -162,7 +165,7 @@ func haveOneInCommon(a, b map[tenant]bool) bool {
 
 // Clear deletes the connections of the addresses that the next commit gives to other
 // Pods. An error must hold up that commit.
-func (d *departures) Clear(ctx context.Context) error {
+func (d *Departures) Clear(ctx context.Context) error {
 	wanted := map[netip.Addr]bool{}
 	for a := range d.left {
 		if len(d.claims[a]) > 0 {
@@ -177,7 +180,7 @@ func (d *departures) Clear(ctx context.Context) error {
 
 // Tidy deletes what is due, or all at once, a bounded number of connections at a
 // time. It is for after a commit: what failed is tried again, at the latest by Clear.
-func (d *departures) Tidy(ctx context.Context, now time.Time, all bool) {
+func (d *Departures) Tidy(ctx context.Context, now time.Time, all bool) {
 	if len(d.left) == 0 || !all && now.Before(d.notBefore) {
 		return
 	}
@@ -194,11 +197,11 @@ func (d *departures) Tidy(ctx context.Context, now time.Time, all bool) {
 		klog.FromContext(ctx).Error(err, "Failed to delete the connections of addresses without a Pod; trying again", "addresses", len(addrs))
 		d.notBefore = now.Add(departureRetry)
 	} else if more {
-		d.notBefore = now.Add(tidyAfter)
+		d.notBefore = now.Add(departureTidy)
 	}
 }
 
-func (d *departures) remove(ctx context.Context, addrs map[netip.Addr]bool, limit int) (more bool, err error) {
+func (d *Departures) remove(ctx context.Context, addrs map[netip.Addr]bool, limit int) (more bool, err error) {
 	if len(addrs) == 0 {
 		return false, nil
 	}
@@ -215,8 +218,8 @@ func (d *departures) remove(ctx context.Context, addrs map[netip.Addr]bool, limi
 	return more, nil
 }
 
-// wait is how long until something is due; negative: nothing is.
-func (d *departures) wait(now time.Time) time.Duration {
+// Wait is how long until something is due; negative: nothing is.
+func (d *Departures) Wait(now time.Time) time.Duration {
 	if len(d.left) == 0 {
 		return -1
 	}

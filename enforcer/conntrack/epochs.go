@@ -1,4 +1,4 @@
-package enforcer
+package conntrack
 
 import (
 	"cmp"
@@ -37,10 +37,10 @@ const (
 	scarcePause = 10 * time.Second
 )
 
-// epochs issues values of the policy generation. A packet passes unjudged if
+// Epochs issues values of the policy generation. A packet passes unjudged if
 // its connection's mark bears the current value, so a value must never be
 // issued while any connection still bears it from an earlier use.
-type epochs struct {
+type Epochs struct {
 	layout compiler.MarkLayout
 	table  markTable
 	clock  clock.PassiveClock
@@ -64,8 +64,8 @@ type epochs struct {
 	foreign func(n int)
 }
 
-func newEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock, foreign func(int)) *epochs {
-	return &epochs{
+func NewEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock, foreign func(int)) *Epochs {
+	return &Epochs{
 		layout: layout, table: table, clock: c, foreign: foreign,
 		live: map[uint32]bool{}, retired: map[uint32]time.Time{},
 	}
@@ -73,10 +73,10 @@ func newEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock
 
 // Inherit names the value that the kernel's ruleset writes at the start, so
 // that it is not issued anew.
-func (e *epochs) Inherit(value uint32) { e.live[value] = true }
+func (e *Epochs) Inherit(value uint32) { e.live[value] = true }
 
 // InForce is the value that the kernel writes, if that is sure.
-func (e *epochs) InForce() (value uint32, sure bool) {
+func (e *Epochs) InForce() (value uint32, sure bool) {
 	for value = range e.live {
 		sure = len(e.live) == 1
 	}
@@ -84,7 +84,7 @@ func (e *epochs) InForce() (value uint32, sure bool) {
 }
 
 // Next issues a value for the next commit.
-func (e *epochs) Next(ctx context.Context) (uint32, error) {
+func (e *Epochs) Next(ctx context.Context) (uint32, error) {
 	if len(e.free) == 0 {
 		if err := e.Refill(ctx); err != nil {
 			return 0, err
@@ -106,7 +106,7 @@ func (e *epochs) Next(ctx context.Context) (uint32, error) {
 }
 
 // Committed says that the kernel writes value now, and no other any more.
-func (e *epochs) Committed(value uint32) {
+func (e *Epochs) Committed(value uint32) {
 	now := e.clock.Now()
 	for v := range e.live {
 		if v != value {
@@ -117,17 +117,17 @@ func (e *epochs) Committed(value uint32) {
 }
 
 // Forget makes Next look at the kernel again.
-func (e *epochs) Forget() { e.free = nil }
+func (e *Epochs) Forget() { e.free = nil }
 
 // Low reports whether a Replenish is due: few values are left, one of them was used
 // since the last look, and that was not a moment ago.
-func (e *epochs) Low() bool {
+func (e *Epochs) Low() bool {
 	return len(e.free) < lowWater && e.layout.Epochs() > 2*lowWater && e.spent && e.clock.Since(e.refilled) >= scarcePause
 }
 
 // Replenish looks for free values out of the way of any change, and takes back some
 // where too few are free: idle connections keep theirs for as long as they live.
-func (e *epochs) Replenish(ctx context.Context) error {
+func (e *Epochs) Replenish(ctx context.Context) error {
 	e.refilled = e.clock.Now()
 	used, err := e.look(ctx)
 	if err != nil || len(e.free) >= lowWater {
@@ -141,7 +141,7 @@ func (e *epochs) Replenish(ctx context.Context) error {
 }
 
 // rarest are the values to take back, as far as nothing may be writing them.
-func (e *epochs) rarest(used map[uint32]int) map[uint32]bool {
+func (e *Epochs) rarest(used map[uint32]int) map[uint32]bool {
 	var stale []uint32
 	for value := range used {
 		if at, retired := e.retired[value]; !e.live[value] && (!retired || e.clock.Since(at) >= inFlight) {
@@ -160,14 +160,14 @@ func (e *epochs) rarest(used map[uint32]int) map[uint32]bool {
 }
 
 // Refill looks in the kernel which values are free.
-func (e *epochs) Refill(ctx context.Context) error {
+func (e *Epochs) Refill(ctx context.Context) error {
 	_, err := e.look(ctx)
 	return err
 }
 
 // look puts the values that are free in random order, so that a restarted agent does
 // not walk in its forerunner's steps, and returns how many connections bear others.
-func (e *epochs) look(ctx context.Context) (used map[uint32]int, err error) {
+func (e *Epochs) look(ctx context.Context) (used map[uint32]int, err error) {
 	// The time is taken before the dump: what is retired during it is not free.
 	now := e.clock.Now()
 	e.looked = now
@@ -196,7 +196,7 @@ func (e *epochs) look(ctx context.Context) (used map[uint32]int, err error) {
 
 // reclaim takes stale values from the connections that bear them: these are
 // judged with their next packet anyway.
-func (e *epochs) reclaim(ctx context.Context, stale func(value uint32) bool) error {
+func (e *Epochs) reclaim(ctx context.Context, stale func(value uint32) bool) error {
 	n, err := e.table.Clear(ctx, e.epochBits(), func(mark uint32) bool { return stale(e.layout.Decode(mark)) })
 	if err != nil {
 		return err
@@ -205,9 +205,9 @@ func (e *epochs) reclaim(ctx context.Context, stale func(value uint32) bool) err
 	return e.Refill(ctx)
 }
 
-func (e *epochs) epochBits() uint32 { return e.layout.Mask &^ e.layout.Denied() }
+func (e *Epochs) epochBits() uint32 { return e.layout.Mask &^ e.layout.Denied() }
 
-func (e *epochs) valuesIn(marks map[uint32]int) map[uint32]int {
+func (e *Epochs) valuesIn(marks map[uint32]int) map[uint32]int {
 	used := make(map[uint32]int, len(marks))
 	for mark, n := range marks {
 		if value := e.layout.Decode(mark); value != 0 {
@@ -225,7 +225,7 @@ const (
 )
 
 // LookForForeign looks for others' values where that is cheap.
-func (e *epochs) LookForForeign(ctx context.Context) error {
+func (e *Epochs) LookForForeign(ctx context.Context) error {
 	if e.took > suspicionAtMost || e.clock.Since(e.looked) < suspicionShare*e.took {
 		return nil
 	}
@@ -234,7 +234,7 @@ func (e *epochs) LookForForeign(ctx context.Context) error {
 
 // tellForeign tells of values that only another program can have written: nobody bore
 // them at the last dump, and we did not issue them since.
-func (e *epochs) tellForeign(ctx context.Context, used map[uint32]int) {
+func (e *Epochs) tellForeign(ctx context.Context, used map[uint32]int) {
 	for _, value := range e.free {
 		n := used[value]
 		if n == 0 {

@@ -1,9 +1,8 @@
-package enforcer
+package conntrack
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -45,7 +44,7 @@ func (f *fakeMarks) Clear(_ context.Context, mask uint32, stale func(uint32) boo
 }
 
 type epochFixture struct {
-	*epochs
+	*Epochs
 	marks   *fakeMarks
 	clock   *clocktesting.FakeClock
 	foreign int
@@ -57,7 +56,7 @@ func newEpochFixture(mask uint32, inUse ...uint32) *epochFixture {
 	for _, v := range inUse {
 		f.marks.marks[layout.Encode(v)|0x1] = 1 // a foreign bit beside ours
 	}
-	f.epochs = newEpochs(layout, f.marks, f.clock, func(n int) { f.foreign += n })
+	f.Epochs = NewEpochs(layout, f.marks, f.clock, func(n int) { f.foreign += n })
 	return f
 }
 
@@ -294,11 +293,4 @@ func TestForeignEpochsAreLookedForOnlyWhereThatIsCheap(t *testing.T) {
 	if got := audits(); got != 0 {
 		t.Error("a dump that holds up the loop")
 	}
-}
-
-func ExampleConfig_Defaults() {
-	var c Config
-	c.Defaults()
-	fmt.Println(c.Grace, c.Validate())
-	// Output: 1m0s <nil>
 }
