@@ -66,6 +66,8 @@ var bans = []ban{
 		"the ledger is told what is in the kernel, and answers: it sees no kernel, no door and no log"},
 	{"enforcer/nlsocket", []string{"k8s.io/api", "k8s.io/client-go", "github.com/google/nftables", "sigs.k8s.io/knftables"}, true,
 		"a socket knows messages, not what they are about"},
+	{"enforcer/tables", []string{module + "enforcer$", module + "policy$", "github.com/google/nftables", "k8s.io/client-go", "github.com/prometheus"}, false,
+		"tables brings what it is given into the kernel: policies, the API and metrics are others' matter"},
 	{"enforcer/netns", []string{"k8s.io/client-go", "github.com/vishvananda", "sigs.k8s.io/knftables"}, true,
 		"a namespace is entered the same way for whatever is to be done in it"},
 	{"enforcer", []string{"github.com/spf13/cobra", "k8s.io/cli-runtime", module + "cmd", module + "conformance"}, true,

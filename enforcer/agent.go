@@ -22,6 +22,8 @@ import (
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/enforcer/source"
+
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -161,7 +163,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure compiler: %w", err)
 	}
-	left, err := readPredecessor(a.ns)
+	left, err := tables.ReadPredecessor(a.ns)
 	if err != nil {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
@@ -174,8 +176,9 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		invalid: map[source.Key]error{},
 	}
 	if s.tables == nil {
-		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
-		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
+		own := tables.New(a.ns)
+		own.Count = func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() }
+		own.Slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
 	s.conntrack = conntrack.Table{Namespace: a.ns}
@@ -213,7 +216,7 @@ func (s *syncer) open(a *Agent) error {
 	if s.watch, err = links.NewWatch(a.ns, a.rouse); err != nil {
 		return err
 	}
-	s.drift, err = newDrift(a.ns, a.rouse)
+	s.drift, err = tables.NewDrift(a.ns, a.rouse)
 	return err
 }
 
@@ -228,7 +231,7 @@ func (s *syncer) close() {
 		s.watch.Close()
 	}
 	if s.drift != nil {
-		s.drift.close()
+		s.drift.Close()
 	}
 }
 
@@ -252,7 +255,7 @@ func (a *Agent) Status() Status {
 func (a *Agent) Ready() error { return a.Status().Ready() }
 
 // stuckAfter is when a round of the sync loop counts as hanging.
-const stuckAfter = 2*transactionTimeout + time.Minute
+const stuckAfter = 2*tables.TransactionTimeout + time.Minute
 
 // Alive is nil unless the sync loop hangs.
 func (a *Agent) Alive() error {

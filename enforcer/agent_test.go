@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 func TestAgentEnforces(t *testing.T) {
@@ -223,7 +224,7 @@ func valueOf(t testing.TB, c prometheus.Metric) float64 {
 
 func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 	c := newCluster(t, "ptp")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.InetFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.InetFamily}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
@@ -258,7 +259,7 @@ func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 
 func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "ptp")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.NetDevFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.NetDevFamily}
 	f.fail.Store(1 << 30)
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
@@ -276,7 +277,7 @@ func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 
 func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "bridge")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.BridgeFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.BridgeFamily}
 	f.fail.Store(1 << 30)
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)

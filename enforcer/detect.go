@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // search is for what other programs set up, and what it goes by.
@@ -136,7 +137,7 @@ const maxFlowtables = 1000
 // flowtables lists those of all tables.
 func flowtables(ns netns.Namespace) ([]flowtable, error) {
 	var out []flowtable
-	err := askNft(ns, func(socket *nftwire.Socket) error {
+	err := tables.Ask(ns, func(socket *nftwire.Socket) error {
 		return socket.Flowtables(maxFlowtables, func(f nftwire.Flowtable) {
 			// Only these families have a forward path to bypass.
 			if f.Family == unix.NFPROTO_IPV4 || f.Family == unix.NFPROTO_IPV6 || f.Family == unix.NFPROTO_INET {

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // foreignChain is the head of a chain of another program. What its rules say is
@@ -59,7 +60,7 @@ func listForeign(ns netns.Namespace) ([]foreignChain, error) {
 // foreignChainOf reads a chain message; false for our own chains and for what
 // is none.
 func foreignChainOf(msg []byte) (foreignChain, bool) {
-	if len(msg) < nl.SizeofNfgenmsg || namesOurs(msg) {
+	if len(msg) < nl.SizeofNfgenmsg || tables.NamesOurs(msg) {
 		return foreignChain{}, false
 	}
 	c := foreignChain{family: msg[0]}

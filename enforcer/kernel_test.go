@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
-	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/source"
@@ -20,21 +18,6 @@ import (
 const oldRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; }; }
 table netdev sluice { chain guard { }; }
 table ip other { chain x { }; }`
-
-func TestPredecessorReadsTheEpochInForce(t *testing.T) {
-	node := newNS(t)
-	left, err := readPredecessor(node)
-	if err != nil || left.table || left.guardTable {
-		t.Fatalf("empty namespace: %+v, %v", left, err)
-	}
-	node.nft(oldRules)
-	if left, err = readPredecessor(node); err != nil {
-		t.Fatal(err)
-	}
-	if !left.table || left.mask != compiler.DefaultMask || left.mark != 0x05000000 || !left.guardTable {
-		t.Errorf("got %+v", left)
-	}
-}
 
 func TestCleanupLeavesNothingBehind(t *testing.T) {
 	node := newNS(t)
@@ -152,69 +135,6 @@ func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
 	}
 }
 
-func TestDriftSeesOthersButNotUs(t *testing.T) {
-	node := newNS(t)
-	d, err := newDrift(node, func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go d.Run(ctx)
-	for range 3 {
-		err := d.Ours(func() error {
-			node.nft("add table inet sluice\ndelete table inet sluice\ntable inet sluice { chain c { drop; }; set s { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	node.nft("table inet other { chain c { drop; }; }")
-	eventually(t, "our notices have come", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return len(d.windows) == 3 && d.windows[0].matched && d.windows[1].matched && d.windows[2].matched
-	})
-	if d.Check() {
-		t.Error("our own transactions, or those on others' tables, were taken for drift")
-	}
-	for _, change := range [][]string{
-		{"add", "rule", "inet", "sluice", "c", "accept"},
-		{"flush", "chain", "inet", "sluice", "c"},
-		{"delete", "element", "inet", "sluice", "s", "{ 10.0.0.1 }"},
-		{"flush", "ruleset"},
-	} {
-		node.cmd("nft", change...)
-		eventually(t, strings.Join(change, " "), d.Check)
-		if by := d.Blamed(); !strings.Contains(by, `"nft" (PID `) {
-			t.Errorf("%v: %q is blamed", change, by)
-		}
-	}
-}
-
-// A set that vanishes between the list and its reading is an error, and not empty.
-func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
-	node := newNS(t)
-	socket, err := openNft(node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	read := socket.Read(unix.NFPROTO_INET)
-	if found, err := read.Found(); err != nil || len(found.Sets) > 0 {
-		t.Errorf("without a table: %+v, %v", found.Sets, err)
-	}
-	node.nft("table inet sluice { set local-v4 { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
-	if e, err := read.Elements(&compiler.Set{Name: "local-v4", Key: compiler.KeyType{compiler.IPv4Addr}}); err != nil || len(e) != 1 {
-		t.Errorf("elements %v, %v", e, err)
-	}
-	if e, err := read.Elements(&compiler.Set{Name: "local-v6", Key: compiler.KeyType{compiler.IPv6Addr}}); err == nil {
-		t.Errorf("a set that is not there has elements %v", e)
-	}
-}
-
 // What an agent with another mask wrote is cleared, with all that is ours in the same
 // marks: what is left of two fields that share bits might be an epoch.
 func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
@@ -230,25 +150,6 @@ func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
 	}
 	if marks[0x7] != 2 || marks[0x05000007] != 1 {
 		t.Errorf("marks %x: the bits of the old mask must go, and nobody else's", marks)
-	}
-}
-
-// Rules of somebody else in our chain do not say which bits are ours.
-func TestPredecessorKnowsOnlyWhatSetsTheMark(t *testing.T) {
-	node := newNS(t)
-	for rules, want := range map[string]predecessor{
-		"":                                       {table: true},
-		"chain judged { }; chain midstream { };": {table: true, grace: true},
-		"chain judged { }; chain midstream { accept; };":                                              {table: true},
-		"chain judged { meta mark set meta mark & 0xff00ffff | 0x00ab0000; };":                        {table: true},
-		"chain judged { ct mark & 0x00ff0000 == 0x00ab0000 accept; };":                                {table: true},
-		"chain other { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; };":                      {table: true},
-		"chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000; }; chain midstream { drop; };": {table: true, mask: compiler.DefaultMask, mark: 0x05000000},
-	} {
-		node.nft("table inet sluice\ndelete table inet sluice\ntable inet sluice { " + rules + " }")
-		if got, err := readPredecessor(node); err != nil || got != want {
-			t.Errorf("%s: %+v, %v, want %+v", rules, got, err, want)
-		}
 	}
 }
 

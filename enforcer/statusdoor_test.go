@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -105,7 +106,7 @@ func waitFor(np *networkingv1.NetworkPolicy) nodestatus.Wait {
 // A wait ends after the transaction that brings the version, and at once then.
 func TestWaitIsNeverEarly(t *testing.T) {
 	c := newCluster(t, "ptp")
-	g := &gated{Transactor: NewTransactor(c.node)}
+	g := &gated{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = g })
 	a.set(c.objects()...)
 	ctx := context.Background()
@@ -169,7 +170,7 @@ func TestWaitIsNeverEarly(t *testing.T) {
 // While transactions fail, a wait says so, and ends with the one that succeeds.
 func TestWaitOutlastsFailures(t *testing.T) {
 	c := newCluster(t, "ptp")
-	g := &gated{Transactor: NewTransactor(c.node)}
+	g := &gated{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = g })
 	first := versioned(allow("web", "web", "front", 80), 1)
 	a.set(append(c.objects(), first)...)

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/rounds"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -42,7 +43,7 @@ type syncer struct {
 	flows  *flows.Recorder
 	tables Transactor
 	// ownTables is tables unless they were given.
-	ownTables *tables
+	ownTables *tables.Tables
 	index     *policy.Index
 	compiler  *compiler.Compiler
 	epochs    *conntrack.Epochs
@@ -53,7 +54,7 @@ type syncer struct {
 	tunnels   *links.Tunnels
 	ipvs      ipvs
 	watch     *links.Watch
-	drift     *drift
+	drift     *tables.Drift
 	bridges   bridgeNetfilter
 	guards    *guards
 	ports     *portGuards
@@ -238,7 +239,7 @@ func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) erro
 func (s *syncer) commit(ctx context.Context, plan generated) error {
 	ops := plan.Commit
 	s.committing(plan.generation)
-	if plan.Divisible && len(ops) > pieceOf {
+	if plan.Divisible && len(ops) > tables.PieceOf {
 		join, leave, rest := plan.Divide()
 		for _, part := range [][]compiler.Op{join, leave} {
 			if err := s.runPieces(ctx, slices.Values(part)); err != nil {

@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"bytes"
@@ -17,10 +17,10 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
-// drift notices when others change our tables. The kernel announces every
+// Drift notices when others change our tables. The kernel announces every
 // transaction with the number of the generation that it makes; those that touch
 // our tables and are none of ours are drift.
-type drift struct {
+type Drift struct {
 	notices *nlsocket.Notices
 	query   *nftwire.Socket
 	wake    func()
@@ -54,15 +54,15 @@ type window struct {
 // maxWindows is how many transactions' notices may be under way.
 const maxWindows = 256
 
-func newDrift(ns netns.Namespace, wake func()) (*drift, error) {
-	d := &drift{wake: wake, makers: map[uint32]string{}}
+func NewDrift(ns netns.Namespace, wake func()) (*Drift, error) {
+	d := &Drift{wake: wake, makers: map[uint32]string{}}
 	var err error
 	// Our own replacement of a large table is announced to us, too.
 	d.notices, err = nlsocket.Subscribe(ns, 4*nlsocket.NoticeBuffer, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
 	if err != nil {
 		return nil, fmt.Errorf("watch nftables: %w", err)
 	}
-	if d.query, err = openNft(ns); err != nil {
+	if d.query, err = Open(ns); err != nil {
 		d.notices.Close()
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func newDrift(ns netns.Namespace, wake func()) (*drift, error) {
 }
 
 // Run reads notices until the context ends.
-func (d *drift) Run(ctx context.Context) {
+func (d *Drift) Run(ctx context.Context) {
 	d.notices.Receive(ctx, d.take, d.overrun, func() {
 		if d.Due() {
 			d.wake()
@@ -78,21 +78,21 @@ func (d *drift) Run(ctx context.Context) {
 	})
 }
 
-func (d *drift) overrun() {
+func (d *Drift) overrun() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.touched = false
 	d.lost = d.lost || !d.open
 }
 
-func (d *drift) take(kind uint16, data []byte) {
+func (d *Drift) take(kind uint16, data []byte) {
 	if kind>>8 != unix.NFNL_SUBSYS_NFTABLES || len(data) < nl.SizeofNfgenmsg {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if kind&0xff != unix.NFT_MSG_NEWGEN {
-		d.touched = d.touched || namesOurs(data)
+		d.touched = d.touched || NamesOurs(data)
 		return
 	}
 	if d.touched {
@@ -102,9 +102,9 @@ func (d *drift) take(kind uint16, data []byte) {
 	d.touched = false
 }
 
-// namesOurs reports whether a message is about one of our tables: in all kinds
+// NamesOurs reports whether a message is about one of our tables: in all kinds
 // of messages the first attribute is the table's name.
-func namesOurs(data []byte) bool {
+func NamesOurs(data []byte) bool {
 	switch data[0] {
 	case unix.NFPROTO_INET, unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE:
 	default:
@@ -129,7 +129,7 @@ func generationOf(data []byte) uint32 {
 
 // Ours runs one of our transactions, by whatever lane, and tells its notice
 // from others'.
-func (d *drift) Ours(transact func() error) error {
+func (d *Drift) Ours(transact func() error) error {
 	before, errBefore := d.query.Generation()
 	d.mu.Lock()
 	d.open = true
@@ -156,13 +156,13 @@ func (d *drift) Ours(transact func() error) error {
 
 // Due reports whether there is something to check. Our own transactions are
 // not: they must not cost a round of the sync loop each.
-func (d *drift) Due() bool {
+func (d *Drift) Due() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.due()
 }
 
-func (d *drift) due() bool {
+func (d *Drift) due() bool {
 	if d.open {
 		return false
 	}
@@ -178,7 +178,7 @@ func (d *drift) due() bool {
 
 // Check reports whether someone else touched our tables since it was last
 // asked, or may have.
-func (d *drift) Check() bool {
+func (d *Drift) Check() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.due() {
@@ -192,7 +192,7 @@ func (d *drift) Check() bool {
 
 // match finds the window of a generation. Each explains one: a second one
 // within it was somebody else's.
-func (d *drift) match(generation uint32) bool {
+func (d *Drift) match(generation uint32) bool {
 	for i := range d.windows {
 		w := &d.windows[i]
 		// The difference is what counts: generations wrap around.
@@ -204,7 +204,7 @@ func (d *drift) match(generation uint32) bool {
 	return false
 }
 
-func (d *drift) close() {
+func (d *Drift) Close() {
 	d.notices.Close()
 	d.query.Close()
 }

@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"encoding/binary"
@@ -31,20 +31,26 @@ func makerOf(data []byte) string {
 	return fmt.Sprintf("%q (PID %d)", name, pid)
 }
 
+// mostBlamed bounds how many are named.
+const mostBlamed = 3
+
 // blame names who made the generations that are not ours, a few of them.
-func (d *drift) blame() string {
+func (d *Drift) blame() string {
 	var out []string
 	for _, g := range d.strange {
 		if m := d.makers[g]; m != "" && !slices.Contains(out, m) {
 			out = append(out, m)
 		}
 	}
-	return strings.Join(firstOf(out, 3), ", ")
+	if more := len(out) - mostBlamed; more > 0 {
+		out = append(out[:mostBlamed], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Blamed names who changed our tables, as far as the last Check knew; empty if
 // it did not.
-func (d *drift) Blamed() string {
+func (d *Drift) Blamed() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.blamed

@@ -1,4 +1,8 @@
-package enforcer
+// Package tables is how an agent's tables get into a node's kernel, and what is found
+// there: transactions by the quick way or by nft, cut into pieces where they may be;
+// whether somebody else changed them, and who; what an earlier agent left. What they
+// should hold is package compiler's, and when it is brought, the loop's.
+package tables
 
 import (
 	"context"
@@ -17,34 +21,25 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
-// Transactor runs operations on our table of one family as one transaction:
-// all of them take effect, or none.
-type Transactor interface {
-	Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error
-}
-
-// transactionTimeout is far beyond what the largest ruleset takes. An nft that
+// TransactionTimeout is far beyond what the largest ruleset takes. An nft that
 // hangs longer is killed, which leaves the kernel as it was.
-const transactionTimeout = 2 * time.Minute
-
-// NewTransactor changes the tables of a namespace: by nft, or in the fast lane
-// where that can do it.
-func NewTransactor(ns netns.Namespace) Transactor {
-	return newTables(ns, func(string) {})
-}
+const TransactionTimeout = 2 * time.Minute
 
 // The lanes into the kernel, as the metrics call them.
 const (
-	netlinkLane = "netlink"
-	nftLane     = "nft"
+	NetlinkLane = "netlink"
+	NftLane     = "nft"
 )
 
-// tables is nft with the fast lane beside it.
-type tables struct {
-	nft nftTransactor
-	// count is told which lane each transaction took, and slow why it was nft's.
-	count func(lane string)
-	slow  func(cause string)
+// Tables are our tables of a namespace. What runs operations on one of them runs them as
+// one transaction: all of them take effect, or none.
+type Tables struct {
+	// Count is told which lane each transaction took, and Slow why it was nft's; nil tells
+	// nobody.
+	Count func(lane string)
+	Slow  func(cause string)
+
+	nft *Nft
 
 	mu   sync.Mutex
 	wire map[knftables.Family]*nftwire.Table
@@ -52,16 +47,17 @@ type tables struct {
 	told map[string]bool
 }
 
-func newTables(ns netns.Namespace, count func(lane string)) *tables {
+// New changes the tables of a namespace: by nft, or in the fast lane where that can do it.
+func New(ns netns.Namespace) *Tables {
 	ns = netns.OrOwn(ns)
-	t := &tables{nft: nftTransactor{ns: ns, tables: map[knftables.Family]knftables.Interface{}}, count: count, wire: map[knftables.Family]*nftwire.Table{}, told: map[string]bool{}}
+	t := &Tables{nft: ByNft(ns), wire: map[knftables.Family]*nftwire.Table{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
-		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return openNft(ns) })
+		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return Open(ns) })
 	}
 	return t
 }
 
-func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
+func (t *Tables) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
@@ -74,14 +70,20 @@ func (t *tables) Transact(ctx context.Context, family knftables.Family, ops []co
 	b, err := table.Encode(ops)
 	if err == nil {
 		if err = table.Send(b, ops); !errors.Is(err, nftwire.ErrNotSent) {
-			t.count(netlinkLane)
+			t.took(NetlinkLane)
 			logBatch(ctx, ops, err)
 			return err
 		}
 	}
 	t.slowWay(ctx, len(ops), err)
-	t.count(nftLane)
+	t.took(NftLane)
 	return t.nft.Transact(ctx, family, ops)
+}
+
+func (t *Tables) took(lane string) {
+	if t.Count != nil {
+		t.Count(lane)
+	}
 }
 
 // The causes why nft does a transaction, as the metrics call them.
@@ -115,10 +117,10 @@ func slowCause(err error) string {
 
 // slowWay says that nft does the work, and why: of what is not in the nature of
 // things once in the log, of all in the metrics.
-func (t *tables) slowWay(ctx context.Context, ops int, err error) {
+func (t *Tables) slowWay(ctx context.Context, ops int, err error) {
 	cause := slowCause(err)
-	if t.slow != nil {
-		t.slow(cause)
+	if t.Slow != nil {
+		t.Slow(cause)
 	}
 	logger := klog.FromContext(ctx)
 	if cause == byKind || t.told[cause] {
@@ -133,8 +135,8 @@ var familyNumbers = map[knftables.Family]byte{
 	knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE,
 }
 
-// openNft opens a socket to the nf_tables of a namespace.
-func openNft(ns netns.Namespace) (socket *nftwire.Socket, err error) {
+// Open opens a socket to the nf_tables of a namespace.
+func Open(ns netns.Namespace) (socket *nftwire.Socket, err error) {
 	err = ns.Do(func() error {
 		socket, err = nftwire.Open()
 		return err
@@ -142,9 +144,9 @@ func openNft(ns netns.Namespace) (socket *nftwire.Socket, err error) {
 	return socket, err
 }
 
-// askNft asks something of the nf_tables of a namespace.
-func askNft(ns netns.Namespace, question func(*nftwire.Socket) error) error {
-	socket, err := openNft(ns)
+// Ask asks something of the nf_tables of a namespace.
+func Ask(ns netns.Namespace, question func(*nftwire.Socket) error) error {
+	socket, err := Open(ns)
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func logBatch(ctx context.Context, ops []compiler.Op, err error) {
 }
 
 // Close gives up what it takes to talk to the kernel. The tables stay.
-func (t *tables) Close() error {
+func (t *Tables) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, table := range t.wire {
@@ -175,17 +177,25 @@ func (t *tables) Close() error {
 	return nil
 }
 
-// nftTransactor runs nft in a namespace.
-type nftTransactor struct {
+// Nft changes our tables of a namespace by nft alone.
+type Nft struct {
 	ns     netns.Namespace
 	mu     sync.Mutex
 	tables map[knftables.Family]knftables.Interface
 }
 
-func (t *nftTransactor) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
+// ByNft changes the tables of a namespace without the fast lane.
+func ByNft(ns netns.Namespace) *Nft {
+	return &Nft{ns: netns.OrOwn(ns), tables: map[knftables.Family]knftables.Interface{}}
+}
+
+func (t *Nft) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
 	// Not cut short by the end of the agent: the transaction is worth more than
 	// the few milliseconds.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), TransactionTimeout)
 	defer cancel()
 	return t.ns.Do(func() error {
 		table, err := t.table(family)
@@ -216,7 +226,7 @@ func addOp(tx *knftables.Transaction, op compiler.Op) {
 
 // table must be called inside the namespace: knftables probes nft when it is
 // set up.
-func (t *nftTransactor) table(family knftables.Family) (knftables.Interface, error) {
+func (t *Nft) table(family knftables.Family) (knftables.Interface, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if table := t.tables[family]; table != nil {

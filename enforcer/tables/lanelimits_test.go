@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"context"
@@ -16,7 +16,7 @@ func TestLaneLargeBatches(t *testing.T) {
 	if err := w.both(t, laneSets()); err != nil {
 		t.Fatal(err)
 	}
-	for n, lane := range map[int]string{5_000: netlinkLane, nftwire.MaxOps: netlinkLane, nftwire.MaxOps + 1: nftLane} {
+	for n, lane := range map[int]string{5_000: NetlinkLane, nftwire.MaxOps: NetlinkLane, nftwire.MaxOps + 1: NftLane} {
 		var ops []compiler.Op
 		for i := range n {
 			a := netip.AddrFrom4([4]byte{10, byte(n), byte(i >> 8), byte(i)}).String()
@@ -40,7 +40,8 @@ func TestLaneKnowsSetsThatItDidNotMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	lanes := map[string]int{}
-	other := newTables(w.lane, func(lane string) { lanes[lane]++ })
+	other := New(w.lane)
+	other.Count = func(lane string) { lanes[lane]++ }
 	defer func() { _ = other.Close() }()
 	e := element("dispatch4", compiler.VerdictValue, addrPart("10.0.0.1"))
 	e.Value = compiler.MapValue{Do: compiler.DoJump, Name: "chain-1"}
@@ -50,12 +51,12 @@ func TestLaneKnowsSetsThatItDidNotMake(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if lanes[netlinkLane] != 2 {
+	if lanes[NetlinkLane] != 2 {
 		t.Errorf("%v transactions by lane", lanes)
 	}
 	// What is not there is no reason to give up the lane.
 	op.Object = element("none", compiler.NoValue, addrPart("10.0.0.1"))
-	if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); !isNotFound(err) {
+	if err := other.Transact(context.Background(), knftables.InetFamily, []compiler.Op{op}); !IsNotFound(err) {
 		t.Errorf("an element of a set that is not there: %v", err)
 	}
 }

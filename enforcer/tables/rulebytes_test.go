@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/spectest"
@@ -47,7 +48,7 @@ func idleEnd(element map[uint16][]byte) bool {
 
 // kernelBytes is our table of a family as the kernel describes it, attribute by
 // attribute. Rules of a chain keep their order.
-func kernelBytes(t *testing.T, n testNS, family byte) []string {
+func kernelBytes(t *testing.T, n netnstest.NS, family byte) []string {
 	t.Helper()
 	s, err := nlsocket.Open(n, unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -62,7 +63,7 @@ func kernelBytes(t *testing.T, n testNS, family byte) []string {
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
 		}
 		err := s.Each(req, func(msg []byte) {
-			if namesOurs(msg) && msg[0] == family {
+			if NamesOurs(msg) && msg[0] == family {
 				a := nlsocket.AttrMap(slices.Clone(msg[nl.SizeofNfgenmsg:]))
 				for _, skip := range passing[kind] {
 					delete(a, skip)
@@ -161,11 +162,11 @@ func (w *twins) guard(t *testing.T, plans []compiler.GuardPlan) {
 	t.Helper()
 	for _, p := range plans {
 		for _, tx := range []struct {
-			by Transactor
-			in testNS
+			by transactor
+			in netnstest.NS
 		}{{w.fast, w.lane}, {w.slow, w.nft}} {
-			if !strings.Contains(tx.in.cmd("ip", "-br", "link"), p.Veth+"@") {
-				tx.in.ip("link add %[1]s type veth peer name peer-%[1]s", p.Veth)
+			if !strings.Contains(tx.in.Cmd("ip", "-br", "link"), p.Veth+"@") {
+				tx.in.IP("link add %[1]s type veth peer name peer-%[1]s", p.Veth)
 			}
 			if err := tx.by.Transact(context.Background(), knftables.NetDevFamily, p.Ops); err != nil {
 				t.Fatalf("%v\n%s", err, describeAll(p.Ops))
@@ -216,12 +217,12 @@ func (n *laneNode) find(r *rand.Rand) {
 func (n *laneNode) step(t *testing.T) {
 	t.Helper()
 	plan := n.compiler.Update(n.index, n.index.Changes(), n.links)
-	for piece := range cut(slices.Values(plan.Prepare)) {
+	for piece := range Pieces(slices.Values(plan.Prepare)) {
 		n.mustBoth(t, piece)
 	}
 	n.guard(t, plan.Guards)
 	n.mustBoth(t, plan.Commit)
-	for piece := range cut(slices.Values(plan.Cleanup)) {
+	for piece := range Pieces(slices.Values(plan.Cleanup)) {
 		n.mustBoth(t, piece)
 	}
 }
@@ -246,15 +247,15 @@ func TestLaneBuildsWhatNftBuilds(t *testing.T) {
 				}
 			}
 			n.compare(t)
-			list := func(n testNS) string { return n.cmd("nft", "-s", "list", "table", "netdev", "sluice") }
+			list := func(n netnstest.NS) string { return n.Cmd("nft", "-s", "list", "table", "netdev", "sluice") }
 			if diff := cmp.Diff(inOrder(list(n.nft)), inOrder(list(n.lane))); diff != "" {
 				t.Errorf("nft lists other guards (-nft +lane):\n%s", diff)
 			}
-			if n.transaction[nftLane] != 0 || n.transaction[netlinkLane] == 0 {
+			if n.transaction[NftLane] != 0 || n.transaction[NetlinkLane] == 0 {
 				t.Errorf("%v transactions by lane", n.transaction)
 			}
 			// nft must make sense of it, too.
-			if err := (&nftTransactor{ns: n.lane, tables: map[knftables.Family]knftables.Interface{}}).Transact(context.Background(), knftables.InetFamily, n.compiler.Replace()); err != nil {
+			if err := ByNft(n.lane).Transact(context.Background(), knftables.InetFamily, n.compiler.Replace()); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"context"
@@ -49,7 +49,7 @@ func between(f compiler.Field, first, last compiler.Value) compiler.Term {
 func TestLaneWritesGuardsAsNftDoes(t *testing.T) {
 	w := newTwins(t)
 	setup := []compiler.Op{{Verb: compiler.Add, Object: &compiler.Table{}}, {Verb: compiler.Add, Object: &compiler.Chain{Name: "plain"}}}
-	for _, by := range []Transactor{w.fast, w.slow} {
+	for _, by := range []transactor{w.fast, w.slow} {
 		if err := by.Transact(context.Background(), knftables.NetDevFamily, setup); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestLaneWritesGuardsAsNftDoes(t *testing.T) {
 			continue
 		}
 		taken++
-		for _, by := range []Transactor{w.fast, w.slow} {
+		for _, by := range []transactor{w.fast, w.slow} {
 			if err := by.Transact(context.Background(), knftables.NetDevFamily, ops); err != nil {
 				t.Fatalf("%s: %v", describeAll(ops), err)
 			}
@@ -70,7 +70,7 @@ func TestLaneWritesGuardsAsNftDoes(t *testing.T) {
 			w.compareBytes(t, unix.NFPROTO_NETDEV)
 		}
 	}
-	if w.transaction[nftLane] != 0 {
+	if w.transaction[NftLane] != 0 {
 		t.Errorf("%v transactions by lane", w.transaction)
 	}
 }
@@ -116,7 +116,7 @@ func TestLaneComparesAsNftDoes(t *testing.T) {
 		w.mustBoth(t, []compiler.Op{{Verb: compiler.Add, Object: &compiler.ChainRule{Chain: "c", Rule: compiler.Rule{Terms: terms}}}})
 	}
 	w.compareBytes(t, unix.NFPROTO_INET)
-	if w.transaction[nftLane] != 0 || w.transaction[netlinkLane] != len(comparingRules()) {
+	if w.transaction[NftLane] != 0 || w.transaction[NetlinkLane] != len(comparingRules()) {
 		t.Errorf("%v transactions by lane", w.transaction)
 	}
 }

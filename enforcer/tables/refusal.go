@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"errors"
@@ -13,18 +13,18 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
-// isNotFound: something that a transaction speaks of is not there, in nft's words
+// IsNotFound: something that a transaction speaks of is not there, in nft's words
 // or in the kernel's. It is the answer to whoever deletes one object and nothing
-// else. Whoever does more must ask what was not found: [interfaceGone].
-func isNotFound(err error) bool {
+// else. Whoever does more must ask what was not found: [InterfaceGone].
+func IsNotFound(err error) bool {
 	return knftables.IsNotFound(err) || errors.Is(err, unix.ENOENT)
 }
 
-// interfaceGone reports whether a transaction failed because an interface is not
+// InterfaceGone reports whether a transaction failed because an interface is not
 // there. That something was not found is no proof, for it may be a chain, a set or a
 // module: the kernel is asked for the interface by its name.
-func interfaceGone(ns netns.Namespace, name string, err error) (bool, error) {
-	if !isNotFound(err) && !errors.Is(err, unix.ENODEV) {
+func InterfaceGone(ns netns.Namespace, name string, err error) (bool, error) {
+	if !IsNotFound(err) && !errors.Is(err, unix.ENODEV) {
 		return false, nil
 	}
 	var refused *nftwire.Refusal

@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"context"
@@ -9,15 +9,16 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
 )
 
 // What is too long for the lane goes by nft, which divides it, and that is told.
 func TestLaneLeavesToNftWhatIsTooLong(t *testing.T) {
-	n := newNS(t)
-	n.nft("table netdev sluice { chain c { }; }")
+	n := netnstest.New(t)
+	n.NFT("table netdev sluice { chain c { }; }")
 	var slow []string
-	tables := newTables(n, func(string) {})
-	tables.slow = func(cause string) { slow = append(slow, cause) }
+	tables := New(n)
+	tables.Slow = func(cause string) { slow = append(slow, cause) }
 	defer func() { _ = tables.Close() }()
 	// As a guard has them for a Pod that gave itself so many.
 	addresses := make([]netip.Addr, 2345)
@@ -30,7 +31,7 @@ func TestLaneLeavesToNftWhatIsTooLong(t *testing.T) {
 	if err := tables.Transact(context.Background(), knftables.NetDevFamily, []compiler.Op{op}); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(n.ruleset(), "fe80::1:"); got != len(addresses) {
+	if got := strings.Count(n.Cmd("nft", "list", "ruleset"), "fe80::1:"); got != len(addresses) {
 		t.Errorf("%d of %d addresses are in the kernel", got, len(addresses))
 	}
 	if len(slow) != 1 || slow[0] != byLength {

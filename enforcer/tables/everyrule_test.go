@@ -1,4 +1,4 @@
-package enforcer
+package tables
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/compiler/specimen"
+	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
 )
 
 // scratchChain is where rules are compared: no packet comes there.
@@ -38,8 +39,8 @@ func TestEveryRuleIsWhatNftMakesOfIt(t *testing.T) {
 			{knftables.NetDevFamily, unix.NFPROTO_NETDEV, []compiler.Op{{Verb: compiler.Add, Object: &compiler.Table{}}}, guardRules(c)},
 		} {
 			setup := append(of.setup, compiler.Op{Verb: compiler.Add, Object: &compiler.Chain{Name: scratchChain}})
-			for _, in := range []testNS{w.lane, w.nft} {
-				by := &nftTransactor{ns: in, tables: map[knftables.Family]knftables.Interface{}}
+			for _, in := range []netnstest.NS{w.lane, w.nft} {
+				by := ByNft(in)
 				if err := by.Transact(context.Background(), of.family, setup); err != nil {
 					t.Fatal(err)
 				}
@@ -49,13 +50,13 @@ func TestEveryRuleIsWhatNftMakesOfIt(t *testing.T) {
 				seen.Rule(r)
 				ops = append(ops, compiler.Op{Verb: compiler.Add, Object: &compiler.ChainRule{Chain: scratchChain, Rule: r}})
 			}
-			before := w.transaction[netlinkLane]
-			for _, by := range []Transactor{w.fast, w.slow} {
+			before := w.transaction[NetlinkLane]
+			for _, by := range []transactor{w.fast, w.slow} {
 				if err := by.Transact(context.Background(), of.family, ops); err != nil {
 					t.Fatalf("%v\n%s", err, describeAll(ops))
 				}
 			}
-			if w.transaction[netlinkLane] != before+1 {
+			if w.transaction[NetlinkLane] != before+1 {
 				t.Errorf("%s: %d rules went by nft", of.family, len(ops))
 			}
 			w.compareBytes(t, of.number)

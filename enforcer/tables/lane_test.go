@@ -1,9 +1,8 @@
-package enforcer
+package tables
 
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
 )
 
 // rangesSet may hold ranges.
@@ -28,6 +28,11 @@ var rangesSet = &compiler.Set{Name: "some-ranges", Key: compiler.KeyType{compile
 type keyPart struct {
 	kind  compiler.DataType
 	bytes []byte
+}
+
+// transactor is what both ways into the kernel have in common.
+type transactor interface {
+	Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error
 }
 
 func addrPart(text string) keyPart {
@@ -125,18 +130,19 @@ func randomPart(r *rand.Rand, kind compiler.DataType) keyPart {
 
 // twins are a namespace whose table the lane changes, and one where nft does.
 type twins struct {
-	lane, nft   testNS
-	fast        *tables
-	slow        Transactor
+	lane, nft   netnstest.NS
+	fast        *Tables
+	slow        transactor
 	transaction map[string]int
 }
 
 func newTwins(t *testing.T) *twins {
 	t.Helper()
-	w := &twins{lane: newNS(t), nft: newNS(t), transaction: map[string]int{}}
-	w.fast = newTables(w.lane, func(lane string) { w.transaction[lane]++ })
+	w := &twins{lane: netnstest.New(t), nft: netnstest.New(t), transaction: map[string]int{}}
+	w.fast = New(w.lane)
+	w.fast.Count = func(lane string) { w.transaction[lane]++ }
 	t.Cleanup(func() { _ = w.fast.Close() })
-	w.slow = &nftTransactor{ns: w.nft, tables: map[knftables.Family]knftables.Interface{}}
+	w.slow = ByNft(w.nft)
 	return w
 }
 
@@ -161,40 +167,9 @@ func describeAll(ops []compiler.Op) string {
 
 func (w *twins) compare(t *testing.T) {
 	t.Helper()
-	if diff := cmp.Diff(listing(t, w.nft), listing(t, w.lane)); diff != "" {
+	if diff := cmp.Diff(w.nft.Listing("inet", "sluice"), w.lane.Listing("inet", "sluice")); diff != "" {
 		t.Fatalf("the lane left something else than nft (-nft +lane):\n%s", diff)
 	}
-}
-
-// listing is all of the table but the order of elements, which is the
-// kernel's, and handles.
-func listing(t *testing.T, n testNS) []string {
-	t.Helper()
-	var all struct{ Nftables []map[string]any }
-	if err := json.Unmarshal([]byte(n.cmd("nft", "-j", "list", "table", "inet", "sluice")), &all); err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, object := range all.Nftables {
-		for kind, content := range object {
-			fields := content.(map[string]any)
-			delete(fields, "handle")
-			if list, ok := fields["elem"].([]any); ok {
-				slices.SortFunc(list, func(a, b any) int { return strings.Compare(text(t, a), text(t, b)) })
-			}
-			out = append(out, kind+" "+text(t, fields))
-		}
-	}
-	return out
-}
-
-func text(t *testing.T, v any) string {
-	t.Helper()
-	out, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
 }
 
 func TestLaneLeavesWhatNftLeaves(t *testing.T) {
@@ -220,7 +195,7 @@ func TestLaneLeavesWhatNftLeaves(t *testing.T) {
 		}
 	}
 	w.compare(t)
-	if w.transaction[netlinkLane] != 150 || w.transaction[nftLane] != 1 || refused == 0 || refused == 150 {
+	if w.transaction[NetlinkLane] != 150 || w.transaction[NftLane] != 1 || refused == 0 || refused == 150 {
 		t.Errorf("%v transactions by lane, %d refused", w.transaction, refused)
 	}
 }
@@ -246,7 +221,7 @@ func TestLaneFillsEachKindOfSetAsNftDoes(t *testing.T) {
 		}
 	}
 	w.compare(t)
-	if w.transaction[netlinkLane] != len(laneKinds) {
+	if w.transaction[NetlinkLane] != len(laneKinds) {
 		t.Errorf("%v transactions by lane", w.transaction)
 	}
 }
@@ -261,21 +236,21 @@ func TestLaneChangesTheEpochAsNftDoes(t *testing.T) {
 	if err := w.both(t, c.Replace()); err != nil {
 		t.Fatal(err)
 	}
-	before := w.transaction[netlinkLane]
+	before := w.transaction[NetlinkLane]
 	for i, epoch := range []uint32{2, 3, 511, 0, 7} {
 		if err := w.both(t, c.SetEpoch(epoch, false)); err != nil {
 			t.Fatal(err)
 		}
 		w.compare(t)
-		dump := func(n testNS) string { return n.cmd("nft", "--debug=netlink", "list", "table", "inet", "sluice") }
+		dump := func(n netnstest.NS) string { return n.Cmd("nft", "--debug=netlink", "list", "table", "inet", "sluice") }
 		if diff := cmp.Diff(dump(w.nft), dump(w.lane)); diff != "" {
 			t.Fatalf("epoch %d: other bytes (-nft +lane):\n%s", epoch, diff)
 		}
-		if got := w.transaction[netlinkLane] - before; got != i+1 {
+		if got := w.transaction[NetlinkLane] - before; got != i+1 {
 			t.Errorf("epoch %d: %d of %d changes by the lane", epoch, got, i+1)
 		}
 	}
-	if got := w.lane.ruleset(); !strings.Contains(got, "judged under this epoch") {
+	if got := w.lane.Cmd("nft", "list", "ruleset"); !strings.Contains(got, "judged under this epoch") {
 		t.Errorf("no comment:\n%s", got)
 	}
 }
@@ -287,7 +262,7 @@ func TestLaneLeavesToNftWhatItDoesNotKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	var causes []string
-	w.fast.slow = func(cause string) { causes = append(causes, cause) }
+	w.fast.Slow = func(cause string) { causes = append(causes, cause) }
 	whole := &compiler.SetElement{Set: rangesSet, Element: compiler.Element{Key: "\x0a\x00\x00\x00\x0a\xff\xff\xff"}}
 	if err := w.both(t, []compiler.Op{{Verb: compiler.Add, Object: whole}}); err != nil {
 		t.Fatal(err)
@@ -315,7 +290,7 @@ func TestLaneLeavesToNftWhatItDoesNotKnow(t *testing.T) {
 		if err := w.both(t, []compiler.Op{one, tc.op}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if w.transaction[nftLane] != was[nftLane]+1 || w.transaction[netlinkLane] != was[netlinkLane] || !slices.Equal(causes, []string{tc.cause}) {
+		if w.transaction[NftLane] != was[NftLane]+1 || w.transaction[NetlinkLane] != was[NetlinkLane] || !slices.Equal(causes, []string{tc.cause}) {
 			t.Errorf("%s: went another way, causes %v", name, causes)
 		}
 		if err := w.both(t, []compiler.Op{undo}); err != nil {
@@ -330,7 +305,7 @@ func TestLaneRefusedBatchChangesNothing(t *testing.T) {
 	if err := w.both(t, laneSets()); err != nil {
 		t.Fatal(err)
 	}
-	before := listing(t, w.lane)
+	before := w.lane.Listing("inet", "sluice")
 	var ops []compiler.Op
 	for i := range 40 {
 		ops = append(ops, compiler.Op{Verb: compiler.Add, Object: element("v4", compiler.NoValue, addrPart(fmt.Sprintf("10.0.0.%d", i)))})
@@ -350,7 +325,7 @@ func TestLaneRefusedBatchChangesNothing(t *testing.T) {
 	if err = w.both(t, ops); err == nil || !strings.Contains(err.Error(), "delete element 10.0.0.0 of v4") {
 		t.Errorf("the error does not say what failed: %v", err)
 	}
-	if diff := cmp.Diff(before, listing(t, w.lane)); diff != "" {
+	if diff := cmp.Diff(before, w.lane.Listing("inet", "sluice")); diff != "" {
 		t.Errorf("a refused batch changed (-was +is):\n%s", diff)
 	}
 	if err := w.both(t, ops[5:]); err != nil {
