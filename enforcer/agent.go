@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/enforcer/source"
 
+	"github.com/sluice-net/sluice/enforcer/residents"
 	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
@@ -43,7 +44,7 @@ type Agent struct {
 	// flows looks at what passes, while somebody wants to know; nil as denials is.
 	flows *flows.Recorder
 	// sandboxes is what the container runtime says.
-	sandboxes *sandboxes
+	sandboxes *residents.Told
 	// runtime says whether the container runtime should be heard and is not.
 	runtime func() (message, mend string, silent bool)
 	// wake has room for one: a second wake-up before the first was heard says
@@ -83,7 +84,7 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 		status: newStatusBoard(), ledger: ledger.New(cfg.Clock.Now), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
-	a.sandboxes = newSandboxes(a.rouse)
+	a.sandboxes = residents.NewTold(a.rouse)
 	return a, nil
 }
 
@@ -190,7 +191,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		s.close()
 		return nil, err
 	}
-	s.where = newWhereabouts(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
+	s.where = residents.New(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
 	if from, ok := a.source.(currentSource); ok {
 		s.current = func(now time.Time) error { return from.Current(source.PodEvent, now) }
 	}

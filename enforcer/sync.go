@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/residents"
 	"github.com/sluice-net/sluice/enforcer/rounds"
 	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/enforcer/tables"
@@ -28,8 +29,8 @@ type syncer struct {
 	cfg *Config
 	box *source.Mailbox
 	// sandboxes is what the container runtime says, where what each Pod's addresses are.
-	sandboxes *sandboxes
-	where     *whereabouts
+	sandboxes *residents.Told
+	where     *residents.Register
 	start     podStart
 	// current says why the source may not have told of all Pods; nil: it never can.
 	current func(now time.Time) error
@@ -296,7 +297,7 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.rounds.Epoch(), now)
-	if s.where.version > 0 {
+	if s.where.Told() {
 		s.status.setPlaced(s.where.Placement())
 	}
 	if !s.links.Settled() {

@@ -1,4 +1,4 @@
-package enforcer
+package residents
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 
 func waitingPod(name, app string) *policy.Pod {
 	return &policy.Pod{
-		NamespacedName: types.NamespacedName{Namespace: "shop", Name: name}, UID: types.UID(name), Node: testNode,
+		NamespacedName: types.NamespacedName{Namespace: "shop", Name: name}, UID: types.UID(name), Node: "node-1",
 		Labels: map[string]string{"app": app},
 	}
 }
@@ -73,7 +73,7 @@ func TestPresume(t *testing.T) {
 			}
 			got := tt.scene.presume()
 			var addrs map[string]int
-			for a, index := range got.addrs {
+			for a, index := range got.Addrs {
 				if addrs == nil {
 					addrs = map[string]int{}
 				}
@@ -86,11 +86,11 @@ func TestPresume(t *testing.T) {
 			for _, p := range got.claim {
 				claim = append(claim, p.Name)
 			}
-			if strings.Join(claim, " ") != tt.claim || len(got.candidates) != tt.candidate {
-				t.Errorf("claimed by %v of %d, want %q of %d", claim, len(got.candidates), tt.claim, tt.candidate)
+			if strings.Join(claim, " ") != tt.claim || len(got.Candidates) != tt.candidate {
+				t.Errorf("claimed by %v of %d, want %q of %d", claim, len(got.Candidates), tt.claim, tt.candidate)
 			}
-			if !strings.Contains(got.closed, tt.closed) || tt.closed == "" && got.closed != "" {
-				t.Errorf("closed: %q, want %q", got.closed, tt.closed)
+			if !strings.Contains(got.Closed, tt.closed) || tt.closed == "" && got.Closed != "" {
+				t.Errorf("closed: %q, want %q", got.Closed, tt.closed)
 			}
 		})
 	}
@@ -103,13 +103,13 @@ func TestPresumptionIsBounded(t *testing.T) {
 		s.waiting = append(s.waiting, waitingPod(fmt.Sprint("p", i), fmt.Sprint("app", i)))
 		s.strangers = append(s.strangers, links.Stranger{Ifaces: []int{i}, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 9, 0, byte(i)})}})
 	}
-	if got := s.presume(); got.closed == "" || len(got.addrs)+len(got.claim) > 0 {
-		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.addrs), len(got.claim), got.closed)
+	if got := s.presume(); got.Closed == "" || len(got.Addrs)+len(got.claim) > 0 {
+		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.Addrs), len(got.claim), got.Closed)
 	}
 	for _, p := range s.waiting {
 		p.Labels = nil
 	}
-	if got := s.presume(); got.closed != "" || len(got.addrs) != 200 || len(got.claim) != 1 {
-		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.addrs), len(got.claim), got.closed)
+	if got := s.presume(); got.Closed != "" || len(got.Addrs) != 200 || len(got.claim) != 1 {
+		t.Errorf("%d addresses of %d Pods are presumed: %q", len(got.Addrs), len(got.claim), got.Closed)
 	}
 }

@@ -1,4 +1,4 @@
-package enforcer
+package residents
 
 import (
 	"fmt"
@@ -46,46 +46,46 @@ type scene struct {
 	before map[netip.Addr]int
 }
 
-// presumption is what follows.
-type presumption struct {
-	// addrs are the presumed addresses, by the interface behind which they are.
-	addrs map[netip.Addr]int
+// Presumption is what follows.
+type Presumption struct {
+	// Addrs are the presumed addresses, by the interface behind which they are.
+	Addrs map[netip.Addr]int
 	// claim are Pods that are to claim all of them: of those that are alike to every
 	// policy, one.
 	claim []*policy.Pod
-	// candidates are the Pods that each of the strangers may be.
-	candidates []*policy.Pod
+	// Candidates are the Pods that each of the strangers may be.
+	Candidates []*policy.Pod
 	// complete: of each candidate some sandbox is among them, with its addresses.
 	complete bool
-	// closed says why nothing is presumed of some stranger, empty if there is none.
-	closed string
+	// Closed says why nothing is presumed of some stranger, empty if there is none.
+	Closed string
 }
 
 // presume says which addresses which Pods are presumed to have.
-func (s *scene) presume() presumption {
+func (s *scene) presume() Presumption {
 	strangers, candidates := s.attribute()
-	out := presumption{candidates: candidates}
+	out := Presumption{Candidates: candidates}
 	if len(strangers) == 0 {
 		return out
 	}
 	if len(strangers) > len(candidates) {
-		out.closed = fmt.Sprintf("there are %d unknown sandboxes and %d Pods that wait for one", len(strangers), len(candidates))
+		out.Closed = fmt.Sprintf("there are %d unknown sandboxes and %d Pods that wait for one", len(strangers), len(candidates))
 		return out
 	}
 	for _, p := range candidates {
 		if p.Unread {
-			out.closed = fmt.Sprintf("Pod %s has too many labels to say which policies select it", p.NamespacedName)
+			out.Closed = fmt.Sprintf("Pod %s has too many labels to say which policies select it", p.NamespacedName)
 			return out
 		}
 	}
-	out.addrs = s.believed(strangers)
+	out.Addrs = s.believed(strangers)
 	out.claim = oneOfEachKind(candidates)
 	out.complete = len(strangers) == len(candidates) && !slices.ContainsFunc(strangers, func(one links.Stranger) bool {
-		return len(one.Addrs) == 0 || slices.ContainsFunc(one.Addrs, func(a netip.Addr) bool { _, ok := out.addrs[a]; return !ok })
+		return len(one.Addrs) == 0 || slices.ContainsFunc(one.Addrs, func(a netip.Addr) bool { _, ok := out.Addrs[a]; return !ok })
 	})
-	if len(out.addrs)*len(out.claim) > mostPresumed {
-		out.closed = fmt.Sprintf("%d addresses may be those of %d kinds of Pods, which is too much to be judged by", len(out.addrs), len(out.claim))
-		out.addrs, out.claim, out.complete = nil, nil, false
+	if len(out.Addrs)*len(out.claim) > mostPresumed {
+		out.Closed = fmt.Sprintf("%d addresses may be those of %d kinds of Pods, which is too much to be judged by", len(out.Addrs), len(out.claim))
+		out.Addrs, out.claim, out.complete = nil, nil, false
 	}
 	return out
 }

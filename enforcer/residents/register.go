@@ -1,4 +1,8 @@
-package enforcer
+// Package residents says which Pod of a node has which addresses, before the API does: by
+// what the container runtime says of its sandbox, by its object, or by what can be
+// inferred of the veths that nobody has told of. An index gets the Pods with the addresses
+// that follow, and packets of whoever it is no more than its policies give.
+package residents
 
 import (
 	"net/netip"
@@ -11,14 +15,14 @@ import (
 	"github.com/sluice-net/sluice/policy"
 )
 
-// whereabouts says which addresses each Pod of this node has. It stands between the
+// Register says which addresses each Pod of this node has. It stands between the
 // events and the index, for the API is the last to know: the kubelet writes a Pod's
 // addresses after its containers run. What the runtime says of a Pod's very sandbox
 // counts first, then the object's status, then what can be inferred (inference.go).
 //
 // It holds the objects of this node's Pods, and of other Pods only those that claim an
 // address of which the runtime says that it is another's. It belongs to the sync loop.
-type whereabouts struct {
+type Register struct {
 	node  string
 	index *policy.Index
 	links *links.Links
@@ -26,7 +30,7 @@ type whereabouts struct {
 	pods  map[types.NamespacedName]*resident
 
 	// told is what the runtime said, by UID, and byTold whose its addresses are.
-	told      map[types.UID]toldSandbox
+	told      map[types.UID]said
 	byTold    map[netip.Addr]types.UID
 	connected bool
 	version   uint64
@@ -50,12 +54,12 @@ type resident struct {
 	placed bool
 }
 
-func newWhereabouts(node string, index *policy.Index, l *links.Links, now func() time.Time) *whereabouts {
-	return &whereabouts{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
+func New(node string, index *policy.Index, l *links.Links, now func() time.Time) *Register {
+	return &Register{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
 }
 
 // SetPod takes in a Pod's object.
-func (w *whereabouts) SetPod(p *policy.Pod) {
+func (w *Register) SetPod(p *policy.Pod) {
 	r := w.pods[p.NamespacedName]
 	if r != nil && (r.object.UID != p.UID || !w.here(p)) {
 		w.left = append(w.left, leaver{r, p})
@@ -78,7 +82,7 @@ func (w *whereabouts) SetPod(p *policy.Pod) {
 }
 
 // DeletePod forgets a Pod. It may have come and gone at once: then last is what it was.
-func (w *whereabouts) DeletePod(name types.NamespacedName, last *policy.Pod) {
+func (w *Register) DeletePod(name types.NamespacedName, last *policy.Pod) {
 	r := w.pods[name]
 	if r != nil {
 		w.left = append(w.left, leaver{r, nil})
@@ -91,7 +95,7 @@ func (w *whereabouts) DeletePod(name types.NamespacedName, last *policy.Pod) {
 }
 
 // passBy notes a Pod that is gone, or has ended, before it was ever known.
-func (w *whereabouts) passBy(p *policy.Pod) {
+func (w *Register) passBy(p *policy.Pod) {
 	was := *p
 	was.Finished = false
 	one := leaver{&resident{object: &was}, nil}
@@ -102,18 +106,18 @@ func (w *whereabouts) passBy(p *policy.Pod) {
 }
 
 // keeps reports whether the addresses of a Pod may be others than its object says.
-func (w *whereabouts) keeps(p *policy.Pod) bool {
+func (w *Register) keeps(p *policy.Pod) bool {
 	return w.here(p) || !p.HostNetwork && !p.Finished && slices.ContainsFunc(p.Addrs, func(a netip.Addr) bool { _, ok := w.byTold[a]; return ok })
 }
 
 // here reports whether a Pod has a sandbox of its own on this node, or will have one.
 // Without the node's name nobody knows that.
-func (w *whereabouts) here(p *policy.Pod) bool {
+func (w *Register) here(p *policy.Pod) bool {
 	return w.node != "" && p.Node == w.node && !p.HostNetwork && !p.Finished
 }
 
 // tell hands a Pod to the index with the addresses that it has.
-func (w *whereabouts) tell(r *resident) {
+func (w *Register) tell(r *resident) {
 	addrs := w.addrs(r)
 	if slices.Equal(addrs, r.object.Addrs) && len(r.presumed) == 0 {
 		w.index.SetPod(r.object)
@@ -127,7 +131,7 @@ func (w *whereabouts) tell(r *resident) {
 }
 
 // addrs are the addresses that a Pod counts with.
-func (w *whereabouts) addrs(r *resident) []netip.Addr {
+func (w *Register) addrs(r *resident) []netip.Addr {
 	out := w.stated(r)
 	if s, ok := w.sandboxOf(r.object); ok && len(s.Addrs) > 0 {
 		return out
@@ -141,7 +145,7 @@ func (w *whereabouts) addrs(r *resident) []netip.Addr {
 }
 
 // stated are those that it has by what the runtime or its object says.
-func (w *whereabouts) stated(r *resident) []netip.Addr {
+func (w *Register) stated(r *resident) []netip.Addr {
 	if r.object.Unread {
 		return nil
 	}
@@ -160,13 +164,13 @@ func (w *whereabouts) stated(r *resident) []netip.Addr {
 
 // sandboxOf is what the runtime says of a Pod. The name must be the same, too: a
 // mirror Pod's UID is what its object claims it to be.
-func (w *whereabouts) sandboxOf(p *policy.Pod) (toldSandbox, bool) {
+func (w *Register) sandboxOf(p *policy.Pod) (said, bool) {
 	s, ok := w.told[p.UID]
 	return s, ok && s.Pod == p.NamespacedName && w.here(p)
 }
 
 // Hear takes in what the runtime said.
-func (w *whereabouts) Hear(b *sandboxes) {
+func (w *Register) Hear(b *Told) {
 	told, connected, version := b.read(w.version)
 	w.connected = connected
 	if version == w.version {
@@ -192,7 +196,7 @@ func (w *whereabouts) Hear(b *sandboxes) {
 }
 
 // takeIn keeps the Pods of other nodes that claim what is now known to be here.
-func (w *whereabouts) takeIn(was map[netip.Addr]types.UID) {
+func (w *Register) takeIn(was map[netip.Addr]types.UID) {
 	for a := range w.byTold {
 		if _, old := was[a]; old {
 			continue
@@ -209,9 +213,9 @@ func (w *whereabouts) takeIn(was map[netip.Addr]types.UID) {
 }
 
 // Placement says which sandboxes are enforced, of which nothing is left to be found.
-func (w *whereabouts) Placement() placement {
+func (w *Register) Placement() Placement {
 	l := w.links
-	out := placement{done: map[types.UID]uint64{}, waiting: map[types.UID]string{}, version: w.version}
+	out := Placement{done: map[types.UID]uint64{}, waiting: map[types.UID]string{}, version: w.version}
 	for uid, s := range w.told {
 		r := w.pods[s.Pod]
 		p, known := w.index.Pod(s.Pod)
@@ -230,3 +234,24 @@ func (w *whereabouts) Placement() placement {
 	}
 	return out
 }
+
+// Disputed leaves out what is only presumed to be claimed.
+func (w *Register) Disputed(conflicts []policy.Conflict) []policy.Conflict {
+	var out []policy.Conflict
+	for _, c := range conflicts {
+		c.Claims = slices.DeleteFunc(slices.Clone(c.Claims), func(claim policy.Claim) bool {
+			r := w.pods[claim.Pod]
+			return r != nil && slices.Contains(r.presumed, c.Addr) && !slices.Contains(r.object.Addrs, c.Addr)
+		})
+		if len(c.Claims) > 1 {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Connected reports whether the runtime tells of each sandbox before anything runs in it.
+func (w *Register) Connected() bool { return w.connected }
+
+// Told reports whether the runtime ever said anything.
+func (w *Register) Told() bool { return w.version > 0 }
