@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 // listen opens the addresses for health and metrics at once, so that a wrong
@@ -141,8 +142,8 @@ func (a *Agent) paths() map[string]http.Handler {
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
 	maps.Copy(out, a.statusPaths())
-	out[DenialsPath] = a.DenialsHandler()
-	out[FlowsPath] = a.FlowsHandler()
+	out[nodestatus.DenialsPath] = a.DenialsHandler()
+	out[nodestatus.FlowsPath] = a.FlowsHandler()
 	return out
 }
 
