@@ -89,7 +89,7 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 	slices.SortFunc(ends, func(a, b addrEnd) int {
 		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rule, b.rule))
 	})
-	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), known: make(map[string]*portClass, len(ends))}
+	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), alone: make([]*portClass, len(rules)), known: map[string]*portClass{}}
 	var covering []int
 	for i, e := range ends {
 		covering = toggle(covering, e.rule) // those of a rule are disjoint, and none touches the next
@@ -130,6 +130,9 @@ type portUnions struct {
 	rules []policy.AllowRule
 	memo  *peerMemo
 	left  budget
+	// alone and known are what was asked for before, by the rule, where it is one, or the
+	// rules.
+	alone []*portClass
 	known map[string]*portClass
 	key   []byte
 	// single are the ports of each rule that was asked about.
@@ -140,12 +143,8 @@ type portUnions struct {
 // that.
 func (u *portUnions) class(covering []int) *portClass {
 	u.left.work -= len(covering)
-	u.key = u.key[:0]
-	for _, i := range covering {
-		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
-	}
-	if known, ok := u.known[string(u.key)]; ok {
-		return known
+	if out := u.asked(covering); out != nil {
+		return out
 	}
 	for _, i := range covering {
 		u.left.work -= len(u.rules[i].Ports)
@@ -155,8 +154,24 @@ func (u *portUnions) class(covering []int) *portClass {
 	}
 	out := u.memo.ports(pick(&u.single, covering, len(u.rules), func(i int) *portClass { return u.memo.portsOf(&u.rules[i]) }))
 	u.left.terms -= len(out.spans)
-	u.known[string(u.key)] = out
+	if len(covering) == 1 {
+		u.alone[covering[0]] = out
+	} else {
+		u.known[string(u.key)] = out
+	}
 	return out
+}
+
+// asked looks for what was asked before.
+func (u *portUnions) asked(covering []int) *portClass {
+	if len(covering) == 1 {
+		return u.alone[covering[0]]
+	}
+	u.key = u.key[:0]
+	for _, i := range covering {
+		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
+	}
+	return u.known[string(u.key)]
 }
 
 // addrLeavesOf cuts a family's addresses, nil where the spans are few.
@@ -218,9 +233,7 @@ func halves(p netip.Prefix) (low, high netip.Prefix) {
 // few, else those of a leaf to which a map leads.
 func (b *chainBuilder) addrs(a *allowance) {
 	if a.addrLeaves == nil {
-		for i := range a.addrs {
-			b.addrSpan(&a.addrs[i])
-		}
+		b.addrSpans(a.addrs)
 		return
 	}
 	b.rule(b.addrMap(a.addrLeaves))
@@ -257,32 +270,7 @@ func (b *chainBuilder) addrLeaf(l *addrLeaf) string {
 			inner.rule(inner.addrMap(l.leaves))
 			return inner.part()
 		}
-		for i := range l.spans {
-			inner.addrSpan(&l.spans[i])
-		}
+		inner.addrSpans(l.spans)
 		return inner.part()
 	})
 }
-
-// addrSpan compares the address, and the port or looks it up.
-func (b *chainBuilder) addrSpan(s *addrSpan) {
-	match := s.match(peerField(b.family, b.direction, b.way))
-	if len(s.ports.spans) == 1 {
-		b.rule(append(append([]Term{match}, b.matchSpan(s.ports.spans[0])...), b.allow())...)
-		return
-	}
-	lookup := func(spans []portSpan) {
-		b.rule(match, b.in(portsObject(spans), portField(b.way), L4Protocol), b.allow())
-	}
-	if len(s.ports.spans) <= fewSpans {
-		lookup(s.ports.spans)
-		return
-	}
-	for _, spans := range both(byWidth(s.ports.spans)) {
-		if len(spans) > 0 {
-			lookup(spans)
-		}
-	}
-}
-
-func both[T any](a, b T) []T { return []T{a, b} }

@@ -36,7 +36,7 @@ func TestApartMeansTheRules(t *testing.T) {
 		}
 		l := usualLimits
 		l.compared, l.branch, l.apart = 1+r.IntN(3), 1+r.IntN(3), 0
-		a := allow(rules, ipv4, true, &l, newPeerMemo())
+		a := allow(rules, portEnds(rules), ipv4, true, &l, newPeerMemo())
 		if !a.apart {
 			t.Fatal("address ranges are not apart")
 		}

@@ -34,7 +34,7 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 		allowances := make([]allowance, len(parts))
 		for i := range parts {
 			last := set.Direction == policy.Ingress && len(parts) == 1
-			allowances[i] = allow(parts[i].Rules, f, last, &u.c.limits, u.c.peers)
+			allowances[i] = allow(parts[i].Rules, u.factsOf(parts[i]).ends, f, last, &u.c.limits, u.c.peers)
 		}
 		for _, w := range ways {
 			if len(parts) == 1 {
@@ -74,6 +74,8 @@ type chainBuilder struct {
 	goesOn bool
 	// folds: groups have sets together where there are several.
 	folds bool
+	// joins: address ranges of a leaf have a set together.
+	joins bool
 	rules []Rule
 	uses  []*object
 }
@@ -142,7 +144,7 @@ func (u *update) allOf(set *policy.AllowSet, parts []allowance, f family, w way)
 		b.rule(Jump{b.use(u.chain(set.All[i], &parts[i], f, w, true))})
 	}
 	b.rule(b.allow())
-	return b.of(set.Policies)
+	return b.of(set)
 }
 
 // chain is what the allow set lets pass; all else goes to a deny chain.
@@ -164,7 +166,7 @@ func (u *update) chain(set *policy.AllowSet, a *allowance, f family, w way, retu
 		b.ports(a)
 		b.rule(Goto{b.rest})
 	}
-	return b.of(set.Policies)
+	return b.of(set)
 }
 
 // named lets the Pods pass that are limited to ports of theirs.
@@ -174,11 +176,29 @@ func (b *chainBuilder) named(list []lookup) {
 	}
 }
 
-// of is the chain of the policies.
-func (b *chainBuilder) of(policies []types.NamespacedName) *object {
-	names, short := policyNames(policies)
+// of is the chain of the set's policies.
+func (b *chainBuilder) of(set *policy.AllowSet) *object {
+	s := b.u.factsOf(set)
 	what := b.direction.String() + b.way.suffix() + "-" + b.family.String()
-	return b.object(chainLetter, what+"\n"+names, what+"-"+short)
+	return b.object(chainLetter, what+"\n"+s.names, what+"-"+s.short)
+}
+
+// setFacts are what both families and ways need of an allow set.
+type setFacts struct {
+	ends []portEnd
+	// names and short are its policies, in full and in short.
+	names, short string
+}
+
+// factsOf are those of a set, found once in an update.
+func (u *update) factsOf(set *policy.AllowSet) *setFacts {
+	s := u.sets[set]
+	if s == nil {
+		s = &setFacts{ends: portEnds(set.Rules)}
+		s.names, s.short = policyNames(set.Policies)
+		u.sets[set] = s
+	}
+	return s
 }
 
 // policyNames is the policies of a chain in full, and in short. They are in
@@ -273,7 +293,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 
 // inner builds what the chain leads to.
 func (b *chainBuilder) inner() *chainBuilder {
-	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds}
+	return &chainBuilder{u: b.u, family: b.family, direction: b.direction, way: b.way, returns: b.returns, rest: b.rest, folds: b.folds, joins: b.joins}
 }
 
 // class is the chain of the peers of some ports.

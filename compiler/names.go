@@ -16,6 +16,7 @@ const (
 	namedLetter   = 'n' // address, protocol and port of Pods with a named port
 	blocksLetter  = 'b' // address ranges
 	portsLetter   = 't' // protocols and ports
+	reachLetter   = 'r' // address ranges with ports of theirs
 	portMapLetter = 'm' // protocols and ports to classes
 	counterLetter = 'd' // packets denied to a Pod in one direction
 	guardLetter   = 'g' // a veth's guard

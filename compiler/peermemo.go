@@ -3,6 +3,7 @@ package compiler
 import (
 	"encoding/binary"
 	"net/netip"
+	"unique"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -11,7 +12,7 @@ import (
 type peerClass struct {
 	peers
 	// key is that of the peers, id another number for each that was ever made.
-	key string
+	key unique.Handle[string]
 	id  uint64
 }
 
@@ -122,7 +123,7 @@ func (m *peerMemo) of(r *policy.AllowRule, f family, of part) *peerClass {
 
 func (m *peerMemo) class(p peers) *peerClass {
 	m.made++
-	return &peerClass{peers: p, key: p.key(), id: m.made}
+	return &peerClass{peers: p, key: unique.Make(p.key()), id: m.made}
 }
 
 func appendBlock(out []byte, b *policy.IPBlock) []byte {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unique"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -24,6 +25,9 @@ type allowance struct {
 	// leaves are the spans again if they are many, by parts of the ports that do not
 	// move.
 	leaves []portLeaf
+	// joins: address ranges of a leaf have a set together. It takes as many ports as it
+	// does for ranges to stand apart.
+	joins bool
 	// addrs are ranges of addresses with ports of theirs, where these stand apart from
 	// the groups: then spans and classes have none. addrLeaves are the same if they are
 	// many.
@@ -112,15 +116,14 @@ func spansKey(spans []portSpan) string {
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.
 //
-// last: nothing is asked after the chains of the set.
-func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerMemo) allowance {
+// ends are those of the rules. last: nothing is asked after the chains of the set.
+func allow(rules []policy.AllowRule, ends []portEnd, f family, last bool, l *limits, memo *peerMemo) allowance {
 	var out allowance
 	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
 	if out.allPorts.any {
 		return out
 	}
 	out.named = out.lookups(rules)
-	ends := portEnds(rules)
 	if apart(ends, last, l) {
 		if out.apart = out.cut(rules, ends, f, exceptRanges, l, memo) && out.cutAddrs(rules, f, l, memo); !out.apart {
 			out = allowance{allPorts: out.allPorts, named: out.named}
@@ -130,6 +133,7 @@ func allow(rules []policy.AllowRule, f family, last bool, l *limits, memo *peerM
 		out.spans, out.classes = nil, nil
 		out.crowd = out.crowded(rules, f, l)
 	}
+	out.joins = len(ends) > l.apart
 	if len(out.spans) > l.compared && len(out.classes) > 1 {
 		out.leaves = leavesOf(out.spans, l)
 	}
@@ -221,7 +225,10 @@ func portEnds(rules []policy.AllowRule) []portEnd {
 func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of part, l *limits, memo *peerMemo) bool {
 	open := make([]int, len(rules)) // ranges of the rule that cover the place
 	var covering []int              // rules with any, sorted
-	u := unions{rules: rules, family: f, of: of, memo: memo, left: l.budget(rules), known: make(map[string]int, len(ends)), places: map[string]int{}}
+	u := unions{
+		rules: rules, family: f, of: of, memo: memo, left: l.budget(rules),
+		alone: make([]int, len(rules)), known: map[string]int{}, places: make(map[unique.Handle[string]]int, len(rules)),
+	}
 	if len(ends) <= l.compared+1 {
 		u.memo = nil // there are no leaves
 	}
@@ -269,10 +276,12 @@ type unions struct {
 	// memo is nil where there are so few ports that everything is made anew.
 	memo *peerMemo
 	left budget
-	// known has the classes that were asked for before, by the rules, places those that
-	// there are, by their peers.
-	known, places map[string]int
-	key           []byte
+	// alone and known have the classes that were asked for before, by the rule, where it
+	// is one, or the rules (see askedBefore). places has those that there are, by their peers.
+	alone  []int
+	known  map[string]int
+	places map[unique.Handle[string]]int
+	key    []byte
 	// single are the peers of each rule that was asked about.
 	single []*peerClass
 }
@@ -283,11 +292,8 @@ func (a *allowance) class(u *unions, covering []int) int {
 	if u.left.work -= len(covering); u.left.work < 0 {
 		return noClass
 	}
-	u.key = u.key[:0]
-	for _, i := range covering {
-		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
-	}
-	if class, ok := u.known[string(u.key)]; ok {
+	class, known := u.asked(covering)
+	if known {
 		return class
 	}
 	for _, i := range covering {
@@ -297,7 +303,7 @@ func (a *allowance) class(u *unions, covering []int) int {
 		return noClass
 	}
 	p := u.union(a, covering)
-	class := noClass
+	class = noClass
 	if !p.empty() {
 		at, there := u.places[p.key]
 		if class = at; !there {
@@ -307,8 +313,29 @@ func (a *allowance) class(u *unions, covering []int) int {
 			u.left.terms -= len(p.groups) + len(p.ranges)
 		}
 	}
-	u.known[string(u.key)] = class
+	if len(covering) == 1 {
+		u.alone[covering[0]] = class + askedBefore
+	} else {
+		u.known[string(u.key)] = class
+	}
 	return class
+}
+
+// askedBefore is what an entry of alone has besides the class, for 0 is of no question.
+const askedBefore = 1 - noClass
+
+// asked looks for what was asked before.
+func (u *unions) asked(covering []int) (class int, known bool) {
+	if len(covering) == 1 {
+		class = u.alone[covering[0]]
+		return class - askedBefore, class > 0
+	}
+	u.key = u.key[:0]
+	for _, i := range covering {
+		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
+	}
+	class, known = u.known[string(u.key)]
+	return class, known
 }
 
 // union makes it, where there are few ports without those that have all ports anyway:
@@ -325,7 +352,7 @@ func (u *unions) union(a *allowance, covering []int) *peerClass {
 		picked = append(picked, u.rules[i])
 	}
 	p := a.without(unitePeers(picked, u.family, func(*policy.AllowRule) bool { return true }))
-	return &peerClass{peers: p, key: p.key()}
+	return &peerClass{peers: p, key: unique.Make(p.key())}
 }
 
 // pick has what belongs to some rules of n, of which each is made once.

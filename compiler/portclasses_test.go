@@ -124,7 +124,7 @@ func TestAllow(t *testing.T) {
 		{"a rule that allows nothing", []policy.AllowRule{{}, {AllPorts: true}, {AllPeers: true}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := allow(c.rules, ipv4, false, &usualLimits, newPeerMemo())
+			a := allow(c.rules, portEnds(c.rules), ipv4, false, &usualLimits, newPeerMemo())
 			if diff := cmp.Diff(c.want, a.lines()); diff != "" {
 				t.Error(diff)
 			}
@@ -148,7 +148,7 @@ func TestAllowMeansTheRules(t *testing.T) {
 			}
 			rules = append(rules, allowed([]string{"a", "b", "a c", "d e f", "*", ""}[r.IntN(6)], ports...))
 		}
-		a := allow(rules, ipv4, false, &usualLimits, newPeerMemo())
+		a := allow(rules, portEnds(rules), ipv4, false, &usualLimits, newPeerMemo())
 		for _, proto := range []policy.Protocol{policy.TCP, policy.SCTP} {
 			for port := range uint16(30) {
 				for _, group := range []policy.GroupKey{"a", "b", "c", "d", "e", "f", "other"} {

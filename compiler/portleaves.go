@@ -106,9 +106,9 @@ func (b *chainBuilder) stretches(a *allowance) {
 	if a.leaves == nil {
 		b.ports(a)
 	} else {
-		b.folds = true
+		b.folds, b.joins = true, a.joins
 		b.rule(b.vmap(b.leafMap(a.classes, a.leaves)))
-		b.folds = false
+		b.folds, b.joins = false, false
 	}
 	b.addrs(a)
 	if last {
@@ -159,22 +159,62 @@ func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
 		inner := b.inner()
 		if len(l.leaves) > 0 {
 			inner.rule(inner.vmap(inner.leafMap(classes, l.leaves)))
-			return inner.part()
-		}
-		most := 1
-		if b.rest != "" {
-			most = inLeaf
-		}
-		for _, s := range l.spans {
-			match, c := inner.matchSpan(s), classes[s.class]
-			if c.rules(true) > most {
-				inner.rule(append(match, Goto{inner.classChain(c)})...)
-			} else {
-				inner.peers(match, &c.peers)
-			}
+		} else {
+			inner.leafRules(classes, l.spans)
 		}
 		return inner.part()
 	})
+}
+
+// leafRules compare the spans of a leaf. Address ranges of several of them are one set.
+func (b *chainBuilder) leafRules(classes []*peerClass, spans []portSpan) {
+	most := 1
+	if b.rest != "" {
+		most = inLeaf
+	}
+	together := b.together(classes, spans, most)
+	for _, s := range spans {
+		match, c := b.matchSpan(s), classes[s.class]
+		switch {
+		case together != nil && c.joins(most):
+			groups := c.peers
+			groups.ranges = nil
+			b.peers(match, &groups)
+		case c.rules(true) > most:
+			b.rule(append(match, Goto{b.classChain(c)})...)
+		default:
+			b.peers(match, &c.peers)
+		}
+	}
+	if together != nil {
+		b.rule(b.in(reachObject(b.family, together), peerField(b.family, b.direction, b.way), portField(b.way), L4Protocol), b.allow())
+	}
+}
+
+// joins reports whether the address ranges may stand with others of their leaf: they are
+// few, and what is left of the peers stands in the leaf, too.
+func (p *peers) joins(most int) bool {
+	return !p.any && len(p.ranges) > 0 && len(p.ranges) <= fewRanges && len(p.sets(true)) <= most
+}
+
+// together are the address ranges of a leaf that have a set, nil where a set is no rule
+// less, or there are few leaves and to compare costs a packet less.
+func (b *chainBuilder) together(classes []*peerClass, spans []portSpan, most int) []addrSpan {
+	if !b.joins {
+		return nil
+	}
+	var out []addrSpan
+	for i := range spans {
+		if c := classes[spans[i].class]; c.joins(most) {
+			for _, r := range c.ranges {
+				out = append(out, addrSpan{r, &portClass{spans: spans[i : i+1]}})
+			}
+		}
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	return out
 }
 
 // part is a chain to which others lead.
@@ -190,11 +230,7 @@ func (b *chainBuilder) classChain(c *peerClass) string {
 
 // memoKey begins the key of a chain that depends on nothing else of this one.
 func (b *chainBuilder) memoKey(kind byte) []byte {
-	returns := byte(0)
-	if b.returns {
-		returns = 1
-	}
-	return append(make([]byte, 0, 128), kind, byte(b.direction), byte(b.way), byte(b.family), returns)
+	return append(make([]byte, 0, 128), kind, byte(b.direction), byte(b.way), byte(b.family), byte(btoi(b.returns)), byte(btoi(b.joins)))
 }
 
 // remembered is a chain that may have been made before, and be there yet.

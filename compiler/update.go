@@ -20,6 +20,8 @@ type update struct {
 	// fixed is of the sets of table inet sluice, ports of those of table bridge
 	// sluice.
 	fixed, ports journal
+	// sets is what was found of allow sets.
+	sets map[*policy.AllowSet]*setFacts
 	// members are what the elements of groups' sets were that were touched.
 	members map[*object]map[member]bool
 	veths   map[string]struct{}
@@ -58,8 +60,8 @@ func (c *Compiler) change(x *policy.Index, ch policy.Changes, links Links) *upda
 		c: c, x: x,
 		born: map[string]*object{}, died: map[string]*object{},
 		fixed: newJournal(c.fixed), ports: newJournal(c.ports),
-		members: map[*object]map[member]bool{},
-		veths:   map[string]struct{}{},
+		sets: map[*policy.AllowSet]*setFacts{}, members: map[*object]map[member]bool{},
+		veths: map[string]struct{}{},
 	}
 	u.interfaces(links)
 	u.node(links)

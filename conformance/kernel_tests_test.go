@@ -42,7 +42,7 @@ func TestKernelTestsAreNamed(t *testing.T) {
 			named[file][strings.TrimSpace(line)] = true
 		}
 	}
-	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer", "enforcer/links"}, kernelOnly...) {
+	for _, dir := range append([]string{"conformance/chaos", "conformance/lab", "enforcer", "enforcer/detect", "enforcer/links"}, kernelOnly...) {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

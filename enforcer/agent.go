@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
@@ -205,7 +206,7 @@ func (s *syncer) open(a *Agent) error {
 	}
 	s.links = links.New(socket, a.ns, links.Patterns{Pods: a.cfg.PodInterfaces, Uplinks: a.cfg.Uplinks, Others: a.cfg.OtherInterfaces})
 	s.tunnels = links.NewTunnels(socket, a.cfg.Compiler.PodTunnels)
-	s.ipvs = ipvs{ns: a.ns}
+	s.ipvs = detect.NewIPVS(a.ns)
 	if err := socket.Strict(); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
@@ -44,12 +45,16 @@ func (s *syncer) auditTables(ctx context.Context) {
 func (s *syncer) detect(ctx context.Context) {
 	s.searchDue = len(s.links.Interfaces()) == 0
 	logger := klog.FromContext(ctx)
-	found, err := search{
-		ns: s.ns, ifaces: s.links.Interfaces(), ways: s.links.PodWays(), ipvs: &s.ipvs,
-		nodeDNS: len(s.cfg.Compiler.NodeDNS) > 0, harmless: s.cfg.HarmlessPrograms,
-	}.conditions()
+	found, err := detect.Search{
+		NS: s.ns, Interfaces: s.links.Interfaces(), Ways: s.links.PodWays(), IPVS: &s.ipvs,
+		NodeDNS: len(s.cfg.Compiler.NodeDNS) > 0, Harmless: s.cfg.HarmlessPrograms,
+	}.Findings()
 	if err != nil {
 		logger.Error(err, "Failed to look for other programs' tables")
 	}
-	s.status.setConditions(ctx, "detect", found)
+	conditions := make([]Condition, 0, len(found))
+	for _, f := range found {
+		conditions = append(conditions, Condition(f))
+	}
+	s.status.setConditions(ctx, "detect", conditions)
 }

@@ -3,10 +3,8 @@ package enforcer
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 )
@@ -25,12 +23,6 @@ type bridgeNetfilter struct {
 	checkOnly bool
 }
 
-// The switches of a network namespace.
-const (
-	callIPTablesPath  = "/proc/sys/net/bridge/bridge-nf-call-iptables"
-	callIP6TablesPath = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
-)
-
 // bridgeSwitches is what became of the switches.
 type bridgeSwitches struct {
 	// changed: something was set.
@@ -46,13 +38,7 @@ func (b bridgeNetfilter) Ensure(bridges []*links.Interface) (out bridgeSwitches,
 	if len(bridges) == 0 {
 		return out, nil
 	}
-	var four, six bool
-	err = b.ns.Do(func() error {
-		var err4, err6 error
-		four, err4 = readSwitch(callIPTablesPath)
-		six, err6 = readSwitch(callIP6TablesPath)
-		return errors.Join(err4, err6)
-	})
+	four, six, err := detect.BridgeSwitches(b.ns)
 	if err != nil {
 		return out, fmt.Errorf("enforce policies between Pods of a bridge: %w", err)
 	}
@@ -87,17 +73,6 @@ func (s bridgeSwitches) conditions() []Condition {
 		})
 	}
 	return out
-}
-
-// readSwitch must be called inside the namespace. That the file is there says
-// that bridged packets have hooks at all: a bridge takes its own switches even
-// without the module, to no effect.
-func readSwitch(path string) (bool, error) {
-	value, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("%s does not exist: load the kernel module br_netfilter", path)
-	}
-	return strings.TrimSpace(string(value)) == "1", err
 }
 
 func (b bridgeNetfilter) set(bridge *links.Interface) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluice-net/sluice/enforcer/diagnosis"
 	"github.com/sluice-net/sluice/enforcer/door"
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
@@ -144,6 +145,7 @@ func (a *Agent) guardedPaths() map[string]http.Handler {
 	maps.Copy(out, a.statusPaths())
 	out[nodestatus.DenialsPath] = a.DenialsHandler()
 	out[nodestatus.FlowsPath] = a.FlowsHandler()
+	out[diagnosis.Path] = a.doctorPath()
 	return out
 }
 

@@ -3,12 +3,9 @@ package enforcer
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/links"
@@ -68,7 +65,7 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	if got, err := may.Ensure([]*links.Interface{known}); got.changed || err != nil {
 		t.Errorf("again: %v, %v", got, err)
 	}
-	if got := strings.Join(strings.Fields(node.cmd("cat", callIPTablesPath, callIP6TablesPath)), ""); got != "00" {
+	if got := strings.Join(strings.Fields(node.cmd("sysctl", "-n", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")), ""); got != "00" {
 		t.Errorf("the namespace's switches are now %s", got)
 	}
 	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {
@@ -106,32 +103,6 @@ func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 	node.ip("link set cni0 type bridge nf_call_iptables 1 nf_call_ip6tables 1")
 	if i := readBridge(t, node); !i.CallIPTables || !i.CallIP6Tables {
 		t.Errorf("after: %+v", i)
-	}
-}
-
-func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
-	node := newBridgeNode(t)
-	node.ip("link add nodelocaldns type bridge")
-	for _, nodeDNS := range []bool{false, true} {
-		l := testLinks(t, node)
-		s := searchOf(node, l)
-		s.nodeDNS = nodeDNS
-		found, err := s.conditions()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, w := range found {
-			got = append(got, w.What)
-		}
-		slices.Sort(got)
-		want := []string{"NodeLocalDNS"}
-		if nodeDNS {
-			want = nil
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("with node DNS %v (-want +got):\n%s", nodeDNS, diff)
-		}
 	}
 }
 

@@ -28,7 +28,9 @@ func (s *syncer) look(ctx context.Context, b source.Mail) error {
 		err = s.links.Update(t)
 	}
 	if err == nil {
-		s.ipvs.Update(ctx, s.links.Interfaces(), t.All())
+		if why := s.ipvs.Update(s.links.Interfaces(), t.All()); why != "" {
+			klog.FromContext(ctx).Info("IPVS is in use: what it sends to Pods is judged by hook output", "because", why)
+		}
 	}
 	s.rounds.Looked(err != nil)
 	return err
@@ -43,7 +45,7 @@ func (s *syncer) resolve(ctx context.Context) error {
 	err := s.links.Resolve(ctx, recheck)
 	s.rounds.Resolved(err != nil, s.cfg.Clock.Now())
 	s.places = s.links.Result()
-	s.places.Tunnels, s.places.IPVS = s.tunnels.List(), s.ipvs.seen
+	s.places.Tunnels, s.places.IPVS = s.tunnels.List(), s.ipvs.Seen()
 	s.status.setConditions(ctx, "seconds", secondConditions(s.links.Seconds(recheck)))
 	s.watch.SetCurious(s.links.Waiting())
 	report := s.links.Report()

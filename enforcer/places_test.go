@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/enforcer/rounds"
@@ -19,7 +20,7 @@ import (
 // What the kernel tells of is told once: a look that fails must not lose it.
 func TestLostNoticesAreLookedForAgain(t *testing.T) {
 	c := newCluster(t, "ptp")
-	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard(), ipvs: ipvs{ns: c.node}}
+	s := &syncer{cfg: &Config{}, metrics: newFakeGuards(t).metrics, status: newStatusBoard(), ipvs: detect.NewIPVS(c.node)}
 	s.cfg.Defaults()
 	s.rounds = rounds.New(rounds.Config{}, rounds.Found{}, s.cfg.Clock.Now())
 	s.links, s.tunnels = testLinks(t, c.node), links.NewTunnels(nil, true)

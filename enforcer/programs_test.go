@@ -1,100 +1,22 @@
 package enforcer
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/enforcer/detect/detecttest"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
-
-// instruction is one of BPF.
-type instruction [8]byte
-
-func instr(code, register byte, value int32) instruction {
-	out := instruction{0: code, 1: register}
-	binary.NativeEndian.PutUint32(out[4:], uint32(value))
-	return out
-}
-
-func set(register byte, value int32) instruction {
-	return instr(unix.BPF_ALU64|unix.BPF_MOV|unix.BPF_K, register, value)
-}
-
-var (
-	exit = instr(unix.BPF_JMP|unix.BPF_EXIT, 0, 0)
-	// redirect is the call of bpf_redirect(interface, flags).
-	redirect = instr(unix.BPF_JMP|unix.BPF_CALL, 0, 23)
-)
-
-// loadProgram loads a BPF program.
-func loadProgram(t *testing.T, kind uint32, name string, code ...instruction) int {
-	t.Helper()
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	license := []byte("GPL\x00")
-	pins.Pin(&code[0])
-	pins.Pin(&license[0])
-	attr := struct {
-		kind, count   uint32
-		code, license uintptr
-		_             [24]byte
-		name          [16]byte
-		_             [56]byte
-	}{kind: kind, count: uint32(len(code)), code: uintptr(unsafe.Pointer(&code[0])), license: uintptr(unsafe.Pointer(&license[0]))}
-	copy(attr.name[:15], name)
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	if errno != 0 {
-		t.Fatalf("load BPF program %s: %v", name, errno)
-	}
-	t.Cleanup(func() { _ = unix.Close(int(fd)) })
-	return int(fd)
-}
-
-// passAll lets everything pass.
-func passAll(t *testing.T, kind uint32, verdict int32) int {
-	t.Helper()
-	return loadProgram(t, kind, "pass_all", set(unix.BPF_REG_0, verdict), exit)
-}
-
-// at runs f on an interface of the namespace.
-func (n testNS) at(name string, f func(netlink.Link) error) {
-	n.t.Helper()
-	err := n.Do(func() error {
-		link, err := netlink.LinkByName(name)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", name, err)
-		}
-		return f(link)
-	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-}
-
-// classify has a program see what comes by an interface, at its clsact qdisc.
-func (n testNS) classify(name string, program int, called string) {
-	n.t.Helper()
-	n.cmd("tc", "qdisc", "add", "dev", name, "clsact")
-	n.at(name, func(l netlink.Link) error {
-		return netlink.FilterAdd(&netlink.BpfFilter{
-			FilterAttrs: netlink.FilterAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
-			Fd:          program, Name: called, DirectAction: true,
-		})
-	})
-}
 
 // datagrams receives at a Pod, and says whether one with a word came.
 type datagrams struct{ conn net.PacketConn }
@@ -160,9 +82,9 @@ func TestAgentIsNotReadyWhereAProgramRedirects(t *testing.T) {
 				t.Fatal("the policy does not hold")
 			}
 			var web int
-			c.node.at(c.web.veth, func(l netlink.Link) error { web = l.Attrs().Index; return nil })
-			program := loadProgram(t, unix.BPF_PROG_TYPE_SCHED_CLS, "from_container", set(unix.BPF_REG_1, int32(web)), set(unix.BPF_REG_2, 0), redirect, exit)
-			c.node.classify(c.bad.veth, program, "from_container")
+			detecttest.At(c.node.NS, c.web.veth, func(l netlink.Link) error { web = l.Attrs().Index; return nil })
+			program := detecttest.LoadProgram(t, unix.BPF_PROG_TYPE_SCHED_CLS, "from_container", detecttest.Set(unix.BPF_REG_1, int32(web)), detecttest.Set(unix.BPF_REG_2, 0), detecttest.Redirect, detecttest.Exit)
+			detecttest.Classify(c.node.NS, c.bad.veth, program, "from_container")
 			if topology == "ptp" {
 				// A routed Pod sends to its gateway's hardware address, which the other one's
 				// end would not take for its own.
@@ -180,34 +102,6 @@ func TestAgentIsNotReadyWhereAProgramRedirects(t *testing.T) {
 				t.Error("the policy does not hold any more")
 			}
 		})
-	}
-}
-
-// A program on the interface itself has no qdisc, and is seen all the same. That is of
-// Linux 6.6.
-func TestDetectNamesProgramsWithoutAQdisc(t *testing.T) {
-	node := newNS(t)
-	node.ip("link add vtcx type veth peer name ptcx")
-	program := passAll(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1)
-	for _, at := range []struct {
-		kind uint32
-		want string
-	}{{bpfTCXEgress, "TrafficProgram interface vtcx"}, {bpfTCXIngress, "TrafficBypass interface vtcx"}} {
-		node.at("vtcx", func(l netlink.Link) error {
-			attach := struct {
-				ifindex, program, kind, flags uint32
-				_                             [16]byte
-			}{ifindex: uint32(l.Attrs().Index), program: uint32(program), kind: at.kind}
-			_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_ATTACH, uintptr(unsafe.Pointer(&attach)), unsafe.Sizeof(attach))
-			if errno != 0 {
-				return fmt.Errorf("attach: %w", errno)
-			}
-			return nil
-		})
-		found, got := detected(t, node)
-		if len(got) == 0 || got[0] != at.want || !strings.Contains(found[0].Message, "pass_all") {
-			t.Errorf("%v, want %s first", found, at.want)
-		}
 	}
 }
 
@@ -232,4 +126,25 @@ func TestPodWaysLeaveOutOthersInterfaces(t *testing.T) {
 			t.Errorf("%s carries none: %s", name, cmp.Diff(want, got))
 		}
 	}
+}
+
+// A redirection that comes is a condition with the interface's name in readyz'
+// details and the log, and the node stays ready; one that goes is none.
+func TestAgentTellsOfATrafficRedirect(t *testing.T) {
+	c := newCluster(t, "bridge")
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
+	a.set(c.objects()...)
+	object := "interface " + c.web.veth
+	told := func() bool {
+		return strings.Contains(strings.Join(a.Status().Details(), "\n"), "TrafficRedirect ("+object+")")
+	}
+	c.node.ip("link add ifb0 type ifb")
+	c.node.cmd("tc", "qdisc", "add", "dev", c.web.veth, "ingress")
+	c.node.cmd("tc", "filter", "add", "dev", c.web.veth, "ingress", "protocol", "all", "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", "ifb0")
+	eventually(t, "the redirection is told", told)
+	if err := a.Ready(); err != nil {
+		t.Errorf("ready: %v", err)
+	}
+	c.node.cmd("tc", "qdisc", "del", "dev", c.web.veth, "ingress")
+	eventually(t, "its end is told", func() bool { return !told() })
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
 	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
@@ -53,7 +54,7 @@ type syncer struct {
 	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
-	ipvs      ipvs
+	ipvs      detect.IPVS
 	watch     *links.Watch
 	drift     *tables.Drift
 	bridges   bridgeNetfilter
@@ -153,13 +154,7 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	s.ledger.Resolved(changes.Subjects)
 	kept := s.departures.Note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
-		s.isolated.note(c.Pod, c.Now)
-		if c.Now == nil {
-			s.links.DeletePod(c.Pod)
-		} else {
-			s.links.SetPod(c.Now)
-		}
-		s.rounds.Moved()
+		s.place(c)
 	}
 	s.tellConflicts(ctx)
 	// The compiler must see every change that the index told of, whatever else
@@ -181,6 +176,21 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
 	return plan, nil
+}
+
+// place takes in what became of a Pod of the node. What policies say of it alone moves
+// nothing, so the kernel is not asked where it is; but a Pod that is not found is
+// reported by whether it is isolated.
+func (s *syncer) place(c policy.SubjectChange) {
+	told := s.isolated.note(c.Pod, c.Now)
+	if c.Now == nil {
+		s.links.DeletePod(c.Pod)
+		s.rounds.Moved()
+		return
+	}
+	if s.links.SetPod(c.Now) || told && !s.links.Found(c.Pod) {
+		s.rounds.Moved()
+	}
 }
 
 // generated is a plan, and which generation of the index it brings into force.

@@ -54,15 +54,17 @@ func (s Status) standing() []Condition {
 // isolation says which local Pods some policy isolates.
 type isolation map[types.NamespacedName]bool
 
-// note takes in what became of a Pod.
-func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) {
+// note takes in what became of a Pod, and returns whether that is another isolation.
+func (i *isolation) note(pod types.NamespacedName, now *policy.Subject) (changed bool) {
 	if *i == nil {
 		*i = isolation{}
 	}
+	was, is := (*i)[pod], now != nil && (now.Ingress != nil || now.Egress != nil)
 	delete(*i, pod)
-	if now != nil && (now.Ingress != nil || now.Egress != nil) {
+	if is {
 		(*i)[pod] = true
 	}
+	return was != is
 }
 
 // placeTroubles say of which Pods the place is not known, or disputed.

@@ -203,7 +203,14 @@ func (r *rule) looksUpNames() bool {
 }
 
 func buildAllowSet(key string, d Direction, policies []*parsed, ports []NamedPort) *AllowSet {
-	s := &AllowSet{Key: key, Direction: d}
+	rules := 0
+	for _, p := range policies {
+		rules += len(p.rules[d])
+	}
+	s := &AllowSet{
+		Key: key, Direction: d,
+		Policies: make([]types.NamespacedName, 0, len(policies)), Rules: make([]AllowRule, 0, rules),
+	}
 	for _, p := range policies {
 		s.Policies = append(s.Policies, p.NamespacedName)
 		for i := range p.rules[d] {

@@ -62,9 +62,10 @@ type agent struct {
 	ended    chan error
 }
 
-// settleTimeout is how long a change may take on a machine that is busy with
-// other tests.
-const settleTimeout = time.Minute
+// settleTimeout is how long a change may take on a machine that is busy with other tests,
+// or whose processors are emulated (conformance/kernels). Nothing waits for it but what
+// fails.
+const settleTimeout = 5 * time.Minute
 
 // Start builds the lab and the agents and returns when everything is enforced.
 // Everything ends with the test. It fails the test rather than return an

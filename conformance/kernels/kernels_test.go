@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +63,47 @@ func TestSelectionRefusesMistakes(t *testing.T) {
 			t.Errorf("left out %q", text)
 		}
 	}
+}
+
+func TestArgumentsNeedAReason(t *testing.T) {
+	s := selected(t, "")
+	if err := s.give("arguments", "# why\nenforcer -n=3 each takes seconds\n"); err != nil {
+		t.Fatal(err)
+	}
+	want := []argument{{module + "enforcer", "-n=3", "each takes seconds"}}
+	if got := s.given(module + "enforcer"); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got := s.given(module + "conformance/lab"); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	for _, text := range []string{"enforcer -n=3\n", "enforcer n=3 it is slow\n", "gone -n=3 it is slow\n"} {
+		if err := s.give("arguments", text); err == nil {
+			t.Errorf("arguments %q", text)
+		}
+	}
+	// What was tried with other arguments was not tried.
+	b := binary{data: []byte("b")}
+	if b.hash(nil) == b.hash([]string{"-n=3"}) || b.hash([]string{"-a", "-b"}) == b.hash([]string{"-a -b"}) {
+		t.Error("results of other arguments are taken for these")
+	}
+}
+
+func TestSecondRunIsKeptOut(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "lock")
+	unlock, err := lock(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(file); err == nil {
+		t.Error("a second run was let in")
+	}
+	unlock()
+	again, err := lock(file)
+	if err != nil {
+		t.Fatalf("after the first run has ended: %v", err)
+	}
+	again()
 }
 
 // What a machine says, with what a console may have among it.

@@ -21,15 +21,16 @@ import (
 
 // options are what the command line says.
 type options struct {
-	kernels  []string
-	tests    []string
-	leftOut  string
-	run      *regexp.Regexp
-	dir      string
-	document string
-	memory   int
-	timeout  time.Duration
-	out      io.Writer
+	kernels   []string
+	tests     []string
+	leftOut   string
+	arguments string
+	run       *regexp.Regexp
+	dir       string
+	document  string
+	memory    int
+	timeout   time.Duration
+	out       io.Writer
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	kernels := flag.String("kernels", "linux-image-cloud-amd64", "Debian packages of kernels, with the suite as `package/suite` where it is none that apt has; separated by commas")
 	tests := flag.String("tests", "conformance/kernel-tests.txt,conformance/kernels/tests.txt", "`files` that name the tests, separated by commas")
 	flag.StringVar(&o.leftOut, "left-out", "conformance/kernels/left-out.txt", "`file` that names tests that are left out, and why")
+	flag.StringVar(&o.arguments, "arguments", "conformance/kernels/arguments.txt", "`file` that says which arguments tests are given, and why")
 	only := flag.String("run", "", "run the tests alone whose package and name match the `expression`; then the document is not written")
 	flag.StringVar(&o.dir, "dir", "bin/kernels", "`directory` for packages, machines and results; what ran there already, with the same binary on the same kernel, is not run again if it passed")
 	flag.StringVar(&o.document, "document", "conformance/kernels.md", "`file` to write the table to")
@@ -77,6 +79,11 @@ func (o *options) matrix(ctx context.Context, only string) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
+	unlock, err := lock(filepath.Join(o.dir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	binaries, err := buildTests(ctx, o.dir, selected.tried(o.run))
 	if err != nil {
 		return err
@@ -98,7 +105,7 @@ func (o *options) matrix(ctx context.Context, only string) error {
 			failed = append(failed, fmt.Errorf("kernel %s: %d tests failed", c.kernel, n))
 		}
 	}
-	if only == "" {
+	if only == "" && ctx.Err() == nil {
 		text := document(selected, columns)
 		if err := os.WriteFile(o.document, []byte(text), 0o644); err != nil {
 			return err
@@ -106,6 +113,19 @@ func (o *options) matrix(ctx context.Context, only string) error {
 		fmt.Fprintf(o.out, "%s is written\n", o.document)
 	}
 	return errors.Join(failed...)
+}
+
+// lock keeps a second run out of the directory, whose machines would write to the same
+// files.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another run is at work, of which %s is the lock: %w", file, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // column runs the tests on one kernel.
@@ -133,6 +153,9 @@ func (o *options) column(ctx context.Context, name string, selected *selection, 
 			continue
 		}
 		m := machine{kernel: k, base: base, modules: modules, binary: binaries[pkg], memory: o.memory, timeout: o.timeout, dir: o.dir, out: o.out}
+		for _, a := range selected.given(pkg) {
+			m.arguments = append(m.arguments, a.text)
+		}
 		if err := m.results(ctx, tests, c.results); err != nil {
 			return c, err
 		}

@@ -11,12 +11,16 @@ import (
 
 // selection is which tests there are, and which of them are left out.
 type selection struct {
-	tests []testID
-	out   []leftOut
+	tests     []testID
+	out       []leftOut
+	arguments []argument
 }
 
 // leftOut leaves tests out: on kernels whose release fits, those that fit, with the reason.
 type leftOut struct{ kernel, pkg, test, why string }
+
+// argument is what a package's tests are given in the machines, with the reason.
+type argument struct{ pkg, text, why string }
 
 // selection reads the files that say so.
 func (o *options) selection() (*selection, error) {
@@ -34,7 +38,13 @@ func (o *options) selection() (*selection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what is left out: %w", err)
 	}
-	return s, s.leave(o.leftOut, string(data))
+	if err := s.leave(o.leftOut, string(data)); err != nil {
+		return nil, err
+	}
+	if data, err = os.ReadFile(o.arguments); err != nil {
+		return nil, fmt.Errorf("read what tests are given: %w", err)
+	}
+	return s, s.give(o.arguments, string(data))
 }
 
 // add reads a package and a test on each line.
@@ -78,6 +88,30 @@ func (s *selection) leave(file, text string) error {
 		s.out = append(s.out, l)
 	}
 	return nil
+}
+
+// give reads a package, an argument and a reason on each line.
+func (s *selection) give(file, text string) error {
+	for n, line := range strings.Split(text, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if len(words) < 3 || !strings.HasPrefix(words[1], "-") {
+			return fmt.Errorf("%s:%d: want a package, an argument and a reason, got %q", file, n+1, line)
+		}
+		a := argument{module + words[0], words[1], strings.Join(words[2:], " ")}
+		if !slices.Contains(s.packages(), a.pkg) {
+			return fmt.Errorf("%s:%d: no test is of package %s", file, n+1, words[0])
+		}
+		s.arguments = append(s.arguments, a)
+	}
+	return nil
+}
+
+// given are the arguments of a package's tests.
+func (s *selection) given(pkg string) []argument {
+	return slices.DeleteFunc(slices.Clone(s.arguments), func(a argument) bool { return a.pkg != pkg })
 }
 
 func (l leftOut) fits(id testID) bool {

@@ -92,6 +92,10 @@ func document(s *selection, columns []column) string {
 		line("")
 		line("## %s", strings.TrimPrefix(pkg, module))
 		line("")
+		for _, a := range s.given(pkg) {
+			line("With `%s`: %s.", a.text, a.why)
+			line("")
+		}
 		head, rule := "| test |", "| --- |"
 		for i := range columns {
 			head += " " + columns[i].kernel.String() + " |"

@@ -155,6 +155,29 @@ func TestEverybodyReachesEverybody(t *testing.T) {
 	}
 }
 
+// kube-proxy's strictARP (IPVS mode, MetalLB) has nodes answer for an address only on the
+// interface that has it, and the lab's IPVS sets it. It must not cost any shape its next
+// hop: the engine would be blamed.
+func TestEverybodyReachesEverybodyWithStrictARP(t *testing.T) {
+	for _, topology := range Topologies {
+		t.Run(topology.String(), func(t *testing.T) {
+			s := smallCluster(topology, families["dual"])
+			l := buildLab(t, s)
+			for _, n := range s.Nodes {
+				if err := l.Node(n.Name).sysctls(strictARP); err != nil {
+					t.Fatal(err)
+				}
+			}
+			flows := everyFlow(s)
+			for i, o := range outcomes(t, l, flows) {
+				if o != Reached {
+					t.Errorf("%s: %s", flows[i], o)
+				}
+			}
+		})
+	}
+}
+
 // nft runs an nft script inside a namespace.
 func nft(t testing.TB, n *Namespace, script string) {
 	t.Helper()

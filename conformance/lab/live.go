@@ -68,8 +68,9 @@ type Stream struct {
 	peer   *os.File
 	pushed bool
 	count  Report
-	// next is the sequence number that is expected next.
-	next uint64
+	// next is the sequence number that is expected next, begun that after the last which
+	// somebody began to send, and lapped what begun was at the last lap.
+	next, begun, lapped uint64
 	// heard wakes those who wait for messages.
 	heard chan struct{}
 }
@@ -77,6 +78,9 @@ type Stream struct {
 // Report is how a stream fares, since its start or its last lap.
 type Report struct {
 	Sent, Received uint64
+	// Fresh are those of Received that were sent after the lap, too: what came before it
+	// may have waited in a socket for as long as the machine is busy.
+	Fresh uint64
 	// Lost are messages that later ones overtook.
 	Lost uint64
 	// Last is when the last message came, Stall the longest time without one,
@@ -203,6 +207,7 @@ func (s *Stream) Lap() Report {
 	r := s.count
 	r.Stall = max(r.Stall, time.Since(r.Last))
 	s.count = Report{Last: r.Last, Err: r.Err}
+	s.lapped = s.begun
 	return r
 }
 

@@ -19,6 +19,9 @@ func (s *Stream) note(sequence uint64) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.count.Received++
+	if sequence >= s.lapped {
+		s.count.Fresh++
+	}
 	switch {
 	case sequence >= s.next:
 		s.count.Lost += sequence - s.next
@@ -31,6 +34,13 @@ func (s *Stream) note(sequence uint64) {
 	s.count.Last = now
 	close(s.heard)
 	s.heard = make(chan struct{})
+}
+
+// begin counts a message before it is sent.
+func (s *Stream) begin(sequence uint64) {
+	s.mu.Lock()
+	s.begun = sequence + 1
+	s.mu.Unlock()
 }
 
 func (s *Stream) noteSent() {
@@ -49,6 +59,7 @@ func (s *Stream) ticks(send func(sequence uint64) error) error {
 	t := time.NewTicker(s.every)
 	defer t.Stop()
 	for sequence := uint64(0); ; sequence++ {
+		s.begin(sequence)
 		if err := send(sequence); err != nil {
 			return err
 		}

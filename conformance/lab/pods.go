@@ -64,17 +64,15 @@ func (l *Lab) buildPods(ctx context.Context, k *podLinks) error {
 
 // prepare makes what the node has before it has Pods.
 func (k *podLinks) prepare() error {
-	var err error
-	switch {
-	case k.shape.bridge != "" && k.bridge == 0:
-		err = k.addBridge(mac(0xfd, k.index, 1))
-	case k.shape.gateway == byNode:
-		err = k.node.addAddr(loopback, host(k.lay.subnets[0].Gateway), netlink.SCOPE_LINK)
+	if k.shape.bridge != "" && k.bridge == 0 {
+		if err := k.addBridge(mac(0xfd, k.index, 1)); err != nil {
+			return err
+		}
 	}
-	if err == nil && k.shape.node != nil {
-		err = k.shape.node(k)
+	if k.shape.node == nil {
+		return nil
 	}
-	return err
+	return k.shape.node(k)
 }
 
 // addBridge makes the Pods' bridge, with the gateway addresses where these are the
@@ -171,9 +169,21 @@ func (k *podLinks) wirePod(p *PodNamespace) (near int, err error) {
 			return 0, fmt.Errorf("set hairpin mode of %s: %w", p.Veth, err)
 		}
 	case k.shape.gateway == byNode:
-		return near, k.node.addAddr(near, netip.PrefixFrom(gatewayLL6, 64), netlink.SCOPE_LINK)
+		return near, k.addNextHop(p, near)
 	}
 	return near, nil
+}
+
+// addNextHop gives the node's end of a routed veth the address that its Pod sends to, as
+// the ptp plugin does: all of them have the same one. With strictARP the node would not
+// answer for an address of another interface.
+func (k *podLinks) addNextHop(p *PodNamespace, near int) error {
+	if p.has(0) {
+		if err := k.node.addAddr(near, host(k.lay.subnets[0].Gateway), netlink.SCOPE_UNIVERSE); err != nil {
+			return err
+		}
+	}
+	return k.node.addAddr(near, netip.PrefixFrom(gatewayLL6, 64), netlink.SCOPE_LINK)
 }
 
 // addPodAddr gives the Pod an address and the node a route to it.

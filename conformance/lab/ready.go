@@ -54,7 +54,7 @@ func (l *Lab) settled(ctx context.Context) error {
 
 // await asks until the answer is yes.
 func (n *Namespace) await(ctx context.Context, done func() (bool, error)) error {
-	const patience, pause = 10 * time.Second, time.Millisecond
+	const patience, pause = time.Minute, time.Millisecond
 	deadline := time.Now().Add(patience)
 	for {
 		ok, err := done()

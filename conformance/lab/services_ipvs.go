@@ -32,11 +32,13 @@ func (l *Lab) installIPVS(node Node) error {
 	if err := n.feed(script.String(), "ipvsadm", "-R"); err != nil {
 		return err
 	}
-	return n.sysctls([]sysctl{
-		{key: "ipv4/vs/conntrack", value: "1"},
-		// Nobody on a link is told that the addresses are here.
-		{key: "ipv4/conf/all/arp_ignore", value: "1"}, {key: "ipv4/conf/all/arp_announce", value: "2"},
-	})
+	return n.sysctls(append([]sysctl{{key: "ipv4/vs/conntrack", value: "1"}}, strictARP...))
+}
+
+// strictARP is what kube-proxy sets for ipvs.strictARP: nobody on a link is told that the
+// Services' addresses are here, nor of any other that the link's interface does not have.
+var strictARP = []sysctl{
+	{key: "ipv4/conf/all/arp_ignore", value: "1"}, {key: "ipv4/conf/all/arp_announce", value: "2"},
 }
 
 // addDummy makes the interface. It stays down, as kube-proxy's does: its addresses are

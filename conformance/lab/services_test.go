@@ -44,44 +44,52 @@ func serviceCluster(topology Topology, nat ServiceNAT) Spec {
 }
 
 func TestServices(t *testing.T) {
-	for _, topology := range []Topology{Bridge, PTP} {
+	for _, topology := range Everyday {
 		for name, nat := range map[string]ServiceNAT{"nft": NATNFT, "iptables": NATIPTables} {
-			t.Run(fmt.Sprintf("%s/%s", topology, name), func(t *testing.T) {
-				l := buildLab(t, serviceCluster(topology, nat))
-				var flows []Flow
-				var want []Outcome
-				expect := func(o Outcome, src, dst string, port uint16) {
-					for _, protocol := range []uint8{TCP, UDP, SCTP} {
-						flows = append(flows, Flow{addr(src), addr(dst), protocol, port})
-						want = append(want, o)
-					}
-				}
-				for n := 1; n <= 4; n++ {
-					for _, src := range []string{"10.244.1.5", "10.244.1.6", "10.244.2.5", "172.16.9.1", "192.0.2.1", "192.0.2.2"} {
-						expect(Reached, src, fmt.Sprintf("10.96.0.%d", n), 80)
-					}
-					for _, src := range []string{"fd00:10:244:1::5", "fd00:10:244:1::6", "2001:db8:ffff::1", "2001:db8:1::1"} {
-						expect(Reached, src, fmt.Sprintf("fd00:10:96::%d", n), 80)
-					}
-				}
-				for n := 1; n <= 3; n++ {
-					for _, src := range []string{"10.244.1.5", "10.244.2.5", "203.0.113.7", "192.0.2.2"} {
-						expect(Reached, src, "192.0.2.1", uint16(30080+n))
-						expect(Reached, src, "192.0.2.2", uint16(30080+n))
-					}
-					expect(Reached, "2001:db8:e::7", "2001:db8:1::2", uint16(30080+n))
-				}
-				expect(Reached, "203.0.113.7", "192.0.2.1", 30084)
-				expect(Silent, "10.244.1.5", "10.96.0.5", 80)
-				expect(Silent, "10.244.1.5", "10.96.0.1", 81)
-				if diff := cmp.Diff(byFlow(flows, want), byFlow(flows, outcomes(t, l, flows))); diff != "" {
-					t.Errorf("outcomes (-want +got):\n%s", diff)
-				}
-				local := Flow{addr("203.0.113.7"), addr("192.0.2.2"), TCP, 30084}
-				if got := outcomes(t, l, []Flow{local}); got[0] == Reached {
-					t.Errorf("%s: reached, though its Pod is on the other node", local)
-				}
-			})
+			t.Run(fmt.Sprintf("%s/%s", topology, name), func(t *testing.T) { checkServices(t, topology, nat) })
+		}
+	}
+}
+
+// checkServices tries what Services give to whom, where no engine is at work.
+func checkServices(t *testing.T, topology Topology, nat ServiceNAT) {
+	l := buildLab(t, serviceCluster(topology, nat))
+	var flows []Flow
+	var want []Outcome
+	expect := func(o Outcome, src, dst string, port uint16) {
+		for _, protocol := range []uint8{TCP, UDP, SCTP} {
+			flows = append(flows, Flow{addr(src), addr(dst), protocol, port})
+			want = append(want, o)
+		}
+	}
+	for n := 1; n <= 4; n++ {
+		for _, src := range []string{"10.244.1.5", "10.244.1.6", "10.244.2.5", "172.16.9.1", "192.0.2.1", "192.0.2.2"} {
+			expect(Reached, src, fmt.Sprintf("10.96.0.%d", n), 80)
+		}
+		for _, src := range []string{"fd00:10:244:1::5", "fd00:10:244:1::6", "2001:db8:ffff::1", "2001:db8:1::1"} {
+			expect(Reached, src, fmt.Sprintf("fd00:10:96::%d", n), 80)
+		}
+	}
+	for n := 1; n <= 3; n++ {
+		for _, src := range []string{"10.244.1.5", "10.244.2.5", "203.0.113.7", "192.0.2.2"} {
+			expect(Reached, src, "192.0.2.1", uint16(30080+n))
+			expect(Reached, src, "192.0.2.2", uint16(30080+n))
+		}
+		expect(Reached, "2001:db8:e::7", "2001:db8:1::2", uint16(30080+n))
+	}
+	expect(Reached, "203.0.113.7", "192.0.2.1", 30084)
+	if diff := cmp.Diff(byFlow(flows, want), byFlow(flows, outcomes(t, l, flows))); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	nowhere := []Flow{
+		{addr("10.244.1.5"), addr("10.96.0.5"), TCP, 80}, // no backends
+		{addr("10.244.1.5"), addr("10.96.0.1"), TCP, 81}, // no such port
+		// Its Pod is on the other node.
+		{addr("203.0.113.7"), addr("192.0.2.2"), TCP, 30084},
+	}
+	for i, o := range outcomes(t, l, nowhere) {
+		if o == Reached {
+			t.Errorf("%s: reached, though nobody is behind it", nowhere[i])
 		}
 	}
 }

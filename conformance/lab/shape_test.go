@@ -81,7 +81,12 @@ func gatewayEntry(t *testing.T, l *Lab) {
 
 var shapeChecks = map[Topology]func(t *testing.T, l *Lab){
 	Bridge: func(t *testing.T, l *Lab) { says(t, l.Node("a"), "ip link show master cni0", "veth0", "veth1") },
-	PTP:    func(t *testing.T, l *Lab) { says(t, l.Node("a"), "ip route show dev veth0", "10.244.1.5 scope link") },
+	PTP: func(t *testing.T, l *Lab) {
+		says(t, l.Node("a"), "ip route show dev veth0", "10.244.1.5 scope link")
+		for _, veth := range []string{"veth0", "veth1"} {
+			says(t, l.Node("a"), "ip -4 addr show dev "+veth, "inet "+l.layout.nodes[0].subnets[0].Gateway.String()+"/32")
+		}
+	},
 	GKE: func(t *testing.T, l *Lab) {
 		says(t, l.Node("a"), "cat /proc/sys/net/ipv4/conf/all/rp_filter", "1")
 	},

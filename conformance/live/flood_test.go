@@ -174,7 +174,7 @@ func escaped(flows []*floodFlow) (n uint64) {
 // drain returns when the sockets that the flows lead to hold nothing to read.
 func (f *flood) drain(flows []*floodFlow) {
 	f.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, flow := range flows {
 		for queued(f.sinks[flow.dst]) > 0 && escaped(flows) == 0 {
 			if time.Now().After(deadline) {
@@ -228,7 +228,7 @@ func (f *flood) alive(flows []*floodFlow) {
 	for _, flow := range flows {
 		before = append(before, flow.received.Load())
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for i, flow := range flows {
 		for flow.received.Load() == before[i] {
 			if time.Now().After(deadline) {

@@ -63,9 +63,12 @@ func service(name, app string, nodePort int32, policy corev1.ServiceExternalTraf
 	return s
 }
 
+// serviceCluster has a Service on each Pod. Before its agents start, everybody reaches
+// them all: where that fails it is the lab's fault, or the kernel's, and not the engine's.
 func serviceCluster(t *testing.T, topology lab.Topology, nat lab.ServiceNAT) *enforced.Cluster {
 	t.Helper()
 	o := enforced.Options{
+		NoAgents: true,
 		Placement: lab.Placement{
 			Topology: topology, ServiceNAT: nat, External: append(ofWho("outside-7"), ofWho("outside-8")...),
 			Services: []*corev1.Service{
@@ -87,7 +90,22 @@ func serviceCluster(t *testing.T, topology lab.Topology, nat lab.ServiceNAT) *en
 		p.Status.HostIPs = []corev1.HostIP{{IP: who["node-"+node][0]}, {IP: who["node-"+node][1]}}
 		o.Pods = append(o.Pods, p)
 	}
-	return enforced.Start(t, o)
+	c := enforced.Start(t, o)
+	unexpected(t, c, "without Sluice", true, everyService()...)
+	if t.Failed() {
+		t.FailNow()
+	}
+	c.StartAgents()
+	return c
+}
+
+// everyService are all ways that the cases are about.
+func everyService() []lab.Flow {
+	var all []way
+	for _, k := range serviceCases() {
+		all = append(append(all, k.allowed...), k.denied...)
+	}
+	return flowsOf(all)
 }
 
 // way is from whom to whom, at which port.
@@ -199,11 +217,7 @@ func TestServicesAreJudgedByThePodsEnds(t *testing.T) {
 		for nat, name := range map[lab.ServiceNAT]string{lab.NATNFT: "nft", lab.NATIPTables: "iptables"} {
 			t.Run(topology.String()+"/"+name, func(t *testing.T) {
 				c := serviceCluster(t, topology, nat)
-				var all []way
-				for _, k := range serviceCases() {
-					all = append(append(all, k.allowed...), k.denied...)
-				}
-				unexpected(t, c, "no policy", true, flowsOf(all)...)
+				unexpected(t, c, "no policy", true, everyService()...)
 				for _, k := range serviceCases() {
 					c.Set(k.policies...)
 					k.judge(t, c)

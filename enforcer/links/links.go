@@ -87,12 +87,12 @@ func (l *Links) Inherit(held map[netip.Addr]HeldTo) { l.inherited = held }
 // Interfaces are all that the namespace has, by index.
 func (l *Links) Interfaces() map[int]*Interface { return l.ifaces }
 
-// SetPod says that a Pod is local, with its addresses. It is looked for by the
-// next Resolve.
-func (l *Links) SetPod(s *policy.Subject) {
+// SetPod says that a Pod is local, with its addresses, and returns whether that is new.
+// It is looked for by the next Resolve.
+func (l *Links) SetPod(s *policy.Subject) (moved bool) {
 	old := l.pods[s.Pod]
 	if old != nil && old.uid == s.UID && slices.Equal(old.addrs, s.Addrs) {
-		return
+		return false
 	}
 	p := &podLinks{uid: s.UID, addrs: s.Addrs, binds: map[netip.Addr]binding{}, why: map[netip.Addr]string{}}
 	if old != nil {
@@ -108,6 +108,13 @@ func (l *Links) SetPod(s *policy.Subject) {
 	for _, b := range p.binds {
 		l.own(b.veth, s.Pod)
 	}
+	return true
+}
+
+// Found reports whether the place of each of a Pod's addresses is known.
+func (l *Links) Found(pod types.NamespacedName) bool {
+	p := l.pods[pod]
+	return p != nil && p.complete()
 }
 
 // DeletePod forgets a Pod.

@@ -92,7 +92,7 @@ func (d *Drift) take(kind uint16, data []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if kind&0xff != unix.NFT_MSG_NEWGEN {
-		d.touched = d.touched || NamesOurs(data)
+		d.touched = d.touched || namesOurs(data)
 		return
 	}
 	if d.touched {
@@ -102,9 +102,9 @@ func (d *Drift) take(kind uint16, data []byte) {
 	d.touched = false
 }
 
-// NamesOurs reports whether a message is about one of our tables: in all kinds
+// namesOurs reports whether a message is about one of our tables: in all kinds
 // of messages the first attribute is the table's name.
-func NamesOurs(data []byte) bool {
+func namesOurs(data []byte) bool {
 	switch data[0] {
 	case unix.NFPROTO_INET, unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE:
 	default:

@@ -63,7 +63,7 @@ func kernelBytes(t *testing.T, n netnstest.NS, family byte) []string {
 			req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
 		}
 		err := s.Each(req, func(msg []byte) {
-			if NamesOurs(msg) && msg[0] == family {
+			if namesOurs(msg) && msg[0] == family {
 				a := nlsocket.AttrMap(slices.Clone(msg[nl.SizeofNfgenmsg:]))
 				for _, skip := range passing[kind] {
 					delete(a, skip)

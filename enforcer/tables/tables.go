@@ -25,6 +25,10 @@ import (
 // hangs longer is killed, which leaves the kernel as it was.
 const TransactionTimeout = 2 * time.Minute
 
+// lastTransactionTimeout is for the transaction that the end of the agent meets: less
+// than the manifest's terminationGracePeriodSeconds.
+const lastTransactionTimeout = 3 * time.Second
+
 // The lanes into the kernel, as the metrics call them.
 const (
 	NetlinkLane = "netlink"
@@ -193,9 +197,7 @@ func (t *Nft) Transact(ctx context.Context, family knftables.Family, ops []compi
 	if len(ops) == 0 {
 		return nil
 	}
-	// Not cut short by the end of the agent: the transaction is worth more than
-	// the few milliseconds.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), TransactionTimeout)
+	ctx, cancel := transactionContext(ctx)
 	defer cancel()
 	return t.ns.Do(func() error {
 		table, err := t.table(family)
@@ -211,6 +213,21 @@ func (t *Nft) Transact(ctx context.Context, family knftables.Family, ops []compi
 		}
 		return table.Run(ctx, tx)
 	})
+}
+
+// transactionContext is not cut short by the end of the agent, for a transaction is
+// worth more than the few milliseconds. An nft that hangs is ended all the same: it
+// would outlive the agent, and could change the tables of the next one.
+func transactionContext(agent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(agent), TransactionTimeout)
+	stop := context.AfterFunc(agent, func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(lastTransactionTimeout):
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
 }
 
 func addOp(tx *knftables.Transaction, op compiler.Op) {

@@ -1,6 +1,7 @@
 package connectivity
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,6 +79,48 @@ type Opening struct {
 	Labels          map[string]string
 	// Stretches have the one side that was asked.
 	Stretches []Stretch
+}
+
+// String says who is meant, as "any Pod with app=web of namespace shop".
+func (o *Opening) String() string {
+	switch o.Kind {
+	case OutsideRanges:
+		if o.Internet {
+			return Internet
+		}
+		return rangeText(o.Ranges)
+	case EveryNamespace:
+		if len(o.Except) > 0 {
+			return "every namespace but " + strings.Join(o.Except, ", ")
+		}
+		return "every namespace"
+	case Namespace:
+		return "any Pod of namespace " + o.Namespace
+	}
+	text := "any Pod"
+	if len(o.Labels) > 0 {
+		text = "any Pod with " + demandText(o.Labels)
+	}
+	switch {
+	case o.Namespace != "":
+		return text + " of namespace " + o.Namespace
+	case len(o.NamespaceLabels) > 0:
+		return text + " of a namespace with " + demandText(o.NamespaceLabels)
+	}
+	return text + " of any namespace"
+}
+
+// demandText writes labels as selectors have them, without the value where any will do.
+func demandText(labels map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if labels[k] == anyValue {
+			out = append(out, k)
+		} else {
+			out = append(out, k+"="+labels[k])
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // NewExposure says to whom the Pods of a cluster are open.

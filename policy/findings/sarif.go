@@ -85,7 +85,7 @@ const (
 // SARIF writes the result as a log of one run. What was silenced is in it, as
 // suppressed in the source. The version is the program's, and may be empty.
 func SARIF(w io.Writer, r Result, version string) error {
-	driver := sarifDriver{Name: "sluice", Version: version, InformationURI: home}
+	driver := sarifDriver{Name: "sluice", Version: version, InformationURI: home, Rules: []sarifRule{}}
 	index := map[string]int{}
 	for i, c := range r.Checks {
 		index[c.ID] = i
@@ -97,7 +97,11 @@ func SARIF(w io.Writer, r Result, version string) error {
 	run := sarifRun{Tool: sarifTool{driver}, ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
 	for _, list := range [][]Finding{r.Findings, r.Silenced} {
 		for i := range list {
-			run.Results = append(run.Results, r.sarifOf(&list[i], index[list[i].ID]))
+			rule, known := index[list[i].ID]
+			if !known {
+				rule = -1 // none, to the standard
+			}
+			run.Results = append(run.Results, r.sarifOf(&list[i], rule))
 		}
 	}
 	return encode(w, sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})

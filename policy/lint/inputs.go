@@ -13,7 +13,7 @@ func inputChecks() []check {
 	return []check{
 		{Check{
 			ID: "invalid-object", Severity: Error,
-			Says:   "The API server would refuse the object, or it says the same thing twice.",
+			Says:   "The API server would refuse the object.",
 			Why:    "It is not applied, and what was there before stays. Sluice itself has a policy with an error allow nothing, and isolate.",
 			Mend:   "As the message says.",
 			Silent: "Kinds that have nothing to do with policies; what newer versions of Kubernetes may know. An object with an error is not linted further.",
@@ -23,8 +23,15 @@ func inputChecks() []check {
 			Says:   "A document of the input could not be read, or is no object.",
 			Why:    "A policy in it would be missed.",
 			Mend:   "As the message says, or leave the file out.",
-			Silent: "Valid documents that are no Kubernetes objects are a note: they may belong to something else.",
+			Silent: "Valid documents that are no Kubernetes objects: they belong to something else, and are counted apart.",
 		}, (*linter).unreadables},
+		{Check{
+			ID: "object-given-twice", Severity: Warning,
+			Says:   "Two objects of one name differ. The later one is linted, as it is the one that stays where both are applied in this order.",
+			Why:    "Which of them holds depends on the order in which files are applied.",
+			Mend:   "Remove one, or lint what is applied together by itself.",
+			Silent: "The two are alike. Of kinds other than NetworkPolicy and Namespace it is a note.",
+		}, (*linter).givenTwice},
 		{Check{
 			ID: "unknown-ignore", Severity: Warning,
 			Says:   "An annotation or a comment silences a check that does not exist.",
@@ -48,11 +55,20 @@ func (l *linter) unreadables() {
 		if p.Notice || p.Object != "" {
 			continue
 		}
-		severity, mend := Error, "mend the file, or leave it out"
-		if p.Field == "kind" || strings.HasPrefix(p.Message, "the document is no object") {
-			severity, mend = Note, "leave the file out, if it is none of Kubernetes'"
+		l.findProblem(Error, p, "mend the file, or leave it out")
+	}
+}
+
+func (l *linter) givenTwice() {
+	for _, p := range l.input.Problems {
+		if p.Topic != manifest.Replaced {
+			continue
 		}
-		l.findProblem(severity, p, mend)
+		severity := Note
+		if kind := objectOf(p.Object).Kind; kind == "NetworkPolicy" || kind == "Namespace" {
+			severity = Warning
+		}
+		l.findProblem(severity, p, "remove one, or lint what is applied together by itself")
 	}
 }
 

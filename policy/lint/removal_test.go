@@ -72,8 +72,8 @@ func tooMany(v policy.Verdict) bool {
 
 func lintOf(t *testing.T, text string) (manifest.Set, []lint.Finding) {
 	t.Helper()
-	var loader manifest.Loader
-	in := lint.Input{Outline: &manifest.Outline{}}
+	loader := manifest.Loader{Repository: true}
+	in := lint.Input{Outline: &manifest.Outline{Repository: true}}
 	loader.Add("m.yaml", []byte(text))
 	in.Outline.Add("m.yaml", []byte(text))
 	in.Set, in.Problems = loader.Finish()

@@ -132,8 +132,16 @@ func workloadSituations() map[string][]situation {
 		},
 		"unreadable": {
 			{"no YAML", "a: [\n", []string{"error unreadable:"}},
-			{"no object of Kubernetes", "image: {tag: latest}\n", []string{"note unreadable: kind"}},
+			{"no object of Kubernetes", "image: {tag: latest}\n", nil},
 			{"other kinds", object("v1", "ConfigMap", "shop", "c", "data: {x: y}"), nil},
+		},
+		"object-given-twice": {
+			{"policies that differ", carts + np("shop", "p", "podSelector: {matchLabels: {name: cart}}") + np("shop", "p", "podSelector: {}"),
+				[]string{"warning object-given-twice: NetworkPolicy shop/p"}},
+			{"workloads that differ", carts + deploy("shop", "carts", "name: carts", "{containerPort: 81}") + np("shop", "p", "podSelector: {}"),
+				[]string{"note object-given-twice: Deployment shop/carts"}},
+			{"the same twice", carts + carts + np("shop", "p", "podSelector: {}") + np("shop", "p", "podSelector: {}"), nil},
+			{"of different groups", carts + np("shop", "p", "podSelector: {}") + object("crd.projectcalico.org/v1", "NetworkPolicy", "shop", "p", "spec: {}"), nil},
 		},
 		"unknown-ignore": {
 			{"an annotation", "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop, annotations: {sluice-net.github.io/lint-ignore: 'rule-split, rule-add-nothing'}}\nspec: {podSelector: {}}\n",

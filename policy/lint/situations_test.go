@@ -45,7 +45,8 @@ func policySituations() map[string][]situation {
 			{"a Pod of a StatefulSet", workload("StatefulSet", "shop", "db", "app: db", "containers: []") +
 				np("shop", "p", "podSelector: {matchLabels: {app: db, statefulset.kubernetes.io/pod-name: db-0}}"), nil},
 			{"what is left out", carts + np("shop", "p", "podSelector: {matchExpressions: [{key: name, operator: NotIn, values: [cart]}]}"), nil},
-			{"one of two versions of a workload", carts + deploy("shop", "carts", "name: cart", "") + np("shop", "p", "podSelector: {matchLabels: {name: cart}}"), nil},
+			{"one of two versions of a workload", carts + deploy("shop", "carts", "name: cart", "") + np("shop", "p", "podSelector: {matchLabels: {name: cart}}"),
+				[]string{"note object-given-twice: Deployment shop/carts"}},
 		},
 		"policy-other-namespace": {
 			{"the namespace is left out", carts + object("networking.k8s.io/v1", "NetworkPolicy", "default", "p", "spec: {podSelector: {matchLabels: {name: carts}}}"),

@@ -1,8 +1,11 @@
 package manifest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,6 +20,7 @@ var fuzzSeeds = []string{
 	"apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {generateName: p}\nspec: {podSelector: 1, egress: 2}\n",
 	"apiVersion: v1\nkind: List\nitems:\n- apiVersion: &a v1\n  kind: Pod\n- *a\n- {<<: {a: b}, a: c}\n",
 	"{\"apiVersion\":\"v1\",\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"name\":\"a\"}},null,1]} # x\n{\"kind\":",
+	entrySeed,
 	"a: &a [x]\nb: &b [*a,*a]\nc: [*b,*b,*a]\n",
 	"a: !!binary aGVsbG8=\nb: !!timestamp 2001-01-01\n? [c]\n: d\n1: 2\n.inf: .nan\n",
 }
@@ -63,6 +67,30 @@ func checkSet(t *testing.T, set Set, problems []Problem) {
 	for _, n := range set.Namespaces {
 		if n.Labels["kubernetes.io/metadata.name"] != n.Name {
 			t.Fatalf("Namespace %s has not its own name as label", n.Name)
+		}
+	}
+	entries := map[string]bool{}
+	for _, e := range set.Entries {
+		id := identity{e.Kind, e.Namespace, e.Name}.String()
+		if entries[id] || e.Name == "" || e.Namespace == "" || entryKinds[e.Kind] == "" {
+			t.Fatalf("entry %s is there twice, or not whole", id)
+		}
+		entries[id] = true
+		backends := map[string]bool{}
+		for _, b := range e.Backends {
+			if b.Name == "" || len(b.At) == 0 || len(b.At) > mostAt {
+				t.Fatalf("%s: backend %#v", id, b)
+			}
+			for _, at := range b.At {
+				if utf8.RuneCountInString(at) > longestAddress+1 || strings.ContainsFunc(at, func(r rune) bool { return !unicode.IsPrint(r) && r != '\ufffd' }) {
+					t.Fatalf("%s: address %q", id, at)
+				}
+			}
+			key := fmt.Sprintf("%q %q %q", b.Kind, b.NamespacedName, b.Port)
+			if backends[key] {
+				t.Fatalf("%s: backend %s twice", id, key)
+			}
+			backends[key] = true
 		}
 	}
 	valid := true

@@ -138,9 +138,6 @@ func TestLargeFile(t *testing.T) {
 			if want := bytes.Count(data, []byte("podIP\": ")) + bytes.Count(data, []byte("podIP: ")); len(set.Pods) != want {
 				t.Errorf("%d Pods, want %d", len(set.Pods), want)
 			}
-			if took > 2*time.Minute {
-				t.Errorf("took %s", took)
-			}
 			if grown > 15*uint64(len(data)) {
 				t.Errorf("took %d MB at its peak", grown/megabyte)
 			}
@@ -177,8 +174,8 @@ func TestLargeNonsense(t *testing.T) {
 			if problems[0].Notice || !strings.Contains(problems[0].Message, c.want) {
 				t.Errorf("got %q, want %q", problems[0].Message, c.want)
 			}
-			if took > 2*time.Minute || grown > 10*size {
-				t.Errorf("took %s, %d MB", took, grown/megabyte)
+			if grown > 10*size {
+				t.Errorf("took %d MB", grown/megabyte)
 			}
 		})
 	}
@@ -243,12 +240,12 @@ func TestAliasBombs(t *testing.T) {
 	for name, in := range map[string]string{"nested": laughs, "a long string": long, "in the item of a list": inItem, "as a key": "a: &a " + strings.Repeat("x", megabyte) + "\nb: [" + strings.Repeat("{*a : 1},", 10_000) + "]\n"} {
 		t.Run(name, func(t *testing.T) {
 			var problems []Problem
-			took, grown := peak(func() { _, problems = load(in + strings.Repeat("---\n"+laughs, 1000)) })
+			_, grown := peak(func() { _, problems = load(in + strings.Repeat("---\n"+laughs, 1000)) })
 			if len(problems) != 1 || !strings.Contains(problems[0].Message, "aliases") {
 				t.Errorf("got %v, want one problem that speaks of aliases", problems)
 			}
-			if took > 30*time.Second || grown > 300*megabyte {
-				t.Errorf("took %s and %d MB", took, grown/megabyte)
+			if grown > 300*megabyte {
+				t.Errorf("took %d MB", grown/megabyte)
 			}
 		})
 	}
@@ -273,13 +270,9 @@ func TestDeepNesting(t *testing.T) {
 		"lists in lists": lists,
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
 			_, problems := load(in)
 			if !slices.ContainsFunc(problems, func(p Problem) bool { return !p.Notice }) {
 				t.Errorf("got %v, want an error", problems)
-			}
-			if took := time.Since(start); took > 30*time.Second {
-				t.Errorf("took %s", took)
 			}
 		})
 	}

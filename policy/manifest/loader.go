@@ -23,6 +23,9 @@ type Set struct {
 	EndpointSlices []*discoveryv1.EndpointSlice
 	Nodes          []*corev1.Node
 	Workloads      []Workload
+	// Entries let connections in from outside, to Services.
+	Entries      []Entry
+	EntryClasses []EntryClass
 }
 
 // Loader gathers the objects of any number of sources. The zero value is ready.

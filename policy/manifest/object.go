@@ -67,6 +67,8 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 		l.remark(Foreign, at, "", "", "skipped: the document has no apiVersion and no kind, so it is no Kubernetes object")
 	case v.APIVersion != "" && related[v.Kind] == v.APIVersion:
 		l.addRelated(at, text, v.Kind)
+	case isEntry(v.typeMeta):
+		l.addEntry(at, text, v.Kind)
 	case v.Kind == "":
 		l.fail(at, "", "kind", "is missing: every object needs apiVersion, kind and metadata")
 	case known && v.APIVersion == want:
@@ -80,7 +82,7 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
 		l.fail(at, l.named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
 	default:
-		l.remark(OtherKind, at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads", v.APIVersion, v.Kind))
+		l.remark(OtherKind, at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes", v.APIVersion, v.Kind))
 	}
 }
 
@@ -243,12 +245,20 @@ func (l *Loader) register(at place, id identity) bool {
 	}
 	if l.seen == nil {
 		l.seen = make(map[identity]place)
-		l.used = make(map[string]place)
 	}
 	l.seen[id] = at
 	l.remember(id)
-	if _, known := l.used[id.namespace]; !known && id.namespace != "" {
-		l.used[id.namespace] = at
-	}
+	l.use(at, id.namespace)
 	return true
+}
+
+// use notes that an object is in a namespace, unless it is in none.
+func (l *Loader) use(at place, namespace string) {
+	if _, known := l.used[namespace]; known || namespace == "" {
+		return
+	}
+	if l.used == nil {
+		l.used = make(map[string]place)
+	}
+	l.used[namespace] = at
 }

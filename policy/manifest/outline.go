@@ -24,7 +24,7 @@ import (
 type Outline struct {
 	// Namespace is that of objects that name none; empty is "default".
 	Namespace string
-	// Repository has Find take the last object of a name, as a [Loader] of one does.
+	// Repository keeps of the objects of one name the last, as a [Loader] of one does.
 	Repository bool
 
 	objects []*Sketch
@@ -246,11 +246,15 @@ func (o *Outline) addObject(at place, value []byte, is typeMeta) {
 		}
 		s.Unreadable = s.Template == nil
 	}
-	o.objects = append(o.objects, s)
 	if o.byName == nil {
 		o.byName = map[identity]*Sketch{}
 	}
-	if id := sketchIdentity(s.Kind, s.Namespace, s.Name); o.byName[id] == nil || o.Repository {
+	id := sketchIdentity(s.Kind, s.Namespace, s.Name)
+	if first := o.byName[id]; first != nil && first.APIVersion == s.APIVersion && o.Repository {
+		o.objects = slices.DeleteFunc(o.objects, func(s *Sketch) bool { return s == first })
+	}
+	o.objects = append(o.objects, s)
+	if o.byName[id] == nil || o.Repository {
 		o.byName[id] = s
 	}
 }

@@ -51,8 +51,8 @@ func TestProblems(t *testing.T) {
 			"f.yaml:3: Pod default/a: apiVersion: is missing: write apiVersion: v1",
 			"f.yaml:6: ConfigMap: apiVersion: is missing: every object needs apiVersion, kind and metadata"}},
 		{name: "unknown kinds", in: "\n# a web\napiVersion: batch/v2\nkind: Job\nmetadata: {name: web, namespace: shop}\n---\n{apiVersion: v1, kind: DeploymentList}\n---\n{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: s}}\n---\n{apiVersion: crd.projectcalico.org/v1, kind: NetworkPolicy, metadata: {name: s, namespace: shop}}\n", problems: []string{
-			"f.yaml:5: Job shop/web: notice: skipped: of batch/v2 Job nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads",
-			"f.yaml:9: DeploymentList: notice: skipped: of v1 DeploymentList nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads",
+			"f.yaml:5: Job shop/web: notice: skipped: of batch/v2 Job nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes",
+			"f.yaml:9: DeploymentList: notice: skipped: of v1 DeploymentList nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes",
 			"f.yaml:11: Service default/s: apiVersion: notice: skipped: serving.knative.dev/v1 Service is not Kubernetes' own Service, which is v1",
 			"f.yaml:13: NetworkPolicy shop/s: apiVersion: notice: skipped: crd.projectcalico.org/v1 NetworkPolicy is not Kubernetes' own NetworkPolicy, which is networking.k8s.io/v1"}},
 		{name: "misspelt kinds", in: "{apiVersion: networking.k8s.io/v1, kind: Networkpolicy, metadata: {name: p, namespace: shop}}\n", problems: []string{
@@ -62,7 +62,7 @@ func TestProblems(t *testing.T) {
 			`f.yaml:5: NetworkPolicy shop/p: apiVersion: must be networking.k8s.io/v1 for a NetworkPolicy, not "extensions/v1beta1"`}},
 		{name: "kind and apiVersion that are no strings", in: "{apiVersion: 1, kind: Pod, metadata: {name: a}}\n---\n{apiVersion: v1, kind: [Pod]}\n", problems: []string{
 			`f.yaml:3: Pod default/a: apiVersion: must be v1 for a Pod, not "1"`,
-			`f.yaml:5: ["Pod"]: notice: skipped: of v1 ["Pod"] nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services and workloads`}},
+			`f.yaml:5: ["Pod"]: notice: skipped: of v1 ["Pod"] nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes`}},
 		{name: "items that are no list", in: "{apiVersion: v1, kind: List, items: {a: b}}", problems: []string{
 			"f.yaml:3: List: items: must be one list of objects"}},
 		{name: "items that are no objects", in: "apiVersion: v1\nkind: List\nitems:\n- a\n-\n- kind: Pod\n", problems: []string{

@@ -111,7 +111,7 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 		c := &corev1.ReplicationController{}
 		if l.decodeRelated(at, text, kind, c, &c.ObjectMeta) {
 			made := NewWorkload(kind, &c.ObjectMeta, &metav1.LabelSelector{MatchLabels: c.Spec.Selector})
-			l.set.Workloads = append(l.set.Workloads, made.WithTemplate(c.Spec.Template))
+			l.addWorkload(at, made.WithTemplate(c.Spec.Template))
 		}
 	default:
 		var w struct {
@@ -139,7 +139,7 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 		}
 		made := NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector).WithTemplate(template)
 		made.Done = kind == "Job" && JobDone(w.Status.Conditions)
-		l.set.Workloads = append(l.set.Workloads, made)
+		l.addWorkload(at, made)
 	}
 }
 
@@ -162,7 +162,7 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 		l.notice(at, l.named(text, kind).String(), path, "skipped: "+message)
 		return false
 	}
-	if meta.Namespace = l.namespaceOr(meta.Namespace); kind == "Node" {
+	if meta.Namespace = l.namespaceOr(meta.Namespace); kind == "Node" || kind == "IngressClass" || kind == "GatewayClass" {
 		meta.Namespace = ""
 	}
 	id := identity{kind, meta.Namespace, meta.Name}
@@ -185,4 +185,13 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 	l.related[id] = at
 	l.remember(id)
 	return true
+}
+
+// addWorkload adds a workload. For whoever asks about a repository its Pods are in its
+// namespace already; a node enforces nothing of them yet.
+func (l *Loader) addWorkload(at place, w Workload) {
+	l.set.Workloads = append(l.set.Workloads, w)
+	if w.Pod != nil && l.Repository {
+		l.use(at, w.Namespace)
+	}
 }

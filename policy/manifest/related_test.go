@@ -72,3 +72,20 @@ func TestRelated(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A workload's namespace has its name as a label, given or not, for whoever asks about a
+// repository.
+func TestNamespacesOfWorkloads(t *testing.T) {
+	const text = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]}}}}\n"
+	for _, repository := range []bool{true, false} {
+		l := Loader{Repository: repository}
+		l.Add("f.yaml", []byte(text))
+		set, problems := l.Finish()
+		if repository != (len(set.Namespaces) == 1) || repository != (len(problems) == 1) {
+			t.Fatalf("repository %t: %v, %v", repository, set.Namespaces, problems)
+		}
+		if repository && (set.Namespaces[0].Labels["kubernetes.io/metadata.name"] != "shop" || problems[0].Topic != NotGiven) {
+			t.Errorf("%v, %v", set.Namespaces, problems)
+		}
+	}
+}

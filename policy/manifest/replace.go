@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +24,8 @@ func (l *Loader) remember(id identity) {
 	l.texts[id] = slices.Clone(l.text)
 }
 
-// replaces reports whether the object at hand differs from the first one of its name,
-// and says in what.
+// replaces reports whether the object at hand differs from the first one of its name
+// in what verdicts may depend on, and says in what.
 func (l *Loader) replaces(at place, id identity, first place) bool {
 	var before, after any
 	// Both were read as objects already.
@@ -67,10 +68,14 @@ func differences(path string, a, b any, out *[]string) {
 		}
 		return
 	}
-	if !reflect.DeepEqual(a, b) {
+	if !reflect.DeepEqual(a, b) && !containersOwn.MatchString(path) {
 		*out = append(*out, path)
 	}
 }
+
+// containersOwn are the fields of a container that no verdict depends on: all but its
+// ports, and the restartPolicy that makes an init container a sidecar.
+var containersOwn = regexp.MustCompile(`\.(initContainers|containers|ephemeralContainers)\[\d+\]\.(args|command|env|envFrom|image|imagePullPolicy|lifecycle|livenessProbe|readinessProbe|startupProbe|resources|securityContext|volumeMounts|workingDir)\b`)
 
 // drop takes an object out of the set.
 func (s *Set) drop(id identity) {
@@ -83,6 +88,10 @@ func (s *Set) drop(id identity) {
 	s.Workloads = slices.DeleteFunc(s.Workloads, func(w Workload) bool {
 		return w.Kind == id.kind && w.Namespace == id.namespace && w.Name == id.name
 	})
+	s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool {
+		return e.Kind == id.kind && e.Namespace == id.namespace && e.Name == id.name
+	})
+	s.EntryClasses = slices.DeleteFunc(s.EntryClasses, func(c EntryClass) bool { return c.Kind == id.kind && c.Name == id.name })
 }
 
 func without[T interface {

@@ -10,6 +10,8 @@ const (
 	ours      = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n"
 	otherTeam = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: b, new: x}}\n"
 	deploy    = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c}]}}}\n"
+	otherRun  = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: x, args: [run], env: [{name: ports, value: z}]}]}}}\n"
+	moved     = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: 1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, ports: [{containerPort: 80}]}]}}}\n"
 	scaled    = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b, c: d}}, spec: {containers: [{name: c}]}}}\n"
 )
 
@@ -29,6 +31,11 @@ func TestRepository(t *testing.T) {
 		"of workloads, too": {
 			docs: []string{ours, deploy, scaled}, team: "a", template: "d",
 			want: []string{"2.yaml:1: Deployment shop/web: notice: replaces that of 1.yaml:1, as the later one does with kubectl apply; they differ in spec.replicas, spec.template.metadata.labels.c"},
+		},
+		"what no verdict depends on": {docs: []string{ours, deploy, otherRun}, team: "a"},
+		"ports of a container": {
+			docs: []string{ours, deploy, moved}, team: "a",
+			want: []string{"2.yaml:1: Deployment shop/web: notice: replaces that of 1.yaml:1, as the later one does with kubectl apply; they differ in spec.template.spec.containers[0].ports"},
 		},
 		"documents of others": {
 			docs: []string{ours, "{\"name\": \"x\", \"version\": 1}", "- a\n- b\n", "just words\n"}, team: "a",

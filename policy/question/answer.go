@@ -142,7 +142,14 @@ func withoutAddr(traces []policy.PolicyTrace, a netip.Addr) {
 	for _, t := range traces {
 		for _, r := range t.Rules {
 			for i := range r.Peers {
-				r.Peers[i].Why = strings.ReplaceAll(r.Peers[i].Why, a.String(), "its address, which is not known yet,")
+				peer := &r.Peers[i]
+				switch {
+				case !strings.Contains(peer.Why, a.String()):
+				case peer.Matched:
+					peer.Why = strings.ReplaceAll(peer.Why, a.String(), "its address, whatever it will be,")
+				default:
+					peer.Why = "its address is not known yet"
+				}
 			}
 		}
 	}
@@ -170,7 +177,7 @@ func rulingOf(d policy.DirectionVerdict) ruling {
 }
 
 // conclude judges all paths and groups them.
-func (a *Answer) conclude(w *World, paths []Path) {
+func (a *Answer) conclude(w *World, paths []Path, unknown *unknownSpeaker) {
 	if a.Total, a.Noun = len(paths), noun(paths); len(a.Stands) > 0 {
 		a.Noun = "paths"
 	}
@@ -186,6 +193,9 @@ func (a *Answer) conclude(w *World, paths []Path) {
 			depends = w.hangsOn(paths[i].Egress)
 		}
 		depends = append(depends, w.onNode(&paths[i], &v)...)
+		if unknown != nil {
+			depends = append(depends, unknown.hangs(w, &paths[i], &v)...)
+		}
 		group := &denied
 		switch {
 		case len(depends) > 0:

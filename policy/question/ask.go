@@ -24,7 +24,7 @@ func (w *World) Ask(q Question) (Answer, error) {
 	case err != nil:
 		return Answer{}, err
 	}
-	p.answer.conclude(w, p.paths)
+	p.answer.conclude(w, p.paths, p.unknown)
 	return p.answer, nil
 }
 
@@ -41,6 +41,8 @@ type pass struct {
 	unfit error
 	// doubt is to be said of a destination that is judged as it is.
 	doubt string
+	// unknown is whoever speaks for an entry, where none of its Pods is known.
+	unknown *unknownSpeaker
 }
 
 // run finds the paths: from each Pod or address that Src stands for, through the
@@ -49,6 +51,9 @@ func (p *pass) run() error {
 	srcs, err := p.source()
 	if err != nil {
 		return fmt.Errorf("src: %w", err)
+	}
+	if p.q.Dst.Entry() {
+		return p.toEntry(srcs)
 	}
 	d, dsts, err := p.destination()
 	if err != nil {

@@ -25,6 +25,18 @@ const (
 	KindNode    Kind = "Node"
 )
 
+// The kinds of entries from outside: what package entries calls who speaks for one is the
+// source, and what is behind one the destination.
+const (
+	KindIngress   Kind = "Ingress"
+	KindGateway   Kind = "Gateway"
+	KindHTTPRoute Kind = "HTTPRoute"
+	KindGRPCRoute Kind = "GRPCRoute"
+	KindTLSRoute  Kind = "TLSRoute"
+	KindTCPRoute  Kind = "TCPRoute"
+	KindUDPRoute  Kind = "UDPRoute"
+)
+
 // The kinds of ends that stand for many.
 const (
 	// KindRange is all addresses of a CIDR.
@@ -78,6 +90,13 @@ var kindWords = map[Kind][]string{
 	"ReplicationController": {"rc", "replicationcontroller", "replicationcontrollers"},
 	"Job":                   {"job", "jobs"},
 	"CronJob":               {"cronjob", "cj", "cronjobs"},
+	KindIngress:             {"ingress", "ing", "ingresses"},
+	KindGateway:             {"gateway", "gtw", "gateways"},
+	KindHTTPRoute:           {"httproute", "httproutes"},
+	KindGRPCRoute:           {"grpcroute", "grpcroutes"},
+	KindTLSRoute:            {"tlsroute", "tlsroutes"},
+	KindTCPRoute:            {"tcproute", "tcproutes"},
+	KindUDPRoute:            {"udproute", "udproutes"},
 }
 
 // kindOf reads a word for a kind; it is empty if there is none. kubectl also takes
@@ -104,6 +123,15 @@ func (e End) one() bool { return e.Kind == KindPod || e.Kind == KindAddress }
 
 // plural reports whether an end may stand for several Pods.
 func (e End) plural() bool { return !e.one() && e.Kind != KindNode }
+
+// Entry reports whether an end is an entry from outside.
+func (e End) Entry() bool {
+	switch e.Kind {
+	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
+		return true
+	}
+	return false
+}
 
 // spread reports whether an end is of those that stand for many by themselves.
 func (e End) spread() bool {

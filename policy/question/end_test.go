@@ -91,7 +91,11 @@ func TestParseEndKinds(t *testing.T) {
 		"pod/svc/a":              {want: PodEnd("svc", "a")},
 		"shop/web":               {want: PodEnd("shop", "web")},
 		"node/shop/worker":       {wantErr: "a Node is in no namespace"},
-		"ingress/shop/web":       {wantErr: "neither an address"},
+		"ingress/shop/web":       {want: End{Kind: KindIngress, Object: types.NamespacedName{Namespace: "shop", Name: "web"}}},
+		"ing/web":                {want: object(KindIngress, "ns", "web", "ing")},
+		"httproute/web":          {want: object(KindHTTPRoute, "ns", "web", "httproute")},
+		"gateways/web":           {want: object(KindGateway, "ns", "web", "gateways")},
+		"secret/shop/web":        {wantErr: "neither an address"},
 		"svc//web":               {wantErr: "neither an address"},
 		"svc/a/b/c":              {wantErr: "neither an address"},
 	}

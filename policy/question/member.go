@@ -96,6 +96,9 @@ func (p *pass) exists(e End) (bool, error) {
 	case KindService:
 		svc, err := p.service(e.Object)
 		return svc != nil, err
+	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
+		_, found, err := p.entry(e)
+		return found != nil, err
 	case KindNode:
 		nodes, err := p.nodeTable()
 		return err == nil && len(nodes.addrs[e.Object.Name]) > 0, err
@@ -118,6 +121,8 @@ func (p *pass) members(side string, e End) ([]member, error) {
 		return []member{m}, err
 	case KindService:
 		pods, err = p.podsBehind(e)
+	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
+		return p.speakers(e)
 	default:
 		pods, err = p.podsOf(e)
 	}

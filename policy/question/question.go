@@ -154,5 +154,8 @@ func EndName(e policy.End) string {
 	if e.Pod == nil {
 		return e.Addr.String()
 	}
+	if e.Pod.Namespace == somewhere {
+		return e.Pod.Name
+	}
 	return e.Pod.NamespacedName.String()
 }

@@ -77,6 +77,9 @@ type Need struct {
 // KindEndpointSlice is what is needed of a Service; no end is named by it.
 const KindEndpointSlice Kind = "EndpointSlice"
 
+// KindEntry is what is needed of entries: those of all kinds, with their classes.
+const KindEntry Kind = "Entry"
+
 // Missing is the error of a question that needs more objects of a cluster.
 type Missing struct{ Needs []Need }
 

@@ -3,9 +3,10 @@
 //
 // # What is suggested
 //
-//   - One policy for each group of equal Pods of the chosen namespaces, in the directions
-//     in which flows were seen. Pods are equal if they have the same labels but for those
-//     that controllers add to each Pod or each revision.
+//   - One policy for each group of equal Pods of the chosen namespaces of which any flow
+//     was seen, in all chosen directions: a database that was only asked is not left free
+//     to ask others. Pods are equal if they have the same labels but for those that
+//     controllers add to each Pod or each revision.
 //   - A group is selected by the fewest labels that select it and nothing else there is,
 //     the recommended and usual ones first.
 //   - A port is given by its name where all Pods at the destination have it by that name.

@@ -55,11 +55,8 @@ func add[K comparable](to map[K]ports, peer K, p port) {
 	to[peer][p] = struct{}{}
 }
 
-// names lets whoever resolves names by UDP do so by TCP; nil is nobody.
+// names lets whoever resolves names by UDP do so by TCP.
 func (s *side) names() {
-	if s == nil {
-		return
-	}
 	for _, list := range slices.Concat(slices.Collect(maps.Values(s.peers)), slices.Collect(maps.Values(s.outside))) {
 		for p := range maps.Clone(list) {
 			if p.proto == policy.UDP && p.number == 53 {

@@ -219,17 +219,22 @@ func (m *maker) policy(g *group) *networkingv1.NetworkPolicy {
 		ObjectMeta: metav1.ObjectMeta{Namespace: g.namespace, Name: g.name},
 		Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: g.selector}},
 	}
-	sides := m.sides[g]
-	for _, s := range sides {
-		s.names()
-	}
-	if s := sides[policy.Ingress]; s != nil {
-		np.Spec.PolicyTypes = append(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
-		for _, e := range s.entries(g) {
-			np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: e.peers, Ports: e.ports.api()})
+	for _, d := range []policy.Direction{policy.Ingress, policy.Egress} {
+		if !m.chosen(g, d) {
+			continue
 		}
-	}
-	if s := sides[policy.Egress]; s != nil {
+		s := m.side(g, d)
+		if len(s.peers)+len(s.outside) == 0 {
+			m.out.Notes = append(m.out.Notes, fmt.Sprintf("policy %s allows no %s: none was seen", g, d))
+		}
+		s.names()
+		if d == policy.Ingress {
+			np.Spec.PolicyTypes = append(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+			for _, e := range s.entries(g) {
+				np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: e.peers, Ports: e.ports.api()})
+			}
+			continue
+		}
 		np.Spec.PolicyTypes = append(np.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
 		for _, e := range s.entries(g) {
 			np.Spec.Egress = append(np.Spec.Egress, networkingv1.NetworkPolicyEgressRule{To: e.peers, Ports: e.ports.api()})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -183,7 +184,31 @@ func (o *AgentOptions) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	return agent.Run(ctx)
+	return endWithin(ctx, stopTimeout, agent.Run)
+}
+
+// stopTimeout is how long an agent may take to stop. The kubelet kills it after the
+// manifest's terminationGracePeriodSeconds, and says nothing of the reason.
+const stopTimeout = 4 * time.Second
+
+// endWithin runs the agent and, once the context has ended, waits for it no longer
+// than patience: a kernel or an nft that does not answer must not keep the process,
+// which its successor waits for. What the agent did last is one transaction, so that
+// the rules are as they were before it or as it made them.
+func endWithin(ctx context.Context, patience time.Duration, run func(context.Context) error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		return fmt.Errorf("the agent did not stop within %v, because nft or the kernel did not answer; it was ended, and the rules stay in force", patience)
+	}
 }
 
 // garbagePercent is how much garbage may come on top of what is in use before it

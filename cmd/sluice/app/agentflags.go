@@ -31,12 +31,17 @@ reach them. Each is shown a short-lived token of ServiceAccount sluice-reader, o
 the kubeconfig's own token where one of those is not given.`
 
 func (a *agentFlags) add(flags *pflag.FlagSet) {
-	a.kube.add(flags)
 	flags.StringVarP(&a.namespace, "namespace", "n", "", "namespace of objects that name none (default: the context's)")
 	allowEmpty(flags.Lookup("namespace"))
+	a.addWays(flags)
+	flags.StringVar(&a.socket, "socket", "", "ask the agent of this machine by its socket, and no cluster")
+}
+
+// addWays adds what it takes to reach the agents of a cluster.
+func (a *agentFlags) addWays(flags *pflag.FlagSet) {
+	a.kube.add(flags)
 	flags.StringVar(&a.where.Namespace, "agent-namespace", agents.Namespace, "namespace of the agents")
 	flags.StringVar(&a.where.Authority, "agent-certificate-authority", "", "file with the certificates that vouch for the agents' own (default: the API server vouches for the way to them)")
-	flags.StringVar(&a.socket, "socket", "", "ask the agent of this machine by its socket, and no cluster")
 }
 
 func (a *agentFlags) validate() error {

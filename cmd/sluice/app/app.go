@@ -20,6 +20,8 @@ import (
 type IOStreams struct {
 	In          io.Reader
 	Out, ErrOut io.Writer
+	// colour is --color, where a command has it.
+	colour colourMode
 }
 
 // Exit codes, the same for all commands.
@@ -125,6 +127,7 @@ answers on paper, from the same evaluator, what policies allow and why.
 	cmd.AddCommand(
 		newDemoCommand(streams),
 		newDiffCommand(streams),
+		newDoctorCommand(streams),
 		newExplainCommand(streams),
 		newExposureCommand(streams),
 		newLintCommand(streams),

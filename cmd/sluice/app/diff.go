@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/entries"
 	"github.com/sluice-net/sluice/policy/connectivity/report"
 )
 
@@ -132,8 +133,19 @@ func (o *DiffOptions) Validate() error {
 	return errors.Join(validateNamespace(o.namespace), diffOutputs.validate(o.output), oneOf("fail-on", o.failOn, "any", "allowed", "never"))
 }
 
+// entryDiff compares the ways in from outside; most clusters have none.
+func entryDiff(before, after *objects, old, now *connectivity.Cluster) report.EntryDiff {
+	out := report.EntryDiff{Old: before.entryPlace, New: after.entryPlace}
+	if len(before.set.Entries)+len(after.set.Entries) > 0 {
+		out.Changes = entries.Diff(entries.Judge(&before.set, old, connectivity.New(old)), entries.Judge(&after.set, now, connectivity.New(now)))
+	}
+	return out
+}
+
 // Run prints the difference.
 func (o *DiffOptions) Run(ctx context.Context) error {
+	done := o.busy("reading OLD and NEW")
+	defer func() { done() }()
 	before, err := o.before.objects(ctx)
 	if err != nil {
 		return unusable(fmt.Errorf("OLD: %w", err))
@@ -142,18 +154,23 @@ func (o *DiffOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return unusable(fmt.Errorf("NEW: %w", err))
 	}
+	done()
 	before.forget(after.problems)
 	bad := o.notices.report(o.ErrOut, before.problems)
 	bad = o.notices.report(o.ErrOut, after.problems) || bad
-	d := report.NewDiff(connectivity.Diff(before.cluster(), after.cluster()), before.place, after.place)
+	done = o.busy("comparing all pairs")
+	old, now := before.cluster(), after.cluster()
+	d := report.NewDiff(connectivity.Diff(old, now), before.place, after.place)
+	d.Entries = entryDiff(before, after, old, now)
 	found := &differing{d, func(w io.Writer) error { return diffPage(w, d, pageOptions(o.typed, before, after)) }}
+	done()
 	if err := diffOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
 	switch {
 	case bad:
-		return &exitError{code: exitUnusable}
-	case o.failOn == "any" && len(d.Changes) > 0, o.failOn == "allowed" && d.Opens():
+		return concluded(bad)
+	case o.failOn == "any" && !d.Same(), o.failOn == "allowed" && d.Opens():
 		return &exitError{code: exitFailed}
 	}
 	return nil

@@ -64,6 +64,7 @@ Exit codes:
 	}
 	flags := cmd.Flags()
 	o.sourceFlags.add(flags)
+	o.addColour(flags)
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	o.completeNames(cmd, 2)
 	flags.BoolVar(&o.exitCode, "exit-code", false, "exit with 1 if the flow is not allowed, as kubectl auth can-i does")
@@ -91,16 +92,22 @@ func (o *ExplainOptions) Validate() error {
 
 // Run prints the explanation.
 func (o *ExplainOptions) Run(ctx context.Context) error {
+	done := o.busy("reading the objects")
+	defer done()
 	c, err := o.clusters.read(ctx)
 	if err != nil {
 		return err
 	}
+	done()
 	bad := o.notices.report(o.ErrOut, c.problems)
+	done = o.busy("answering")
+	defer func() { done() }()
 	a, err := c.ask(ctx, o.question)
 	if err != nil {
 		return unusable(err)
 	}
 	c.world.Explain(&a)
+	done()
 	var out bytes.Buffer
 	if o.output == "json" {
 		encoder := json.NewEncoder(&out)
@@ -110,7 +117,7 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 			return fmt.Errorf("encode the explanation: %w", err)
 		}
 	} else {
-		writeAnswer(&out, paletteFor(o.Out), &a)
+		writeAnswer(&out, o.palette(), &a)
 	}
 	if _, err := o.Out.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the explanation: %w", err)

@@ -58,7 +58,7 @@ func writeAnswer(b *bytes.Buffer, p palette, a *question.Answer) {
 	}
 	unsure := ""
 	if a.Unsure > 0 {
-		unsure = fmt.Sprintf(", and %d hang on addresses that are not known", a.Unsure)
+		unsure = fmt.Sprintf(", and %d hang on what is not known", a.Unsure)
 	}
 	fmt.Fprintf(b, "  %s allowed%s\n", a.Tally(), unsure)
 	for _, n := range a.Notices {

@@ -3,8 +3,6 @@ package app
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
@@ -13,13 +11,6 @@ import (
 
 // palette colours text for a terminal; the zero palette leaves it plain.
 type palette struct{ on bool }
-
-// paletteFor colours what a person reads, unless NO_COLOR asks not to
-// (https://no-color.org).
-func paletteFor(out io.Writer) palette {
-	on := isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return palette{on: on && showsColours(out)}
-}
 
 func (p palette) paint(code, s string) string {
 	if !p.on {

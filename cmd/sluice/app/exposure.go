@@ -10,21 +10,12 @@ import (
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/connectivity/report"
-	"github.com/sluice-net/sluice/policy/question"
 )
 
 // ExposureOptions says to whom workloads are open.
 type ExposureOptions struct {
 	IOStreams
-	sourceFlags
-	output    string
-	focus     []string
-	direction string
-
-	ends    []question.End
-	objects objectReader
-	// typed is the command line, for a page.
-	typed typedCommand
+	connectionFlags
 }
 
 // exposureOutputs are the formats of exposure.
@@ -66,42 +57,30 @@ func newExposureCommand(streams IOStreams) *cobra.Command {
 		PreRunE: check(o),
 		RunE:    run(o),
 	}
-	flags := cmd.Flags()
-	o.sourceFlags.add(flags)
-	o.completeNames(cmd, 0)
-	flags.StringVarP(&o.output, "output", "o", "text", exposureOutputs.usage())
-	flags.StringArrayVar(&o.focus, "focus", nil, "only these workloads, as explain names ends; may be repeated")
-	flags.StringVar(&o.direction, "direction", "both", "ingress, egress or both")
+	o.connectionFlags.add(cmd, exposureOutputs.usage(), "only these workloads, as explain names ends", "ingress, egress or both")
 	return cmd
 }
 
 // Complete reads the ends of --focus.
 func (o *ExposureOptions) Complete(cmd *cobra.Command, args []string) error {
-	o.typed = typed(cmd, args)
-	err := o.completeNamespace()
-	if err != nil {
-		return err
-	}
-	if o.ends, err = focusEnds(o.focus, o.namespace); err != nil {
-		return err
-	}
-	o.objects, err = o.objectReader(o.In)
-	return err
+	return o.complete(cmd, args, o.IOStreams)
 }
 
 // Validate refuses what cannot be answered.
 func (o *ExposureOptions) Validate() error {
-	return errors.Join(o.sourceFlags.validate(), exposureOutputs.validate(o.output), oneOf("direction", o.direction, "both", "ingress", "egress"))
+	return errors.Join(o.validate(), exposureOutputs.validate(o.output))
 }
 
 // Run prints the exposure.
 func (o *ExposureOptions) Run(ctx context.Context) error {
-	in, err := o.objects.objects(ctx)
+	in, bad, err := o.input(ctx, o.IOStreams)
 	if err != nil {
 		return err
 	}
-	bad := o.notices.report(o.ErrOut, in.problems)
-	x := &report.Exposure{Exposure: connectivity.NewExposure(in.cluster()), Places: in.place}
+	done := o.busy("judging who is exposed")
+	defer done()
+	c := in.cluster()
+	x := &report.Exposure{Exposure: connectivity.NewExposure(c), Places: in.place}
 	switch o.direction {
 	case "ingress":
 		x.Directions = []policy.Direction{policy.Ingress}
@@ -109,19 +88,19 @@ func (o *ExposureOptions) Run(ctx context.Context) error {
 		x.Directions = []policy.Direction{policy.Egress}
 	}
 	if len(o.ends) > 0 {
-		x.Only = func(c *connectivity.End) bool { return among(o.ends, c) }
+		x.Only = o.among
 	}
-	for _, e := range o.ends {
-		if err := question.Present(x.Ends, e); err != nil {
-			return unusable(err)
-		}
+	if err := o.present(x.Ends); err != nil {
+		return err
+	}
+	if len(in.set.Entries) > 0 && o.direction != "egress" {
+		none := func(*connectivity.End) bool { return false }
+		x.Entries = in.ways(c, connectivity.New(c)).About(x.Only, none, nil)
 	}
 	found := &exposed{x, func(w io.Writer) error { return exposurePage(w, x, pageOptions(o.typed, in)) }}
+	done()
 	if err := exposureOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
-	if bad {
-		return &exitError{code: exitUnusable}
-	}
-	return nil
+	return concluded(bad)
 }

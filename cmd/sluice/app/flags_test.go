@@ -77,6 +77,9 @@ func TestFlagsAreChecked(t *testing.T) {
 		{append(verify, "--flows", file), "topology", []string{"", "ring", "ptp"}, nil, "--topology"},
 		{append(verify, "--flows", file), "in-kernel", []string{"", "maybe"}, []string{"false"}, "in-kernel"},
 		{[]string{"lint"}, "filename", []string{"", " "}, []string{file}, "--filename: "},
+		{lint, "namespace", []string{"Shop", "a/b"}, []string{"shop"}, "--namespace: "},
+		{lint, "verbose", []string{"", "maybe"}, []string{"true"}, "verbose"},
+		{lint, "quiet", []string{"", "maybe"}, []string{"true"}, "quiet"},
 		{lint, "recursive", []string{"maybe"}, []string{"true"}, "recursive"},
 		{lint, "output", []string{"", "yaml", "SARIF"}, []string{"text", "json", "sarif", "github", "junit"}, "--output: "},
 		{lint, "fail-on", []string{"", "info", "warning,error"}, []string{"error", "warning", "note"}, "--fail-on: "},
@@ -86,6 +89,8 @@ func TestFlagsAreChecked(t *testing.T) {
 	suggest := []string{"suggest", "-f", file, "--flows", file}
 	tests = append(tests, []flagTest{
 		{explain, "exit-code", []string{"", "maybe"}, []string{"true"}, "exit-code"},
+		{explain, "color", []string{"", "yes", "Always", "auto,never"}, []string{"auto", "always", "never"}, "is none of [auto always never]"},
+		{[]string{"demo"}, "color", []string{"yes"}, []string{"always"}, "is none of [auto always never]"},
 		{explain, "verbose", []string{"", "maybe"}, []string{"true"}, "verbose"},
 		{explain, "quiet", []string{"", "maybe"}, []string{"true"}, "quiet"},
 		{append(verify, "--flows", file), "only-mismatches", []string{"", "maybe"}, []string{"true"}, "only-mismatches"},
@@ -123,6 +128,9 @@ func TestFlagsAreChecked(t *testing.T) {
 			{of, "request-timeout", []string{"-5s", "soon"}, []string{"0", "10s"}, "--request-timeout: "},
 			{of, "namespace", []string{"a/b", "A"}, []string{"shop", ""}, "--namespace: "},
 		}...)
+	}
+	for _, of := range [][]string{status, observe, try} {
+		tests = append(tests, flagTest{of, "color", []string{"", "yes"}, []string{"never"}, "is none of [auto always never]"})
 	}
 	tests = append(tests, []flagTest{
 		{status, "output", []string{"", "yaml", "wide"}, []string{"text", "json"}, "--output: "},

@@ -53,6 +53,7 @@ Exit codes:
 		PreRunE: check(o),
 		RunE:    run(o),
 	}
+	o.addColour(cmd.Flags())
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "keep the cluster up to play in, until Ctrl-C")
 	return cmd
 }
@@ -70,7 +71,7 @@ func (o *DemoOptions) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{options: o, palette: paletteFor(o.Out), set: set}
+	d := &demo{options: o, palette: o.IOStreams.palette(), set: set}
 	d.say("A shop on two nodes, in network namespaces of this machine. Every mark below is")
 	d.say("what became of a real packet.")
 	if err := d.build(ctx); err != nil {

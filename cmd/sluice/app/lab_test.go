@@ -141,7 +141,6 @@ func TestKernelMismatch(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
-	start := time.Now()
 	got := sluice(t, "", "demo")
 	if got.code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", got.code, got.err, got.out)
@@ -153,9 +152,6 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("the demonstration lacks %q:\n%s", want, got.out)
 		}
-	}
-	if took := time.Since(start); took > time.Minute {
-		t.Errorf("took %v", took)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,8 @@ import (
 type LintOptions struct {
 	IOStreams
 	manifests manifestFlags
+	namespace string
+	notices   noticeFlags
 	output    string
 	failOn    string
 }
@@ -72,6 +75,8 @@ func newLintCommand(streams IOStreams) *cobra.Command {
 	flags := cmd.Flags()
 	o.manifests.add(flags)
 	flags.Lookup("filename").Usage = "manifests: files, directories, or - for stdin; policies, and the workloads, Namespaces, Services and Pods that they are about"
+	flags.StringVarP(&o.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
+	o.notices.add(flags)
 	flags.StringVarP(&o.output, "output", "o", "text", "text, json, sarif, github or junit")
 	flags.StringVar(&o.failOn, "fail-on", "warning", "the least severity of a finding for exit code 1: error, warning or note")
 	return cmd
@@ -87,6 +92,7 @@ func (o *LintOptions) Validate() error {
 	}
 	return errors.Join(
 		o.manifests.validate(),
+		validateNamespace(o.namespace),
 		oneOf("output", o.output, "text", "json", "sarif", "github", "junit"),
 		oneOf("fail-on", o.failOn, "error", "warning", "note"),
 	)
@@ -94,11 +100,15 @@ func (o *LintOptions) Validate() error {
 
 // Run prints the findings.
 func (o *LintOptions) Run(ctx context.Context) error {
+	done := o.busy("reading and judging the manifests")
+	defer done()
 	in, err := o.read(ctx)
 	if err != nil {
 		return unusable(err)
 	}
+	o.notices.report(o.ErrOut, unfound(in.Problems))
 	result := lint.Run(in)
+	done()
 	if err := o.print(result); err != nil {
 		return fmt.Errorf("write findings: %w", err)
 	}
@@ -122,21 +132,21 @@ func (o *LintOptions) print(r lint.Result) error {
 	return report.Text(o.Out, r)
 }
 
+// unfound are the notices about the input that are no findings themselves. Of what a
+// Namespace that is not given has for labels nothing is taken for granted here.
+func unfound(problems []manifest.Problem) []manifest.Problem {
+	return slices.DeleteFunc(slices.Clone(problems), func(p manifest.Problem) bool {
+		return !p.Notice || p.Topic == manifest.Replaced || p.Topic == manifest.NotGiven
+	})
+}
+
 // read gathers objects and where they stand.
 func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
-	var loader manifest.Loader
-	in := lint.Input{Outline: &manifest.Outline{}}
-	add := func(source string, data []byte) {
-		loader.Add(source, data)
-		in.Outline.Add(source, data)
+	files, err := fileReader{manifestFlags: o.manifests, in: o.In, namespace: o.namespace}.objects(ctx)
+	if err != nil {
+		return lint.Input{}, err
 	}
-	var skipped []manifest.Problem
-	leaveOut := func(p manifest.Problem) { skipped = append(skipped, p) }
-	if err := o.manifests.each(ctx, o.In, add, leaveOut); err != nil {
-		return in, err
-	}
-	in.Set, in.Problems = loader.Finish()
-	in.Problems = append(in.Problems, skipped...)
+	in := lint.Input{Set: files.set, Problems: files.problems, Outline: files.outline}
 	if len(in.Outline.Objects()) == 0 && len(in.Problems) == 0 {
 		return in, errors.New("read manifests: there is no object in them")
 	}

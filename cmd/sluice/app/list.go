@@ -3,30 +3,20 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/connectivity/report"
-	"github.com/sluice-net/sluice/policy/question"
 )
 
 // ListOptions lists who can reach whom.
 type ListOptions struct {
 	IOStreams
-	sourceFlags
-	output    string
-	why       bool
-	focus     []string
-	direction string
-	ports     []string
-
-	ends    []question.End
-	objects objectReader
-	// typed is the command line, for a page.
-	typed typedCommand
+	connectionFlags
+	why   bool
+	ports []string
 }
 
 // listOutputs are the formats of list.
@@ -80,53 +70,21 @@ func newListCommand(streams IOStreams) *cobra.Command {
 		PreRunE: check(o),
 		RunE:    run(o),
 	}
+	o.connectionFlags.add(cmd, listOutputs.usage(), "only connections of this end", "of the ends of --focus: ingress, egress or both")
 	flags := cmd.Flags()
-	o.sourceFlags.add(flags)
-	o.completeNames(cmd, 0)
-	flags.StringVarP(&o.output, "output", "o", "text", listOutputs.usage())
 	flags.BoolVar(&o.why, "why", false, "name the rules that allow, and what something depends on")
-	flags.StringArrayVar(&o.focus, "focus", nil, "only connections of this end; may be repeated")
-	flags.StringVar(&o.direction, "direction", "both", "of the ends of --focus: ingress, egress or both")
 	flags.StringArrayVar(&o.ports, "port", nil, "only this port, range of ports or named port; may be repeated")
 	return cmd
 }
 
 // Complete reads the ends of --focus.
 func (o *ListOptions) Complete(cmd *cobra.Command, args []string) error {
-	o.typed = typed(cmd, args)
-	err := o.completeNamespace()
-	if err != nil {
-		return err
-	}
-	if o.ends, err = focusEnds(o.focus, o.namespace); err != nil {
-		return err
-	}
-	o.objects, err = o.objectReader(o.In)
-	return err
-}
-
-// focusEnds reads ends that a list can be about.
-func focusEnds(words []string, namespace string) ([]question.End, error) {
-	var out []question.End
-	for _, word := range words {
-		e, err := question.ParseEnd(word, namespace)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("--focus: %w", err)
-		case e.Kind == question.KindService || e.Kind == question.KindNode:
-			return nil, fmt.Errorf("--focus: %s: give the workload behind it, or an address", e)
-		}
-		out = append(out, e)
-	}
-	return out, nil
+	return o.complete(cmd, args, o.IOStreams)
 }
 
 // Validate refuses what cannot be listed.
 func (o *ListOptions) Validate() error {
-	errs := []error{
-		o.sourceFlags.validate(), listOutputs.validate(o.output),
-		oneOf("direction", o.direction, "both", "ingress", "egress"),
-	}
+	errs := []error{o.validate(), listOutputs.validate(o.output)}
 	if o.direction != "both" && len(o.focus) == 0 {
 		errs = append(errs, errors.New("--direction is that of the ends of --focus: give --focus, too"))
 	}
@@ -140,12 +98,14 @@ func (o *ListOptions) Validate() error {
 
 // Run prints the list.
 func (o *ListOptions) Run(ctx context.Context) error {
-	in, err := o.objects.objects(ctx)
+	in, bad, err := o.input(ctx, o.IOStreams)
 	if err != nil {
 		return err
 	}
-	bad := o.notices.report(o.ErrOut, in.problems)
-	m := connectivity.New(in.cluster())
+	done := o.busy("judging all pairs")
+	defer done()
+	c := in.cluster()
+	m := connectivity.New(c)
 	options, err := o.narrow(m)
 	if err != nil {
 		return unusable(err)
@@ -153,13 +113,29 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	found := &listed{report.NewList(m, in.place, options...), func(w io.Writer) error {
 		return listPage(w, m, options, pageOptions(o.typed, in))
 	}}
+	to, from := o.asked()
+	found.Entries = in.ways(c, m).About(to, from, options[0].Ports)
+	done()
 	if err := listOutputs.write(o.Out, o.output, found); err != nil {
 		return err
 	}
-	if bad {
-		return &exitError{code: exitUnusable}
+	return concluded(bad)
+}
+
+// asked is what of the entries is of interest: those that lead to an end of --focus, and
+// those for which one speaks.
+func (o *ListOptions) asked() (to, from func(*connectivity.End) bool) {
+	if len(o.ends) == 0 {
+		return nil, nil
 	}
-	return nil
+	none := func(*connectivity.End) bool { return false }
+	switch o.direction {
+	case "ingress":
+		return o.among, none
+	case "egress":
+		return none, o.among
+	}
+	return o.among, o.among
 }
 
 // narrow is what is to be listed.
@@ -176,12 +152,10 @@ func (o *ListOptions) narrow(m *connectivity.Matrix) ([]connectivity.ListOptions
 	if len(o.ends) == 0 {
 		return []connectivity.ListOptions{all}, nil
 	}
-	for _, e := range o.ends {
-		if err := question.Present(m.Ends(), e); err != nil {
-			return nil, err
-		}
+	if err := o.present(m.Ends()); err != nil {
+		return nil, err
 	}
-	in := func(c *connectivity.End) bool { return among(o.ends, c) }
+	in := o.among
 	out := func(c *connectivity.End) bool { return !in(c) }
 	from, to := all, all
 	from.From, to.To = in, in
@@ -193,13 +167,4 @@ func (o *ListOptions) narrow(m *connectivity.Matrix) ([]connectivity.ListOptions
 	}
 	to.From = out
 	return []connectivity.ListOptions{from, to}, nil
-}
-
-func among(ends []question.End, c *connectivity.End) bool {
-	for _, e := range ends {
-		if e.Among(c) {
-			return true
-		}
-	}
-	return false
 }

@@ -35,6 +35,8 @@ func (r liveReader) fetch(ctx context.Context, n question.Need) (set manifest.Se
 				set.Nodes = append(set.Nodes, manifest.NodeEssence(&l.Items[i]))
 			}
 		})
+	case question.KindEntry:
+		set, _, err = r.entries(ctx, n.Namespace)
 	default:
 		err = r.workloads(ctx, string(n.Kind), n.Namespace, func(m *metav1.ObjectMeta, s *metav1.LabelSelector, t *corev1.PodTemplateSpec, done bool) {
 			w := manifest.NewWorkload(string(n.Kind), m, s).WithTemplate(t)

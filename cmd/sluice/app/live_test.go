@@ -33,6 +33,8 @@ type apiServer struct {
 	objects map[string][]map[string]any
 	// forbidden are paths below the API's group and version.
 	forbidden []string
+	// groups are what discovery says of API groups, by "group" and "group/version".
+	groups map[string]any
 	// expire makes the second page of Pods expire once.
 	expire bool
 
@@ -42,7 +44,8 @@ type apiServer struct {
 
 var resources = map[string]string{
 	"Pod": "pods", "Namespace": "namespaces", "NetworkPolicy": "networkpolicies", "Service": "services", "Node": "nodes",
-	"EndpointSlice": "endpointslices", "Deployment": "deployments", "ReplicaSet": "replicasets", "Job": "jobs", "CronJob": "cronjobs",
+	"EndpointSlice": "endpointslices", "StatefulSet": "statefulsets", "Ingress": "ingresses", "IngressClass": "ingressclasses",
+	"Gateway": "gateways", "GatewayClass": "gatewayclasses", "HTTPRoute": "httproutes", "TCPRoute": "tcproutes", "Deployment": "deployments", "ReplicaSet": "replicasets", "Job": "jobs", "CronJob": "cronjobs",
 }
 
 func (s *apiServer) load(manifests ...string) {
@@ -71,6 +74,14 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if parts[0] == "apis" && len(parts) <= 3 {
+		if known, is := s.groups[strings.Join(parts[1:], "/")]; is {
+			s.write(w, known.(map[string]any))
+			return
+		}
+		s.status(w, http.StatusNotFound, "NotFound", "the server could not find the requested resource", "")
+		return
+	}
 	if parts[0] == "api" {
 		parts = parts[2:]
 	} else {
@@ -139,7 +150,7 @@ func (s *apiServer) list(w http.ResponseWriter, r *http.Request, namespace, reso
 	}
 	version := "v1"
 	if group[0] == "apis" {
-		version = group[1] + "/v1"
+		version = group[1] + "/" + group[2]
 	}
 	s.write(w, map[string]any{"kind": kind, "apiVersion": version, "metadata": meta, "items": items})
 }

@@ -99,6 +99,9 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 		add("stdin", data)
 		return nil
 	}
+	if strings.Contains(path, "://") {
+		return fmt.Errorf("read manifests: %s: nothing is fetched from the network: curl -fL %s | sluice … -f -", path, path)
+	}
 	_, statErr := os.Stat(path)
 	if statErr != nil && isPattern(path) {
 		return eachMatch(ctx, in, path, add, leftOut)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/entries"
 	"github.com/sluice-net/sluice/policy/connectivity/inventory"
 	"github.com/sluice-net/sluice/policy/connectivity/report"
 	"github.com/sluice-net/sluice/policy/manifest"
@@ -32,6 +33,26 @@ type objectReader interface {
 func (o *objects) cluster() *connectivity.Cluster {
 	c := inventory.Cluster(&o.set)
 	return &c
+}
+
+// ways are the ways in from outside, as a matrix of the same objects judges them.
+func (o *objects) ways(c *connectivity.Cluster, m *connectivity.Matrix) *report.Entries {
+	if len(o.set.Entries) == 0 {
+		return nil
+	}
+	return report.NewEntries(entries.Judge(&o.set, c, m), m.Ends(), o.entryPlace)
+}
+
+// entryPlace is where an entry stands.
+func (o *objects) entryPlace(e connectivity.Name) report.Place {
+	if o.outline == nil {
+		return report.Place{}
+	}
+	s := o.outline.Find(e.Kind, e.Namespace, e.Name)
+	if s == nil {
+		return report.Place{}
+	}
+	return report.Place{File: s.Source, Line: s.Line}
 }
 
 // place is where a field of a policy stands.
@@ -95,6 +116,9 @@ func (r liveReader) objects(ctx context.Context) (*objects, error) {
 		}
 		out.set.Workloads = append(out.set.Workloads, found.Workloads...)
 		out.set.Nodes = append(out.set.Nodes, found.Nodes...)
+	}
+	if err := r.addEntries(ctx, out); err != nil {
+		return nil, unusable(r.sayWhy(err))
 	}
 	return out, nil
 }

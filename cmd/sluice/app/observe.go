@@ -64,6 +64,7 @@ Exit codes:
 	}
 	o.add(cmd.Flags())
 	flags := cmd.Flags()
+	o.addColour(flags)
 	flags.Lookup("namespace").Usage = "denials with a Pod of this namespace at an end (default: all)"
 	flags.BoolVarP(&o.query.Follow, "follow", "f", false, "go on with what comes")
 	flags.StringVar(&o.query.Pod, "pod", "", "denials with this Pod, or what is written so, at an end")
@@ -101,7 +102,7 @@ func (o *ObserveOptions) Validate() error {
 }
 
 func (o *ObserveOptions) options() observe.Options {
-	return observe.Options{Format: observe.Format(o.output), Colour: paletteFor(o.Out).on, Location: time.Local}
+	return observe.Options{Format: observe.Format(o.output), Colour: o.palette().on, Location: time.Local}
 }
 
 // Run asks and prints.

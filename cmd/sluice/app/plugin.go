@@ -9,7 +9,7 @@ import (
 )
 
 // commandName finds the name in texts that show a command line.
-var commandName = regexp.MustCompile(`\bsluice (agent|cleanup|demo|diff|explain|exposure|lint|list|observe|status|suggest|try|verify|version|wait)\b`)
+var commandName = regexp.MustCompile(`\bsluice (agent|cleanup|demo|diff|doctor|explain|exposure|lint|list|observe|status|suggest|try|verify|version|wait)\b`)
 
 // asPlugin makes the help say what a user of kubectl types, if program is what
 // kubectl runs for "kubectl sluice".

@@ -64,6 +64,7 @@ Exit codes:
 		RunE:    run(o),
 	}
 	o.add(cmd.Flags())
+	o.addColour(cmd.Flags())
 	cmd.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "policies and Pods of all namespaces")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	return cmd
@@ -194,7 +195,7 @@ func (o *StatusOptions) print(r *statusReport) error {
 			return fmt.Errorf("encode the status: %w", err)
 		}
 	} else {
-		r.write(&out, paletteFor(o.Out), o.objects)
+		r.write(&out, o.palette(), o.objects)
 	}
 	if _, err := o.Out.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write the status: %w", err)

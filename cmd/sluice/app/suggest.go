@@ -122,7 +122,9 @@ func (o *SuggestOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	done := o.busy("reading the objects")
 	c, err := o.clusters.read(ctx)
+	done()
 	if err != nil {
 		return err
 	}

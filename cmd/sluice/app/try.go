@@ -59,6 +59,7 @@ func newTryCommand(streams IOStreams) *cobra.Command {
 		RunE:    run(o),
 	}
 	flags := cmd.Flags()
+	o.addColour(flags)
 	o.agentFlags.add(flags)
 	o.manifests.add(flags)
 	o.notices.add(flags)
@@ -223,7 +224,7 @@ func (t *trial) flow(d *denials.Denial) (policy.Flow, bool) {
 func (o *TryOptions) follow(ctx context.Context, fleet *agents.Fleet, t *trial) error {
 	arrived, ended := make(chan passed, 1000), make(chan []agents.Failure, 1)
 	go func() { ended <- followFlows(ctx, fleet, denials.Query{}, arrived) }()
-	p := observe.NewPrinter(o.Out, observe.Options{Format: observe.Format(o.output), Colour: paletteFor(o.Out).on, Location: time.Local})
+	p := observe.NewPrinter(o.Out, observe.Options{Format: observe.Format(o.output), Colour: o.palette().on, Location: time.Local})
 	missed := uint64(0)
 	for f := range arrived {
 		missed += f.missed

@@ -161,7 +161,9 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 		return unusable(err)
 	}
 	defer in.Close()
+	done := o.busy("reading the objects")
 	c, err := o.clusters.read(ctx)
+	done()
 	if err != nil {
 		return err
 	}

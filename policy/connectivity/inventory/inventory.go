@@ -100,6 +100,9 @@ func (t *taker) pod(p *corev1.Pod) {
 	}
 	bare := connectivity.Name{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
 	maker := t.maker(bare, p.OwnerReferences, p.Labels)
+	if maker == bare {
+		maker = controllerOf(p, bare)
+	}
 	if maker == bare && len(p.OwnerReferences) == 0 {
 		t.out.Workloads = append(t.out.Workloads, w)
 		return
@@ -108,6 +111,17 @@ func (t *taker) pod(p *corev1.Pod) {
 	w.Labels = t.shared(w.Labels, maker.Kind)
 	t.running[maker] = append(t.running[maker], w)
 	t.out.Workloads = append(t.out.Workloads, w)
+}
+
+// controllerOf is what a Pod says that it was made by, for a set that has Pods only;
+// the name given if it does not say. A static Pod is its own: all of a node's are
+// "controlled" by the Node.
+func controllerOf(p *corev1.Pod, bare connectivity.Name) connectivity.Name {
+	by := metav1.GetControllerOf(p)
+	if by == nil || by.Kind == "" || by.Name == "" || by.Kind == "Node" {
+		return bare
+	}
+	return connectivity.Name{Kind: by.Kind, Namespace: p.Namespace, Name: by.Name}
 }
 
 // shared are the labels that all Pods of a workload have.

@@ -83,7 +83,14 @@ func TestCluster(t *testing.T) {
 			[]string{"Deployment shop/web app=web 10.0.0.1"},
 		},
 		"nor is the Deployment": {
-			pod("web-1f-a", owner("ReplicaSet", "web-1f"), hashed, "10.0.0.1"), []string{"Pod shop/web-1f-a app=web 10.0.0.1"},
+			pod("web-1f-a", owner("ReplicaSet", "web-1f"), hashed, "10.0.0.1"), []string{"ReplicaSet shop/web-1f app=web 10.0.0.1"},
+		},
+		"nor what made two Pods": {
+			pod("x-0", owner("Rollout", "x"), "app: web", "10.0.0.1") + pod("x-1", owner("Rollout", "x"), "app: web", "10.0.0.2"),
+			[]string{"Rollout shop/x app=web 10.0.0.1", "Rollout shop/x app=web 10.0.0.2"},
+		},
+		"static Pods are no workload of their Node's": {
+			pod("etcd-n1", owner("Node", "n1"), "app: etcd", "10.0.0.1"), []string{"Pod shop/etcd-n1 app=etcd 10.0.0.1"},
 		},
 		"Pods of the template before": {
 			deployment + replicaSet + pod("web-1f-a", owner("ReplicaSet", "web-1f"), "app: old, pod-template-hash: 1f", "10.0.0.1"),

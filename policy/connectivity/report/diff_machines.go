@@ -35,6 +35,7 @@ func (d *Diff) Markdown(w io.Writer) error {
 			head = ""
 		}
 	}
+	left += d.Entries.markdown(&out)
 	if left > 0 {
 		fmt.Fprintf(&out, "\n%s: `sluice diff` without `-o md` writes all.\n", countedOf(left, "change more has no room here", "changes more have no room here"))
 	}
@@ -68,6 +69,9 @@ var diffChecks = []findings.Check{
 	{ID: "newly-denied", Says: "A connection is denied that was allowed.", Why: "Whoever uses it will be cut off.", Mend: "Look at the policy that isolates, and at the rule that is gone.", Level: findings.Warning, HelpURI: diffDocs},
 	{ID: "workload-added", Says: "A new workload can be reached, or reaches others.", Why: "It was not there before.", Mend: "Nothing, if it is meant.", Level: findings.Note, HelpURI: diffDocs},
 	{ID: "workload-removed", Says: "A connection is gone with its workload.", Why: "It was there before.", Mend: "Nothing, if it is meant.", Level: findings.Note, HelpURI: diffDocs},
+	{ID: "entry-allowed", Says: "An Ingress, Gateway or route lets in what it did not.", Why: "It may be meant; a reviewer should see it.", Mend: "Look at the entry, and at the policies of the workload behind it.", Level: findings.Warning, HelpURI: diffDocs},
+	{ID: "entry-changed", Says: "An Ingress, Gateway or route lets in otherwise than before.", Why: "It may be meant; a reviewer should see it.", Mend: "Look at its hosts and paths, and at the policies of the workload behind it.", Level: findings.Warning, HelpURI: diffDocs},
+	{ID: "entry-denied", Says: "An Ingress, Gateway or route does not let in what it did.", Why: "Whoever uses it will be cut off.", Mend: "Look at the entry, and at the policies of the workload behind it.", Level: findings.Warning, HelpURI: diffDocs},
 	{ID: "policy-without-effect", Says: "A policy changed, and nobody reaches anybody by it that did not before, nor the other way.", Why: "It may select nothing, or say what others say already.", Mend: "Nothing, if it is meant; sluice lint says more.", Level: findings.Note, HelpURI: diffDocs},
 }
 
@@ -86,6 +90,7 @@ func (d *Diff) found() findings.Result {
 			out.Findings = append(out.Findings, f)
 		}
 	}
+	out.Findings = append(out.Findings, d.Entries.findings()...)
 	for _, p := range d.idle() {
 		at := d.policyPlace(&p)
 		f := findings.Finding{

@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,6 +22,8 @@ type Exposure struct {
 	Directions []policy.Direction
 	// Only chooses the ends, nil for all.
 	Only func(*connectivity.End) bool
+	// Entries are the ways in from outside; nil for none.
+	Entries *Entries
 }
 
 // opening is one peer to whom ends are open.
@@ -160,44 +161,12 @@ func (x *Exposure) rules(o *connectivity.Opening, d policy.Direction) []string {
 	return out
 }
 
-// peerText says to whom.
+// peerText says to whom: ranges in the fewest words that the ends allow.
 func (n *names) peerText(o *connectivity.Opening) string {
-	switch o.Kind {
-	case connectivity.OutsideRanges:
+	if o.Kind == connectivity.OutsideRanges {
 		return n.outsideText(o.Ranges)
-	case connectivity.EveryNamespace:
-		text := "every namespace"
-		if len(o.Except) > 0 {
-			text += " but " + strings.Join(o.Except, ", ")
-		}
-		return text
-	case connectivity.Namespace:
-		return "any Pod of namespace " + o.Namespace
 	}
-	text := "any Pod"
-	if len(o.Labels) > 0 {
-		text = "any Pod with " + labelText(o.Labels)
-	}
-	switch {
-	case o.Namespace != "":
-		return text + " of namespace " + o.Namespace
-	case len(o.NamespaceLabels) > 0:
-		return text + " of a namespace with " + labelText(o.NamespaceLabels)
-	}
-	return text + " of any namespace"
-}
-
-// labelText writes labels as selectors have them; "*" is any value.
-func labelText(labels map[string]string) string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		if labels[k] == "*" {
-			out = append(out, k)
-		} else {
-			out = append(out, k+"="+labels[k])
-		}
-	}
-	return strings.Join(out, ",")
+	return o.String()
 }
 
 // Text writes what no policy isolates, and what policies open.
@@ -239,6 +208,7 @@ func (x *Exposure) Text(w io.Writer) error {
 	if len(rows) > 0 {
 		fmt.Fprintln(out)
 	}
+	x.Entries.text(out)
 	fmt.Fprintln(out, isolation(x.Ends))
 	return out.Flush()
 }
@@ -255,7 +225,7 @@ func (o *opening) title() string {
 
 // CSV writes a row for each workload and peer.
 func (x *Exposure) CSV(w io.Writer) error {
-	out, n := csv.NewWriter(w), newNames(x.Ends)
+	out, n := csv.NewWriter(w), newWholeNames(x.Ends)
 	if err := out.Write([]string{"workload", "direction", "isolated", "peer", "ports", "rules"}); err != nil {
 		return err
 	}
@@ -267,6 +237,11 @@ func (x *Exposure) CSV(w io.Writer) error {
 				return err
 			}
 		}
+	}
+	if err := x.Entries.csv(func(r *entryRow, ports string) error {
+		return out.Write([]string{r.workloads, policy.Ingress.String(), fmt.Sprint(r.isolated), r.entry, ports, r.why})
+	}); err != nil {
+		return err
 	}
 	out.Flush()
 	return out.Error()
@@ -289,6 +264,7 @@ func (x *Exposure) Markdown(w io.Writer) error {
 		}
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", cell(n.short(o.ends)), o.direction, cell(o.peer), cell(o.ports), by)
 	}
+	x.Entries.markdown(out)
 	fmt.Fprintf(out, "\n%s\n", isolation(x.Ends))
 	return out.Flush()
 }
@@ -306,6 +282,7 @@ func (x *Exposure) drawing() *drawing {
 			d.connect(peer, who, o.ports, false)
 		}
 	}
+	x.Entries.draw(d)
 	return d
 }
 

@@ -13,6 +13,8 @@ type ExposureDocument struct {
 	TypeMeta
 	Ends   []End     `json:"ends"`
 	Groups []Exposed `json:"groups"`
+	// Entries are the ways in from outside, by an Ingress, a Gateway or a route.
+	Entries []Entry `json:"entries"`
 }
 
 // Exposed is ends that are open to the same peers by the same rules.
@@ -52,7 +54,7 @@ type Opening struct {
 
 // Document is the exposure for programs. Its ends are those of Pods.
 func (x *Exposure) Document() ExposureDocument {
-	d := ExposureDocument{TypeMeta: TypeMeta{Version, "Exposure"}, Ends: []End{}, Groups: []Exposed{}}
+	d := ExposureDocument{TypeMeta: TypeMeta{Version, "Exposure"}, Ends: []End{}, Groups: []Exposed{}, Entries: x.Entries.documents()}
 	at, n := map[int]int{}, newNames(x.Ends)
 	for e, one := range endsOf(x.Ends) {
 		if k := one.Kind; k == connectivity.Pods || k == connectivity.HostNetwork {

@@ -44,6 +44,7 @@ func (l *List) drawing() *drawing {
 		dashed := !slices.ContainsFunc(line.Stretches, func(s connectivity.Stretch) bool { return s.Answer == connectivity.Allowed })
 		d.connect(d.use(n, line.Sources), d.use(n, line.Destinations), answered(line.Stretches), dashed)
 	}
+	l.Entries.draw(d)
 	return d
 }
 

@@ -23,6 +23,8 @@ type List struct {
 	// OwnNode are the lines of which all is that a Pod's own node always reaches it:
 	// true of every Pod, and so no news.
 	OwnNode []connectivity.Line
+	// Entries are the ways in from outside; nil for none.
+	Entries *Entries
 }
 
 // NewList lists the connections of a matrix. The options must have no pair of ends in
@@ -129,6 +131,9 @@ type ListDocument struct {
 	TypeMeta
 	Ends        []End        `json:"ends"`
 	Connections []Connection `json:"connections"`
+	// Entries are the ways in from outside that the connections are not about: by an
+	// Ingress, a Gateway or a route.
+	Entries []Entry `json:"entries"`
 }
 
 // Connection says that each of the sources reaches each of the destinations. No pair
@@ -145,7 +150,7 @@ type Connection struct {
 
 // Document is the list for programs.
 func (l *List) Document() ListDocument {
-	d := ListDocument{TypeMeta: TypeMeta{Version, "ConnectionList"}, Ends: endsOf(l.Ends), Connections: []Connection{}}
+	d := ListDocument{TypeMeta: TypeMeta{Version, "ConnectionList"}, Ends: endsOf(l.Ends), Connections: []Connection{}, Entries: l.Entries.documents()}
 	for _, lines := range [][]connectivity.Line{l.Lines, l.OwnNode} {
 		for _, line := range lines {
 			d.Connections = append(d.Connections, Connection{
@@ -215,6 +220,7 @@ func (l *List) Text(w io.Writer) error {
 	if len(rows) > 0 {
 		fmt.Fprintln(out)
 	}
+	l.Entries.text(out)
 	fmt.Fprintln(out, l.Summary())
 	return out.Flush()
 }
@@ -311,6 +317,11 @@ func (l *List) CSV(w io.Writer) error {
 			}
 		}
 	}
+	if err := l.Entries.csv(func(r *entryRow, ports string) error {
+		return out.Write([]string{r.entry, r.workloads, ports, r.why}[:len(head)])
+	}); err != nil {
+		return err
+	}
 	out.Flush()
 	return out.Error()
 }
@@ -334,6 +345,7 @@ func (l *List) Markdown(w io.Writer) error {
 		}
 		fmt.Fprintln(out)
 	}
+	l.Entries.markdown(out)
 	fmt.Fprintf(out, "\n%s\n", strings.ReplaceAll(l.Summary(), "\n", "\n\n"))
 	return out.Flush()
 }

@@ -268,3 +268,29 @@ func TestListTablesAndGraphs(t *testing.T) {
 		}
 	}
 }
+
+// Data has every range, where a text says how many more there are.
+func TestTablesHaveEveryRange(t *testing.T) {
+	c := shop()
+	var every []string
+	var peers []networkingv1.NetworkPolicyPeer
+	for i := range 20 {
+		cidr := fmt.Sprintf("192.0.2.%d/32", 2*i)
+		every, peers = append(every, cidr), append(peers, block(cidr))
+	}
+	c.Policies = append(c.Policies, ingress("addresses", "db", from(tcp(9), peers...)))
+	x := connectivity.New(c)
+	if said := text(t, report.NewList(x, places, connectivity.ListOptions{}).Text); !strings.Contains(said, "ranges more") {
+		t.Errorf("A text does not stay short:\n%s", said)
+	}
+	for name, table := range map[string]string{
+		"list":     text(t, report.NewList(x, places, connectivity.ListOptions{}).CSV),
+		"exposure": text(t, exposure(c).CSV),
+	} {
+		for _, cidr := range every {
+			if !strings.Contains(table, cidr) {
+				t.Fatalf("%s: %s is missing:\n%s", name, cidr, table)
+			}
+		}
+	}
+}

@@ -17,6 +17,15 @@ type names struct {
 	// total counts the names of each namespace, outside the ends of that kind.
 	total          map[string]int
 	outside, nodes []int
+	// whole: a name says all of its ranges, however many.
+	whole bool
+}
+
+// newWholeNames are for data: nothing is left out of them.
+func newWholeNames(ends []connectivity.End) *names {
+	n := newNames(ends)
+	n.whole = true
+	return n
 }
 
 func newNames(ends []connectivity.End) *names {
@@ -95,7 +104,8 @@ func kindWord(kind string) string {
 	return strings.ToLower(kind)
 }
 
-// of are the names of all of some ends: in their order, what is outside last.
+// of are the names of all of some ends: in their order, what is outside last, each
+// range by itself unless they are all of their kind.
 func (n *names) of(ends []int) []string {
 	var out []string
 	for _, e := range ends {
@@ -105,13 +115,34 @@ func (n *names) of(ends []int) []string {
 			out = append(out, n.each[e]...)
 		}
 	}
-	if text := n.ranges(ends, connectivity.Nodes, n.nodes, "nodes"); text != "" {
-		out = append(out, text)
+	given, missing := n.split(ends, n.nodes)
+	out = append(out, eachRange(given, missing, "nodes", "nodes ")...)
+	given, missing = n.split(ends, n.outside)
+	return append(out, eachRange(given, missing, connectivity.Internet, "")...)
+}
+
+// eachRange is the word where no range is missing, and else the ranges.
+func eachRange(given, missing []connectivity.AddrRange, word, prefix string) []string {
+	if len(given) > 0 && len(missing) == 0 {
+		return []string{word}
 	}
-	if text := n.ranges(ends, connectivity.Outside, n.outside, connectivity.Internet); text != "" {
-		out = append(out, text)
+	out := rangeNames(joined(given))
+	for i := range out {
+		out[i] = prefix + out[i]
 	}
 	return out
+}
+
+// split are the ranges of those ends that are among some, and those of the others.
+func (n *names) split(ends, all []int) (given, missing []connectivity.AddrRange) {
+	for _, e := range all {
+		if slices.Contains(ends, e) {
+			given = append(given, n.ends[e].Ranges...)
+		} else {
+			missing = append(missing, n.ends[e].Ranges...)
+		}
+	}
+	return given, missing
 }
 
 // name is what one end is called.
@@ -194,18 +225,11 @@ func (n *names) others(ns string, list []string) []string {
 // ranges names those of a kind: as a word where they are all, and as all but some
 // where that is shorter.
 func (n *names) ranges(ends []int, kind connectivity.EndKind, all []int, word string) string {
-	var given, missing []connectivity.AddrRange
-	for _, e := range all {
-		if slices.Contains(ends, e) {
-			given = append(given, n.ends[e].Ranges...)
-		} else {
-			missing = append(missing, n.ends[e].Ranges...)
-		}
-	}
+	given, missing := n.split(ends, all)
 	if len(given) == 0 {
 		return ""
 	}
-	text := allBut(given, missing, word)
+	text := n.allBut(given, missing, word)
 	if kind == connectivity.Nodes && !strings.HasPrefix(text, word) {
 		return word + " " + text
 	}
@@ -214,15 +238,15 @@ func (n *names) ranges(ends []int, kind connectivity.EndKind, all []int, word st
 
 // allBut names ranges: by the word if they are all, and as all but those that are
 // missing where that is shorter.
-func allBut(given, missing []connectivity.AddrRange, word string) string {
+func (n *names) allBut(given, missing []connectivity.AddrRange, word string) string {
 	given, missing = joined(given), joined(missing)
 	switch {
 	case len(missing) == 0:
 		return word
 	case len(missing) < len(given) || whole(missing) < whole(given):
-		return word + " but " + strings.ReplaceAll(rangeText(rangeNames(missing)), ", ", " and ")
+		return word + " but " + strings.ReplaceAll(n.rangeText(rangeNames(missing)), ", ", " and ")
 	}
-	return rangeText(rangeNames(given))
+	return n.rangeText(rangeNames(given))
 }
 
 // outsideText names some of the ranges outside.
@@ -239,7 +263,7 @@ func (n *names) outsideText(given []connectivity.AddrRange) string {
 			}
 		}
 	}
-	return allBut(given, missing, connectivity.Internet)
+	return n.allBut(given, missing, connectivity.Internet)
 }
 
 // whole counts the ranges that are no CIDR.
@@ -256,8 +280,8 @@ func whole(list []connectivity.AddrRange) int {
 // mostRanges is how many ranges a text names.
 const mostRanges = 6
 
-func rangeText(list []string) string {
-	if len(list) > mostRanges {
+func (n *names) rangeText(list []string) string {
+	if len(list) > mostRanges && !n.whole {
 		return strings.Join(list[:mostRanges], ", ") + fmt.Sprintf(" and %d ranges more", len(list)-mostRanges)
 	}
 	return strings.Join(list, ", ")

@@ -1,4 +1,4 @@
-package enforcer
+package detect
 
 import (
 	"cmp"
@@ -65,36 +65,36 @@ type tcFilter struct {
 	to, back []int
 }
 
-// trafficConditions tell which interfaces' packets take another way.
-func (s search) trafficConditions() ([]Condition, error) {
-	socket, err := nlsocket.Open(s.ns, unix.NETLINK_ROUTE)
+// trafficFindings tell which interfaces' packets take another way.
+func (s Search) trafficFindings() ([]Finding, error) {
+	socket, err := nlsocket.Open(s.NS, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
 	defer socket.Close()
-	var out []Condition
+	var out []Finding
 	qdiscs, err := ingressQdiscs(socket)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, index := range slices.Sorted(maps.Keys(qdiscs)) {
-		i := s.ifaces[index]
+		i := s.Interfaces[index]
 		if i == nil {
 			continue
 		}
-		found, err := s.filterConditions(socket, i, qdiscs[index])
+		found, err := s.filterFindings(socket, i, qdiscs[index])
 		out = append(out, found...)
 		errs = append(errs, err)
 	}
 	programs, err := xdpPrograms(socket)
 	for _, p := range programs {
-		out = append(out, s.programConditions(p)...)
+		out = append(out, s.programFindings(p)...)
 	}
 	errs = append(errs, err)
 	programs, err = s.tcxPrograms()
 	for _, p := range programs {
-		out = append(out, s.programConditions(p)...)
+		out = append(out, s.programFindings(p)...)
 	}
 	return out, errors.Join(append(errs, err)...)
 }
@@ -135,10 +135,10 @@ func tcMessage(msg []byte) (index int, kind string, options []byte) {
 	return nlsocket.Int(msg[4:8]), kind, options
 }
 
-// filterConditions say where an interface's filters send packets, and which
+// filterFindings say where an interface's filters send packets, and which
 // programs see them.
-func (s search) filterConditions(socket *nlsocket.Socket, i *links.Interface, qdisc string) ([]Condition, error) {
-	var out []Condition
+func (s Search) filterFindings(socket *nlsocket.Socket, i *links.Interface, qdisc string) ([]Finding, error) {
+	var out []Finding
 	for _, at := range []struct {
 		parent uint32
 		name   string
@@ -161,7 +161,7 @@ func (s search) filterConditions(socket *nlsocket.Socket, i *links.Interface, qd
 // describeFilters tells of what filters do at an interface. An ifb gives back what it is
 // given, which goes on where it was; what is sent as if it had come by another interface
 // comes to our hooks there. All else is out of our sight.
-func (s search) describeFilters(i *links.Interface, at string, filters []tcFilter) []Condition {
+func (s Search) describeFilters(i *links.Interface, at string, filters []tcFilter) []Finding {
 	detours, away := map[string]bool{}, map[string]bool{}
 	programs := attached{iface: i, at: "tc " + at, ingress: at == "ingress", mend: `"tc filter show dev ` + i.Name + " " + at + `"`}
 	for _, f := range filters {
@@ -169,7 +169,7 @@ func (s search) describeFilters(i *links.Interface, at string, filters []tcFilte
 			detours[s.nameInterface(to)] = true
 		}
 		for _, to := range f.to {
-			if t := s.ifaces[to]; t != nil && t.Kind != "ifb" && at == "ingress" && s.ways[i.Index] {
+			if t := s.Interfaces[to]; t != nil && t.Kind != "ifb" && at == "ingress" && s.Ways[i.Index] {
 				away[s.nameInterface(to)] = true
 				continue
 			}
@@ -179,17 +179,17 @@ func (s search) describeFilters(i *links.Interface, at string, filters []tcFilte
 			programs.names = append(programs.names, cmp.Or(f.name, "one without a name"))
 		}
 	}
-	out := s.programConditions(programs)
+	out := s.programFindings(programs)
 	see := `see "tc filter show dev ` + i.Name + " " + at + `"`
 	if len(detours) > 0 {
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "TrafficRedirect", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("a filter at tc %s sends its frames through %s (as the CNI plug-in bandwidth does): they pass by hooks of family netdev there, and are judged where they come out again", at, listed(detours)),
 			Mend:    "nothing, if a bandwidth limit is wanted; otherwise " + see,
 		})
 	}
 	if len(away) > 0 {
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "TrafficBypass", Object: "interface " + i.Name,
 			Message: fmt.Sprintf("a filter at tc %s sends its frames out of %s: they come to no hook that judges", at, listed(away)),
 			Mend:    "take it away, or have it redirect to an ifb: " + see,
@@ -198,15 +198,15 @@ func (s search) describeFilters(i *links.Interface, at string, filters []tcFilte
 	return out
 }
 
-func (s search) nameInterface(index int) string {
-	if t := s.ifaces[index]; t != nil {
+func (s Search) nameInterface(index int) string {
+	if t := s.Interfaces[index]; t != nil {
 		return strings.TrimSpace(t.Kind + " " + t.Name)
 	}
 	return fmt.Sprintf("interface %d", index)
 }
 
 func listed(names map[string]bool) string {
-	return strings.Join(firstOf(slices.Sorted(maps.Keys(names)), 5), ", ")
+	return strings.Join(FirstOf(slices.Sorted(maps.Keys(names)), 5), ", ")
 }
 
 // maxFilters bounds what is kept of an interface's filters.

@@ -1,8 +1,7 @@
-package enforcer
+package detect
 
 import (
 	"bufio"
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,19 +12,23 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/klog/v2"
-
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
-// ipvs knows whether the node has IPVS, which takes packets to Services past the forward
+// IPVS knows whether the node has IPVS, which takes packets to Services past the forward
 // hook: the ruleset judges them by others then (see package compiler).
-type ipvs struct {
+type IPVS struct {
 	ns netns.Namespace
 	// seen: it was there once, and the ruleset is made for it.
 	seen bool
 }
+
+// NewIPVS looks in a namespace.
+func NewIPVS(ns netns.Namespace) IPVS { return IPVS{ns: ns} }
+
+// Seen reports whether it was there once, and the ruleset is to be made for it.
+func (v *IPVS) Seen() bool { return v.seen }
 
 // Files that show IPVS, of the namespace that the reading thread is in.
 const (
@@ -39,12 +42,11 @@ var ipvsInterfaces = map[string]bool{"kube-ipvs0": true, "kube-dummy-if": true}
 
 // Update looks for IPVS: among the interfaces each time, and for services of other
 // programs where everything is looked at. What cannot be read may be it: the ruleset is
-// right either way.
-func (v *ipvs) Update(ctx context.Context, ifaces map[int]*links.Interface, all bool) {
+// right either way. It returns what shows that it is there, the first time.
+func (v *IPVS) Update(ifaces map[int]*links.Interface, all bool) (why string) {
 	if v.seen {
-		return
+		return ""
 	}
-	why := ""
 	for _, i := range ifaces {
 		if ipvsInterfaces[i.Name] {
 			why = "interface " + i.Name
@@ -59,14 +61,13 @@ func (v *ipvs) Update(ctx context.Context, ifaces map[int]*links.Interface, all 
 			why = services[0].String()
 		}
 	}
-	if v.seen = why != ""; v.seen {
-		klog.FromContext(ctx).Info("IPVS is in use: what it sends to Pods is judged by hook output", "because", why)
-	}
+	v.seen = why != ""
+	return why
 }
 
 // services are those of IPVS, up to a number. There is no file where the module is not
 // loaded.
-func (v *ipvs) services(limit int) ([]ipvsService, error) {
+func (v *IPVS) services(limit int) ([]ipvsService, error) {
 	var out []ipvsService
 	err := v.ns.Do(func() error {
 		file, err := os.Open(ipvsPath)
@@ -175,14 +176,14 @@ func readIPVSAddress(text string) (netip.AddrPort, error) {
 // maxIPVSServices bounds how many services are looked at in one search.
 const maxIPVSServices = 50000
 
-// Conditions name what of IPVS cannot be judged.
-func (v *ipvs) Conditions() ([]Condition, error) {
+// Findings name what of IPVS cannot be judged.
+func (v *IPVS) Findings() ([]Finding, error) {
 	if !v.seen {
 		return nil, nil
 	}
 	services, err := v.services(maxIPVSServices)
 	if err != nil {
-		return []Condition{{
+		return []Finding{{
 			What: "IPVS", Object: ipvsPath,
 			Message: "it cannot be read, so that nobody knows in which ways IPVS sends packets to Pods: " + err.Error(),
 			Mend:    "let the agent read it",
@@ -191,17 +192,17 @@ func (v *ipvs) Conditions() ([]Condition, error) {
 	if len(services) == 0 {
 		return nil, nil
 	}
-	var out []Condition
+	var out []Finding
 	tracked, err := v.tracked()
 	if !tracked {
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "IPVS", Object: "net.ipv4.vs.conntrack",
 			Message: "it is off, or cannot be read, so that conntrack does not know what IPVS sends on: answers of Pods are judged as if they had spoken first, and connections through Services fail where policies isolate",
 			Mend:    `switch it on, as kube-proxy does: "sysctl net.ipv4.vs.conntrack=1"; connections from before stay as they are`,
 		})
 	}
 	for _, s := range services {
-		if c, grave := s.condition(); grave {
+		if c, grave := s.finding(); grave {
 			out = append(out, c)
 		}
 	}
@@ -209,7 +210,7 @@ func (v *ipvs) Conditions() ([]Condition, error) {
 }
 
 // tracked reports whether conntrack follows IPVS.
-func (v *ipvs) tracked() (bool, error) {
+func (v *IPVS) tracked() (bool, error) {
 	var data []byte
 	err := v.ns.Do(func() error {
 		var err error
@@ -222,10 +223,10 @@ func (v *ipvs) tracked() (bool, error) {
 	return strings.TrimSpace(string(data)) != "0", nil
 }
 
-// condition says why packets to the service cannot be judged. By NAT they have the
+// finding says why packets to the service cannot be judged. By NAT they have the
 // Pod's address when they come to hook output; "Local" is a backend on the node.
-func (s ipvsService) condition() (Condition, bool) {
-	c := Condition{What: "IPVS", Object: s.String()}
+func (s ipvsService) finding() (Finding, bool) {
+	c := Finding{What: "IPVS", Object: s.String()}
 	switch {
 	case s.methods["Tunnel"]:
 		c.Message = "it sends packets to its backends in a tunnel (IPIP), within which no policy of a Pod is asked"
@@ -237,7 +238,7 @@ func (s ipvsService) condition() (Condition, bool) {
 		c.Message = "it balances each packet by itself (one-packet scheduling), so that answers of Pods are judged as if they had spoken first"
 		c.Mend = "take one-packet scheduling (ipvsadm --ops) from it"
 	default:
-		return Condition{}, false
+		return Finding{}, false
 	}
 	return c, true
 }

@@ -1,30 +1,67 @@
-package enforcer
+package detect
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-net/sluice/enforcer/detect/detecttest"
 	"github.com/sluice-net/sluice/enforcer/links"
-	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
+	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
+// nft loads rules, given as for nft -f.
+func nft(n netnstest.NS, rules string) {
+	n.T.Helper()
+	f := filepath.Join(n.T.TempDir(), "rules")
+	if err := os.WriteFile(f, []byte(rules), 0o600); err != nil {
+		n.T.Fatal(err)
+	}
+	n.Cmd("nft", "-f", f)
+}
+
+// testLinks has looked at a node once, and knows no Pod.
+func testLinks(t *testing.T, node netnstest.NS) *links.Links {
+	t.Helper()
+	socket, err := nlsocket.Open(node, unix.NETLINK_ROUTE)
+	if err == nil {
+		err = socket.Strict()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := links.New(socket, node, links.Patterns{Uplinks: links.DefaultUplinks, Others: links.DefaultOtherInterfaces})
+	t.Cleanup(l.Close)
+	if err := l.Update(links.Everything()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Resolve(context.Background(), false); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // searchOf goes by what links know.
-func searchOf(node testNS, l *links.Links) search {
-	return search{ns: node, ifaces: l.Interfaces(), ways: l.PodWays(), ipvs: &ipvs{ns: node}}
+func searchOf(node netnstest.NS, l *links.Links) Search {
+	return Search{NS: node, Interfaces: l.Interfaces(), Ways: l.PodWays(), IPVS: &IPVS{ns: node}}
 }
 
 // detected are the conditions of a node, as kind and object.
-func detected(t *testing.T, node testNS) ([]Condition, []string) {
+func detected(t *testing.T, node netnstest.NS) ([]Finding, []string) {
 	t.Helper()
 	l := testLinks(t, node)
-	found, err := searchOf(node, l).conditions()
+	found, err := searchOf(node, l).Findings()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,17 +70,14 @@ func detected(t *testing.T, node testNS) ([]Condition, []string) {
 		if c.Message == "" || c.Mend == "" || c.Object == "" {
 			t.Errorf("something is left unsaid: %+v", c)
 		}
-		if !slices.ContainsFunc(ConditionKinds, func(k ConditionKind) bool { return k.What == c.What }) {
-			t.Errorf("%s is no kind", c.What)
-		}
 		out = append(out, c.What+" "+c.Object)
 	}
 	return found, out
 }
 
 func TestDetectNamesOthersChains(t *testing.T) {
-	node := newNS(t)
-	node.nft(`
+	node := netnstest.New(t)
+	nft(node, `
 table inet sluice { chain forward { type filter hook forward priority 0; policy drop; }; }
 table bridge sluice { chain in { type filter hook prerouting priority 0; policy drop; }; }
 table ip filter {
@@ -62,10 +96,10 @@ table netdev cloud { chain c { type filter hook ingress device lo priority 0; po
 table inet kube-proxy { chain filter-forward { type filter hook forward priority -110; policy accept; }; }
 table arp a { chain c { type filter hook input priority 0; policy drop; }; }
 `)
-	before := node.ruleset()
+	before := node.Cmd("nft", "list", "ruleset")
 	found, got := detected(t, node)
 	want := []string{
-		"DropPolicy chain bridge guest c", "DropPolicy chain ip filter FORWARD", "DropPolicy chain ip6 early c", "DropPolicy chain netdev cloud c",
+		"DropPolicy chain bridge guest c", "DropPolicy chain ip filter FORWARD", "DropPolicy chain ip filter OUTPUT", "DropPolicy chain ip6 early c", "DropPolicy chain netdev cloud c",
 		"OtherChains table inet firewalld", "OtherChains table ip filter",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -75,11 +109,11 @@ table arp a { chain c { type filter hook input priority 0; policy drop; }; }
 		"chain ip6 early c": "hook prerouting, priority -300", "chain netdev cloud c": "hook ingress",
 		"table inet firewalld": "filter_FORWARD (forward, priority 10)", "table ip filter": "INPUT (input, priority 0)",
 	} {
-		if !slices.ContainsFunc(found, func(c Condition) bool { return c.Object == object && strings.Contains(c.Message, says) }) {
+		if !slices.ContainsFunc(found, func(c Finding) bool { return c.Object == object && strings.Contains(c.Message, says) }) {
 			t.Errorf("%s: nothing says %q: %v", object, says, found)
 		}
 	}
-	if node.ruleset() != before {
+	if node.Cmd("nft", "list", "ruleset") != before {
 		t.Error("others' tables were changed")
 	}
 }
@@ -95,12 +129,14 @@ func TestDetectNamesASecondPolicyEngine(t *testing.T) {
 		{"Antrea", "interface antrea-gw0", "", "link add antrea-gw0 type bridge"},
 		{"Azure NPM", "chain AZURE-NPM-INGRESS", "table ip filter { chain AZURE-NPM-INGRESS { }; }", ""},
 		{"kube-network-policies", "table kube-network-policies", "table inet kube-network-policies { chain c { }; }", ""},
+		{"kindnet", "table kindnet-network-policies", "table inet kindnet-network-policies { chain c { }; }", ""},
+		{"OVN-Kubernetes", "interface ovn-k8s-mp0", "", "link add ovn-k8s-mp0 type bridge"},
 		{"Weave Net", "chain WEAVE-NPC", "table ip filter { chain WEAVE-NPC { }; }", ""},
 		{"", "", "table ip filter { chain KUBE-FORWARD { }; chain FLANNEL-FWD { }; chain cali { }; }", "link add cali123 type bridge"},
 	} {
-		node := newNS(t)
-		node.nft(tt.nft)
-		node.ip("%s", tt.ip)
+		node := netnstest.New(t)
+		nft(node, tt.nft)
+		node.IP("%s", tt.ip)
 		found, got := detected(t, node)
 		if tt.engine == "" {
 			if len(got) > 0 {
@@ -115,11 +151,11 @@ func TestDetectNamesASecondPolicyEngine(t *testing.T) {
 }
 
 func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
-	node := newNS(t)
+	node := netnstest.New(t)
 	for _, name := range []string{"plain", "empty", "bandwidth", "mirror", "egress", "class", "away", "back", "out"} {
-		node.ip("link add v%s type veth peer name p%s", name, name)
+		node.IP("link add v%s type veth peer name p%s", name, name)
 	}
-	node.ip("link add ifb0 type ifb\nlink set ifb0 up")
+	node.IP("link add ifb0 type ifb\nlink set ifb0 up")
 	const all = " protocol all u32 match u32 0 0 "
 	for _, line := range []string{
 		"qdisc add dev vempty ingress",
@@ -140,7 +176,7 @@ func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
 		"qdisc add dev vclass clsact",
 		"filter add dev vclass ingress" + all + "flowid 1:1",
 	} {
-		node.cmd("tc", strings.Fields(line)...)
+		node.Cmd("tc", strings.Fields(line)...)
 	}
 	found, got := detected(t, node)
 	want := []string{
@@ -158,10 +194,10 @@ func TestDetectNamesTrafficControlAtInterfaces(t *testing.T) {
 }
 
 func TestDetectNamesPrograms(t *testing.T) {
-	node := newNS(t)
-	node.ip("link add vxdp type veth peer name pxdp\nlink add vtc type veth peer name ptc")
-	node.cmd("tc", "qdisc", "add", "dev", "vtc", "clsact")
-	xdp, classifier := passAll(t, unix.BPF_PROG_TYPE_XDP, 2), passAll(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1)
+	node := netnstest.New(t)
+	node.IP("link add vxdp type veth peer name pxdp\nlink add vtc type veth peer name ptc")
+	node.Cmd("tc", "qdisc", "add", "dev", "vtc", "clsact")
+	xdp, classifier := detecttest.PassAll(t, unix.BPF_PROG_TYPE_XDP, 2), detecttest.PassAll(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1)
 	err := node.Do(func() error {
 		v, err := netlink.LinkByName("vxdp")
 		if err != nil {
@@ -187,13 +223,13 @@ func TestDetectNamesPrograms(t *testing.T) {
 	}
 	// Those that the operator knows, and those of interfaces without Pods, may drop.
 	l := testLinks(t, node)
-	for what, change := range map[string]func(*search){
-		"named":            func(s *search) { s.harmless = []string{"from-*", "xdp@vxdp"} },
-		"not on Pods' way": func(s *search) { s.ways = nil },
+	for what, change := range map[string]func(*Search){
+		"named":            func(s *Search) { s.Harmless = []string{"from-*", "xdp@vxdp"} },
+		"not on Pods' way": func(s *Search) { s.Ways = nil },
 	} {
 		s := searchOf(node, l)
 		change(&s)
-		found, err := s.conditions()
+		found, err := s.Findings()
 		if err != nil || len(found) != 2 || found[0].What != "TrafficProgram" || found[1].What != "TrafficProgram" {
 			t.Errorf("%s: %v, %v", what, found, err)
 		}
@@ -201,10 +237,10 @@ func TestDetectNamesPrograms(t *testing.T) {
 }
 
 func TestDetectNamesLegacyTables(t *testing.T) {
-	node := newNS(t)
-	node.cmd("iptables-legacy", "-P", "FORWARD", "DROP")
-	node.cmd("iptables-legacy", "-t", "nat", "-L")
-	node.cmd("ip6tables-legacy", "-t", "mangle", "-L")
+	node := netnstest.New(t)
+	node.Cmd("iptables-legacy", "-P", "FORWARD", "DROP")
+	node.Cmd("iptables-legacy", "-t", "nat", "-L")
+	node.Cmd("ip6tables-legacy", "-t", "mangle", "-L")
 	_, got := detected(t, node)
 	if diff := cmp.Diff([]string{"LegacyTables table ip filter", "LegacyTables table ip6 mangle"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -229,7 +265,7 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 	i := &links.Interface{Name: "v1"}
 	filters := []tcFilter{program, {kind: "matchall", actions: []string{"bpf"}}, {kind: "strange"}}
 	for at, want := range map[string]string{"ingress": "TrafficBypass", "egress": "TrafficProgram"} {
-		got := search{ways: map[int]bool{0: true}}.describeFilters(i, at, filters)
+		got := Search{Ways: map[int]bool{0: true}}.describeFilters(i, at, filters)
 		if len(got) != 1 || got[0].What != want || !strings.Contains(got[0].Message, "cil_from_container") {
 			t.Errorf("%s: %+v", at, got)
 		}
@@ -244,33 +280,28 @@ func TestFiltersOfEachKindAreRead(t *testing.T) {
 	}
 }
 
-// A redirection that comes is a condition with the interface's name in readyz'
-// details and the log, and the node stays ready; one that goes is none.
-func TestAgentTellsOfATrafficRedirect(t *testing.T) {
-	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
-	a.set(c.objects()...)
-	object := "interface " + c.web.veth
-	told := func() bool {
-		return strings.Contains(strings.Join(a.Status().Details(), "\n"), "TrafficRedirect ("+object+")")
+// Some engines leave nothing but programs at interfaces.
+func TestEnginesAreKnownByTheirPrograms(t *testing.T) {
+	for program, want := range map[string]string{"cil_from_container": "Cilium", "handle_ingress": "AWS network policy agent", "from_container": ""} {
+		var got []string
+		for _, f := range engineFindings(nil, nil, map[string]bool{program: true}) {
+			got = append(got, f.Object)
+			if !strings.Contains(f.Message, "program "+program) || f.Mend == "" {
+				t.Errorf("%s: %+v", program, f)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", program, got, want)
+		}
 	}
-	c.node.ip("link add ifb0 type ifb")
-	c.node.cmd("tc", "qdisc", "add", "dev", c.web.veth, "ingress")
-	c.node.cmd("tc", "filter", "add", "dev", c.web.veth, "ingress", "protocol", "all", "u32", "match", "u32", "0", "0", "action", "mirred", "egress", "redirect", "dev", "ifb0")
-	eventually(t, "the redirection is told", told)
-	if err := a.Ready(); err != nil {
-		t.Errorf("ready: %v", err)
-	}
-	c.node.cmd("tc", "qdisc", "del", "dev", c.web.veth, "ingress")
-	eventually(t, "its end is told", func() bool { return !told() })
 }
 
 func TestDetectionIsBounded(t *testing.T) {
-	var list []Condition
+	var list []Finding
 	for i := range 3 * maxOfAKind {
-		list = append(list, Condition{What: "DropPolicy", Object: fmt.Sprint(i)}, Condition{What: "IPVS"})
+		list = append(list, Finding{What: "DropPolicy", Object: fmt.Sprint(i)}, Finding{What: "IPVS"})
 	}
-	list = boundKinds(append(list, Condition{What: "Flowtable"}))
+	list = boundKinds(append(list, Finding{What: "Flowtable"}))
 	if len(list) != 2*(maxOfAKind+1)+1 || !strings.Contains(list[maxOfAKind].Message, fmt.Sprint(2*maxOfAKind)) {
 		t.Errorf("%d, %v", len(list), list[maxOfAKind])
 	}
@@ -283,7 +314,7 @@ func FuzzDetectReadsMessages(f *testing.F) {
 	f.Add(append((&nl.TcMsg{}).Serialize(), nl.NewRtAttr(tcaKind, nl.ZeroTerminated("u32")).Serialize()...))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if c, ok := foreignChainOf(msg); ok {
-			_ = chainConditions([]foreignChain{c})
+			_ = chainFindings([]foreignChain{c})
 		}
 		_, kind, options := tcMessage(msg)
 		_ = filterOf(kind, options)
@@ -294,4 +325,58 @@ func FuzzDetectReadsMessages(f *testing.F) {
 			_, _ = xdpOf(msg)
 		}
 	})
+}
+
+// A program on the interface itself has no qdisc, and is seen all the same. That is of
+// Linux 6.6.
+func TestDetectNamesProgramsWithoutAQdisc(t *testing.T) {
+	node := netnstest.New(t)
+	node.IP("link add vtcx type veth peer name ptcx")
+	program := detecttest.PassAll(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1)
+	for _, at := range []struct {
+		kind uint32
+		want string
+	}{{bpfTCXEgress, "TrafficProgram interface vtcx"}, {bpfTCXIngress, "TrafficBypass interface vtcx"}} {
+		detecttest.At(node, "vtcx", func(l netlink.Link) error {
+			attach := struct {
+				ifindex, program, kind, flags uint32
+				_                             [16]byte
+			}{ifindex: uint32(l.Attrs().Index), program: uint32(program), kind: at.kind}
+			_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_ATTACH, uintptr(unsafe.Pointer(&attach)), unsafe.Sizeof(attach))
+			if errno != 0 {
+				return fmt.Errorf("attach: %w", errno)
+			}
+			return nil
+		})
+		found, got := detected(t, node)
+		if len(got) == 0 || got[0] != at.want || !strings.Contains(found[0].Message, "pass_all") {
+			t.Errorf("%v, want %s first", found, at.want)
+		}
+	}
+}
+
+func TestDetectNamesWhatGetsInTheWay(t *testing.T) {
+	node := netnstest.NewBridgeNode(t)
+	node.IP("link add nodelocaldns type bridge")
+	for _, nodeDNS := range []bool{false, true} {
+		l := testLinks(t, node)
+		s := searchOf(node, l)
+		s.NodeDNS = nodeDNS
+		found, err := s.Findings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range found {
+			got = append(got, w.What)
+		}
+		slices.Sort(got)
+		want := []string{"NodeLocalDNS"}
+		if nodeDNS {
+			want = nil
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with node DNS %v (-want +got):\n%s", nodeDNS, diff)
+		}
+	}
 }

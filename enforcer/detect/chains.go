@@ -1,4 +1,4 @@
-package enforcer
+package detect
 
 import (
 	"cmp"
@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
-	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // foreignChain is the head of a chain of another program. What its rules say is
@@ -60,7 +59,7 @@ func listForeign(ns netns.Namespace) ([]foreignChain, error) {
 // foreignChainOf reads a chain message; false for our own chains and for what
 // is none.
 func foreignChainOf(msg []byte) (foreignChain, bool) {
-	if len(msg) < nl.SizeofNfgenmsg || tables.NamesOurs(msg) {
+	if len(msg) < nl.SizeofNfgenmsg {
 		return foreignChain{}, false
 	}
 	c := foreignChain{family: msg[0]}
@@ -85,7 +84,7 @@ func foreignChainOf(msg []byte) (foreignChain, bool) {
 			}
 		}
 	}
-	// The bridge's table of ours has our name as well.
+	// Ours have our name, in each family.
 	return c, c.name != "" && c.table != "" && c.table != compiler.TableName
 }
 
@@ -137,16 +136,29 @@ func (c foreignChain) meetsPods() bool {
 	return c.family == unix.NFPROTO_NETDEV || c.hookName() != "output"
 }
 
-// chainConditions say which chains of others Pods' packets have to pass.
-func chainConditions(chains []foreignChain) []Condition {
-	var out []Condition
+// meetsNode reports whether what the node itself sends to Pods goes through the chain.
+func (c foreignChain) meetsNode() bool {
+	ip := c.family == unix.NFPROTO_IPV4 || c.family == unix.NFPROTO_IPV6 || c.family == unix.NFPROTO_INET
+	return ip && (c.kind == "filter" || c.kind == "route") && c.hookName() == "output"
+}
+
+// chainFindings say which chains of others Pods' packets have to pass.
+func chainFindings(chains []foreignChain) []Finding {
+	var out []Finding
 	others := map[string][]string{}
 	for _, c := range chains {
+		if c.meetsNode() && c.drops {
+			out = append(out, Finding{
+				What: "DropPolicy", Object: "chain " + c.String(),
+				Message: fmt.Sprintf("it has policy drop at hook output, priority %d: what the node sends its Pods, such as the kubelet's probes, is lost unless its own rules accept it", c.priority),
+				Mend:    "let it accept what the node sends to Pods",
+			})
+		}
 		if !c.meetsPods() {
 			continue
 		}
 		if c.drops {
-			out = append(out, Condition{
+			out = append(out, Finding{
 				What: "DropPolicy", Object: "chain " + c.String(),
 				Message: fmt.Sprintf("it has policy drop at hook %s, priority %d: what its own rules do not accept is lost, whatever NetworkPolicies allow", c.hookName(), c.priority),
 				Mend:    "let it accept what Pods send and get, for Sluice judges that; only forwarded packets matter, and what Pods send to the node",
@@ -163,17 +175,17 @@ func chainConditions(chains []foreignChain) []Condition {
 	}
 	for table, names := range others {
 		slices.Sort(names)
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "OtherChains", Object: "table " + table,
-			Message: "what Pods send or get passes its chains as well, which may drop it whatever NetworkPolicies allow: " + strings.Join(firstOf(names, 10), ", "),
+			Message: "what Pods send or get passes its chains as well, which may drop it whatever NetworkPolicies allow: " + strings.Join(FirstOf(names, 10), ", "),
 			Mend:    `if an allowed connection fails, look there: "nft list table ` + table + `"`,
 		})
 	}
 	return out
 }
 
-// firstOf keeps n, and says how many more there are.
-func firstOf(names []string, n int) []string {
+// FirstOf keeps n, and says how many more there are.
+func FirstOf(names []string, n int) []string {
 	if len(names) <= n {
 		return names
 	}
@@ -185,9 +197,9 @@ const maxOfAKind = 50
 
 // boundKinds sorts, and leaves out what goes beyond the bound; the last that
 // stays says how many went.
-func boundKinds(list []Condition) []Condition {
-	slices.SortFunc(list, compareConditions)
-	var out []Condition
+func boundKinds(list []Finding) []Finding {
+	slices.SortFunc(list, compareFindings)
+	var out []Finding
 	for len(list) > 0 {
 		n := 1
 		for n < len(list) && cmp.Compare(list[n].What, list[0].What) == 0 {
@@ -196,7 +208,7 @@ func boundKinds(list []Condition) []Condition {
 		keep := min(n, maxOfAKind)
 		out = append(out, list[:keep]...)
 		if n > keep {
-			out = append(out, Condition{What: list[0].What, Object: "and more", Message: fmt.Sprintf("there are %d more of the kind", n-keep)})
+			out = append(out, Finding{What: list[0].What, Object: "and more", Message: fmt.Sprintf("there are %d more of the kind", n-keep)})
 		}
 		list = list[n:]
 	}

@@ -1,4 +1,4 @@
-package enforcer
+package detect
 
 import (
 	"errors"
@@ -28,21 +28,24 @@ type attached struct {
 	mend string
 }
 
-// programConditions tell of programs: those that may take packets of Pods past us, and
+// programFindings tell of programs: those that may take packets of Pods past us, and
 // all others.
-func (s search) programConditions(p attached) []Condition {
+func (s Search) programFindings(p attached) []Finding {
 	may, others := map[string]bool{}, map[string]bool{}
 	for _, name := range p.names {
-		harmless := links.MatchAny(s.harmless, name) || p.at == placeXDP && links.MatchAny(s.harmless, "xdp@"+p.iface.Name)
-		if p.ingress && s.ways[p.iface.Index] && !harmless {
+		if s.programs != nil && len(s.programs) < maxForeign {
+			s.programs[name] = true
+		}
+		harmless := links.MatchAny(s.Harmless, name) || p.at == placeXDP && links.MatchAny(s.Harmless, "xdp@"+p.iface.Name)
+		if p.ingress && s.Ways[p.iface.Index] && !harmless {
 			may[name] = true
 		} else {
 			others[name] = true
 		}
 	}
-	var out []Condition
+	var out []Finding
 	if len(may) > 0 {
-		c := Condition{
+		c := Finding{
 			What: "TrafficBypass", Object: "interface " + p.iface.Name,
 			Message: fmt.Sprintf("BPF programs at %s (%s) see packets of Pods before our hooks, and may redirect them past these, as Cilium's do", p.at, listed(may)),
 			Mend:    "see what put them there: " + p.mend + `, "bpftool net"; name them with --harmless-programs if they send nothing elsewhere`,
@@ -53,7 +56,7 @@ func (s search) programConditions(p attached) []Condition {
 		out = append(out, c)
 	}
 	if len(others) > 0 {
-		out = append(out, Condition{
+		out = append(out, Finding{
 			What: "TrafficProgram", Object: "interface " + p.iface.Name,
 			Message: fmt.Sprintf("BPF programs at %s (%s) see its frames, and may drop them", p.at, listed(others)),
 			Mend:    "if an allowed connection fails, see what put them there: " + p.mend + `, "bpftool net"`,
@@ -126,10 +129,10 @@ type bpfQuery struct {
 // tcxPrograms are those on the interfaces themselves. Kernels before 6.6 have none
 // (EINVAL), and an agent in a container is mostly kept from asking (EPERM, by seccomp):
 // then nothing is known of them.
-func (s search) tcxPrograms() ([]attached, error) {
+func (s Search) tcxPrograms() ([]attached, error) {
 	var out []attached
-	err := s.ns.Do(func() error {
-		for _, index := range slices.Sorted(maps.Keys(s.ifaces)) {
+	err := s.NS.Do(func() error {
+		for _, index := range slices.Sorted(maps.Keys(s.Interfaces)) {
 			for _, at := range []struct {
 				kind uint32
 				name string
@@ -141,10 +144,10 @@ func (s search) tcxPrograms() ([]attached, error) {
 				case errors.Is(err, unix.ENODEV):
 					continue
 				case err != nil:
-					return fmt.Errorf("list programs at %s of %s: %w", at.name, s.ifaces[index].Name, err)
+					return fmt.Errorf("list programs at %s of %s: %w", at.name, s.Interfaces[index].Name, err)
 				}
 				if len(names) > 0 {
-					out = append(out, attached{iface: s.ifaces[index], at: at.name, ingress: at.kind == bpfTCXIngress, names: names, mend: `"bpftool net show dev ` + s.ifaces[index].Name + `"`})
+					out = append(out, attached{iface: s.Interfaces[index], at: at.name, ingress: at.kind == bpfTCXIngress, names: names, mend: `"bpftool net show dev ` + s.Interfaces[index].Name + `"`})
 				}
 			}
 		}
