@@ -58,10 +58,20 @@ var bans = []ban{
 		"links asks the kernel where Pods are, and nobody else"},
 	{"enforcer/links", []string{"sigs.k8s.io/knftables", "github.com/google/nftables", "os/exec"}, false,
 		"links says where Pods are; what is enforced there is the agent's"},
+	{"enforcer/residents", []string{module + "compiler$", module + "enforcer$", module + "enforcer/tables", "github.com/vishvananda", "github.com/google/nftables", "sigs.k8s.io/knftables", "golang.org/x/sys", "k8s.io/client-go", "k8s.io/klog", "github.com/prometheus"}, false,
+		"whose an address is follows from objects, the runtime's word and links: not from what is enforced"},
+	{"enforcer/nri", []string{module + "enforcer$", module + "compiler"}, false,
+		"the runtime's word is for whoever wants to know: an agent does without"},
 	{"enforcer/rounds", []string{"os", "net$", "syscall", "golang.org/x/sys", "log", "context", "sync", "k8s.io", "sigs.k8s.io", "github.com/vishvananda", "github.com/google/nftables", "github.com/prometheus"}, false,
 		"what a round does is decided by what was seen: no kernel, no log, nothing that waits"},
+	{"enforcer/conntrack", []string{module + "enforcer$", "github.com/google/nftables", "sigs.k8s.io/knftables", "k8s.io/client-go", "github.com/prometheus", "os/exec"}, false,
+		"conntrack asks the kernel for connections: rules, metrics and the API are others' matter"},
+	{"enforcer/ledger", []string{module + "compiler", module + "enforcer$", "github.com/vishvananda", "github.com/google/nftables", "sigs.k8s.io/knftables", "golang.org/x/sys", "net/http", "k8s.io/klog"}, false,
+		"the ledger is told what is in the kernel, and answers: it sees no kernel, no door and no log"},
 	{"enforcer/nlsocket", []string{"k8s.io/api", "k8s.io/client-go", "github.com/google/nftables", "sigs.k8s.io/knftables"}, true,
 		"a socket knows messages, not what they are about"},
+	{"enforcer/tables", []string{module + "enforcer$", module + "policy$", "github.com/google/nftables", "k8s.io/client-go", "github.com/prometheus"}, false,
+		"tables brings what it is given into the kernel: policies, the API and metrics are others' matter"},
 	{"enforcer/netns", []string{"k8s.io/client-go", "github.com/vishvananda", "sigs.k8s.io/knftables"}, true,
 		"a namespace is entered the same way for whatever is to be done in it"},
 	{"enforcer", []string{"github.com/spf13/cobra", "k8s.io/cli-runtime", module + "cmd", module + "conformance"}, true,
@@ -167,7 +177,7 @@ func TestRunsAnywhere(t *testing.T) {
 
 // TestPureCore looks for what an import list does not show.
 func TestPureCore(t *testing.T) {
-	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "policy/question", "compiler", "policy/connectivity", "policy/connectivity/entries", "policy/connectivity/inventory", "policy/connectivity/report", "policy/findings", "policy/lint", "policy/lint/report", "enforcer/rounds"} {
+	for _, dir := range []string{"policy", "policy/manifest", "policy/service", "policy/question", "compiler", "policy/connectivity", "policy/connectivity/entries", "policy/connectivity/inventory", "policy/connectivity/report", "policy/findings", "policy/lint", "policy/lint/report", "policy/workload", "policy/spelling", "enforcer/rounds"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", dir, len(files), err)

@@ -18,7 +18,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
-	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/diagnosis"
 	"github.com/sluice-net/sluice/enforcer/door"
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
@@ -125,7 +124,7 @@ func TestReaderMayReadWhatTheAgentShows(t *testing.T) {
 func TestAskingTakesLittle(t *testing.T) {
 	m := read(t, "sluice.yaml")
 	a := m.asking
-	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{nodestatus.StatusPath, nodestatus.WaitPath, enforcer.DenialsPath, enforcer.FlowsPath, diagnosis.Path}}}
+	want := []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{nodestatus.StatusPath, nodestatus.WaitPath, nodestatus.DenialsPath, nodestatus.FlowsPath, diagnosis.Path}}}
 	if diff := cmp.Diff(want, a.role.Rules); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}

@@ -3,7 +3,6 @@ package enforcer
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
@@ -27,22 +26,7 @@ func (s *syncer) tellConflicts(ctx context.Context) {
 		return
 	}
 	s.conflictsTold = version
-	s.status.setConditions(ctx, "conflicts", conflictConditions(s.where.disputed(s.index.Conflicts())))
-}
-
-// disputed leaves out what is only presumed to be claimed.
-func (w *whereabouts) disputed(conflicts []policy.Conflict) []policy.Conflict {
-	var out []policy.Conflict
-	for _, c := range conflicts {
-		c.Claims = slices.DeleteFunc(slices.Clone(c.Claims), func(claim policy.Claim) bool {
-			r := w.pods[claim.Pod]
-			return r != nil && slices.Contains(r.presumed, c.Addr) && !slices.Contains(r.object.Addrs, c.Addr)
-		})
-		if len(c.Claims) > 1 {
-			out = append(out, c)
-		}
-	}
-	return out
+	s.status.setConditions(ctx, "conflicts", conflictConditions(s.where.Disputed(s.index.Conflicts())))
 }
 
 func conflictConditions(conflicts []policy.Conflict) []Condition {

@@ -14,13 +14,18 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
+	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 	"github.com/sluice-net/sluice/enforcer/source"
+
+	"github.com/sluice-net/sluice/enforcer/residents"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -34,13 +39,13 @@ type Agent struct {
 	metrics *metrics
 	box     *source.Mailbox
 	status  *statusBoard
-	ledger  *ledger
+	ledger  *ledger.Ledger
 	// denials are those that the kernel told of, nil if nobody reads them.
 	denials *denials.Recorder
 	// flows looks at what passes, while somebody wants to know; nil as denials is.
 	flows *flows.Recorder
 	// sandboxes is what the container runtime says.
-	sandboxes *sandboxes
+	sandboxes *residents.Told
 	// runtime says whether the container runtime should be heard and is not.
 	runtime func() (message, mend string, silent bool)
 	// wake has room for one: a second wake-up before the first was heard says
@@ -77,10 +82,10 @@ func New(cfg Config, from source.Source, ns netns.Namespace, reg prometheus.Regi
 	}
 	a := &Agent{
 		cfg: cfg, denials: recorder, flows: passing, source: from, ns: netns.OrOwn(ns), reg: reg, metrics: m,
-		status: newStatusBoard(), ledger: newLedger(cfg.Clock.Now), wake: make(chan struct{}, 1),
+		status: newStatusBoard(), ledger: ledger.New(cfg.Clock.Now), wake: make(chan struct{}, 1),
 	}
 	a.box = source.NewMailbox(cfg.Clock, a.rouse)
-	a.sandboxes = newSandboxes(a.rouse)
+	a.sandboxes = residents.NewTold(a.rouse)
 	return a, nil
 }
 
@@ -160,7 +165,7 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure compiler: %w", err)
 	}
-	left, err := readPredecessor(a.ns)
+	left, err := tables.ReadPredecessor(a.ns)
 	if err != nil {
 		return nil, fmt.Errorf("look for rules in the kernel: %w", err)
 	}
@@ -173,20 +178,21 @@ func (a *Agent) newSyncer(ctx context.Context) (*syncer, error) {
 		invalid: map[source.Key]error{},
 	}
 	if s.tables == nil {
-		own := newTables(a.ns, func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() })
-		own.slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
+		own := tables.New(a.ns)
+		own.Count = func(lane string) { a.metrics.transactions.WithLabelValues(lane).Inc() }
+		own.Slow = func(cause string) { a.metrics.slowTransactions.WithLabelValues(cause).Inc() }
 		s.tables, s.ownTables = own, own
 	}
-	s.conntrack = conntrack{a.ns}
-	s.epochs = newEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
-	s.departures = newDepartures(s.conntrack)
+	s.conntrack = conntrack.Table{Namespace: a.ns}
+	s.epochs = conntrack.NewEpochs(a.cfg.Compiler.Mark, s.conntrack, a.cfg.Clock, s.noteForeign)
+	s.departures = conntrack.NewDepartures(s.conntrack)
 	s.guards, s.ports = newGuards(s), newPortGuards(s)
 	s.inherit(ctx, left)
 	if err := s.open(a); err != nil {
 		s.close()
 		return nil, err
 	}
-	s.where = newWhereabouts(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
+	s.where = residents.New(a.cfg.Node, s.index, s.links, a.cfg.Clock.Now)
 	if from, ok := a.source.(currentSource); ok {
 		s.current = func(now time.Time) error { return from.Current(source.PodEvent, now) }
 	}
@@ -212,7 +218,7 @@ func (s *syncer) open(a *Agent) error {
 	if s.watch, err = links.NewWatch(a.ns, a.rouse); err != nil {
 		return err
 	}
-	s.drift, err = newDrift(a.ns, a.rouse)
+	s.drift, err = tables.NewDrift(a.ns, a.rouse)
 	return err
 }
 
@@ -227,7 +233,7 @@ func (s *syncer) close() {
 		s.watch.Close()
 	}
 	if s.drift != nil {
-		s.drift.close()
+		s.drift.Close()
 	}
 }
 
@@ -251,7 +257,7 @@ func (a *Agent) Status() Status {
 func (a *Agent) Ready() error { return a.Status().Ready() }
 
 // stuckAfter is when a round of the sync loop counts as hanging.
-const stuckAfter = 2*transactionTimeout + time.Minute
+const stuckAfter = 2*tables.TransactionTimeout + time.Minute
 
 // Alive is nil unless the sync loop hangs.
 func (a *Agent) Alive() error {

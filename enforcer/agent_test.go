@@ -19,7 +19,9 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 func TestAgentEnforces(t *testing.T) {
@@ -182,7 +184,7 @@ func TestCleanupAfterAnAgent(t *testing.T) {
 	if left := c.node.ruleset(); strings.TrimSpace(left) != "" {
 		t.Errorf("left:\n%s", left)
 	}
-	marks, err := conntrack{c.node}.Marks(context.Background(), 0xffffffff)
+	marks, err := conntrack.Table{Namespace: c.node}.Marks(context.Background(), 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +224,7 @@ func valueOf(t testing.TB, c prometheus.Metric) float64 {
 
 func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 	c := newCluster(t, "ptp")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.InetFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.InetFamily}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
@@ -257,7 +259,7 @@ func TestAgentReplacesEverythingAfterAFailure(t *testing.T) {
 
 func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "ptp")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.NetDevFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.NetDevFamily}
 	f.fail.Store(1 << 30)
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
@@ -275,7 +277,7 @@ func TestAgentGuardFailureHoldsUpNothing(t *testing.T) {
 
 func TestAgentPortGuardFailureHoldsUpNothing(t *testing.T) {
 	c := newCluster(t, "bridge")
-	f := &failing{Transactor: NewTransactor(c.node), family: knftables.BridgeFamily}
+	f := &failing{Transactor: tables.New(c.node), family: knftables.BridgeFamily}
 	f.fail.Store(1 << 30)
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = f })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)

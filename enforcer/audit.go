@@ -6,6 +6,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/enforcer/detect"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // audit looks, from time to time, at what nobody tells us of.
@@ -30,7 +31,7 @@ func (s *syncer) auditTables(ctx context.Context) {
 	s.tellRepairs(ctx, nil)
 	s.watchForeign(ctx)
 	s.watchDrops(ctx)
-	present, err := tablePresent(s.ns)
+	present, err := tables.MainIsThere(s.ns)
 	switch {
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Failed to look for our table")

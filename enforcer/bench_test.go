@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -38,9 +40,10 @@ func newApplied(tb testing.TB, pods int) *applied {
 	}
 	ns := newNS(tb)
 	a := &applied{tb: tb, ns: ns, index: policy.NewIndex(policy.Options{Node: "here"}), compiler: c, lanes: map[string]int{}}
-	tables := newTables(ns, func(lane string) { a.lanes[lane]++ })
-	tb.Cleanup(func() { _ = tables.Close() })
-	a.tables, a.nft = tables, &tables.nft
+	both := tables.New(ns)
+	both.Count = func(lane string) { a.lanes[lane]++ }
+	tb.Cleanup(func() { _ = both.Close() })
+	a.tables, a.nft = both, tables.ByNft(ns)
 	a.index.SetNamespace("shop", map[string]string{corev1.LabelMetadataName: "shop"})
 	for _, np := range benchPolicies() {
 		if err := a.index.SetPolicy(np); err != nil {
@@ -144,7 +147,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func (a *applied) benchFloor(b *testing.B, by Transactor) {
-	e := element("local-v4", compiler.NoValue, addrPart("203.0.113.1"))
+	e := keyedByAddress("local-v4", compiler.NoValue, "203.0.113.1")
 	for i := 0; b.Loop(); i++ {
 		verb := compiler.Add
 		if i%2 == 1 {
@@ -235,11 +238,11 @@ func TestLaneSparesRunsOfNft(t *testing.T) {
 		clear(a.lanes)
 		tt.change(i)
 		left := a.switchOver(a.tables)
-		if a.lanes[nftLane] != tt.nft || a.lanes[netlinkLane] != tt.netlink {
+		if a.lanes[tables.NftLane] != tt.nft || a.lanes[tables.NetlinkLane] != tt.netlink {
 			t.Errorf("%s: %v transactions until it holds, want %d by nft and %d by netlink", tt.name, a.lanes, tt.nft, tt.netlink)
 		}
 		a.run(left)
-		if got := a.lanes[nftLane]; got != tt.nft {
+		if got := a.lanes[tables.NftLane]; got != tt.nft {
 			t.Errorf("%s: %d runs of nft with the cleanup, want %d", tt.name, got, tt.nft)
 		}
 	}

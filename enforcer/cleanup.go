@@ -10,8 +10,9 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/netns"
-	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // ErrAgentRuns is in what Cleanup returns where an agent is at work.
@@ -49,7 +50,7 @@ func Cleanup(ctx context.Context, ns netns.Namespace, options CleanupOptions) er
 }
 
 func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
-	found, err := findTables(ns)
+	found, err := tables.Find(ns)
 	if err != nil {
 		return err
 	}
@@ -60,19 +61,19 @@ func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
 	if slices.Contains(found, unix.NFPROTO_INET) && mask == 0 {
 		mask, maskErr = maskOf(ns)
 	}
-	if err := removeTables(ns, found, mask); err != nil {
+	if err := tables.Remove(ns, found, mask); err != nil {
 		return err
 	}
 	if maskErr != nil {
 		return fmt.Errorf("the tables are removed and nothing is enforced, but which bits of conntrack marks are Sluice's cannot be known, so all of them stay as they are: %w", maskErr)
 	}
-	n, err := conntrack{ns}.Clear(ctx, mask, func(uint32) bool { return true })
+	n, err := conntrack.Table{Namespace: ns}.Clear(ctx, mask, func(uint32) bool { return true })
 	if err != nil {
 		return fmt.Errorf("nothing is enforced any more, but connections are still marked: %w", err)
 	}
 	// Now that the marks are gone, their note may go.
-	if found, err = findTables(ns); err == nil {
-		err = removeTables(ns, found, 0)
+	if found, err = tables.Find(ns); err == nil {
+		err = tables.Remove(ns, found, 0)
 	}
 	if err != nil {
 		return err
@@ -81,40 +82,14 @@ func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
 	return nil
 }
 
-// findTables lists the families that have a table of ours.
-func findTables(ns netns.Namespace) (found []byte, err error) {
-	err = askNft(ns, func(socket *nftwire.Socket) error {
-		found, err = socket.Tables()
-		return err
-	})
-	return found, err
-}
-
-// removeTables deletes tables in one transaction. With a mask one rule that
-// names it stays in the main table, in a chain that no packet comes through: if
-// the marks cannot be cleared, whoever tries again still knows which bits to.
-func removeTables(ns netns.Namespace, families []byte, mask uint32) error {
-	var note *compiler.ChainRule
-	if slices.Contains(families, unix.NFPROTO_INET) && mask != 0 {
-		note = compiler.MarkNote(mask)
-	}
-	return askNft(ns, func(socket *nftwire.Socket) error { return socket.RemoveTables(families, note) })
-}
-
 // errNoMarkRule: somebody damaged the table.
 var errNoMarkRule = errors.New("no rule of chain " + compiler.JudgedChain + " sets the conntrack mark")
 
 // maskOf reads which bits of conntrack marks the rules of our main table write.
 func maskOf(ns netns.Namespace) (mask uint32, err error) {
-	left, err := readPredecessor(ns)
-	if err == nil && left.mask == 0 {
+	left, err := tables.ReadPredecessor(ns)
+	if err == nil && left.Mask == 0 {
 		err = errNoMarkRule
 	}
-	return left.mask, err
-}
-
-// tablePresent reports whether our main table exists.
-func tablePresent(ns netns.Namespace) (bool, error) {
-	found, err := findTables(ns)
-	return slices.Contains(found, unix.NFPROTO_INET), err
+	return left.Mask, err
 }

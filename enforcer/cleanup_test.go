@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
 
@@ -28,7 +29,7 @@ table ip sluice { chain x { }; }`, ^mask)
 // apart.
 func (n testNS) marked() map[uint32]int {
 	n.t.Helper()
-	marks, err := conntrack{n}.Marks(context.Background(), 0xffffffff)
+	marks, err := conntrack.Table{Namespace: n}.Marks(context.Background(), 0xffffffff)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func (n testNS) marked() map[uint32]int {
 
 func TestCleanupRemovesTablesOfAllFamiliesAndTheBitsTheyWrote(t *testing.T) {
 	node := newNS(t)
-	node.connect(0xf5f0ff07, 1001)
+	node.Connect(0xf5f0ff07, 1001)
 	node.nft(rulesWith(otherMask))
 	for range 2 {
 		if err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
@@ -63,7 +64,7 @@ func TestCleanupLeavesMarksWhereRulesDoNotTellTheirBits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			node := newNS(t)
-			node.connect(0xff003007, 1001)
+			node.Connect(0xff003007, 1001)
 			node.nft(rules)
 			err := Cleanup(context.Background(), node, CleanupOptions{})
 			if err == nil || !strings.Contains(err.Error(), "stay as they are") {
@@ -93,7 +94,7 @@ func TestCleanupLeavesMarksWhereRulesDoNotTellTheirBits(t *testing.T) {
 // What one run could not clear, the next one does: it still knows the bits.
 func TestCleanupGoesOnWhereItWasCutOff(t *testing.T) {
 	node := newNS(t)
-	node.connect(0xf5f0ff07, 1001)
+	node.Connect(0xf5f0ff07, 1001)
 	node.nft(rulesWith(otherMask))
 	over, cancel := context.WithCancel(context.Background())
 	cancel()

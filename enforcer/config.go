@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -9,6 +10,7 @@ import (
 
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/door"
@@ -137,4 +139,10 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("a certificate without its key, or a key without its certificate"))
 	}
 	return errors.Join(errs...)
+}
+
+// Transactor runs operations on our table of one family as one transaction:
+// all of them take effect, or none.
+type Transactor interface {
+	Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error
 }

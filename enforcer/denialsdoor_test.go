@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
 
@@ -55,7 +56,7 @@ func TestDenialsAreAskedFor(t *testing.T) {
 		{"?reason=weather", http.StatusBadRequest, 1, "no reason of a denial"},
 		{"?pods=x", http.StatusBadRequest, 1, `there is no "pods"`},
 	} {
-		code, body := getFrom(t, a.DenialsHandler(), DenialsPath+tt.query)
+		code, body := getFrom(t, a.DenialsHandler(), nodestatus.DenialsPath+tt.query)
 		if code != tt.code || strings.Count(body, "\n") != tt.lines || !strings.Contains(body, tt.says) {
 			t.Errorf("%q: %d\n%s", tt.query, code, body)
 		}
@@ -65,13 +66,13 @@ func TestDenialsAreAskedFor(t *testing.T) {
 			}
 		}
 	}
-	if code, body := getFrom(t, denialAgent(t, DenialsConfig{Off: true}).DenialsHandler(), DenialsPath); code != http.StatusNotFound || !strings.Contains(body, "--denials=off") {
+	if code, body := getFrom(t, denialAgent(t, DenialsConfig{Off: true}).DenialsHandler(), nodestatus.DenialsPath); code != http.StatusNotFound || !strings.Contains(body, "--denials=off") {
 		t.Errorf("off: %d %s", code, body)
 	}
-	if code, body := getFrom(t, a.Handler(), DenialsPath); code != http.StatusNotFound {
+	if code, body := getFrom(t, a.Handler(), nodestatus.DenialsPath); code != http.StatusNotFound {
 		t.Errorf("everybody on the node: %d %s", code, body)
 	}
-	if a.guardedPaths()[DenialsPath] == nil {
+	if a.guardedPaths()[nodestatus.DenialsPath] == nil {
 		t.Error("the guarded door does not have them")
 	}
 }
@@ -87,7 +88,7 @@ func TestDenialsAreFollowed(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+DenialsPath+"?follow=true", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+nodestatus.DenialsPath+"?follow=true", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -67,7 +69,7 @@ func TestManyMembersComeAndGoInPieces(t *testing.T) {
 		e.sync(t)
 		moved := 0
 		for _, n := range by.sizes {
-			if moved += n; n > pieceOf {
+			if moved += n; n > tables.PieceOf {
 				t.Errorf("%s: a transaction of %d operations", step.name, n)
 			}
 		}

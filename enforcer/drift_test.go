@@ -54,33 +54,3 @@ func ruleShape(ruleset string) string {
 	slices.Sort(tables)
 	return strings.Join(tables, "")
 }
-
-func TestDriftTellsOursFromOthers(t *testing.T) {
-	tests := []struct {
-		name    string
-		windows []window
-		strange []uint32
-		lost    bool
-		want    bool
-	}{
-		{name: "nothing"},
-		{name: "ours", windows: []window{{before: 4, after: 5}}, strange: []uint32{5}},
-		{name: "two of ours", windows: []window{{before: 4, after: 5}, {before: 5, after: 6}}, strange: []uint32{5, 6}},
-		{name: "others'", windows: []window{{before: 4, after: 5}}, strange: []uint32{6}, want: true},
-		{name: "others' while ours ran", windows: []window{{before: 4, after: 6}}, strange: []uint32{5, 6}, want: true},
-		{name: "others touched other tables while ours ran", windows: []window{{before: 4, after: 6}}, strange: []uint32{6}},
-		{name: "wrapped around", windows: []window{{before: 1<<32 - 1, after: 0}}, strange: []uint32{0}},
-		{name: "notices lost", lost: true, want: true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d := &drift{windows: tt.windows, strange: tt.strange, lost: tt.lost}
-			if got := d.Check(); got != tt.want {
-				t.Errorf("Check() = %v", got)
-			}
-			if d.Due() || d.Check() {
-				t.Error("there is still something to check")
-			}
-		})
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/rounds"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // handedOver is a Transactor that takes the time when it is called.
@@ -45,7 +46,7 @@ type eventBench struct {
 func newEventBench(b testing.TB, pods, policies int) *eventBench {
 	b.Helper()
 	ns := newNS(b)
-	tables := newTables(ns, func(string) {})
+	tables := tables.New(ns)
 	hand := &handedOver{Transactor: tables}
 	cfg := Config{Node: "here", MinInterval: -1, Grace: -1, Transactor: hand}
 	// Without a pause between events it takes more epochs than usual.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // foreignMarks notices that another program writes our bits of the conntrack mark.
@@ -46,7 +47,7 @@ func (f *foreignMarks) conditions(now time.Time, layout compiler.MarkLayout) []C
 // the connections themselves where these are few.
 func (s *syncer) watchForeign(ctx context.Context) {
 	now := s.cfg.Clock.Now()
-	counted, err := readCounter(s.ns, compiler.ForeignCounter)
+	counted, err := tables.ReadCounter(s.ns, compiler.ForeignCounter)
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Failed to look for marks of other programs")
 	} else if n := s.foreign.read(counted); n > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // guardChainOf is the name of the chain that guards an interface.
@@ -54,7 +55,7 @@ func TestAGuardMadeOtherwiseIsMadeAnew(t *testing.T) {
 	a.stop()
 	c.node.cmd("nft", "delete", "chain", "netdev", "sluice", chain)
 	c.node.nft("table netdev sluice { chain " + chain + " { accept; }; }")
-	w := &wholesale{Transactor: NewTransactor(c.node)}
+	w := &wholesale{Transactor: tables.New(c.node)}
 	a = startAgent(t, c.node, a.source, func(cfg *Config) { cfg.Transactor = w })
 	a.settle()
 	if got := guardChainOf(t, c.node, c.web.veth); got != chain {

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // guards brings the guards of routed Pods' interfaces into the kernel. An interface
@@ -49,7 +50,7 @@ func newGuards(s *syncer) *guards {
 		all:      func() []compiler.GuardPlan { return s.compiler.Guards() },
 		inKernel: func() ([]string, error) { return guardChains(s.ns) },
 		gone: func(veth string, err error) bool {
-			gone, asked := interfaceGone(s.ns, veth, err)
+			gone, asked := tables.InterfaceGone(s.ns, veth, err)
 			return gone && asked == nil
 		},
 		transact: func(ctx context.Context, ops []compiler.Op) error {
@@ -198,7 +199,7 @@ func (g *guards) whole(ctx context.Context, plans []compiler.GuardPlan) error {
 
 // guardChains lists the chains of the guards' table.
 func guardChains(ns netns.Namespace) (out []string, err error) {
-	err = askNft(ns, func(socket *nftwire.Socket) error {
+	err = tables.Ask(ns, func(socket *nftwire.Socket) error {
 		chains, err := socket.Read(unix.NFPROTO_NETDEV).Chains()
 		for _, c := range chains {
 			out = append(out, c.Name)
@@ -231,7 +232,7 @@ func (g *guards) removeUnneeded(ctx context.Context, plans []compiler.GuardPlan)
 			{Verb: compiler.Flush, Object: &compiler.Chain{Name: name}},
 			{Verb: compiler.Delete, Object: &compiler.Chain{Name: name}},
 		})
-		if err != nil && !isNotFound(err) {
+		if err != nil && !tables.IsNotFound(err) {
 			return fmt.Errorf("remove guard chain %s: %w", name, err)
 		}
 	}

@@ -10,10 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 	testclock "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // fakeGuards records the chains that transactions touch.
@@ -40,7 +41,7 @@ func newFakeGuards(t *testing.T) *fakeGuards {
 		metrics: m, failed: map[string]*guardFailure{}, now: f.clock.Now,
 		all:      func() []compiler.GuardPlan { return f.wanted },
 		inKernel: func() ([]string, error) { return f.kernel, nil },
-		gone:     func(veth string, err error) bool { return f.vanished[veth] && isNotFound(err) },
+		gone:     func(veth string, err error) bool { return f.vanished[veth] && tables.IsNotFound(err) },
 		transact: func(_ context.Context, ops []compiler.Op) error {
 			var names []string
 			for _, op := range ops {
@@ -103,7 +104,7 @@ func TestGuardsThatFailAreTriedAgainAndTheOthersStand(t *testing.T) {
 func TestGuardsOfVanishedInterfacesAreNoFailure(t *testing.T) {
 	f := newFakeGuards(t)
 	f.wanted = []compiler.GuardPlan{guardOf("a"), guardOf("b")}
-	f.refuse["cb"], f.vanished["b"] = notFound(t), true
+	f.refuse["cb"], f.vanished["b"] = unix.ENOENT, true
 	f.kernel = []string{"ca", "cold"}
 	f.Replace(context.Background())
 	f.want(t, []string{"ca"}, []string{"cold"})
@@ -117,24 +118,11 @@ func TestGuardsOfVanishedInterfacesAreNoFailure(t *testing.T) {
 func TestGuardsThatAreNotFoundAreFailuresWhereTheInterfaceIs(t *testing.T) {
 	f := newFakeGuards(t)
 	f.wanted = []compiler.GuardPlan{guardOf("a")}
-	f.refuse["ca"] = notFound(t)
+	f.refuse["ca"] = unix.ENOENT
 	f.Run(context.Background(), f.wanted)
 	if f.Errors()["a"] == nil || f.Wait() < 0 {
 		t.Error("nothing failed")
 	}
-}
-
-// notFound is nft's answer about a device that is gone.
-func notFound(t *testing.T) error {
-	t.Helper()
-	fake := knftables.NewFake(knftables.NetDevFamily, "x")
-	tx := fake.NewTransaction()
-	tx.Delete(&knftables.Table{})
-	err := fake.Run(context.Background(), tx)
-	if !knftables.IsNotFound(err) {
-		t.Fatalf("the fake answers %v", err)
-	}
-	return err
 }
 
 // One transaction for all guards of a large node holds up its packets.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/enforcer/diagnosis"
 	"github.com/sluice-net/sluice/enforcer/door"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 // listen opens the addresses for health and metrics at once, so that a wrong
@@ -142,9 +143,9 @@ func (a *Agent) paths() map[string]http.Handler {
 func (a *Agent) guardedPaths() map[string]http.Handler {
 	out := a.paths()
 	maps.Copy(out, a.statusPaths())
+	out[nodestatus.DenialsPath] = a.DenialsHandler()
+	out[nodestatus.FlowsPath] = a.FlowsHandler()
 	out[diagnosis.Path] = a.doctorPath()
-	out[DenialsPath] = a.DenialsHandler()
-	out[FlowsPath] = a.FlowsHandler()
 	return out
 }
 

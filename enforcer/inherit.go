@@ -3,74 +3,17 @@ package enforcer
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
-	"github.com/sluice-net/sluice/compiler"
-	"github.com/sluice-net/sluice/enforcer/netns"
-	"github.com/sluice-net/sluice/enforcer/nftwire"
 	"github.com/sluice-net/sluice/enforcer/rounds"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
-// predecessor is what an earlier agent left in the kernel.
-type predecessor struct {
-	// table: our main table exists.
-	table bool
-	// mask and mark are what its rules write to conntrack marks. They are 0 where
-	// somebody took the rule away that does.
-	mask, mark uint32
-	// grace: its rules let connections go on that conntrack picked up in the middle.
-	grace bool
-	// guardTable: the guards' table exists.
-	guardTable bool
-}
-
-// readPredecessor looks for our tables. What cannot be read is an error, for it would
-// otherwise pass for what is not there.
-func readPredecessor(ns netns.Namespace) (out predecessor, err error) {
-	err = askNft(ns, func(socket *nftwire.Socket) error {
-		families, err := socket.Tables()
-		if err != nil {
-			return err
-		}
-		for _, family := range families {
-			out.table = out.table || family == unix.NFPROTO_INET
-			out.guardTable = out.guardTable || family != unix.NFPROTO_INET
-		}
-		if !out.table {
-			return nil
-		}
-		return out.read(socket.Read(unix.NFPROTO_INET))
-	})
-	if err != nil {
-		return predecessor{}, err
-	}
-	return out, nil
-}
-
-// read reads the chains that say something: what else is in the table may be anything.
-func (p *predecessor) read(table nftwire.Reader) error {
-	chains, err := table.Chains()
-	if err != nil {
-		return err
-	}
-	lenient := slices.ContainsFunc(chains, func(c compiler.Chain) bool { return c.Name == compiler.MidstreamChain })
-	return table.Marks(func() { p.mask, p.mark, p.grace = 0, 0, lenient }, func(chain string, mark *compiler.MarkConnection) {
-		switch {
-		case chain == compiler.MidstreamChain:
-			p.grace = false
-		case chain == compiler.JudgedChain && mark != nil:
-			p.mask, p.mark = ^mark.Keep, mark.Set
-		}
-	})
-}
-
 // inherit takes up what an earlier agent left.
-func (s *syncer) inherit(ctx context.Context, left predecessor) {
-	found := rounds.Found{Table: left.table, Grace: left.grace}
-	if left.table {
+func (s *syncer) inherit(ctx context.Context, left tables.Predecessor) {
+	found := rounds.Found{Table: left.Main, Grace: left.Grace}
+	if left.Main {
 		found.Epoch, found.OtherBits = s.inheritMarks(ctx, left)
 	}
 	s.rounds = rounds.New(rounds.Config{
@@ -81,14 +24,14 @@ func (s *syncer) inherit(ctx context.Context, left predecessor) {
 
 // inheritMarks says whether it is known which value the rules found write, and whether
 // they write bits that are not ours.
-func (s *syncer) inheritMarks(ctx context.Context, left predecessor) (known, otherBits bool) {
+func (s *syncer) inheritMarks(ctx context.Context, left tables.Predecessor) (known, otherBits bool) {
 	layout := s.cfg.Compiler.Mark
-	epoch := layout.Decode(left.mark)
+	epoch := layout.Decode(left.Mark)
 	klog.FromContext(ctx).Info("Found the rules of an earlier agent: they stay in force until replaced", "epoch", epoch)
-	if left.mask != 0 && left.mask != layout.Mask {
+	if left.Mask != 0 && left.Mask != layout.Mask {
 		klog.FromContext(ctx).Info("The rules found mark connections with other bits, which are cleared once the rules are replaced",
-			"mask", fmt.Sprintf("%#x", left.mask), "now", fmt.Sprintf("%#x", layout.Mask))
-		s.oldMask = left.mask
+			"mask", fmt.Sprintf("%#x", left.Mask), "now", fmt.Sprintf("%#x", layout.Mask))
+		s.oldMask = left.Mask
 		return false, true
 	}
 	if epoch != 0 {

@@ -3,104 +3,22 @@ package enforcer
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
-
-	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
-
-// nft loads rules, given as for nft -f.
-func (n testNS) nft(rules string) {
-	n.t.Helper()
-	f := n.t.TempDir() + "/rules"
-	if err := os.WriteFile(f, []byte(rules), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	n.cmd("nft", "-f", f)
-}
-
-// connect makes marked connections in the node's conntrack table, by sending
-// datagrams to itself.
-func (n testNS) connect(mark uint32, ports ...int) {
-	n.t.Helper()
-	n.nft(fmt.Sprintf("table inet marker\ndelete table inet marker\ntable inet marker { chain out { type filter hook output priority 0; ct mark set 0x%x; }; }", mark))
-	err := n.Do(func() error {
-		for _, port := range ports {
-			if err := datagram(port); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.cmd("nft", "delete", "table", "inet", "marker")
-}
-
-func datagram(port int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	return unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-}
-
-func TestConntrackCountsAndClearsMarks(t *testing.T) {
-	node := newNS(t)
-	node.connect(0x45, 1001, 1002)
-	node.connect(0x25, 1003)
-	c := conntrack{node}
-	ctx := context.Background()
-	got, err := c.Marks(ctx, 0xff)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[uint32]int{0x45: 2, 0x25: 1}, got); diff != "" {
-		t.Fatalf("marks (-want +got):\n%s", diff)
-	}
-	n, err := c.Clear(ctx, 0xf0, func(m uint32) bool { return m == 0x45 })
-	if err != nil || n != 2 {
-		t.Fatalf("cleared %d: %v", n, err)
-	}
-	if got, err = c.Marks(ctx, 0xffffffff); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(map[uint32]int{0x05: 2, 0x25: 1}, got); diff != "" {
-		t.Errorf("others' bits or other connections were touched (-want +got):\n%s", diff)
-	}
-}
 
 const oldRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; }; }
 table netdev sluice { chain guard { }; }
 table ip other { chain x { }; }`
 
-func TestPredecessorReadsTheEpochInForce(t *testing.T) {
-	node := newNS(t)
-	left, err := readPredecessor(node)
-	if err != nil || left.table || left.guardTable {
-		t.Fatalf("empty namespace: %+v, %v", left, err)
-	}
-	node.nft(oldRules)
-	if left, err = readPredecessor(node); err != nil {
-		t.Fatal(err)
-	}
-	if !left.table || left.mask != compiler.DefaultMask || left.mark != 0x05000000 || !left.guardTable {
-		t.Errorf("got %+v", left)
-	}
-}
-
 func TestCleanupLeavesNothingBehind(t *testing.T) {
 	node := newNS(t)
-	node.connect(0x05000007, 1001)
+	node.Connect(0x05000007, 1001)
 	node.nft(oldRules)
 	ctx := context.Background()
 	if err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
@@ -109,7 +27,7 @@ func TestCleanupLeavesNothingBehind(t *testing.T) {
 	if got := node.ruleset(); !strings.Contains(got, "table ip other") || strings.Contains(got, "sluice") {
 		t.Errorf("left:\n%s", got)
 	}
-	marks, err := conntrack{node}.Marks(ctx, 0xffffffff)
+	marks, err := conntrack.Table{Namespace: node}.Marks(ctx, 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,103 +106,21 @@ func TestBridgesOwnSwitchesAreRead(t *testing.T) {
 	}
 }
 
-func TestDriftSeesOthersButNotUs(t *testing.T) {
-	node := newNS(t)
-	d, err := newDrift(node, func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go d.Run(ctx)
-	for range 3 {
-		err := d.Ours(func() error {
-			node.nft("add table inet sluice\ndelete table inet sluice\ntable inet sluice { chain c { drop; }; set s { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	node.nft("table inet other { chain c { drop; }; }")
-	eventually(t, "our notices have come", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return len(d.windows) == 3 && d.windows[0].matched && d.windows[1].matched && d.windows[2].matched
-	})
-	if d.Check() {
-		t.Error("our own transactions, or those on others' tables, were taken for drift")
-	}
-	for _, change := range [][]string{
-		{"add", "rule", "inet", "sluice", "c", "accept"},
-		{"flush", "chain", "inet", "sluice", "c"},
-		{"delete", "element", "inet", "sluice", "s", "{ 10.0.0.1 }"},
-		{"flush", "ruleset"},
-	} {
-		node.cmd("nft", change...)
-		eventually(t, strings.Join(change, " "), d.Check)
-		if by := d.Blamed(); !strings.Contains(by, `"nft" (PID `) {
-			t.Errorf("%v: %q is blamed", change, by)
-		}
-	}
-}
-
-// A set that vanishes between the list and its reading is an error, and not empty.
-func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
-	node := newNS(t)
-	socket, err := openNft(node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	read := socket.Read(unix.NFPROTO_INET)
-	if found, err := read.Found(); err != nil || len(found.Sets) > 0 {
-		t.Errorf("without a table: %+v, %v", found.Sets, err)
-	}
-	node.nft("table inet sluice { set local-v4 { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
-	if e, err := read.Elements(&compiler.Set{Name: "local-v4", Key: compiler.KeyType{compiler.IPv4Addr}}); err != nil || len(e) != 1 {
-		t.Errorf("elements %v, %v", e, err)
-	}
-	if e, err := read.Elements(&compiler.Set{Name: "local-v6", Key: compiler.KeyType{compiler.IPv6Addr}}); err == nil {
-		t.Errorf("a set that is not there has elements %v", e)
-	}
-}
-
 // What an agent with another mask wrote is cleared, with all that is ours in the same
 // marks: what is left of two fields that share bits might be an epoch.
 func TestAgentClearsTheBitsOfAnotherMask(t *testing.T) {
 	c := newCluster(t, "ptp")
-	c.node.connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
-	c.node.connect(0x05000007, 1003)       // ours, and none of that one's
+	c.node.Connect(0x00ab0007, 1001, 1002) // as the earlier agent marked them
+	c.node.Connect(0x05000007, 1003)       // ours, and none of that one's
 	c.node.nft("table inet sluice { chain judged { ct mark set ct mark & 0xff00ffff | 0x00ab0000 accept; }; }")
 	a := startAgent(t, c.node, &source.Memory{})
 	a.set(c.objects()...)
-	marks, err := conntrack{c.node}.Marks(t.Context(), 0xffffffff)
+	marks, err := conntrack.Table{Namespace: c.node}.Marks(t.Context(), 0xffffffff)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if marks[0x7] != 2 || marks[0x05000007] != 1 {
 		t.Errorf("marks %x: the bits of the old mask must go, and nobody else's", marks)
-	}
-}
-
-// Rules of somebody else in our chain do not say which bits are ours.
-func TestPredecessorKnowsOnlyWhatSetsTheMark(t *testing.T) {
-	node := newNS(t)
-	for rules, want := range map[string]predecessor{
-		"":                                       {table: true},
-		"chain judged { }; chain midstream { };": {table: true, grace: true},
-		"chain judged { }; chain midstream { accept; };":                                              {table: true},
-		"chain judged { meta mark set meta mark & 0xff00ffff | 0x00ab0000; };":                        {table: true},
-		"chain judged { ct mark & 0x00ff0000 == 0x00ab0000 accept; };":                                {table: true},
-		"chain other { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; };":                      {table: true},
-		"chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000; }; chain midstream { drop; };": {table: true, mask: compiler.DefaultMask, mark: 0x05000000},
-	} {
-		node.nft("table inet sluice\ndelete table inet sluice\ntable inet sluice { " + rules + " }")
-		if got, err := readPredecessor(node); err != nil || got != want {
-			t.Errorf("%s: %+v, %v, want %+v", rules, got, err, want)
-		}
 	}
 }
 

@@ -5,12 +5,10 @@ import (
 	"maps"
 	"slices"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
-	"github.com/sluice-net/sluice/enforcer/netns"
-	"github.com/sluice-net/sluice/enforcer/nftwire"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // growing is a counter of the kernel's.
@@ -44,7 +42,7 @@ func (s *syncer) watchDrops(ctx context.Context) {
 		s.drops = dropCounters{}
 	}
 	names := append(slices.Sorted(maps.Values(compiler.DropCounters)), compiler.UntoldCounter)
-	found, err := readCounters(s.ns, names...)
+	found, err := tables.ReadCounters(s.ns, names...)
 	if err != nil {
 		klog.FromContext(ctx).V(2).Info("Failed to read counters of dropped packets", "err", err)
 		return
@@ -61,27 +59,4 @@ func (s *syncer) watchDrops(ctx context.Context) {
 		s.metrics.dropped.WithLabelValues(reason).Add(grown(name))
 	}
 	s.metrics.untold.Add(grown(compiler.UntoldCounter))
-}
-
-// readCounters reads the packets of some of our main table's counters.
-func readCounters(ns netns.Namespace, names ...string) (map[string]uint64, error) {
-	out := map[string]uint64{}
-	err := askNft(ns, func(socket *nftwire.Socket) error {
-		table := socket.Read(unix.NFPROTO_INET)
-		for _, name := range names {
-			packets, err := table.Counter(name)
-			if err != nil {
-				return err
-			}
-			out[name] = packets
-		}
-		return nil
-	})
-	return out, err
-}
-
-// readCounter reads the packets of one of them.
-func readCounter(ns netns.Namespace, name string) (packets uint64, err error) {
-	found, err := readCounters(ns, name)
-	return found[name], err
 }

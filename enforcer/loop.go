@@ -29,7 +29,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 func (s *syncer) sleep(ctx context.Context, wake <-chan struct{}) bool {
 	now := s.cfg.Clock.Now()
 	pause, deaf := s.rounds.Pause(rounds.Dues{
-		Tidy: s.unused.wait(now), Connections: s.departures.wait(now),
+		Tidy: s.unused.wait(now), Connections: s.departures.Wait(now),
 		Guards: s.guards.Wait(), Ports: s.ports.Wait(), Peek: s.start.wait(now),
 	}, s.watch.Curious(), now)
 	timer := s.cfg.Clock.NewTimer(pause)

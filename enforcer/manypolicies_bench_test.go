@@ -13,13 +13,14 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // newSelectedBench is an agent on a node of which many policies select one Pod.
 func newSelectedBench(b *testing.B, of scale.Selected) (e *eventBench, start time.Duration) {
 	b.Helper()
 	ns := newNS(b)
-	tables := newTables(ns, func(string) {})
+	tables := tables.New(ns)
 	hand := &handedOver{Transactor: tables}
 	cfg := Config{Node: scale.Node, MinInterval: -1, Grace: -1, Transactor: hand}
 	cfg.Compiler.Mark.Mask = 0x0ffff000

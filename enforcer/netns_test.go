@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +39,12 @@ func (n testNS) ip(format string, args ...any) {
 func (n testNS) cmd(name string, args ...string) string {
 	n.t.Helper()
 	return n.Cmd(name, args...)
+}
+
+// nft loads rules, given as for nft -f.
+func (n testNS) nft(rules string) {
+	n.t.Helper()
+	n.NFT(rules)
 }
 
 func (n testNS) ruleset() string { return n.cmd("nft", "list", "ruleset") }
@@ -91,12 +96,7 @@ func subjectOf(t *testing.T, p testPod) *policy.Subject {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never: %s", what)
+	netnstest.Eventually(t, what, ok)
 }
 
 func must(t testing.TB, err error) {

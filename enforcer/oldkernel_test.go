@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // oldKernel is a Transactor as kernels before 6.2 are: a chain is in use until the
@@ -53,8 +55,9 @@ func (k *oldKernel) take(ops []compiler.Op) error {
 	deleted := 0
 	for _, op := range ops {
 		whose, to := referenceOf(op)
+		_, isChain := op.Object.(*compiler.Chain)
 		switch {
-		case deletesChain(op):
+		case op.Verb == compiler.Delete && isChain:
 			// Whatever held it before the transaction or within it still does.
 			if name := op.Object.(*compiler.Chain).Name; held[name] {
 				k.refused++
@@ -107,9 +110,16 @@ func chainOf(text string) string {
 	return ""
 }
 
+// keyedByAddress is an element of a set of addresses.
+func keyedByAddress(set string, value compiler.ValueType, addr string) *compiler.SetElement {
+	out := &compiler.SetElement{Set: &compiler.Set{Name: set, Key: compiler.KeyType{compiler.IPv4Addr}, Value: value}}
+	out.Key = compiler.Key(netip.MustParseAddr(addr).AsSlice())
+	return out
+}
+
 // inMap is an element of map m that leads to a chain.
 func inMap(chain string) *compiler.SetElement {
-	e := element("m", compiler.VerdictValue, addrPart("10.0.0.1"))
+	e := keyedByAddress("m", compiler.VerdictValue, "10.0.0.1")
 	if chain != "" {
 		e.Value = compiler.MapValue{Do: compiler.DoJump, Name: chain}
 	}
@@ -149,7 +159,7 @@ func TestOldKernelRefusesAChainThatWasJustReferredTo(t *testing.T) {
 // left is deleted at leisure or with the next change.
 func TestAgentOnAKernelThatHoldsChainsUntilTheTransactionEnds(t *testing.T) {
 	c := newCluster(t, "ptp")
-	k := &oldKernel{Transactor: NewTransactor(c.node)}
+	k := &oldKernel{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor, cfg.MinInterval = k, -1 })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	before := k.deleted

@@ -7,12 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/door"
 	"github.com/sluice-net/sluice/enforcer/flows"
 )
-
-// FlowsPath is where flows that pass are asked for, as denials are, but always to follow:
-// an agent keeps none.
-const FlowsPath = "/v1/flows"
 
 // newFlows makes what looks at connections that pass, nil if denials are off: there is
 // nobody then to tell what audited policies would deny.
@@ -85,7 +82,7 @@ func (a *Agent) serveFlows(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer following.Close()
-	out := beginLines(w, r)
+	out := door.BeginLines(w, r)
 	if out == nil {
 		return
 	}

@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,10 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
-	"sigs.k8s.io/knftables"
 
-	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 const (
@@ -263,7 +261,7 @@ func TestPortElementsAsNftWritesThem(t *testing.T) {
 	for i, stop := range []bool{false, true} {
 		a := startAgent(t, node, &source.Memory{}, func(c *Config) {
 			if i == 1 {
-				c.Transactor = onlyNft{newTables(node, func(string) {})}
+				c.Transactor = tables.ByNft(node)
 			}
 		})
 		a.set(shop())
@@ -280,16 +278,6 @@ func TestPortElementsAsNftWritesThem(t *testing.T) {
 	if !strings.Contains(listed[0], "10.1.0.2") {
 		t.Errorf("nothing is guarded:\n%s", listed[0])
 	}
-}
-
-// onlyNft takes every transaction to nft.
-type onlyNft struct{ *tables }
-
-func (o onlyNft) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
-	if len(ops) == 0 {
-		return nil
-	}
-	return o.nft.Transact(ctx, family, ops)
 }
 
 func sortedLines(text string) [][]byte {

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/rounds"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // What a repair comes to is told as what an operator must know.
@@ -86,7 +87,7 @@ func (s *stubborn) Transact(ctx context.Context, family knftables.Family, ops []
 
 func TestAgentSaysThatARepairFails(t *testing.T) {
 	c := newCluster(t, "ptp")
-	k := &stubborn{Transactor: NewTransactor(c.node)}
+	k := &stubborn{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = k })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	k.fails.Store(true)
@@ -102,40 +103,4 @@ func TestAgentSaysThatARepairFails(t *testing.T) {
 	k.fails.Store(false)
 	eventually(t, "repair", func() bool { return a.Ready() == nil })
 	c.bad.expect(c.web, 80, false)
-}
-
-func TestDriftKnowsTheTablesOfAllFamilies(t *testing.T) {
-	n := newNS(t)
-	d, err := newDrift(n, func() {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		d.Run(ctx)
-		close(done)
-	}()
-	defer func() {
-		cancel()
-		<-done
-	}()
-	for _, family := range []string{"inet", "netdev", "bridge"} {
-		n.nft("table " + family + " sluice { }")
-		eventually(t, "a change of table "+family+" sluice noticed", d.Check)
-		err := d.Ours(func() error {
-			return NewTransactor(n).Transact(context.Background(), knftables.Family(family), []compiler.Op{
-				{Object: &compiler.Chain{Name: "c"}}, {Object: &compiler.Counter{Name: "x"}},
-			})
-		})
-		if err != nil {
-			t.Errorf("%s: %v", family, err)
-		}
-	}
-	n.nft("table ip sluice { }\ntable inet other { }")
-	time.Sleep(50 * time.Millisecond)
-	if d.Check() {
-		t.Error("somebody else's tables, or our own changes, count as drift")
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // replaceAll makes the whole table what it should be, whatever it was: in
@@ -71,7 +72,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 // replaceInPieces makes the table what it should be, whatever was found in it. It reports
 // whether it was empty before.
 func (s *syncer) replaceInPieces(ctx context.Context, switched func()) (empty bool, err error) {
-	socket, err := openNft(s.ns)
+	socket, err := tables.Open(s.ns)
 	if err != nil {
 		return false, err
 	}
@@ -104,7 +105,7 @@ func (s *syncer) replaceInPieces(ctx context.Context, switched func()) (empty bo
 // runPieces runs what may be cut. A piece that is under way is finished when the
 // context ends; what is left out, the next start brings.
 func (s *syncer) runPieces(ctx context.Context, ops iter.Seq[compiler.Op]) error {
-	for piece := range cut(ops) {
+	for piece := range tables.Pieces(ops) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -113,70 +114,4 @@ func (s *syncer) runPieces(ctx context.Context, ops iter.Seq[compiler.Op]) error
 		}
 	}
 	return nil
-}
-
-const (
-	// pieceOf is how many changes of elements make one transaction, where it may
-	// be cut.
-	pieceOf = 2000
-	// perStructure is how many elements cost the kernel as much as one set, chain
-	// or rule.
-	perStructure = 4
-	// apartFrom is how many elements' worth makes it worth while to keep
-	// elements apart, so that they can go by the fast lane. One transaction more costs
-	// the kernel a walk through all rules.
-	apartFrom = pieceOf / 2
-)
-
-// cut makes pieces. The rules of a chain stay together, so that no packet meets
-// half of them. Chains are not deleted together with what may have referred to
-// them: kernels before 6.2 would refuse it. A piece is overwritten by the next.
-func cut(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
-	return func(yield func([]compiler.Op) bool) {
-		var piece []compiler.Op
-		weight, loosens := 0, false
-		for op := range ops {
-			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) &&
-				(weight >= pieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op) || loosens && deletesChain(op)) {
-				if !yield(piece) {
-					return
-				}
-				clear(piece)
-				piece, weight, loosens = piece[:0], 0, false
-			}
-			piece = append(piece, op)
-			loosens = loosens || op.Verb != compiler.Add && !deletesChain(op)
-			if weight++; !isElement(op) {
-				weight += perStructure - 1
-			}
-		}
-		if len(piece) > 0 {
-			yield(piece)
-		}
-	}
-}
-
-func deletesChain(op compiler.Op) bool {
-	_, chain := op.Object.(*compiler.Chain)
-	return chain && op.Verb == compiler.Delete
-}
-
-func isElement(op compiler.Op) bool {
-	_, ok := op.Object.(*compiler.SetElement)
-	return ok
-}
-
-// rulesOfOne reports whether next adds a rule to the chain that op is about.
-func rulesOfOne(op, next compiler.Op) bool {
-	rule, ok := next.Object.(*compiler.ChainRule)
-	if !ok {
-		return false
-	}
-	switch o := op.Object.(type) {
-	case *compiler.ChainRule:
-		return o.Chain == rule.Chain
-	case *compiler.Chain:
-		return o.Name == rule.Chain
-	}
-	return false
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -54,11 +55,11 @@ func newRepairable(t testing.TB, c scale.Cluster) *repairable {
 		}
 	}
 	r.compiler.Update(r.index, r.index.Changes(), links)
-	r.syncer = &syncer{ns: r.ns, compiler: r.compiler, tables: NewTransactor(r.ns)}
-	if r.syncer.drift, err = newDrift(r.ns, func() {}); err != nil {
+	r.syncer = &syncer{ns: r.ns, compiler: r.compiler, tables: tables.New(r.ns)}
+	if r.syncer.drift, err = tables.NewDrift(r.ns, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.syncer.drift.close)
+	t.Cleanup(r.syncer.drift.Close)
 	return r
 }
 
@@ -208,7 +209,7 @@ func TestRepairFollowsTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := newRepairable(t, scale.Cluster{Pods: 800, Namespaces: 30, Policies: 90, LocalPods: 70})
-	other.syncer.ns, other.syncer.tables, other.ns = r.ns, NewTransactor(r.ns), r.ns
+	other.syncer.ns, other.syncer.tables, other.ns = r.ns, tables.New(r.ns), r.ns
 	want := other.whole()
 	if _, err := other.repair(); err != nil {
 		t.Fatal(err)
@@ -265,7 +266,7 @@ func TestRepairCanDieAnywhere(t *testing.T) {
 			r := newRepairable(t, now)
 			if !bare {
 				before := newRepairable(t, old)
-				before.syncer.ns, before.syncer.tables = r.ns, NewTransactor(r.ns)
+				before.syncer.ns, before.syncer.tables = r.ns, tables.New(r.ns)
 				if _, err := before.repair(); err != nil {
 					t.Fatal(err)
 				}
@@ -312,7 +313,7 @@ func TestAgentKilledBetweenPiecesNeverOpens(t *testing.T) {
 	a.stop()
 	stop := prober(t, c.bad.testNS, c.web.addr(0), 80)
 	for n := range 4 {
-		d := &dying{NewTransactor(c.node), n}
+		d := &dying{tables.New(c.node), n}
 		a = startAgent(t, c.node, from, func(cfg *Config) { cfg.Transactor = d })
 		time.Sleep(200 * time.Millisecond)
 		a.stop()
@@ -335,35 +336,5 @@ func TestAgentReplacesWhatItCannotRepair(t *testing.T) {
 	c.front.expect(c.web, 80, true)
 	if strings.Contains(c.node.ruleset(), "quota") {
 		t.Error("parts of the old table are left")
-	}
-}
-
-func TestPiecesAreBounded(t *testing.T) {
-	element := compiler.Op{Object: &compiler.SetElement{Set: &compiler.Set{}}}
-	rule := func(chain string) compiler.Op { return compiler.Op{Object: &compiler.ChainRule{Chain: chain}} }
-	flush := compiler.Op{Verb: compiler.Flush, Object: &compiler.Chain{Name: "c"}}
-	other := compiler.Op{Object: &compiler.Counter{}}
-	sizes := func(ops ...compiler.Op) (out []int) {
-		for p := range cut(slices.Values(ops)) {
-			out = append(out, len(p))
-		}
-		return out
-	}
-	many := func(op compiler.Op, n int) []compiler.Op { return slices.Repeat([]compiler.Op{op}, n) }
-	for what, tc := range map[string]struct {
-		ops  []compiler.Op
-		want []int
-	}{
-		"none":            {nil, nil},
-		"few go together": {append(many(element, 10), rule("c"), element), []int{12}},
-		"elements are apart": {append(many(rule("c"), apartFrom/perStructure), many(element, pieceOf+1)...),
-			[]int{apartFrom / perStructure, pieceOf, 1}},
-		"structure weighs more": {many(other, 2*pieceOf/perStructure), []int{pieceOf / perStructure, pieceOf / perStructure}},
-		"a chain stays whole": {slices.Concat(many(other, pieceOf/perStructure-1), []compiler.Op{flush}, many(rule("c"), 5), many(rule("d"), 3)),
-			[]int{pieceOf/perStructure + 5, 3}},
-	} {
-		if diff := cmp.Diff(tc.want, sizes(tc.ops...)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", what, diff)
-		}
 	}
 }

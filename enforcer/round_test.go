@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // An nft that hangs is given minutes; readyz must tell long before.
@@ -65,7 +66,7 @@ func (h *hanging) Transact(context.Context, knftables.Family, []compiler.Op) err
 func TestAgentTellsOfATransactionThatHangs(t *testing.T) {
 	c := newCluster(t, "ptp")
 	clock := testingclock.NewFakeClock(time.Now())
-	h := &hanging{Transactor: NewTransactor(c.node), entered: make(chan struct{}, 1), release: make(chan struct{})}
+	h := &hanging{Transactor: tables.New(c.node), entered: make(chan struct{}, 1), release: make(chan struct{})}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Clock, cfg.Transactor, cfg.MinInterval = clock, h, -1 })
 	if err := a.source.Set(c.objects()...); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/enforcer/residents"
 	"github.com/sluice-net/sluice/enforcer/source"
 )
 
@@ -34,15 +35,15 @@ func (p testPod) running() *corev1.Pod {
 }
 
 // sandbox is what a runtime would say of the Pod.
-func (p testPod) sandbox() Sandbox {
-	s := Sandbox{UID: p.object.UID, Pod: types.NamespacedName{Namespace: p.object.Namespace, Name: p.object.Name}}
+func (p testPod) sandbox() residents.Sandbox {
+	s := residents.Sandbox{UID: p.object.UID, Pod: types.NamespacedName{Namespace: p.object.Namespace, Name: p.object.Name}}
 	for i := range p.object.Status.PodIPs {
 		s.Addrs = append(s.Addrs, p.addr(i))
 	}
 	return s
 }
 
-func (a *testAgent) started(s Sandbox, within time.Duration) error {
+func (a *testAgent) started(s residents.Sandbox, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	return a.SandboxStarted(ctx, s)
@@ -60,7 +61,7 @@ func TestSandboxIsEnforcedBeforeTheObjectHasAddresses(t *testing.T) {
 			c := newCluster(t, name)
 			a := startAgent(t, c.node, &source.Memory{}, onNode)
 			a.set(append(c.running(), allow("web", "web", "front", 80))...)
-			a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
+			a.SetSandboxes([]residents.Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
 			young := top.pod(c.node, "young", "10.1.0.5", "fd01::5")
 			young.serve(80)
 			object := young.bound()
@@ -93,7 +94,7 @@ func TestSandboxWithoutAddressesIsFound(t *testing.T) {
 			c := newCluster(t, name)
 			a := startAgent(t, c.node, &source.Memory{}, onNode)
 			a.set(append(c.running(), allow("web", "web", "front", 80), waiting("later", "later"))...)
-			a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
+			a.SetSandboxes([]residents.Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
 			a.set(waiting("young", "front"))
 			young := top.pod(c.node, "young", "10.1.0.5", "fd01::5")
 			young.expect(c.web, 80, false)
@@ -129,8 +130,8 @@ func TestSandboxesOutliveTheConnection(t *testing.T) {
 	again := bridgePod(c.node, "again", "10.1.0.6", "fd01::6")
 	again.promptly(t, c.web.addr(0), 80)
 	again.expect(c.web, 80, true)
-	if told, _, _ := a.sandboxes.read(0); len(told) != 0 {
-		t.Errorf("still told: %v", told)
+	if n := a.sandboxes.Number(); n != 0 {
+		t.Errorf("still told of: %d", n)
 	}
 }
 
@@ -170,7 +171,7 @@ func TestSandboxSettlesWhoseAnAddressIs(t *testing.T) {
 	if what := conditionsOf(a.Status(), conflictKind); len(what) != 2 {
 		t.Errorf("conflicts: %v", what)
 	}
-	a.SetSandboxes([]Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
+	a.SetSandboxes([]residents.Sandbox{c.web.sandbox(), c.front.sandbox(), c.bad.sandbox()})
 	a.settle()
 	c.front.expect(c.web, 80, true)
 	if what := conditionsOf(a.Status(), conflictKind); len(what) != 0 {
@@ -198,9 +199,9 @@ func TestSandboxThatIsTakenBackIsNotWaitedFor(t *testing.T) {
 	a.set(shop())
 	done := make(chan error, 1)
 	go func() {
-		done <- a.started(Sandbox{UID: "u", Addrs: []netip.Addr{netip.MustParseAddr("10.1.0.9")}}, 10*time.Second)
+		done <- a.started(residents.Sandbox{UID: "u", Addrs: []netip.Addr{netip.MustParseAddr("10.1.0.9")}}, 10*time.Second)
 	}()
-	eventually(t, "it waits", func() bool { _, connected, version := a.sandboxes.read(0); return version > 0 && !connected })
+	eventually(t, "it waits", func() bool { return a.sandboxes.Silent() })
 	a.SandboxGone("u")
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("%v", err)

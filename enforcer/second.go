@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 // secondKind is the condition that tells of the Pods' other interfaces (see
@@ -16,7 +18,7 @@ const secondKind = "SecondInterface"
 // secondConditions tell of Pods with other interfaces, of some by name if there are many.
 func secondConditions(found map[types.NamespacedName][]string) []Condition {
 	var out []Condition
-	names := slices.SortedFunc(maps.Keys(found), comparePods)
+	names := slices.SortedFunc(maps.Keys(found), policy.CompareNames)
 	for i, name := range names {
 		if i == mostConflicts {
 			return append(out, Condition{

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/enforcer/links"
+	"github.com/sluice-net/sluice/enforcer/residents"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -148,7 +149,7 @@ type statusBoard struct {
 	// doneSeq is the number of the last mail that is in the kernel.
 	doneSeq uint64
 	// placed is what the runtime said and is in the kernel.
-	placed placement
+	placed residents.Placement
 	// changed is closed, and replaced, when doneSeq grows or placed changes.
 	changed chan struct{}
 }

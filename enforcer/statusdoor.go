@@ -1,9 +1,11 @@
 package enforcer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +72,7 @@ func (a *Agent) NodeStatus(q nodestatus.Query) *nodestatus.Node {
 		out.Waiting = err.Error()
 	}
 	fillConditions(s.Conditions, out)
-	a.ledger.fill(q, out)
+	a.ledger.Fill(q, out)
 	return out
 }
 
@@ -82,9 +84,9 @@ func (a *Agent) WaitEnforced(ctx context.Context, w nodestatus.Wait) *nodestatus
 	tick := a.cfg.Clock.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		news := a.ledger.news()
+		news := a.ledger.News()
 		out := &nodestatus.Answer{APIVersion: nodestatus.APIVersion, Kind: nodestatus.AnswerKind, Node: a.cfg.Node}
-		out.State, out.Message = a.ledger.answer(w)
+		out.State, out.Message = a.ledger.Answer(w)
 		if out.State == nodestatus.Enforced {
 			if c, blocked := a.blocked(w); blocked {
 				out.State, out.Message = nodestatus.Blocked, c.String()
@@ -114,9 +116,26 @@ func (a *Agent) blocked(w nodestatus.Wait) (Condition, bool) {
 			return c, true
 		}
 		namespace, name, _ := strings.Cut(pod, "/")
-		if a.ledger.isolates(w.Kind, w.Name, types.NamespacedName{Namespace: namespace, Name: name}) {
+		if a.ledger.Isolates(w.Kind, w.Name, types.NamespacedName{Namespace: namespace, Name: name}) {
 			return c, true
 		}
 	}
 	return Condition{}, false
+}
+
+// fillConditions shows conditions: first what makes the node not ready.
+func fillConditions(list []Condition, n *nodestatus.Node) {
+	for _, c := range list {
+		n.Conditions = append(n.Conditions, nodestatus.Condition{What: c.What, NotReady: c.NotReady(), Object: c.Object, Message: c.Message, Mend: c.Mend})
+	}
+	rank := func(c nodestatus.Condition) int {
+		if c.NotReady {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(n.Conditions, func(a, b nodestatus.Condition) int { return cmp.Compare(rank(a), rank(b)) })
+	if more := len(n.Conditions) - nodestatus.MaxConditions; more > 0 {
+		n.Conditions, n.MoreConditions = n.Conditions[:nodestatus.MaxConditions], more
+	}
 }

@@ -19,8 +19,10 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -83,23 +85,28 @@ func versioned(np *networkingv1.NetworkPolicy, rv int) *networkingv1.NetworkPoli
 	return np
 }
 
+func named(text string) types.NamespacedName {
+	namespace, name, _ := strings.Cut(text, "/")
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
 // isolatedBy are changes that have a policy isolate a Pod.
 func isolatedBy(pod, by string) []policy.SubjectChange {
-	return []policy.SubjectChange{{Pod: nameOf(pod), Now: &policy.Subject{
-		Pod: nameOf(pod), Ingress: &policy.AllowSet{Policies: []types.NamespacedName{nameOf(by)}},
+	return []policy.SubjectChange{{Pod: named(pod), Now: &policy.Subject{
+		Pod: named(pod), Ingress: &policy.AllowSet{Policies: []types.NamespacedName{named(by)}},
 	}}}
 }
 
 func waitFor(np *networkingv1.NetworkPolicy) nodestatus.Wait {
 	return nodestatus.Wait{
-		Kind: nodestatus.PolicyObject, Name: nameOf(np.Namespace + "/" + np.Name), UID: np.UID, ResourceVersion: np.ResourceVersion, Timeout: 20 * time.Second,
+		Kind: nodestatus.PolicyObject, Name: named(np.Namespace + "/" + np.Name), UID: np.UID, ResourceVersion: np.ResourceVersion, Timeout: 20 * time.Second,
 	}
 }
 
 // A wait ends after the transaction that brings the version, and at once then.
 func TestWaitIsNeverEarly(t *testing.T) {
 	c := newCluster(t, "ptp")
-	g := &gated{Transactor: NewTransactor(c.node)}
+	g := &gated{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = g })
 	a.set(c.objects()...)
 	ctx := context.Background()
@@ -163,7 +170,7 @@ func TestWaitIsNeverEarly(t *testing.T) {
 // While transactions fail, a wait says so, and ends with the one that succeeds.
 func TestWaitOutlastsFailures(t *testing.T) {
 	c := newCluster(t, "ptp")
-	g := &gated{Transactor: NewTransactor(c.node)}
+	g := &gated{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor = g })
 	first := versioned(allow("web", "web", "front", 80), 1)
 	a.set(append(c.objects(), first)...)
@@ -269,7 +276,7 @@ func TestWaitDoesNotWaitForAHugePolicy(t *testing.T) {
 	e := newEventBench(t, 500, 100)
 	huge, small := versioned(hugePolicy(6000, 1), 1), versioned(smallPolicy("app-2", 80, "app-3"), 2)
 	state := func(np *networkingv1.NetworkPolicy) nodestatus.State {
-		s, _ := e.a.ledger.answer(waitFor(np))
+		s, _ := e.a.ledger.Answer(waitFor(np))
 		return s
 	}
 	deliver := func(np *networkingv1.NetworkPolicy) {
@@ -307,9 +314,11 @@ func TestWaitSeesWhatStandsInTheWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := book{a.ledger, t}
-	b.round("policy:shop/db@p.1", "pod:shop/far@f.1")
-	b.enforced(true)
+	a.ledger.Begin()
+	a.ledger.TakeRound(map[source.Key]source.Event{
+		{Kind: source.PolicyEvent, Name: named("shop/db")}: {Version: source.Version{UID: "p", ResourceVersion: "1"}},
+	}, ledger.Outlook{Invalid: func(source.Key) string { return "" }})
+	a.ledger.Enforced(true)
 	a.status.write(func(s *Status) { s.Synced, s.Enforcing = true, true })
 	np := versioned(allow("db", "db", "web", 80), 1)
 	w := waitFor(np)
@@ -328,7 +337,7 @@ func TestWaitSeesWhatStandsInTheWay(t *testing.T) {
 		{"TableNotRepaired", "", nodestatus.Blocked},
 	} {
 		if tt.object == "Pod shop/db-0" {
-			b.resolved(isolatedBy("shop/db-0", "shop/db"))
+			a.ledger.Resolved(isolatedBy("shop/db-0", "shop/db"))
 		}
 		a.status.setConditions(ctx, "test", []Condition{{What: tt.what, Object: tt.object}})
 		if got := state(); got != tt.want {

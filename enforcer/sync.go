@@ -10,13 +10,17 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/conntrack"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/detect"
 	"github.com/sluice-net/sluice/enforcer/flows"
+	"github.com/sluice-net/sluice/enforcer/ledger"
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
+	"github.com/sluice-net/sluice/enforcer/residents"
 	"github.com/sluice-net/sluice/enforcer/rounds"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -26,13 +30,13 @@ type syncer struct {
 	cfg *Config
 	box *source.Mailbox
 	// sandboxes is what the container runtime says, where what each Pod's addresses are.
-	sandboxes *sandboxes
-	where     *whereabouts
+	sandboxes *residents.Told
+	where     *residents.Register
 	start     podStart
 	// current says why the source may not have told of all Pods; nil: it never can.
 	current func(now time.Time) error
 	status  *statusBoard
-	ledger  *ledger
+	ledger  *ledger.Ledger
 	metrics *metrics
 	// denials explains what the kernel denied, nil if nobody asks.
 	denials        *denials.Recorder
@@ -41,24 +45,24 @@ type syncer struct {
 	flows  *flows.Recorder
 	tables Transactor
 	// ownTables is tables unless they were given.
-	ownTables *tables
+	ownTables *tables.Tables
 	index     *policy.Index
 	compiler  *compiler.Compiler
-	epochs    *epochs
-	conntrack conntrack
+	epochs    *conntrack.Epochs
+	conntrack conntrack.Table
 	foreign   foreignMarks
 	drops     dropCounters
 	links     *links.Links
 	tunnels   *links.Tunnels
 	ipvs      detect.IPVS
 	watch     *links.Watch
-	drift     *drift
+	drift     *tables.Drift
 	bridges   bridgeNetfilter
 	guards    *guards
 	ports     *portGuards
 	nodeName  nodeName
 	// departures are local addresses that lost their Pod.
-	departures *departures
+	departures *conntrack.Departures
 	ns         netns.Namespace
 
 	// rounds decides what a round does: nothing else in here does.
@@ -89,9 +93,9 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	started := s.cfg.Clock.Now()
 	mail := s.box.Take(s.taking())
 	generation := s.beginGeneration()
-	s.ledger.begin()
+	s.ledger.Begin()
 	s.apply(ctx, mail)
-	s.ledger.takeRound(mail.Events, s.outlook())
+	s.ledger.TakeRound(mail.Events, s.outlook())
 	if !s.rounds.Synced() {
 		return false, nil
 	}
@@ -111,7 +115,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		s.detect(ctx) // before the node is said to be ready
 	}
 	s.account(ctx, started, plan)
-	s.ledger.enforced(len(mail.Events) > 0 || !plan.Empty())
+	s.ledger.Enforced(len(mail.Events) > 0 || !plan.Empty())
 	if s.searchDue {
 		s.detect(ctx)
 	}
@@ -147,8 +151,8 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 		seen = s.assign(ctx)
 	}
 	changes := s.index.Changes()
-	s.ledger.resolved(changes.Subjects)
-	kept := s.departures.note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
+	s.ledger.Resolved(changes.Subjects)
+	kept := s.departures.Note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.place(c)
 	}
@@ -246,7 +250,7 @@ func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) erro
 func (s *syncer) commit(ctx context.Context, plan generated) error {
 	ops := plan.Commit
 	s.committing(plan.generation)
-	if plan.Divisible && len(ops) > pieceOf {
+	if plan.Divisible && len(ops) > tables.PieceOf {
 		join, leave, rest := plan.Divide()
 		for _, part := range [][]compiler.Op{join, leave} {
 			if err := s.runPieces(ctx, slices.Values(part)); err != nil {
@@ -303,7 +307,7 @@ func (s *syncer) account(ctx context.Context, started time.Time, plan compiler.P
 		s.oldest = time.Time{}
 	}
 	s.status.setEnforcing(s.rounds.Epoch(), now)
-	if s.where.version > 0 {
+	if s.where.Told() {
 		s.status.setPlaced(s.where.Placement())
 	}
 	if !s.links.Settled() {
@@ -325,19 +329,16 @@ func (s *syncer) tellGuards(ctx context.Context) {
 }
 
 // outlook is what the ledger cannot know of events that were applied.
-func (s *syncer) outlook() outlook {
-	return outlook{
-		here: func(p *policy.Pod) bool {
+func (s *syncer) outlook() ledger.Outlook {
+	return ledger.Outlook{
+		Here: func(p *policy.Pod) bool {
 			return (s.cfg.Node == "" || p.Node == s.cfg.Node) && !p.HostNetwork && !p.Finished
 		},
-		invalid: func(key source.Key) string {
+		Invalid: func(key source.Key) string {
 			if err := s.invalid[key]; err != nil {
-				return shorten(err.Error(), maxInvalid)
+				return err.Error()
 			}
 			return ""
 		},
 	}
 }
-
-// maxInvalid bounds what is remembered of what is wrong with an object.
-const maxInvalid = 300

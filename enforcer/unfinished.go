@@ -7,11 +7,12 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // letThroughFrom is how much a Prepare must have to do that others are let through
 // between its pieces, in operations.
-const letThroughFrom = 2 * pieceOf
+const letThroughFrom = 2 * tables.PieceOf
 
 // unfinished is a plan whose Prepare is under way, with those that came after it. The
 // compiler is ahead of the kernel by them.
@@ -125,7 +126,7 @@ func (u *unfinished) touches(op compiler.Op) bool {
 // prepareLetting runs the Prepare of a large plan in pieces and lets others through
 // between them. What is unused is gone.
 func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
-	for piece := range cut(slices.Values(u.plan.Prepare)) {
+	for piece := range tables.Pieces(slices.Values(u.plan.Prepare)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -150,7 +151,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	}
 	generation := s.beginGeneration()
 	s.apply(ctx, b)
-	number := s.ledger.takeBetween(b.Events, s.outlook())
+	number := s.ledger.TakeBetween(b.Events, s.outlook())
 	plan, err := s.compile(ctx, b)
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 		return err
 	}
 	s.tellGuards(ctx)
-	s.ledger.overtook(number)
+	s.ledger.Overtook(number)
 	if !b.Since.IsZero() {
 		s.metrics.eventToKernel.Observe(s.cfg.Clock.Now().Sub(b.Since).Seconds())
 	}

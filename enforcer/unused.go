@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // unused are objects to which nothing refers since a commit. They are deleted
@@ -31,7 +32,7 @@ func (u *unused) add(ops []compiler.Op, now time.Time) {
 func (u *unused) forget() { u.ops = nil }
 
 // take hands them over, those of several plans as if they were of one: first what
-// refers to others, then chains, so that they need to be cut only once (see [cut]).
+// refers to others, then chains, so that they need to be cut only once (see [tables.Pieces]).
 func (u *unused) take() []compiler.Op {
 	ops := u.ops
 	u.forget()
@@ -54,7 +55,7 @@ func removalRank(op compiler.Op) int {
 }
 
 func (u *unused) due(now time.Time) bool {
-	return len(u.ops) >= pieceOf || len(u.ops) > 0 && now.Sub(u.since) >= tidyAfter
+	return len(u.ops) >= tables.PieceOf || len(u.ops) > 0 && now.Sub(u.since) >= tidyAfter
 }
 
 // wait is how long until they are due; negative: there are none.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 func TestUnusedKnowTheNamesThatComeBack(t *testing.T) {
@@ -96,7 +97,7 @@ func (r *recording) shapes() string {
 
 func TestAgentDeletesWhatNothingRefersToWhenNothingWaits(t *testing.T) {
 	c := newCluster(t, "ptp")
-	r := &recording{Transactor: NewTransactor(c.node)}
+	r := &recording{Transactor: tables.New(c.node)}
 	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.Transactor, cfg.MinInterval = r, -1 })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	whole := ruleLines(c.node)
@@ -150,7 +151,7 @@ func TestAgentFastLaneIsNoDriftButOthersAre(t *testing.T) {
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	whole := ruleLines(c.node)
 	taken := func(lane string) float64 { return valueOf(t, a.metrics.transactions.WithLabelValues(lane)) }
-	nft, netlink := taken(nftLane), taken(netlinkLane)
+	nft, netlink := taken(tables.NftLane), taken(tables.NetlinkLane)
 	relabel := func(app string) {
 		c.bad.object.Labels["app"] = app
 		a.set(c.bad.object)
@@ -159,10 +160,10 @@ func TestAgentFastLaneIsNoDriftButOthersAre(t *testing.T) {
 		relabel("front")
 		relabel("bad")
 	}
-	if got := taken(netlinkLane) - netlink; got != 40 {
+	if got := taken(tables.NetlinkLane) - netlink; got != 40 {
 		t.Errorf("%v changes by netlink, want 40", got)
 	}
-	if got := taken(nftLane) - nft; got != 0 {
+	if got := taken(tables.NftLane) - nft; got != 0 {
 		t.Errorf("%v changes by nft", got)
 	}
 	time.Sleep(50 * time.Millisecond)
@@ -260,12 +261,12 @@ func TestAgentNeedsNoRunOfNftForChanges(t *testing.T) {
 				{"an isolated one goes", func() { a.delete(c.web.object) }},
 				{"an isolated one comes", func() { a.set(c.web.object) }},
 			} {
-				nft, netlink := taken(nftLane), taken(netlinkLane)
+				nft, netlink := taken(tables.NftLane), taken(tables.NetlinkLane)
 				step.do()
-				if got := taken(nftLane) - nft; got != 0 {
+				if got := taken(tables.NftLane) - nft; got != 0 {
 					t.Errorf("%s: %v runs of nft", step.name, got)
 				}
-				if taken(netlinkLane) == netlink {
+				if taken(tables.NetlinkLane) == netlink {
 					t.Errorf("%s: nothing done", step.name)
 				}
 			}

@@ -12,7 +12,7 @@ import (
 func (x *Index) Changes() Changes {
 	x.resolve()
 	var ch Changes
-	for _, name := range slices.SortedFunc(maps.Keys(x.was), compareNames) {
+	for _, name := range slices.SortedFunc(maps.Keys(x.was), CompareNames) {
 		before := x.was[name]
 		var now *Subject
 		if s := x.subjects[name]; s != nil {

@@ -203,7 +203,7 @@ func (x *Index) Claims(a netip.Addr) []Claim {
 	for e := range x.claims(plainAddr(a)).all {
 		out = append(out, Claim{Pod: e.pod.NamespacedName, Node: e.pod.Node})
 	}
-	slices.SortFunc(out, func(a, b Claim) int { return compareNames(a.Pod, b.Pod) })
+	slices.SortFunc(out, func(a, b Claim) int { return CompareNames(a.Pod, b.Pod) })
 	return out
 }
 

@@ -98,7 +98,7 @@ func (x *Index) allOf(key string, d Direction, parts []part) *heldSet {
 			h.set.All = append(h.set.All, one.set)
 		}
 	}
-	slices.SortFunc(h.set.Policies, compareNames)
+	slices.SortFunc(h.set.Policies, CompareNames)
 	h.set.Policies = slices.Compact(h.set.Policies)
 	return h
 }

@@ -268,7 +268,7 @@ func (r *rule) allow(ports []NamedPort) AllowRule {
 func (x *Index) Subjects() iter.Seq[*Subject] {
 	x.resolve()
 	return func(yield func(*Subject) bool) {
-		for _, name := range slices.SortedFunc(maps.Keys(x.subjects), compareNames) {
+		for _, name := range slices.SortedFunc(maps.Keys(x.subjects), CompareNames) {
 			if !yield(x.subjects[name].Subject) {
 				return
 			}
@@ -285,6 +285,7 @@ func (x *Index) Subject(name types.NamespacedName) *Subject {
 	return nil
 }
 
-func compareNames(a, b types.NamespacedName) int {
+// CompareNames puts objects in the order of their namespaces, and then of their names.
+func CompareNames(a, b types.NamespacedName) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/denials"
 	"github.com/sluice-net/sluice/enforcer/denials/nflog"
+	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )
 
@@ -73,7 +74,7 @@ func newRig(t testing.TB, c compiler.Config, cfg denials.Config) *rig {
 	if r.recorder, err = denials.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	r.tables = enforcer.NewTransactor(r.node)
+	r.tables = tables.New(r.node)
 	r.start()
 	return r
 }

@@ -4,18 +4,8 @@ import (
 	"regexp"
 	"strings"
 
-	batchv1 "k8s.io/api/batch/v1"
-
 	"github.com/sluice-net/sluice/policy"
-)
-
-// Labels that the workload controllers of Kubernetes set on the Pods that they make
-// (https://kubernetes.io/docs/reference/labels-annotations-taints/).
-const (
-	templateHash       = "pod-template-hash"
-	statefulSetPod     = "statefulset.kubernetes.io/pod-name"
-	controllerRevision = "controller-revision-hash"
-	oldJobName         = "job-name"
+	"github.com/sluice-net/sluice/policy/workload"
 )
 
 // cronJobRun is how a CronJob names its Jobs: by the minute that they are of, in Unix
@@ -26,20 +16,18 @@ var cronJobRun = regexp.MustCompile(`^(.+)-[0-9]{8,10}$`)
 // keeps no owners of a hundred thousand Pods. Whoever gives a Pod such labels by hand has
 // it shown under that name, and nothing else comes of it. Empty where nothing tells.
 func Workload(p *policy.Pod) string {
-	if hash := p.Labels[templateHash]; hash != "" {
-		// A Deployment's ReplicaSet is NAME-HASH, its Pods are NAME-HASH-xxxxx.
-		if name, _, ok := cutLast(p.Name, "-"); ok {
-			if deployment, ok := strings.CutSuffix(name, "-"+hash); ok && deployment != "" {
-				return "Deployment/" + deployment
-			}
+	// A Deployment's Pods are called as its ReplicaSet, and -xxxxx.
+	if replicaSet, _, ok := cutLast(p.Name, "-"); ok {
+		if name := workload.DeploymentOf(replicaSet, p.Labels[workload.TemplateHash]); name != "" {
+			return "Deployment/" + name
 		}
 	}
-	if p.Labels[statefulSetPod] == p.Name && p.Name != "" {
+	if p.Labels[workload.StatefulSetPod] == p.Name && p.Name != "" {
 		if name, _, ok := cutLast(p.Name, "-"); ok {
 			return "StatefulSet/" + name
 		}
 	}
-	for _, label := range []string{batchv1.JobNameLabel, oldJobName} {
+	for _, label := range workload.JobNames {
 		if job := p.Labels[label]; job != "" {
 			if run := cronJobRun.FindStringSubmatch(job); run != nil {
 				return "CronJob/" + run[1]
@@ -47,7 +35,7 @@ func Workload(p *policy.Pod) string {
 			return "Job/" + job
 		}
 	}
-	if p.Labels[controllerRevision] != "" {
+	if p.Labels[workload.ControllerRevision] != "" {
 		if name, _, ok := cutLast(p.Name, "-"); ok {
 			return "DaemonSet/" + name
 		}

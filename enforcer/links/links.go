@@ -5,7 +5,6 @@
 package links
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -285,9 +284,7 @@ func (l *Links) sortedPods() []types.NamespacedName {
 			out = append(out, name)
 		}
 	}
-	slices.SortFunc(out, func(a, b types.NamespacedName) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(out, policy.CompareNames)
 	return out
 }
 

@@ -8,6 +8,11 @@ package nodestatus
 const (
 	StatusPath = "/v1/status"
 	WaitPath   = "/v1/wait"
+	// DenialsPath is where denials are asked for: denials.ParseQuery says how, and
+	// denials.ParseLine reads the answer. FlowsPath is the same for flows that pass, but
+	// always to follow: an agent keeps none.
+	DenialsPath = "/v1/denials"
+	FlowsPath   = "/v1/flows"
 
 	APIVersion = "sluice-net.github.io/v1alpha1"
 	// Kind is that of what a node enforces, AnswerKind of the answer to a wait.

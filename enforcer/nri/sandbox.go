@@ -13,12 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/residents"
 )
 
-// Sandbox is the enforcer's. The UID is the Pod's as the kubelet has it: for a static
+// Sandbox is what the agent takes. The UID is the Pod's as the kubelet has it: for a static
 // Pod that is the hash of its manifest, which the mirror Pod has in an annotation.
-type Sandbox = enforcer.Sandbox
+type Sandbox = residents.Sandbox
 
 // Sink is who wants to know. Its methods may be called at the same time, and
 // only SandboxStarted may wait.

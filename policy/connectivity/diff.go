@@ -1,10 +1,8 @@
 package connectivity
 
 import (
-	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -140,12 +138,8 @@ func Diff(before, after *Cluster) Difference {
 		p := &d.out.Policies[i]
 		p.Effective = d.changed.effective[p.Policy]
 	}
-	slices.SortFunc(d.out.Policies, func(a, b PolicyChange) int { return compareNames(a.Policy, b.Policy) })
+	slices.SortFunc(d.out.Policies, func(a, b PolicyChange) int { return policy.CompareNames(a.Policy, b.Policy) })
 	return d.out
-}
-
-func compareNames(a, b types.NamespacedName) int {
-	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 func withoutAddrs(c *Cluster) *Cluster {

@@ -60,22 +60,6 @@ func protocolOf(p corev1.Protocol) policy.Protocol {
 	return policy.TCP
 }
 
-// setByControllers are labels that controllers put on Pods, which no template has.
-// https://kubernetes.io/docs/reference/labels-annotations-taints/
-var setByControllers = map[string][]string{
-	"Deployment":  {"pod-template-hash"},
-	"ReplicaSet":  {"pod-template-hash"},
-	"DaemonSet":   {"controller-revision-hash", "pod-template-generation"},
-	"StatefulSet": {"controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"},
-	"Job":         jobLabels,
-	"CronJob":     jobLabels,
-}
-
-var jobLabels = []string{
-	"job-name", "controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid",
-	"batch.kubernetes.io/job-completion-index",
-}
-
 // isOpen reports whether the value of a label is not known. Nodes' topology is
 // copied to Pods, and service meshes and admission put their own labels there.
 func (e *end) isOpen(key string) bool {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/spelling"
 )
 
 // term is one requirement of a selector, with its place.
@@ -123,7 +124,7 @@ func similar(a, b string) bool {
 		return p != ""
 	}
 	longest := max(len(a), len(b))
-	return longest >= 5 && distance(a, b, 1) <= 1 || longest >= 8 && distance(a, b, 2) <= 2
+	return longest >= 5 && spelling.Distance(a, b, 1) <= 1 || longest >= 8 && spelling.Distance(a, b, 2) <= 2
 }
 
 func dropDigit(r rune) rune {
@@ -131,35 +132,6 @@ func dropDigit(r rune) rune {
 		return -1
 	}
 	return r
-}
-
-// distance counts the letters that are to be added, removed, changed or swapped
-// with a neighbour to get from a to b; more than limit is limit + 1. Labels are 63
-// bytes at most.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	before, row := []int(nil), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next := make([]int, len(b)+1)
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return min(row[len(b)], limit+1)
 }
 
 // whatIsThere says what labels the ends have for the keys that a selector asks for,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/workload"
 )
 
 // world is the input as the checks see it.
@@ -145,7 +146,7 @@ func (w *world) addTemplates(in Input) {
 			w.space(s.Namespace).doubt = "the template of " + object.String() + " could not be read"
 		case s.Template != nil:
 			e := newEnd(object, s.Template)
-			e.open, e.owned = setByControllers[s.Kind], owned[object]
+			e.open, e.owned = workload.SetBy(s.Kind), owned[object]
 			w.add(e)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,7 +91,7 @@ func misses(np *networkingv1.NetworkPolicy, pod *policy.Pod) string {
 	}
 	key := off[0]
 	value, has := pod.Labels[key]
-	alike := has && distance(strings.ToLower(value), strings.ToLower(want[key])) <= max(1, len(value)/4)
+	alike := has && nearTo(value, want[key]) <= slips(value)
 	if !alike && len(want) == 1 {
 		return "" // it selects somebody else
 	}

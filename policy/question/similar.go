@@ -6,7 +6,17 @@ import (
 	"strings"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/spelling"
 )
+
+// slips are how many letters of a word may be wrong where another one is meant.
+func slips(word string) int { return max(1, len(word)/4) }
+
+// nearTo counts the wrong letters of a word, in capitals or not, if another is meant; it is
+// more than slips for what is no slip.
+func nearTo(word, meant string) int {
+	return spelling.Distance(strings.ToLower(word), strings.ToLower(meant), slips(word))
+}
 
 // DidYouMean completes a message with the names that are nearly the word, the nearest
 // first; it is empty if none is.
@@ -17,7 +27,7 @@ func DidYouMean(word string, names []string) string {
 	}
 	var near []candidate
 	for _, name := range names {
-		if far := distance(strings.ToLower(word), strings.ToLower(name)); far <= max(1, len(word)/4) {
+		if far := nearTo(word, name); far <= slips(word) {
 			near = append(near, candidate{name, far})
 		}
 	}
@@ -32,33 +42,6 @@ func DidYouMean(word string, names []string) string {
 		}
 	}
 	return "; did you mean " + strings.Join(words, " or ") + "?"
-}
-
-// distance counts the letters to insert, remove, change or swap with their neighbour
-// that make one word of another.
-func distance(a, b string) int {
-	if len(a) > 100 || len(b) > 100 {
-		return 100
-	}
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next[0] = i + 1
-		for j := range len(b) {
-			change := row[j]
-			if a[i] != b[j] {
-				change++
-			}
-			next[j+1] = min(change, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }
 
 // Present says that an end is none of those of connections, and which one may be meant.

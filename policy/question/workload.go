@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/workload"
 )
 
 // makers are the kinds between a workload and its Pods.
@@ -36,8 +37,8 @@ func belongs(p *corev1.Pod, w *manifest.Workload, between []manifest.Workload) b
 	}
 	// The ReplicaSet may be missing from the manifests: its name tells whose
 	// it is.
-	hash := p.Labels["pod-template-hash"]
-	return !known && w.Kind == "Deployment" && owner.Kind == "ReplicaSet" && hash != "" && owner.Name == w.Name+"-"+hash
+	return !known && w.Kind == "Deployment" && owner.Kind == "ReplicaSet" && w.Name != "" &&
+		workload.DeploymentOf(owner.Name, p.Labels[workload.TemplateHash]) == w.Name
 }
 
 // made reports whether an owner reference names a workload. UIDs tell it from

@@ -9,18 +9,12 @@ import (
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
+	"github.com/sluice-net/sluice/policy/workload"
 )
 
-// unstable are labels that controllers give to single Pods or revisions
-// (https://kubernetes.io/docs/reference/labels-annotations-taints/), and those that name
-// a release of what runs there.
-var unstable = []string{
-	"pod-template-hash", "controller-revision-hash", "pod-template-generation",
-	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
-	"batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index",
-	"job-name", "controller-uid",
-	"app.kubernetes.io/version", "helm.sh/chart", "version",
-}
+// unstable are labels that controllers set, and those that name a release of what runs
+// there.
+var unstable = slices.Concat(workload.Own, workload.JobNames, []string{"app.kubernetes.io/version", "helm.sh/chart", "version"})
 
 // usual are the labels by which people select, in the order in which they are tried.
 var usual = []string{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 // denialStream reads the denials of many agents.
@@ -50,7 +51,7 @@ func (s *denialStream) read(ctx context.Context, visit func(*denials.Denial, uin
 
 // one reads what one agent tells until it ends.
 func (s *denialStream) one(ctx context.Context, a agents.Agent, q denials.Query, visit func(*denials.Denial, uint64) error) error {
-	body, err := s.fleet.Open(ctx, a, denialsPath, q.Values())
+	body, err := s.fleet.Open(ctx, a, nodestatus.DenialsPath, q.Values())
 	if err != nil {
 		return err
 	}

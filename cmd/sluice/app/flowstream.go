@@ -10,10 +10,8 @@ import (
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
-
-// flowsPath is where an agent's door tells who follows of flows that pass, as JSON lines.
-const flowsPath = "/v1/flows"
 
 // passed is a line of an agent's about a flow that passed.
 type passed struct {
@@ -84,7 +82,7 @@ func followFlows(ctx context.Context, fleet *agents.Fleet, query denials.Query, 
 }
 
 func followFlowsOf(ctx context.Context, fleet *agents.Fleet, a agents.Agent, query denials.Query, visit func(passed)) error {
-	body, err := fleet.Open(ctx, a, flowsPath, query.Values())
+	body, err := fleet.Open(ctx, a, nodestatus.FlowsPath, query.Values())
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents/agentstest"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 func passedLine(from, fromAddr, to, toAddr string, port int) string {
@@ -21,7 +22,7 @@ func passedLine(from, fromAddr, to, toAddr string, port int) string {
 
 // passes is an agent that tells of flows, and goes on.
 func passes(asked *denials.Query, lines string) map[string]http.Handler {
-	return map[string]http.Handler{flowsPath: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return map[string]http.Handler{nodestatus.FlowsPath: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked, _ = denials.ParseQuery(r.URL.Query())
 		_, _ = fmt.Fprint(w, lines)
 		_ = http.NewResponseController(w).Flush()

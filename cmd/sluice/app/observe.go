@@ -16,9 +16,6 @@ import (
 	"github.com/sluice-net/sluice/enforcer/denials/observe"
 )
 
-// denialsPath is where an agent's door tells of denials, as JSON lines.
-const denialsPath = "/v1/denials"
-
 // ObserveOptions shows what was denied and why.
 type ObserveOptions struct {
 	IOStreams

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-net/sluice/cmd/sluice/app/agents/agentstest"
 	"github.com/sluice-net/sluice/enforcer/denials"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 )
 
 // aDenial is a line that an agent writes, so many seconds after the start.
@@ -26,7 +27,7 @@ func aDenial(seconds int, from string) string {
 func tells(f func(q denials.Query, n int) (lines string, hold bool)) map[string]http.Handler {
 	var mu sync.Mutex
 	n := 0
-	return map[string]http.Handler{denialsPath: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return map[string]http.Handler{nodestatus.DenialsPath: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, err := denials.ParseQuery(r.URL.Query())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/enforcer/nodestatus"
+	"github.com/sluice-net/sluice/policy"
 )
 
 // statusReport is what nodes enforce beside what the API says. It is also the JSON form.
@@ -229,10 +230,7 @@ func onNode(n *nodestatus.Node, o nodestatus.Object) objectOnNode {
 // judge gives objects their states, sorted by name.
 func judge(objects map[types.NamespacedName]*objectStatus, s *said, of map[types.NamespacedName]objectVersion, otherwise func(*objectStatus) string) []objectStatus {
 	var out []objectStatus
-	names := slices.SortedFunc(maps.Keys(objects), func(a, b types.NamespacedName) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	for _, name := range names {
+	for _, name := range slices.SortedFunc(maps.Keys(objects), policy.CompareNames) {
 		o := objects[name]
 		o.ResourceVersion, o.State = of[name].rv, otherwise(o)
 		for i := range o.Nodes {

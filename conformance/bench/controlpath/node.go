@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-net/sluice/conformance/scale"
 	"github.com/sluice-net/sluice/enforcer"
 	"github.com/sluice-net/sluice/enforcer/source"
+	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // node is the node under test with its Pods, and next to it the twin, which
@@ -100,7 +101,7 @@ func (n *node) close() error {
 // start runs an agent on the node with what first delivers, and returns when
 // all of it is enforced. The time counts from when the agent is told.
 func (n *node) start(ctx context.Context, first []source.Event) (outcome, error) {
-	n.feed, n.rec = &feed{first: first}, newRecorder(enforcer.NewTransactor(n.here))
+	n.feed, n.rec = &feed{first: first}, newRecorder(tables.New(n.here))
 	cfg := enforcer.Config{
 		Node: scale.Node, Transactor: n.rec, Grace: -1,
 		Compiler: compiler.Config{LogGroup: 1},

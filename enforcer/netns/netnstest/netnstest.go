@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +64,27 @@ func (n NS) IP(format string, args ...any) {
 func (n NS) Cmd(name string, args ...string) string {
 	n.T.Helper()
 	return Run(n.T, "ip", append([]string{"netns", "exec", n.Name, name}, args...)...)
+}
+
+// NFT loads rules, given as for nft -f.
+func (n NS) NFT(rules string) {
+	n.T.Helper()
+	f := n.T.TempDir() + "/rules"
+	if err := os.WriteFile(f, []byte(rules), 0o600); err != nil {
+		n.T.Fatal(err)
+	}
+	n.Cmd("nft", "-f", f)
+}
+
+// Eventually waits until something holds. It fails where that never comes.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
 }
 
 // Pod is a Pod with a namespace of its own, and a veth in its node's.

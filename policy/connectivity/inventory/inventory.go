@@ -27,20 +27,8 @@ import (
 
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/workload"
 )
-
-// ownLabels are those that controllers give to single Pods, or to the Pods of one
-// revision, which no template has.
-// https://kubernetes.io/docs/reference/labels-annotations-taints/
-var ownLabels = []string{
-	"pod-template-hash", "controller-revision-hash", "pod-template-generation",
-	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
-	"controller-uid", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index",
-}
-
-// jobLabels name the Job of a Pod. Of a Job they follow from its name, of those of a
-// CronJob each has others.
-var jobLabels = []string{"job-name", "batch.kubernetes.io/job-name"}
 
 // Cluster is the set as a question. The ranges of Pods and nodes are those of its
 // Nodes, as far as the Pods agree.
@@ -97,16 +85,9 @@ func (t *taker) maker(name connectivity.Name, owners []metav1.OwnerReference, la
 // unseen is the Deployment of a Pod whose ReplicaSet is not in the set: its name
 // tells whose it is.
 func (t *taker) unseen(name, above connectivity.Name, labels map[string]string) connectivity.Name {
-	hash := labels["pod-template-hash"]
-	if above.Kind != "ReplicaSet" || hash == "" {
-		return name
-	}
-	n := len(above.Name) - len(hash) - 1
-	if n <= 0 || above.Name[n:] != "-"+hash {
-		return name
-	}
-	deployment := connectivity.Name{Kind: "Deployment", Namespace: name.Namespace, Name: above.Name[:n]}
-	if t.at[deployment] == nil {
+	made := workload.DeploymentOf(above.Name, labels[workload.TemplateHash])
+	deployment := connectivity.Name{Kind: "Deployment", Namespace: name.Namespace, Name: made}
+	if above.Kind != "ReplicaSet" || t.at[deployment] == nil {
 		return name
 	}
 	return deployment
@@ -145,9 +126,9 @@ func controllerOf(p *corev1.Pod, bare connectivity.Name) connectivity.Name {
 
 // shared are the labels that all Pods of a workload have.
 func (t *taker) shared(labels map[string]string, kind string) map[string]string {
-	own := ownLabels
+	own := workload.Own
 	if kind == "CronJob" {
-		own = slices.Concat(ownLabels, jobLabels)
+		own = slices.Concat(workload.Own, workload.JobNames)
 	}
 	out := maps.Clone(labels)
 	maps.DeleteFunc(out, func(key, _ string) bool { return slices.Contains(own, key) && !t.asked[key] })
@@ -180,7 +161,7 @@ func alike(pod, template *connectivity.Workload, asked map[string]bool) bool {
 	labels := maps.Clone(pod.Labels)
 	maps.DeleteFunc(labels, func(key, _ string) bool {
 		_, given := template.Labels[key]
-		return !given && asked[key] && (slices.Contains(ownLabels, key) || slices.Contains(jobLabels, key))
+		return !given && asked[key] && (slices.Contains(workload.Own, key) || slices.Contains(workload.JobNames, key))
 	})
 	return pod.HostNetwork == template.HostNetwork && maps.Equal(labels, template.Labels) && slices.Equal(pod.Ports, template.Ports)
 }

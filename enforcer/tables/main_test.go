@@ -1,0 +1,10 @@
+package tables
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sluice-net/sluice/conformance/kerneltest"
+)
+
+func TestMain(m *testing.M) { os.Exit(kerneltest.Run(m)) }
