@@ -15,7 +15,7 @@ import (
 
 	"github.com/sluice-net/sluice/conformance/enforced"
 	"github.com/sluice-net/sluice/conformance/lab"
-	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/policy/manifest"
 	"github.com/sluice-net/sluice/policy/suggest"
 )
@@ -172,7 +172,7 @@ func (p *played) record() []string {
 	for _, n := range p.Spec().Nodes {
 		server := httptest.NewServer(p.Agent(n.Name).FlowsHandler())
 		servers = append(servers, server)
-		response, err := http.Get(server.URL + enforcer.FlowsPath + "?namespace=" + p.namespace) //nolint:noctx // The server's end is its end.
+		response, err := http.Get(server.URL + nodestatus.FlowsPath + "?namespace=" + p.namespace) //nolint:noctx // The server's end is its end.
 		if err != nil {
 			p.t.Fatal(err)
 		}

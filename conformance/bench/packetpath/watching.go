@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/conformance/lab"
 	"github.com/sluice-net/sluice/enforcer"
+	"github.com/sluice-net/sluice/enforcer/nodestatus"
 	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/policy"
 )
@@ -217,7 +218,7 @@ func (w *watched) watches() []watch {
 // follow has the agent tell of all flows that pass, until it is ended.
 func (w *watched) follow(ctx context.Context) (end func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, enforcer.FlowsPath, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, nodestatus.FlowsPath, nil)
 	if err != nil {
 		cancel()
 		return nil, err
