@@ -20,7 +20,7 @@ func TestFlags(t *testing.T) {
 		{"-quick", "bin/bench-report", known, ""},
 		{"-quick -dir x", "x", known, ""},
 		{"-parts control,analysis", "conformance/bench/report", []string{"control", "analysis"}, ""},
-		{"-parts control,cold", "", nil, `"cold" is none of packet, control, memory, analysis`},
+		{"-parts control,cold", "", nil, `"cold" is none of packet, watching, control, memory, analysis`},
 		{"rendr", "", nil, `"rendr" is no flag`},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
