@@ -178,7 +178,7 @@ func TestCleanupAfterAnAgent(t *testing.T) {
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	a.stop()
 	c.bad.expect(c.web, 80, false)
-	if err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if left := c.node.ruleset(); strings.TrimSpace(left) != "" {

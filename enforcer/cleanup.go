@@ -31,32 +31,30 @@ type CleanupOptions struct {
 // It may be called again, also where nothing is left; what it could not do it
 // does then. It refuses beside a running agent, which would bring all back, and
 // keeps one from starting meanwhile. A bridge's nf_call_iptables stays as it is:
-// it cannot be known who else relies on it by now.
-func Cleanup(ctx context.Context, ns netns.Namespace, options CleanupOptions) error {
+// it cannot be known who else relies on it by now. It reports whether there was
+// anything to remove.
+func Cleanup(ctx context.Context, ns netns.Namespace, options CleanupOptions) (bool, error) {
 	ns = netns.OrOwn(ns)
 	l, err := takeLock(ns)
 	var held *errHeld
 	switch {
 	case errors.As(err, &held) && held.by.mayBeAgent():
-		return fmt.Errorf("clean up: %w (%s): stop it first", ErrAgentRuns, held.by)
+		return false, fmt.Errorf("clean up: %w (%s): stop it first", ErrAgentRuns, held.by)
 	case err != nil:
 		klog.FromContext(ctx).Error(err, "Failed to take the lock that keeps an agent from starting meanwhile")
 	}
 	defer l.release()
-	if err := cleanup(ctx, ns, options.Mask); err != nil {
-		return fmt.Errorf("clean up: %w", err)
+	found, err := tables.Find(ns)
+	if err == nil && (len(found) > 0 || options.Mask != 0) {
+		err = cleanup(ctx, ns, found, options.Mask)
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("clean up: %w", err)
+	}
+	return len(found) > 0, nil
 }
 
-func cleanup(ctx context.Context, ns netns.Namespace, mask uint32) error {
-	found, err := tables.Find(ns)
-	if err != nil {
-		return err
-	}
-	if len(found) == 0 && mask == 0 {
-		return nil
-	}
+func cleanup(ctx context.Context, ns netns.Namespace, found []byte, mask uint32) error {
 	var maskErr error
 	if slices.Contains(found, unix.NFPROTO_INET) && mask == 0 {
 		mask, maskErr = maskOf(ns)

@@ -41,9 +41,13 @@ func TestCleanupRemovesTablesOfAllFamiliesAndTheBitsTheyWrote(t *testing.T) {
 	node := newNS(t)
 	node.Connect(0xf5f0ff07, 1001)
 	node.nft(rulesWith(otherMask))
-	for range 2 {
-		if err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
+	for i := range 2 {
+		removed, err := Cleanup(context.Background(), node, CleanupOptions{})
+		if err != nil {
 			t.Fatal(err)
+		}
+		if removed != (i == 0) {
+			t.Errorf("The cleanup number %d says removed = %v", i+1, removed)
 		}
 		if diff := cmp.Diff("table ip sluice {\n\tchain x {\n\t}\n}\n", node.ruleset()); diff != "" {
 			t.Errorf("left (-want +got):\n%s", diff)
@@ -66,7 +70,7 @@ func TestCleanupLeavesMarksWhereRulesDoNotTellTheirBits(t *testing.T) {
 			node := newNS(t)
 			node.Connect(0xff003007, 1001)
 			node.nft(rules)
-			err := Cleanup(context.Background(), node, CleanupOptions{})
+			_, err := Cleanup(context.Background(), node, CleanupOptions{})
 			if err == nil || !strings.Contains(err.Error(), "stay as they are") {
 				t.Errorf("got %v", err)
 			}
@@ -77,11 +81,11 @@ func TestCleanupLeavesMarksWhereRulesDoNotTellTheirBits(t *testing.T) {
 			if diff := cmp.Diff(want, node.marked()); diff != "" {
 				t.Errorf("marks (-want +got):\n%s", diff)
 			}
-			if err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
+			if _, err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
 				t.Errorf("again: %v", err)
 			}
 			// Who knows the bits can still have them cleared.
-			if err := Cleanup(context.Background(), node, CleanupOptions{Mask: compiler.DefaultMask}); err != nil {
+			if _, err := Cleanup(context.Background(), node, CleanupOptions{Mask: compiler.DefaultMask}); err != nil {
 				t.Errorf("with the bits: %v", err)
 			}
 			if diff := cmp.Diff(map[uint32]int{7: 1}, node.marked()); diff != "" {
@@ -98,13 +102,13 @@ func TestCleanupGoesOnWhereItWasCutOff(t *testing.T) {
 	node.nft(rulesWith(otherMask))
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := Cleanup(over, node, CleanupOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := Cleanup(over, node, CleanupOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if left := node.ruleset(); strings.Contains(left, "hook") || strings.Contains(left, "table bridge") || strings.Contains(left, "table netdev") {
 		t.Errorf("still at work:\n%s", left)
 	}
-	if err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(context.Background(), node, CleanupOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if left := node.ruleset(); strings.Contains(left, "inet") {
@@ -120,7 +124,7 @@ func TestCleanupRefusesBesideAnAgent(t *testing.T) {
 	a := startAgent(t, c.node, &source.Memory{})
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	before := ruleLines(c.node)
-	err := Cleanup(context.Background(), c.node, CleanupOptions{})
+	_, err := Cleanup(context.Background(), c.node, CleanupOptions{})
 	if !errors.Is(err, ErrAgentRuns) || !strings.Contains(err.Error(), "process ") {
 		t.Errorf("got %v", err)
 	}
@@ -129,7 +133,7 @@ func TestCleanupRefusesBesideAnAgent(t *testing.T) {
 	}
 	c.bad.expect(c.web, 80, false)
 	a.stop()
-	if err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
 		t.Errorf("when the agent has ended: %v", err)
 	}
 	c.bad.expect(c.web, 80, true)

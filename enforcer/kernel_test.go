@@ -21,7 +21,7 @@ func TestCleanupLeavesNothingBehind(t *testing.T) {
 	node.Connect(0x05000007, 1001)
 	node.nft(oldRules)
 	ctx := context.Background()
-	if err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := node.ruleset(); !strings.Contains(got, "table ip other") || strings.Contains(got, "sluice") {
@@ -34,7 +34,7 @@ func TestCleanupLeavesNothingBehind(t *testing.T) {
 	if marks[0x05000007] != 0 || marks[0x7] != 1 {
 		t.Errorf("marks %x", marks)
 	}
-	if err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(ctx, node, CleanupOptions{}); err != nil {
 		t.Errorf("again: %v", err)
 	}
 }

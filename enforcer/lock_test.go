@@ -159,7 +159,7 @@ func TestLockOfNobodyKeepsNoAgentOut(t *testing.T) {
 		t.Errorf("conditions %v", a.Status().Conditions)
 	}
 	a.stop()
-	if err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
+	if _, err := Cleanup(context.Background(), c.node, CleanupOptions{}); err != nil {
 		t.Errorf("cleanup: %v", err)
 	}
 }

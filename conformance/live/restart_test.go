@@ -126,7 +126,7 @@ func TestCleanupLeavesNothing(t *testing.T) {
 			c.StopAgents()
 			unexpected(t, c, "without agents", false, denied...)
 			for _, n := range c.Spec().Nodes {
-				if err := enforcer.Cleanup(t.Context(), c.Node(n.Name), enforcer.CleanupOptions{}); err != nil {
+				if _, err := enforcer.Cleanup(t.Context(), c.Node(n.Name), enforcer.CleanupOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				if rest := nft(t, c.Node(n.Name), "list ruleset\n"); rest != "" {

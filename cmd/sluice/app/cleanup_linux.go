@@ -66,13 +66,18 @@ func (o *CleanupOptions) Validate() error { return needKernel() }
 
 // Run removes the tables.
 func (o *CleanupOptions) Run(ctx context.Context) error {
-	if err := enforcer.Cleanup(ctx, nil, o.cleanup); err != nil {
+	removed, err := enforcer.Cleanup(ctx, nil, o.cleanup)
+	if err != nil {
 		if errors.Is(err, enforcer.ErrAgentRuns) {
 			return fmt.Errorf("%w; in a cluster delete the agent's DaemonSet, elsewhere stop the process", err)
 		}
 		return err
 	}
-	if _, err := fmt.Fprintln(o.Out, "removed: nothing is enforced on this node any more"); err != nil {
+	said := "nothing to remove: there were no rules of Sluice on this node"
+	if removed {
+		said = "removed: nothing is enforced on this node any more"
+	}
+	if _, err := fmt.Fprintln(o.Out, said); err != nil {
 		return err
 	}
 	if o.wait {

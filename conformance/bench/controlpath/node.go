@@ -148,7 +148,8 @@ func (n *node) reset(ctx context.Context) error {
 			return err
 		}
 	}
-	return enforcer.Cleanup(ctx, n.here, enforcer.CleanupOptions{})
+	_, err := enforcer.Cleanup(ctx, n.here, enforcer.CleanupOptions{})
+	return err
 }
 
 // change delivers an event and waits for what it leads to. It returns when
