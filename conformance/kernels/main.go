@@ -118,7 +118,7 @@ func (o *options) matrix(ctx context.Context, only string) error {
 // lock keeps a second run out of the directory, whose machines would write to the same
 // files.
 func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ const departureTidy = 100 * time.Millisecond
 // departureRetry is the pause after a failed deletion for which nobody waits.
 const departureRetry = time.Second
 
+// NewDepartures knows of no Pod yet, and deletes from a table.
 func NewDepartures(table addressTable) *Departures {
 	return &Departures{
 		table: table, pods: map[types.NamespacedName]*policy.Subject{},

@@ -64,6 +64,8 @@ type Epochs struct {
 	foreign func(n int)
 }
 
+// NewEpochs has issued no value yet; foreign is told how many connections have one that
+// nobody issued.
 func NewEpochs(layout compiler.MarkLayout, table markTable, c clock.PassiveClock, foreign func(int)) *Epochs {
 	return &Epochs{
 		layout: layout, table: table, clock: c, foreign: foreign,

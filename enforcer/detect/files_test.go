@@ -3,10 +3,12 @@ package detect
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink/nl"
@@ -87,9 +89,12 @@ func TestNftVersionsAreRead(t *testing.T) {
 	if got := firstComplaint("/dev/stdin:1:1-5: Error: syntax error\nx\n^"); got != "syntax error" {
 		t.Errorf("%q", got)
 	}
-	b := &bounded{most: 3}
-	if n, err := b.Write([]byte("abcd")); n != 4 || err != nil || b.String() != "abc" || !b.over {
-		t.Errorf("%d, %v, %+v", n, err, b)
+	for _, text := range []string{"abcd", "abc", ""} {
+		b := &bounded{most: 3}
+		n, err := io.Copy(b, iotest.OneByteReader(strings.NewReader(text)))
+		if n != int64(len(text)) || err != nil || b.String() != text[:min(3, len(text))] || b.over != (len(text) > 3) {
+			t.Errorf("%q: %d, %v, %+v", text, n, err, b)
+		}
 	}
 }
 

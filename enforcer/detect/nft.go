@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,19 +85,21 @@ func firstComplaint(said string) string {
 }
 
 // bounded keeps as much as it may.
+//
+// It has no other way in: whoever copies would take a ReadFrom, which knows no bound.
 type bounded struct {
-	bytes.Buffer
+	kept []byte
 	most int
 	over bool
 }
 
+func (b *bounded) String() string { return string(b.kept) }
+
 func (b *bounded) Write(p []byte) (int, error) {
-	if room := b.most - b.Len(); len(p) > room {
-		b.over = true
-		_, _ = b.Buffer.Write(p[:max(0, room)])
-		return len(p), nil
-	}
-	return b.Buffer.Write(p)
+	room := b.most - len(b.kept)
+	b.over = b.over || len(p) > room
+	b.kept = append(b.kept, p[:min(len(p), room)]...)
+	return len(p), nil
 }
 
 // OurRuleset lists our tables as nft does, and nobody else's.

@@ -86,6 +86,7 @@ type residentHeld struct {
 	resolved uint32
 }
 
+// New is a ledger in which nothing is enforced yet.
 func New(now func() time.Time) *Ledger {
 	return &Ledger{
 		now: now, seed: maphash.MakeSeed(), policies: map[types.NamespacedName]policyHeld{},

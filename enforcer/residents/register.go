@@ -54,6 +54,8 @@ type resident struct {
 	placed bool
 }
 
+// New is the register of a node, of which no Pod is known yet. It keeps the index up to
+// date, whose owner must not set Pods of the node by itself.
 func New(node string, index *policy.Index, l *links.Links, now func() time.Time) *Register {
 	return &Register{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
 }

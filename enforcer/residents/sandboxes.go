@@ -37,6 +37,7 @@ type said struct {
 	version uint64
 }
 
+// NewTold has heard of no sandbox yet; wake is called when it has.
 func NewTold(wake func()) *Told {
 	return &Told{wake: wake, told: map[types.UID]said{}}
 }

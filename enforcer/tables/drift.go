@@ -54,6 +54,8 @@ type window struct {
 // maxWindows is how many transactions' notices may be under way.
 const maxWindows = 256
 
+// NewDrift listens to changes of nftables in a namespace from now on; wake is called when
+// one of ours was changed by others. The caller closes it.
 func NewDrift(ns netns.Namespace, wake func()) (*Drift, error) {
 	d := &Drift{wake: wake, makers: map[uint32]string{}}
 	var err error
@@ -204,6 +206,7 @@ func (d *Drift) match(generation uint32) bool {
 	return false
 }
 
+// Close ends the listening.
 func (d *Drift) Close() {
 	d.notices.Close()
 	d.query.Close()

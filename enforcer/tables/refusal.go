@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
 )
 
-// IsNotFound: something that a transaction speaks of is not there, in nft's words
-// or in the kernel's. It is the answer to whoever deletes one object and nothing
+// IsNotFound reports whether something that a transaction speaks of is not there, in
+// nft's words or in the kernel's. It is the answer to whoever deletes one object and nothing
 // else. Whoever does more must ask what was not found: [InterfaceGone].
 func IsNotFound(err error) bool {
 	return knftables.IsNotFound(err) || errors.Is(err, unix.ENOENT)

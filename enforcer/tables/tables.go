@@ -61,6 +61,7 @@ func New(ns netns.Namespace) *Tables {
 	return t
 }
 
+// Transact is in the fast lane, or has nft do what that cannot.
 func (t *Tables) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
 	if len(ops) == 0 {
 		return nil
@@ -193,6 +194,7 @@ func ByNft(ns netns.Namespace) *Nft {
 	return &Nft{ns: netns.OrOwn(ns), tables: map[knftables.Family]knftables.Interface{}}
 }
 
+// Transact has nft do it.
 func (t *Nft) Transact(ctx context.Context, family knftables.Family, ops []compiler.Op) error {
 	if len(ops) == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package question_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -168,8 +169,8 @@ func TestEntriesAreMissing(t *testing.T) {
 	var asked []string
 	for range 5 {
 		_, err := w.Ask(q)
-		missing, is := err.(*question.Missing)
-		if !is {
+		var missing *question.Missing
+		if !errors.As(err, &missing) {
 			if err != nil {
 				t.Fatal(err)
 			}

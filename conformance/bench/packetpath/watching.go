@@ -277,7 +277,7 @@ func (w *watched) turns(ctx context.Context, who watch, what Traffic, times int,
 	if last == 0 {
 		err = errors.Join(err, who.off(ctx))
 	}
-	if err = errors.Join(err, flow.stop()); err != nil {
+	if err := errors.Join(err, flow.stop()); err != nil {
 		return nil, err
 	}
 	byMetric := map[Metric]*[2][]float64{Change: &changed}
