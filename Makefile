@@ -31,7 +31,7 @@ RACE     ?= ./policy/... ./compiler/... ./enforcer/...
 # compiler, which start nothing (conformance/imports_test.go), the agreement on few flows.
 # The agent itself takes many minutes under the detector: make race has it.
 RACE_SKIP  := ^Test(Lane|EveryRule|GuardRules)
-RACE_FLOWS ?= 6000
+RACE_FLOWS ?= 600
 PODS     ?= 500
 # Of the lab: names separated by commas, or all. Empty: bridge and ptp whole, the
 # others briefly.
