@@ -89,7 +89,7 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 	slices.SortFunc(ends, func(a, b addrEnd) int {
 		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rule, b.rule))
 	})
-	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), alone: make([]*portClass, len(rules)), known: map[string]*portClass{}}
+	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), asked: newAskedRules[*portClass](len(rules))}
 	var covering []int
 	for i, e := range ends {
 		covering = toggle(covering, e.rule) // those of a rule are disjoint, and none touches the next
@@ -130,11 +130,7 @@ type portUnions struct {
 	rules []policy.AllowRule
 	memo  *peerMemo
 	left  budget
-	// alone and known are what was asked for before, by the rule, where it is one, or the
-	// rules.
-	alone []*portClass
-	known map[string]*portClass
-	key   []byte
+	asked askedRules[*portClass]
 	// single are the ports of each rule that was asked about.
 	single []*portClass
 }
@@ -143,8 +139,8 @@ type portUnions struct {
 // that.
 func (u *portUnions) class(covering []int) *portClass {
 	u.left.work -= len(covering)
-	if out := u.asked(covering); out != nil {
-		return out
+	if known, there := u.asked.of(covering); there {
+		return known
 	}
 	for _, i := range covering {
 		u.left.work -= len(u.rules[i].Ports)
@@ -154,24 +150,8 @@ func (u *portUnions) class(covering []int) *portClass {
 	}
 	out := u.memo.ports(pick(&u.single, covering, len(u.rules), func(i int) *portClass { return u.memo.portsOf(&u.rules[i]) }))
 	u.left.terms -= len(out.spans)
-	if len(covering) == 1 {
-		u.alone[covering[0]] = out
-	} else {
-		u.known[string(u.key)] = out
-	}
+	u.asked.put(covering, out)
 	return out
-}
-
-// asked looks for what was asked before.
-func (u *portUnions) asked(covering []int) *portClass {
-	if len(covering) == 1 {
-		return u.alone[covering[0]]
-	}
-	u.key = u.key[:0]
-	for _, i := range covering {
-		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
-	}
-	return u.known[string(u.key)]
 }
 
 // addrLeavesOf cuts a family's addresses, nil where the spans are few.

@@ -227,7 +227,7 @@ func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of p
 	var covering []int              // rules with any, sorted
 	u := unions{
 		rules: rules, family: f, of: of, memo: memo, left: l.budget(rules),
-		alone: make([]int, len(rules)), known: map[string]int{}, places: make(map[unique.Handle[string]]int, len(rules)),
+		asked: newAskedRules[int](len(rules)), places: make(map[unique.Handle[string]]int, len(rules)),
 	}
 	if len(ends) <= l.compared+1 {
 		u.memo = nil // there are no leaves
@@ -274,14 +274,11 @@ type unions struct {
 	family family
 	of     part
 	// memo is nil where there are so few ports that everything is made anew.
-	memo *peerMemo
-	left budget
-	// alone and known have the classes that were asked for before, by the rule, where it
-	// is one, or the rules (see askedBefore). places has those that there are, by their peers.
-	alone  []int
-	known  map[string]int
+	memo  *peerMemo
+	left  budget
+	asked askedRules[int]
+	// places has the classes that there are, by their peers.
 	places map[unique.Handle[string]]int
-	key    []byte
 	// single are the peers of each rule that was asked about.
 	single []*peerClass
 }
@@ -292,7 +289,7 @@ func (a *allowance) class(u *unions, covering []int) int {
 	if u.left.work -= len(covering); u.left.work < 0 {
 		return noClass
 	}
-	class, known := u.asked(covering)
+	class, known := u.asked.of(covering)
 	if known {
 		return class
 	}
@@ -313,29 +310,8 @@ func (a *allowance) class(u *unions, covering []int) int {
 			u.left.terms -= len(p.groups) + len(p.ranges)
 		}
 	}
-	if len(covering) == 1 {
-		u.alone[covering[0]] = class + askedBefore
-	} else {
-		u.known[string(u.key)] = class
-	}
+	u.asked.put(covering, class)
 	return class
-}
-
-// askedBefore is what an entry of alone has besides the class, for 0 is of no question.
-const askedBefore = 1 - noClass
-
-// asked looks for what was asked before.
-func (u *unions) asked(covering []int) (class int, known bool) {
-	if len(covering) == 1 {
-		class = u.alone[covering[0]]
-		return class - askedBefore, class > 0
-	}
-	u.key = u.key[:0]
-	for _, i := range covering {
-		u.key = binary.LittleEndian.AppendUint32(u.key, uint32(i))
-	}
-	class, known = u.known[string(u.key)]
-	return class, known
 }
 
 // union makes it, where there are few ports without those that have all ports anyway:

@@ -22,9 +22,8 @@ import (
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nlsocket"
-	"github.com/sluice-net/sluice/enforcer/source"
-
 	"github.com/sluice-net/sluice/enforcer/residents"
+	"github.com/sluice-net/sluice/enforcer/source"
 	"github.com/sluice-net/sluice/enforcer/tables"
 	"github.com/sluice-net/sluice/policy"
 )

@@ -199,7 +199,7 @@ func (g *guards) whole(ctx context.Context, plans []compiler.GuardPlan) error {
 
 // guardChains lists the chains of the guards' table.
 func guardChains(ns netns.Namespace) (out []string, err error) {
-	err = tables.Ask(ns, func(socket *nftwire.Socket) error {
+	err = nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		chains, err := socket.Read(unix.NFPROTO_NETDEV).Chains()
 		for _, c := range chains {
 			out = append(out, c.Name)

@@ -16,7 +16,6 @@ import (
 	"github.com/sluice-net/sluice/enforcer/links"
 	"github.com/sluice-net/sluice/enforcer/netns"
 	"github.com/sluice-net/sluice/enforcer/nftwire"
-	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
 // portGuards brings the guards of bridge ports into the kernel: one table of family
@@ -102,7 +101,7 @@ func (g *portGuards) Condition() []Condition {
 // table there is nothing.
 func inheritPorts(ns netns.Namespace) (map[netip.Addr]links.HeldTo, error) {
 	out := map[netip.Addr]links.HeldTo{}
-	err := tables.Ask(ns, func(socket *nftwire.Socket) error {
+	err := nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		families, err := socket.Tables()
 		if err != nil || !slices.Contains(families, unix.NFPROTO_BRIDGE) {
 			return err

@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/sluice-net/sluice/compiler"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 	"github.com/sluice-net/sluice/enforcer/tables"
 )
 
@@ -72,7 +73,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 // replaceInPieces makes the table what it should be, whatever was found in it. It reports
 // whether it was empty before.
 func (s *syncer) replaceInPieces(ctx context.Context, switched func()) (empty bool, err error) {
-	socket, err := tables.Open(s.ns)
+	socket, err := nftwire.Open(s.ns)
 	if err != nil {
 		return false, err
 	}

@@ -177,6 +177,14 @@ func parseProtocol(s string) (Protocol, bool) {
 	return 0, false
 }
 
+// ProtocolOf is that of a port of an object, TCP where it has none that the API knows.
+func ProtocolOf(p corev1.Protocol) Protocol {
+	if known, ok := parseProtocol(string(p)); ok {
+		return known
+	}
+	return TCP
+}
+
 // parseAddr reads an address as the API server accepts it in objects written
 // long ago: leading zeros in IPv4 are decimal.
 func parseAddr(s string) (netip.Addr, error) {

@@ -58,7 +58,7 @@ const maxFlowtables = 1000
 // flowtables lists those of all tables.
 func flowtables(ns netns.Namespace) ([]flowtable, error) {
 	var out []flowtable
-	err := askNft(ns, func(socket *nftwire.Socket) error {
+	err := nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		return socket.Flowtables(maxFlowtables, func(f nftwire.Flowtable) {
 			// Only these families have a forward path to bypass.
 			if f.Family == unix.NFPROTO_IPV4 || f.Family == unix.NFPROTO_IPV6 || f.Family == unix.NFPROTO_INET {
@@ -67,18 +67,4 @@ func flowtables(ns netns.Namespace) ([]flowtable, error) {
 		})
 	})
 	return out, err
-}
-
-// askNft asks something of the nf_tables of a namespace.
-func askNft(ns netns.Namespace, question func(*nftwire.Socket) error) error {
-	var socket *nftwire.Socket
-	err := ns.Do(func() (err error) {
-		socket, err = nftwire.Open()
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	return question(socket)
 }

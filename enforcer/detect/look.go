@@ -71,7 +71,7 @@ func (l Look) Facts(ctx context.Context) *diagnosis.Facts {
 
 // ourTables are the families that have a table of ours.
 func (l Look) ourTables(f *diagnosis.Facts) error {
-	return askNft(l.NS, func(socket *nftwire.Socket) error {
+	return nftwire.Ask(l.NS, func(socket *nftwire.Socket) error {
 		families, err := socket.Tables()
 		for _, family := range families {
 			f.OurTables = append(f.OurTables, familyNames[family])

@@ -163,9 +163,9 @@ func OfCondition(condition nodestatus.Condition) (check string, state State) {
 		}
 	}
 	if condition.NotReady {
-		return idAgent, Problem
+		return IDAgent, Problem
 	}
-	return idAgent, Warning
+	return IDAgent, Warning
 }
 
 // toType is the first command that a condition's mend quotes, or how to see the chain that

@@ -28,9 +28,7 @@ const (
 	IDClocks       = "clocks"
 	IDStartupTaint = "startup-taint"
 	IDPolicies     = "policies"
-
-	idAgent = IDAgent
-	IDAgent = "agent"
+	IDAgent        = "agent"
 )
 
 // Checks are all there are, in the order in which they are told.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/enforcer/netns"
 )
 
 // Socket carries batches and questions to the kernel's nf_tables. It stays in the
@@ -26,8 +28,27 @@ const (
 	answerWithin = 60
 )
 
-// Open opens a socket in the network namespace of the calling thread.
-func Open() (*Socket, error) {
+// Ask asks something of the nf_tables of a namespace, by a socket of its own.
+func Ask(ns netns.Namespace, question func(*Socket) error) error {
+	socket, err := Open(ns)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	return question(socket)
+}
+
+// Open opens a socket to the nf_tables of a namespace. The caller closes it.
+func Open(ns netns.Namespace) (socket *Socket, err error) {
+	err = ns.Do(func() error {
+		socket, err = open()
+		return err
+	})
+	return socket, err
+}
+
+// open opens a socket in the network namespace of the calling thread.
+func open() (*Socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)

@@ -64,7 +64,7 @@ func NewDrift(ns netns.Namespace, wake func()) (*Drift, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch nftables: %w", err)
 	}
-	if d.query, err = Open(ns); err != nil {
+	if d.query, err = nftwire.Open(ns); err != nil {
 		d.notices.Close()
 		return nil, err
 	}

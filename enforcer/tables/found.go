@@ -26,7 +26,7 @@ type Predecessor struct {
 // ReadPredecessor looks for our tables. What cannot be read is an error, for it would
 // otherwise pass for what is not there.
 func ReadPredecessor(ns netns.Namespace) (out Predecessor, err error) {
-	err = Ask(ns, func(socket *nftwire.Socket) error {
+	err = nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		families, err := socket.Tables()
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (p *Predecessor) read(table nftwire.Reader) error {
 
 // Find lists the families that have a table of ours.
 func Find(ns netns.Namespace) (found []byte, err error) {
-	err = Ask(ns, func(socket *nftwire.Socket) error {
+	err = nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		found, err = socket.Tables()
 		return err
 	})
@@ -80,13 +80,13 @@ func Remove(ns netns.Namespace, families []byte, mask uint32) error {
 	if slices.Contains(families, unix.NFPROTO_INET) && mask != 0 {
 		note = compiler.MarkNote(mask)
 	}
-	return Ask(ns, func(socket *nftwire.Socket) error { return socket.RemoveTables(families, note) })
+	return nftwire.Ask(ns, func(socket *nftwire.Socket) error { return socket.RemoveTables(families, note) })
 }
 
 // ReadCounters reads the packets of some of our main table's counters.
 func ReadCounters(ns netns.Namespace, names ...string) (map[string]uint64, error) {
 	out := map[string]uint64{}
-	err := Ask(ns, func(socket *nftwire.Socket) error {
+	err := nftwire.Ask(ns, func(socket *nftwire.Socket) error {
 		table := socket.Read(unix.NFPROTO_INET)
 		for _, name := range names {
 			packets, err := table.Counter(name)

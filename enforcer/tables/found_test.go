@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-net/sluice/compiler"
 	"github.com/sluice-net/sluice/enforcer/netns/netnstest"
+	"github.com/sluice-net/sluice/enforcer/nftwire"
 )
 
 const earlierRules = `table inet sluice { chain judged { ct mark set ct mark & 0x00ffcfff | 0x05000000 accept; }; }
@@ -31,7 +32,7 @@ func TestPredecessorReadsTheEpochInForce(t *testing.T) {
 // A set that vanishes between the list and its reading is an error, and not empty.
 func TestReadbackDoesNotTakeAMissingSetForAnEmptyOne(t *testing.T) {
 	node := netnstest.New(t)
-	socket, err := Open(node)
+	socket, err := nftwire.Open(node)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func New(ns netns.Namespace) *Tables {
 	ns = netns.OrOwn(ns)
 	t := &Tables{nft: ByNft(ns), wire: map[knftables.Family]*nftwire.Table{}, told: map[string]bool{}}
 	for family, number := range familyNumbers {
-		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return Open(ns) })
+		t.wire[family] = nftwire.NewTable(number, func() (*nftwire.Socket, error) { return nftwire.Open(ns) })
 	}
 	return t
 }
@@ -138,25 +138,6 @@ func (t *Tables) slowWay(ctx context.Context, ops int, err error) {
 // familyNumbers are those of the families that have a table of ours.
 var familyNumbers = map[knftables.Family]byte{
 	knftables.InetFamily: unix.NFPROTO_INET, knftables.NetDevFamily: unix.NFPROTO_NETDEV, knftables.BridgeFamily: unix.NFPROTO_BRIDGE,
-}
-
-// Open opens a socket to the nf_tables of a namespace.
-func Open(ns netns.Namespace) (socket *nftwire.Socket, err error) {
-	err = ns.Do(func() error {
-		socket, err = nftwire.Open()
-		return err
-	})
-	return socket, err
-}
-
-// Ask asks something of the nf_tables of a namespace.
-func Ask(ns netns.Namespace, question func(*nftwire.Socket) error) error {
-	socket, err := Open(ns)
-	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	return question(socket)
 }
 
 func logBatch(ctx context.Context, ops []compiler.Op, err error) {

@@ -46,18 +46,8 @@ func (e *end) declare(c *corev1.Container) {
 		if p.ContainerPort < 1 || p.ContainerPort > 65535 {
 			continue
 		}
-		e.ports = append(e.ports, policy.NamedPort{Name: p.Name, Protocol: protocolOf(p.Protocol), Number: uint16(p.ContainerPort)})
+		e.ports = append(e.ports, policy.NamedPort{Name: p.Name, Protocol: policy.ProtocolOf(p.Protocol), Number: uint16(p.ContainerPort)})
 	}
-}
-
-func protocolOf(p corev1.Protocol) policy.Protocol {
-	switch p {
-	case corev1.ProtocolUDP:
-		return policy.UDP
-	case corev1.ProtocolSCTP:
-		return policy.SCTP
-	}
-	return policy.TCP
 }
 
 // isOpen reports whether the value of a label is not known. Nodes' topology is

@@ -117,7 +117,7 @@ func newPort(in *networkingv1.NetworkPolicyPort, at path) *port {
 	p := &port{path: at}
 	p.Protocol = policy.TCP
 	if in.Protocol != nil {
-		p.Protocol = protocolOf(*in.Protocol)
+		p.Protocol = policy.ProtocolOf(*in.Protocol)
 	}
 	switch {
 	case in.Port == nil:

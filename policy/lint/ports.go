@@ -210,7 +210,7 @@ func (l *linter) behind(e *end, p *port) (svc *corev1.Service, target uint16) {
 			continue
 		}
 		for _, sp := range s.Spec.Ports {
-			if protocolOf(sp.Protocol) != p.Protocol {
+			if policy.ProtocolOf(sp.Protocol) != p.Protocol {
 				continue
 			}
 			to := e.resolve(&sp)
@@ -234,7 +234,7 @@ func (e *end) resolve(sp *corev1.ServicePort) uint16 {
 		return uint16(sp.Port)
 	}
 	for _, n := range e.pod.Ports {
-		if n.Name == sp.TargetPort.StrVal && n.Protocol == protocolOf(sp.Protocol) {
+		if n.Name == sp.TargetPort.StrVal && n.Protocol == policy.ProtocolOf(sp.Protocol) {
 			return n.Number
 		}
 	}

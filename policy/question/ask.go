@@ -158,7 +158,7 @@ func (w *World) firstPort(e End) (port string, proto policy.Protocol, ok bool) {
 	if pod := w.pods[e.pod()]; pod != nil {
 		for _, container := range pod.Spec.Containers {
 			for _, p := range container.Ports {
-				return fmt.Sprint(p.ContainerPort), protocolOf(p.Protocol), true
+				return fmt.Sprint(p.ContainerPort), policy.ProtocolOf(p.Protocol), true
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/service"
 )
 
@@ -266,7 +267,7 @@ func (p *pass) nodeDoor(node string, at netip.Addr) (*door, error) {
 func (d *door) describe() string {
 	if d.pod != nil {
 		return fmt.Sprintf("hostPort %d/%s of Pod %s/%s, at node %s, leads to port %d",
-			d.port.Port, protocolOf(d.port.Protocol), d.pod.Namespace, d.pod.Name, d.Node, d.behind.List[0].Port())
+			d.port.Port, policy.ProtocolOf(d.port.Protocol), d.pod.Namespace, d.pod.Name, d.Node, d.behind.List[0].Port())
 	}
 	s := fmt.Sprintf("Service %s/%s, port %s", d.svc.Namespace, d.svc.Name, service.PortName(d.port))
 	switch d.Kind {

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/service"
 )
 
@@ -49,7 +50,7 @@ func (p *pass) hostPortOf(o *corev1.Pod, at netip.AddrPort) *corev1.ContainerPor
 			port := &c.Ports[i]
 			ip, err := netip.ParseAddr(port.HostIP)
 			everywhere := err != nil || ip.IsUnspecified()
-			if port.HostPort == int32(at.Port()) && protocolOf(port.Protocol) == p.q.Protocol && (everywhere || ip == at.Addr()) {
+			if port.HostPort == int32(at.Port()) && policy.ProtocolOf(port.Protocol) == p.q.Protocol && (everywhere || ip == at.Addr()) {
 				return port
 			}
 		}

@@ -102,17 +102,6 @@ func ParseProtocol(s string) (policy.Protocol, error) {
 	return policy.Protocol(n), nil
 }
 
-// protocolOf is that of an object's port, TCP where it has none.
-func protocolOf(p corev1.Protocol) policy.Protocol {
-	switch p {
-	case corev1.ProtocolUDP:
-		return policy.UDP
-	case corev1.ProtocolSCTP:
-		return policy.SCTP
-	}
-	return policy.TCP
-}
-
 // servicePorts is the protocol for which a Service is asked for its ports: empty
 // if any will do.
 func (q *Question) servicePorts() corev1.Protocol {

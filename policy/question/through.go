@@ -13,7 +13,7 @@ import (
 
 // enter completes a question that goes through a door.
 func (p *pass) enter(d *door) {
-	p.q.Protocol = protocolOf(d.port.Protocol)
+	p.q.Protocol = policy.ProtocolOf(d.port.Protocol)
 	if p.q.Port == "" {
 		p.q.Port = fmt.Sprint(d.port.Port)
 	}

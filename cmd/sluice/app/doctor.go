@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -151,21 +150,7 @@ func (o *DoctorOptions) Run(ctx context.Context) error {
 }
 
 func (o *DoctorOptions) print(r *diagnosis.Report) error {
-	var out bytes.Buffer
-	if o.output == "json" {
-		e := json.NewEncoder(&out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if err := e.Encode(r); err != nil {
-			return fmt.Errorf("encode the diagnosis: %w", err)
-		}
-	} else {
-		writeDiagnosis(&out, o.palette(), r, o.quiet)
-	}
-	if _, err := o.Out.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("write the diagnosis: %w", err)
-	}
-	return nil
+	return o.printAnswer("the diagnosis", o.output, r, func(b *bytes.Buffer) { writeDiagnosis(b, o.palette(), r, o.quiet) })
 }
 
 // newReport is an empty report.

@@ -3,9 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -111,19 +109,8 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 	}
 	c.world.Explain(&a)
 	done()
-	var out bytes.Buffer
-	if o.output == "json" {
-		encoder := json.NewEncoder(&out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(documentOf(&a)); err != nil {
-			return fmt.Errorf("encode the explanation: %w", err)
-		}
-	} else {
-		writeAnswer(&out, o.palette(), &a)
-	}
-	if _, err := o.Out.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("write the explanation: %w", err)
+	if err := o.printAnswer("the explanation", o.output, documentOf(&a), func(b *bytes.Buffer) { writeAnswer(b, o.palette(), &a) }); err != nil {
+		return err
 	}
 	switch {
 	case bad:

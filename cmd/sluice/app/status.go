@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -186,19 +185,5 @@ func (o *StatusOptions) gather(ctx context.Context, c *connection) (*statusRepor
 }
 
 func (o *StatusOptions) print(r *statusReport) error {
-	var out bytes.Buffer
-	if o.output == "json" {
-		e := json.NewEncoder(&out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if err := e.Encode(r); err != nil {
-			return fmt.Errorf("encode the status: %w", err)
-		}
-	} else {
-		r.write(&out, o.palette(), o.objects)
-	}
-	if _, err := o.Out.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("write the status: %w", err)
-	}
-	return nil
+	return o.printAnswer("the status", o.output, r, func(b *bytes.Buffer) { r.write(b, o.palette(), o.objects) })
 }

@@ -172,7 +172,7 @@ func (j *judge) behind(w *Way) (out []Backend, fault string) {
 			portless = true
 			continue
 		}
-		to := connectivity.Ports{Protocol: protocol(port.Protocol), First: number, Last: number}
+		to := connectivity.Ports{Protocol: policy.ProtocolOf(port.Protocol), First: number, Last: number}
 		b := Backend{End: n, Workloads: e.Workloads, Port: to}
 		j.answer(w, &b)
 		out = append(out, b)
@@ -200,21 +200,11 @@ func targetOf(e *connectivity.End, port *corev1.ServicePort) uint16 {
 		return uint16(n)
 	}
 	for _, p := range e.Ports {
-		if p.Name == name && p.Protocol == protocol(port.Protocol) {
+		if p.Name == name && p.Protocol == policy.ProtocolOf(port.Protocol) {
 			return p.Number
 		}
 	}
 	return 0
-}
-
-func protocol(p corev1.Protocol) policy.Protocol {
-	switch p {
-	case corev1.ProtocolUDP:
-		return policy.UDP
-	case corev1.ProtocolSCTP:
-		return policy.SCTP
-	}
-	return policy.TCP
 }
 
 // answer judges a backend.
