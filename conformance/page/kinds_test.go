@@ -51,6 +51,40 @@ func TestExposureSaysWhoIsLetIn(t *testing.T) {
 	b.says("#detail", "isolated in direction ingress by:shop/db")
 }
 
+// TestEntriesHaveAView: what comes in by an Ingress stands in no cell, but is found.
+func TestEntriesHaveAView(t *testing.T) {
+	o := page.Options{Entries: []page.Entry{
+		{Entry: "Ingress shop/web", At: "shop.example.org/", Service: "Service shop/frontend:80", Target: "shop/frontend TCP 8080", State: "allowed", Why: "allowed from ingress-nginx/controller", Place: "web.yaml:4"},
+		{Entry: "HTTPRoute shop/api", At: "api.example.org/v1", Service: "Service shop/api:80", Target: "shop/api TCP 8080", State: "depends", Why: "depends on who is the proxy"},
+		{Entry: "Ingress blog/old", State: "leads nowhere", Why: "leads nowhere: there is no Service blog/old"},
+	}}
+	var html bytes.Buffer
+	list := connectivity.New(cluster(10)).List(connectivity.ListOptions{Why: true})
+	if err := page.List(&html, &list, o); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, html.Bytes(), "")
+	b.says("#tab-entries", "Entries (3)")
+	b.do(chromedp.Click(chromedp.CSS("#tab-entries")))
+	for _, want := range []string{"3 entries from outside", "Ingress shop/web", "web.yaml:4", "shop/frontend TCP 8080", "let in", "depends on who is the proxy", "leads nowhere"} {
+		b.says(".entries", want)
+	}
+	b.picture("entries")
+	b.press("/")
+	b.press("api.example")
+	b.frame()
+	b.says(".entries", "1 entry from outside")
+	if eval[bool](b, `document.querySelector(".entries").textContent.includes("blog/old")`) {
+		t.Error("the search leaves an entry that it does not match")
+	}
+	b = open(t, html.Bytes(), "#view=entries")
+	b.says(".entries", "3 entries from outside")
+	b = open(t, listPage(t, cluster(10)), "#view=entries")
+	if !eval[bool](b, `document.querySelector("#tab-entries") === null && !document.querySelector(".matrix").hidden`) {
+		t.Error("a page without entries has a view of them")
+	}
+}
+
 // TestEmptyPages: an answer may be that there is nothing.
 func TestEmptyPages(t *testing.T) {
 	var diff, exposure bytes.Buffer

@@ -81,7 +81,7 @@ func TestDetectNamesOthersChains(t *testing.T) {
 table inet sluice { chain forward { type filter hook forward priority 0; policy drop; }; }
 table bridge sluice { chain in { type filter hook prerouting priority 0; policy drop; }; }
 table ip filter {
-  chain INPUT { type filter hook input priority 0; policy accept; }
+  chain INPUT { type filter hook input priority 0; policy accept; tcp dport 25 drop; }
   chain FORWARD { type filter hook forward priority 0; policy drop; }
   chain OUTPUT { type filter hook output priority 0; policy drop; }
 }
@@ -313,6 +313,7 @@ func FuzzDetectReadsMessages(f *testing.F) {
 	f.Add(append(chain, nl.NewRtAttr(unix.NFTA_CHAIN_NAME, nl.ZeroTerminated("FORWARD")).Serialize()...))
 	f.Add(append((&nl.TcMsg{}).Serialize(), nl.NewRtAttr(tcaKind, nl.ZeroTerminated("u32")).Serialize()...))
 	f.Fuzz(func(t *testing.T, msg []byte) {
+		_ = ruleLeads(msg)
 		if c, ok := foreignChainOf(msg); ok {
 			_ = chainFindings([]foreignChain{c})
 		}

@@ -46,8 +46,8 @@ type Search struct {
 	programs map[string]bool
 }
 
-// Findings reads the heads of others' chains and never their rules, and changes nothing
-// of theirs. Where one look fails, what the others found is returned all the same.
+// Findings reads the heads of others' chains, and of rules those of base chains alone, and
+// changes nothing of theirs. Where one look fails, what the others found is returned all the same.
 func (s Search) Findings() ([]Finding, error) {
 	var errs []error
 	s.programs = map[string]bool{}
@@ -57,7 +57,9 @@ func (s Search) Findings() ([]Finding, error) {
 	out = append(out, flowtables...)
 	chains, err := listForeign(s.NS)
 	errs = append(errs, err)
-	out = append(out, chainFindings(chains)...)
+	met, err := withoutKubernetes(s.NS, chains)
+	errs = append(errs, err)
+	out = append(out, chainFindings(met)...)
 	traffic, err := s.trafficFindings()
 	errs = append(errs, err)
 	out = append(out, traffic...)

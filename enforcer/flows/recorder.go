@@ -148,8 +148,13 @@ func (r *Recorder) explain(c *Connection, now time.Time) {
 	r.mu.Lock()
 	auditing, followed, own := r.auditing, len(r.followers) > 0, r.own[c.Src]
 	r.mu.Unlock()
-	if auditing {
-		// What the node itself sends always reaches its Pods.
+	// What the node itself sends always reaches its Pods. Of others conntrack may remember
+	// what has ended, or what policies have denied since: nothing of it passes.
+	passes := r.index.Evaluate(flow).Allowed
+	if !passes && !own {
+		return
+	}
+	if auditing && passes {
 		r.audit(c, flow, from, to && !own, now)
 	}
 	// The node of the destination tells, for only there is it known that the flow has
@@ -169,9 +174,6 @@ func (r *Recorder) local(e policy.End) bool {
 
 // audit asks what audited policies would do at the ends that are this node's.
 func (r *Recorder) audit(c *Connection, flow policy.Flow, from, to bool, now time.Time) {
-	if !r.index.Evaluate(flow).Allowed {
-		return // at the other end: it does not pass
-	}
 	v, asked := r.index.ExplainAudited(flow)
 	if !asked {
 		return

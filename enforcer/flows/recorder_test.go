@@ -152,6 +152,14 @@ func TestFollow(t *testing.T) {
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
+	// Conntrack remembers what a policy has denied since, and what has ended.
+	b.deny(t, "enforce")
+	b.Take(connection(2, 0, 91))
+	b.Take(connection(201, 1, 92))
+	b.Explain()
+	if f := <-sub.ch; f.Port != 92 || len(sub.ch) != 0 {
+		t.Errorf("told of %d, and of %d more: want what the node sends, and no more", f.Port, len(sub.ch))
+	}
 	for range mostBehind + 3 {
 		b.tell(&Flow{Src: denials.End{Namespace: "shop"}})
 	}

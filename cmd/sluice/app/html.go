@@ -51,6 +51,14 @@ func pageOptions(typed typedCommand, from ...*objects) page.Options {
 	return o
 }
 
+// withEntries has a page show the ways in from outside.
+func withEntries(o page.Options, lines []report.EntryLine) page.Options {
+	for _, l := range lines {
+		o.Entries = append(o.Entries, page.Entry(l))
+	}
+	return o
+}
+
 func textPlace(at report.Places) func(types.NamespacedName, ...any) string {
 	return func(policy types.NamespacedName, path ...any) string { return at(policy, path...).String() }
 }
@@ -75,7 +83,7 @@ func listPage(w io.Writer, m *connectivity.Matrix, options []connectivity.ListOp
 }
 
 func diffPage(w io.Writer, d *report.Diff, o page.Options) error {
-	return page.Diff(w, &d.Difference, o)
+	return page.Diff(w, &d.Difference, withEntries(o, d.Entries.Lines()))
 }
 
 func exposurePage(w io.Writer, x *report.Exposure, o page.Options) error {
@@ -83,7 +91,7 @@ func exposurePage(w io.Writer, x *report.Exposure, o page.Options) error {
 	if x.Only != nil {
 		o.Asked = func(src, _ *connectivity.End) bool { return x.Only(src) }
 	}
-	return page.Exposure(w, &x.Exposure, o)
+	return page.Exposure(w, &x.Exposure, withEntries(o, x.Entries.Lines()))
 }
 
 // typedCommand is what was typed, for a shell, and the beginning of the command that

@@ -113,11 +113,12 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return unusable(err)
 	}
-	found := &listed{report.NewList(m, in.place, options...), func(w io.Writer) error {
-		return listPage(w, m, options, pageOptions(o.typed, in))
-	}}
+	list := report.NewList(m, in.place, options...)
 	to, from := o.asked()
-	found.Entries = in.ways(c, m).About(to, from, options[0].Ports)
+	list.Entries = in.ways(c, m).About(to, from, options[0].Ports)
+	found := &listed{list, func(w io.Writer) error {
+		return listPage(w, m, options, withEntries(pageOptions(o.typed, in), list.Entries.Lines()))
+	}}
 	done()
 	if err := listOutputs.write(o.Out, o.output, found); err != nil {
 		return err

@@ -272,12 +272,12 @@ func (o *SuggestOptions) read(path string, in *suggest.Input) error {
 // notes says what the policies are made of, and what they are not.
 func (o *SuggestOptions) notes(r *suggest.Result) {
 	say := func(format string, args ...any) { fmt.Fprintf(o.ErrOut, format+"\n", args...) }
-	say("%d different flows, %d policies: each flow is allowed by them", r.Used, len(r.Policies))
+	say("%s, %s: each flow is allowed by them", count(r.Used, "flow", "different flows"), count(len(r.Policies), "policy", "policies"))
 	if r.Possible > 0 {
 		say("of %d pairs of workloads and ports %d are allowed (%.1f %%)", r.Possible, r.Allowed, 100*float64(r.Allowed)/float64(r.Possible))
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.Left)) {
-		say("notice: %d flows do not count: %s", r.Left[why], why)
+		say("notice: %s not counted: %s", count(r.Left[why], "flow is", "flows are"), why)
 	}
 	for _, n := range r.Notes {
 		say("notice: %s", n)

@@ -248,7 +248,7 @@ func (o *TryOptions) follow(ctx context.Context, fleet *agents.Fleet, t *trial) 
 	if missed > 0 {
 		fmt.Fprintf(o.ErrOut, "notice: %d flows are missing: there were too many at a time\n", missed)
 	}
-	fmt.Fprintf(o.ErrOut, "%d different flows passed, %d of them would be denied\n", t.flows, t.denied)
+	fmt.Fprintf(o.ErrOut, "%s passed, %d of them would be denied\n", count(t.flows, "flow", "different flows"), t.denied)
 	if t.denied > 0 || len(failures) > 0 {
 		return &exitError{code: exitFailed}
 	}

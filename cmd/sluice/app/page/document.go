@@ -32,8 +32,23 @@ type document struct {
 	// Denied says of denied cells which end lets nothing pass: value is 0 for none alone,
 	// 1 for the source, 2 for the destination, 3 for both.
 	Denied []block `json:"denied,omitempty"`
+	// Entries are the ways in from outside, or how they changed.
+	Entries []Entry `json:"entries,omitempty"`
 	// Changed are policies that differ, of a difference.
 	Changed []changedPolicy `json:"changed,omitempty"`
+}
+
+// Entry is a way in from outside by an Ingress, a Gateway or a route, in words.
+type Entry struct {
+	Entry   string `json:"entry"`
+	At      string `json:"at,omitempty"`
+	Service string `json:"service,omitempty"`
+	// Target are the workloads and the port that it leads to, empty where it leads nowhere.
+	Target string `json:"target,omitempty"`
+	// State is an answer, "leads nowhere", or of a difference allowed, changed or denied.
+	State string `json:"state"`
+	Why   string `json:"why"`
+	Place string `json:"place,omitempty"`
 }
 
 // end is a row or a column.
@@ -168,7 +183,7 @@ type ruleKey struct {
 func newBuilder(kind, title string, o Options) *builder {
 	return &builder{
 		document: document{
-			Kind: kind, Title: title, Command: o.Command, Explain: o.Explain, Version: o.Version, Notices: o.Notices,
+			Kind: kind, Title: title, Command: o.Command, Explain: o.Explain, Version: o.Version, Notices: o.Notices, Entries: o.Entries,
 			Ends: []end{}, Rows: []int{}, Columns: []int{}, Policies: []policyRef{}, Rules: []rule{}, Values: []value{}, Cells: []block{},
 		},
 		options: o, policies: map[policyKey]int{}, rules: map[ruleKey]int{},

@@ -27,6 +27,8 @@ type Options struct {
 	Version string
 	// Notices are what the command had to say of its input, one a line.
 	Notices []string
+	// Entries are the ways in from outside, or how they changed.
+	Entries []Entry
 	// Place is where a field of a policy stands, e.g. "deploy/db.yaml:12", empty where
 	// it is not known. The path has keys (string) and indices (int); without any it is
 	// that of the policy as a whole.

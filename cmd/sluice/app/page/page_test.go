@@ -33,6 +33,8 @@ func pages(t testing.TB, evil string) map[string]string {
 	o.Denies = m.Denies
 	d, x := connectivity.Diff(before, after), connectivity.NewExposure(before)
 	out := map[string]string{}
+	way := page.Entry{Entry: "Ingress shop/web", At: "shop.example.org/" + evil, Service: "Service shop/web:80", Target: "shop/web TCP 8080", State: "allowed", Why: "allowed from " + evil, Place: "web.yaml:4"}
+	o.Entries = []page.Entry{way, {Entry: "HTTPRoute shop/api", State: "leads nowhere", Why: "leads nowhere: there is no Service shop/api"}}
 	for name, write := range map[string]func(*bytes.Buffer) error{
 		"list":     func(b *bytes.Buffer) error { return page.List(b, &list, o) },
 		"diff":     func(b *bytes.Buffer) error { return page.Diff(b, &d, o) },

@@ -303,6 +303,10 @@ THIS SOFTWARE.
     diff: ["added", "removed", "changed", "denied"],
     exposure: ["all", "some", "depends", "denied"]
   };
+  function entryStates(model2) {
+    if (model2.kind === "diff") return { allowed: ["added", "newly let in"], denied: ["removed", "no longer let in"], changed: ["changed", "let in otherwise"] };
+    return { allowed: ["all", "let in"], depends: ["depends", "depends"], denied: ["denied", "denied"] };
+  }
   function nothing(model2) {
     if (model2.doc.rows.length && model2.doc.columns.length) return "Nothing matches the search and the filters.";
     return model2.kind === "diff" ? "Nothing passes otherwise than before." : "There is no workload in the input.";
@@ -595,6 +599,49 @@ THIS SOFTWARE.
         this.isolation(e, "ingress"),
         this.isolation(e, "egress")
       ];
+    }
+  };
+
+  // src/entries.js
+  var EntriesView = class {
+    constructor(model2, state2) {
+      Object.assign(this, { model: model2, state: state2 });
+      this.lines = model2.doc.entries.map((e) => ({
+        ...e,
+        from: `${e.entry} ${e.at ?? ""}`.toLowerCase(),
+        to: `${e.service ?? ""} ${e.target ?? ""}`.toLowerCase()
+      }));
+      this.element = h("div", { class: "lines-table entries", tabindex: "0", role: "region", "aria-label": "Entries from outside" });
+      window.addEventListener("beforeprint", () => this.refresh(true));
+      state2.onChange(() => this.refresh());
+    }
+    refresh(always) {
+      if (!always && this.state.view !== "entries") return;
+      const { state: state2, model: model2 } = this;
+      const from = (e) => model2.kind === "exposure" ? `${e.from} ${e.to}` : e.from;
+      const lines = this.lines.filter((e) => (!state2.from || matches(from(e), state2.from)) && (!state2.to || matches(e.to, state2.to)));
+      fill(
+        this.element,
+        h(
+          "table",
+          {},
+          h("caption", {}, `${count(lines.length, "entry", "entries")} from outside. Policies never see an entry's clients, but whoever connects for it.`),
+          h("thead", {}, h("tr", {}, ["Entry", "At", "Leads to", model2.kind === "diff" ? "Change" : "State", "Because"].map((t) => h("th", { scope: "col" }, t)))),
+          h("tbody", {}, lines.map((e) => this.line(e)))
+        )
+      );
+    }
+    line(e) {
+      const [swatch, words] = entryStates(this.model)[e.state] ?? ["denied", e.state];
+      return h(
+        "tr",
+        {},
+        h("td", {}, h("div", { class: "name" }, e.entry), e.place ? h("code", {}, e.place) : null),
+        h("td", { class: "name" }, e.at),
+        h("td", {}, h("div", { class: "name" }, e.target || "nothing"), e.service ? h("div", { class: "note name" }, e.service) : null),
+        h("td", {}, h("span", { class: `swatch ${swatch}`, "aria-hidden": "true" }), words),
+        h("td", { class: "name" }, e.why)
+      );
     }
   };
 
@@ -2352,7 +2399,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
   }
 
   // src/state.js
-  var views = ["matrix", "graph", "table"];
+  var views = ["matrix", "graph", "table", "entries"];
   var State = class {
     constructor(model2) {
       this.model = model2;
@@ -2402,7 +2449,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     read() {
       const p = new URLSearchParams(location.hash.slice(1));
       const model2 = this.model;
-      this.view = views.includes(p.get("view")) ? p.get("view") : "matrix";
+      this.view = views.includes(p.get("view")) && (p.get("view") !== "entries" || model2.doc.entries) ? p.get("view") : "matrix";
       this.from = p.get("search-from") ?? "";
       this.to = p.get("search-to") ?? "";
       this.connected = p.get("connected") === "yes";
@@ -2542,6 +2589,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
   var graph = new GraphView(model, state, say);
   var table = new TableView(model, state);
   var parts = { matrix, graph, table };
+  if (model.doc.entries) parts.entries = new EntriesView(model, state);
   var themes = ["auto", "light", "dark"];
   function remembered() {
     try {
@@ -2600,6 +2648,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
   }
   function tabs() {
     const names = { matrix: "Matrix", graph: "Graph", table: "Table" };
+    if (model.doc.entries) names.entries = `Entries (${model.doc.entries.length})`;
     const buttons = Object.entries(names).map(([view2, name]) => h("button", { type: "button", role: "tab", id: `tab-${view2}`, "aria-controls": "view", onclick: () => state.set({ view: view2 }) }, name));
     const list = h("div", { class: "tabs", role: "tablist", "aria-label": "View" }, buttons);
     list.addEventListener("keydown", (e) => {
@@ -2644,7 +2693,7 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
     };
     state.onChange(() => {
       tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
-      folds.hidden = state.view === "table";
+      folds.hidden = state.view === "table" || state.view === "entries";
     });
     return [folds, tools, only];
   }
@@ -2714,7 +2763,8 @@ ${to} to ${from}: ${sumText(this.model, l.back)}` : "");
       0: () => matrix.fit(),
       m: () => state.set({ view: "matrix" }),
       g: () => state.set({ view: "graph" }),
-      t: () => state.set({ view: "table" })
+      t: () => state.set({ view: "table" }),
+      ...model.doc.entries ? { e: () => state.set({ view: "entries" }) } : {}
     };
     if (!keys[e.key]) return;
     keys[e.key]();

@@ -2,6 +2,7 @@
 
 import { Detail } from "./detail.js";
 import { count, fill, h } from "./dom.js";
+import { EntriesView } from "./entries.js";
 import { GraphView } from "./graph.js";
 import { MatrixView } from "./matrix.js";
 import { Model } from "./model.js";
@@ -21,6 +22,7 @@ const matrix = new MatrixView(model, state, say, () => detail.focus());
 const graph = new GraphView(model, state, say);
 const table = new TableView(model, state);
 const parts = { matrix, graph, table };
+if (model.doc.entries) parts.entries = new EntriesView(model, state);
 
 // The theme is the system's until the reader chooses; a page from a file may have no
 // place to remember it.
@@ -85,6 +87,7 @@ function namespaceFilter() {
 
 function tabs() {
   const names = { matrix: "Matrix", graph: "Graph", table: "Table" };
+  if (model.doc.entries) names.entries = `Entries (${model.doc.entries.length})`;
   const buttons = Object.entries(names).map(([view, name]) => h("button", { type: "button", role: "tab", id: `tab-${view}`, "aria-controls": "view", onclick: () => state.set({ view }) }, name));
   const list = h("div", { class: "tabs", role: "tablist", "aria-label": "View" }, buttons);
   list.addEventListener("keydown", (e) => {
@@ -122,7 +125,7 @@ function matrixTools() {
   };
   state.onChange(() => {
     tools.hidden = only.hidden = extent.hidden = state.view !== "matrix";
-    folds.hidden = state.view === "table";
+    folds.hidden = state.view === "table" || state.view === "entries";
   });
   return [folds, tools, only];
 }
@@ -176,6 +179,7 @@ document.addEventListener("keydown", (e) => {
     "/": () => document.getElementById("search-from").focus(),
     "+": () => matrix.zoom(1), "=": () => matrix.zoom(1), "-": () => matrix.zoom(-1), 0: () => matrix.fit(),
     m: () => state.set({ view: "matrix" }), g: () => state.set({ view: "graph" }), t: () => state.set({ view: "table" }),
+    ...(model.doc.entries ? { e: () => state.set({ view: "entries" }) } : {}),
   };
   if (!keys[e.key]) return;
   keys[e.key]();

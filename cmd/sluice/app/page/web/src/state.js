@@ -1,6 +1,6 @@
 // What the reader chose. It is in the address of the page, so that a link shows the same.
 
-export const views = ["matrix", "graph", "table"];
+export const views = ["matrix", "graph", "table", "entries"];
 
 export class State {
   constructor(model) {
@@ -59,7 +59,7 @@ export class State {
   read() {
     const p = new URLSearchParams(location.hash.slice(1));
     const model = this.model;
-    this.view = views.includes(p.get("view")) ? p.get("view") : "matrix";
+    this.view = views.includes(p.get("view")) && (p.get("view") !== "entries" || model.doc.entries) ? p.get("view") : "matrix";
     this.from = p.get("search-from") ?? "";
     this.to = p.get("search-to") ?? "";
     this.connected = p.get("connected") === "yes";

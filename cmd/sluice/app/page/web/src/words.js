@@ -39,6 +39,12 @@ export const legend = {
   exposure: ["all", "some", "depends", "denied"],
 };
 
+// entryStates are the swatch and the words for what becomes of an entry.
+export function entryStates(model) {
+  if (model.kind === "diff") return { allowed: ["added", "newly let in"], denied: ["removed", "no longer let in"], changed: ["changed", "let in otherwise"] };
+  return { allowed: ["all", "let in"], depends: ["depends", "depends"], denied: ["denied", "denied"] };
+}
+
 // nothing says why nothing is shown.
 export function nothing(model) {
   if (model.doc.rows.length && model.doc.columns.length) return "Nothing matches the search and the filters.";
