@@ -70,9 +70,7 @@ func TestEntriesHaveAView(t *testing.T) {
 		b.says(".entries", want)
 	}
 	b.picture("entries")
-	b.press("/")
-	b.press("api.example")
-	b.frame()
+	b.link("view=entries&search-from=api.example")
 	b.says(".entries", "1 entry from outside")
 	if eval[bool](b, `document.querySelector(".entries").textContent.includes("blog/old")`) {
 		t.Error("the search leaves an entry that it does not match")

@@ -20,6 +20,8 @@ func (e *Entries) Lines() []EntryLine {
 		line := EntryLine{Entry: r.entry, At: r.at, Service: r.to, Target: r.target, State: "leads nowhere", Why: r.why, Place: e.place(r.way)}
 		if r.backend != nil {
 			line.State = r.answer.String()
+		} else {
+			line.Why = r.way.Fault
 		}
 		out = append(out, line)
 	}
