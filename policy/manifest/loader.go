@@ -40,6 +40,9 @@ type Loader struct {
 	// says what differs if it is not. Two Pods that nobody made have one address by
 	// mistake.
 	Repository bool
+	// Addition: the sources are applied to objects from elsewhere, so that Namespaces
+	// which they name and do not have are there.
+	Addition bool
 
 	set      Set
 	problems []Problem
@@ -92,7 +95,9 @@ func (l *Loader) Add(source string, data []byte) {
 // are in the set too, with the one label that every namespace has.
 func (l *Loader) Finish() (Set, []Problem) {
 	l.sharedAddresses()
-	l.impliedNamespaces()
+	if !l.Addition {
+		l.impliedNamespaces()
+	}
 	l.untold()
 	return l.set, l.problems
 }

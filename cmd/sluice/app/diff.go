@@ -22,6 +22,7 @@ type DiffOptions struct {
 	namespace string
 	output    string
 	failOn    string
+	apply     bool
 
 	before, after objectReader
 	// typed is the command line, for a page.
@@ -52,7 +53,9 @@ OLD and NEW are each one of
   cluster           the cluster of the kubeconfig, or of --context
 
 Workloads are the same if kind, namespace and name are; addresses of Pods are not
-looked at. Give both sides the workloads, not the policies alone.
+looked at. Give both sides the workloads, not the policies alone; or a change as NEW,
+with --apply: then it is what kubectl apply would make of OLD, and what NEW does not
+name stays as it is.
 
 The formats of -o: text, json (a document with apiVersion and kind), md (a comment of
 a pull request, of 60,000 characters at most), github (annotations of a workflow),
@@ -76,6 +79,9 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
   # what a branch would change in a cluster
   sluice diff cluster deploy/ --context staging
 
+  # what a policy would change in a cluster, if it were applied
+  sluice diff cluster policy.yaml --apply
+
   # a comment for a pull request; fails only where something opens
   sluice diff origin/main:deploy/ deploy/ -o md --fail-on allowed`,
 		Args:    cobra.ExactArgs(2),
@@ -88,6 +94,7 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
 	flags.StringVarP(&o.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
 	flags.StringVarP(&o.output, "output", "o", "text", diffOutputs.usage())
 	flags.StringVar(&o.failOn, "fail-on", "any", "the difference for exit code 1: any, allowed (something passes now that did not) or never")
+	flags.BoolVar(&o.apply, "apply", false, "NEW is applied to OLD, as kubectl apply does, and not all that there is")
 	return cmd
 }
 
@@ -103,6 +110,15 @@ func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
 	if o.after, err = o.side(args[1]); err != nil {
 		return fmt.Errorf("NEW: %w", err)
 	}
+	if !o.apply {
+		return nil
+	}
+	files, is := o.after.(fileReader)
+	if !is {
+		return errors.New("--apply: NEW is what is applied, and the cluster is all that there is: name the manifests, as in diff cluster policy.yaml --apply")
+	}
+	files.addition = true
+	o.after = files
 	return nil
 }
 
@@ -158,6 +174,9 @@ func (o *DiffOptions) Run(ctx context.Context) error {
 	before.forget(after.problems)
 	bad := o.notices.report(o.ErrOut, before.problems)
 	bad = o.notices.report(o.ErrOut, after.problems) || bad
+	if o.apply {
+		after = after.onto(before)
+	}
 	done = o.busy("comparing all pairs")
 	old, now := before.cluster(), after.cluster()
 	d := report.NewDiff(connectivity.Diff(old, now), before.place, after.place)

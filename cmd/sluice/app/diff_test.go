@@ -84,6 +84,34 @@ func TestDiffExitCodes(t *testing.T) {
 	}
 }
 
+// With --apply what NEW does not name stays as it is: its Pods, its policies and the labels
+// of its Namespaces.
+func TestDiffApply(t *testing.T) {
+	before := write(t, "all.yaml", shopManifests+"\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n")
+	policy := write(t, "policy.yaml", `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: a}}}]}]}
+`)
+	r := sluice(t, "", "diff", before, policy, "--apply")
+	if r.code != exitFailed || r.err != "" || !strings.Contains(r.out, "policy.yaml:1) isolates the ingress") || strings.Contains(r.out, "removed") || strings.Contains(r.out, "gone") {
+		t.Errorf("%+v", r)
+	}
+	if strings.Contains(r.out, "shop/db → shop/web") {
+		t.Errorf("the Namespace has lost its labels, by which the policy lets in:\n%s", r.out)
+	}
+	if again := sluice(t, "", "diff", before, before, "--apply"); again.code != exitOK || !strings.Contains(again.out, "No difference") {
+		t.Errorf("what is there already: %+v", again)
+	}
+	if r := sluice(t, "", "diff", before, policy); !strings.Contains(r.out, "Workloads removed") {
+		t.Errorf("without --apply: %+v", r)
+	}
+	somewhere := write(t, "kubeconfig", "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n")
+	if r := sluice(t, "", "diff", before, "cluster", "--apply", "--kubeconfig", somewhere); r.code != exitUnusable || !strings.Contains(r.err, "--apply: NEW is what is applied") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestParseRevision(t *testing.T) {
 	for in, want := range map[string]string{
 		"HEAD~1:deploy/": "HEAD~1:deploy", "main:": "main:", "HEAD:./": "HEAD:./", "deploy": "", `C:\deploy`: "", "--upload-pack=x:y": "", ":x": "",

@@ -105,6 +105,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		{exposure, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
 		{diff, "output", []string{"", "csv"}, []string{"text", "json", "md", "github", "sarif", "junit", "html"}, "--output: "},
 		{diff, "fail-on", []string{"", "denied", "any,allowed"}, []string{"any", "allowed", "never"}, "--fail-on: "},
+		{diff, "apply", []string{"", "maybe"}, []string{"true", "false"}, "apply"},
 		{suggest, "output", []string{"", "text"}, []string{"yaml", "json"}, "--output: "},
 		{suggest, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
 		{suggest, "mode", []string{"", "on"}, []string{"audit", "enforce"}, "--mode: "},

@@ -77,6 +77,8 @@ type fileReader struct {
 	in io.Reader
 	// namespace is that of objects that name none; empty is "default".
 	namespace string
+	// addition: they are applied to objects that are there.
+	addition bool
 }
 
 func (r fileReader) read(ctx context.Context) (*cluster, error) {

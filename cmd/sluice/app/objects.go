@@ -22,6 +22,15 @@ type objects struct {
 	// outline knows where policies stand; it is nil for a cluster.
 	outline  *manifest.Outline
 	problems []manifest.Problem
+	// under are those that they were applied to, nil for none.
+	under *objects
+}
+
+// onto applies the objects to others.
+func (o *objects) onto(under *objects) *objects {
+	out := *o
+	out.set, out.under = inventory.Apply(&under.set, &o.set), under
+	return &out
 }
 
 // objectReader yields objects, from manifests or from an API server.
@@ -45,22 +54,29 @@ func (o *objects) ways(c *connectivity.Cluster, m *connectivity.Matrix) *report.
 
 // entryPlace is where an entry stands.
 func (o *objects) entryPlace(e connectivity.Name) report.Place {
-	if o.outline == nil {
-		return report.Place{}
-	}
-	s := o.outline.Find(e.Kind, e.Namespace, e.Name)
+	s := o.find(e.Kind, e.Namespace, e.Name)
 	if s == nil {
 		return report.Place{}
 	}
 	return report.Place{File: s.Source, Line: s.Line}
 }
 
+// find is where an object stands, nil where that is not known.
+func (o *objects) find(kind, namespace, name string) *manifest.Sketch {
+	if o.outline != nil {
+		if s := o.outline.Find(kind, namespace, name); s != nil {
+			return s
+		}
+	}
+	if o.under != nil {
+		return o.under.find(kind, namespace, name)
+	}
+	return nil
+}
+
 // place is where a field of a policy stands.
 func (o *objects) place(policy types.NamespacedName, path ...any) report.Place {
-	if o.outline == nil {
-		return report.Place{}
-	}
-	s := o.outline.Find("NetworkPolicy", policy.Namespace, policy.Name)
+	s := o.find("NetworkPolicy", policy.Namespace, policy.Name)
 	if s == nil {
 		return report.Place{}
 	}
@@ -80,7 +96,7 @@ func (o *objects) forget(others []manifest.Problem) {
 }
 
 func (r fileReader) objects(ctx context.Context) (*objects, error) {
-	loader := manifest.Loader{Namespace: r.namespace, Repository: true}
+	loader := manifest.Loader{Namespace: r.namespace, Repository: true, Addition: r.addition}
 	out := &objects{outline: &manifest.Outline{Namespace: r.namespace, Repository: true}}
 	add := func(source string, data []byte) {
 		loader.Add(source, data)

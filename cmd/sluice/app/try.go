@@ -119,7 +119,7 @@ func (o *TryOptions) Run(ctx context.Context) error {
 
 // policies reads what is tried.
 func (o *TryOptions) policies(ctx context.Context) (manifest.Set, error) {
-	c, err := fileReader{manifestFlags: o.manifests, in: o.In, namespace: o.namespace}.read(ctx)
+	c, err := fileReader{manifestFlags: o.manifests, in: o.In, namespace: o.namespace, addition: true}.read(ctx)
 	if err != nil {
 		return manifest.Set{}, err
 	}

@@ -25,6 +25,7 @@ var (
 	agent   = flag.String("agent", "sluice-system/sluice", "the `DaemonSet` that is rolled")
 	next    = flag.String("next", "", "`image` of another version that the nodes have, for the DaemonSet to be rolled to; without it, it is restarted")
 	kubectl = flag.String("kubectl", "kubectl", "`program` to call sluice as its plugin")
+	command = flag.String("sluice", "", "the `program` sluice; without it, one is built of this tree")
 	// A client that is neither a Pod nor on a node. Without one, a node stands
 	// in for it where that makes no difference, and the rest cannot be seen.
 	outside = flag.String("outside", "", "`command` that runs its arguments outside of the nodes, as \"sluice-cluster exec control-plane\"")
@@ -95,9 +96,13 @@ func find(dir string) error {
 		return errors.New("the tests want two nodes that Pods can be put on")
 	}
 	cluster.prober, cluster.sluice = filepath.Join(dir, "prober"), filepath.Join(dir, "sluice")
+	sluice := func() error { return build(cluster.sluice, "../../..", "./cmd/sluice") }
+	if *command != "" {
+		sluice = func() error { return os.Symlink(*command, cluster.sluice) }
+	}
 	return errors.Join(
 		build(cluster.prober, ".", "./prober", "GOARCH="+architecture),
-		build(cluster.sluice, "../../..", "./cmd/sluice"),
+		sluice(),
 		os.Symlink("sluice", filepath.Join(dir, pluginName)),
 	)
 }

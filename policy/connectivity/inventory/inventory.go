@@ -33,15 +33,9 @@ import (
 // Cluster is the set as a question. The ranges of Pods and nodes are those of its
 // Nodes, as far as the Pods agree.
 func Cluster(set *manifest.Set) connectivity.Cluster {
+	t := newTaker(set)
 	c := connectivity.Cluster{Namespaces: set.Namespaces, Policies: set.Policies}
-	t := taker{
-		asked: askedFor(set.Policies), at: map[connectivity.Name]*manifest.Workload{},
-		running: map[connectivity.Name][]connectivity.Workload{}, out: &c,
-	}
-	for i := range set.Workloads {
-		w := &set.Workloads[i]
-		t.at[nameOf(w)] = w
-	}
+	t.out = &c
 	for _, p := range set.Pods {
 		t.pod(p)
 	}
@@ -59,6 +53,18 @@ type taker struct {
 	// running are the Pods that run of each workload.
 	running map[connectivity.Name][]connectivity.Workload
 	out     *connectivity.Cluster
+}
+
+func newTaker(set *manifest.Set) *taker {
+	t := &taker{
+		asked: askedFor(set.Policies), at: map[connectivity.Name]*manifest.Workload{},
+		running: map[connectivity.Name][]connectivity.Workload{},
+	}
+	for i := range set.Workloads {
+		w := &set.Workloads[i]
+		t.at[nameOf(w)] = w
+	}
+	return t
 }
 
 func nameOf(w *manifest.Workload) connectivity.Name {
@@ -94,23 +100,34 @@ func (t *taker) unseen(name, above connectivity.Name, labels map[string]string) 
 }
 
 func (t *taker) pod(p *corev1.Pod) {
+	w, maker, ok := t.judged(p)
+	if !ok {
+		return
+	}
+	if maker.Kind != "Pod" || len(p.OwnerReferences) > 0 {
+		t.running[maker] = append(t.running[maker], w)
+	}
+	t.out.Workloads = append(t.out.Workloads, w)
+}
+
+// judged is a Pod as it is asked about, under the name of what made it. It is false for
+// one that has ended, or of which the reader of the set has said what is wrong.
+func (t *taker) judged(p *corev1.Pod) (w connectivity.Workload, maker connectivity.Name, ok bool) {
 	w, err := connectivity.FromAPI(p)
 	if err != nil && w.Name == "" || w.Finished {
-		return // the reader of the set has said what is wrong
+		return w, maker, false
 	}
 	bare := connectivity.Name{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
-	maker := t.maker(bare, p.OwnerReferences, p.Labels)
+	maker = t.maker(bare, p.OwnerReferences, p.Labels)
 	if maker == bare {
 		maker = controllerOf(p, bare)
 	}
 	if maker == bare && len(p.OwnerReferences) == 0 {
-		t.out.Workloads = append(t.out.Workloads, w)
-		return
+		return w, maker, true
 	}
 	w.Kind, w.NamespacedName = maker.Kind, types.NamespacedName{Namespace: maker.Namespace, Name: maker.Name}
 	w.Labels = t.shared(w.Labels, maker.Kind)
-	t.running[maker] = append(t.running[maker], w)
-	t.out.Workloads = append(t.out.Workloads, w)
+	return w, maker, true
 }
 
 // controllerOf is what a Pod says that it was made by, for a set that has Pods only;
@@ -137,16 +154,9 @@ func (t *taker) shared(labels map[string]string, kind string) map[string]string 
 
 func (t *taker) workload(w *manifest.Workload) {
 	name := nameOf(w)
-	if w.Pod == nil || w.Done || t.maker(name, w.Owners, nil) != name {
+	made, ok := templateOf(w)
+	if !ok || w.Done || t.maker(name, w.Owners, nil) != name {
 		return
-	}
-	made, err := connectivity.FromAPI(w.Pod)
-	if err != nil && made.Name == "" {
-		return
-	}
-	made.Kind, made.NamespacedName = w.Kind, w.NamespacedName
-	if w.Kind == "Job" {
-		made.LabelJob()
 	}
 	for _, r := range t.running[name] {
 		if len(r.Addrs) > 0 && alike(&r, &made, t.asked) {
@@ -154,6 +164,22 @@ func (t *taker) workload(w *manifest.Workload) {
 		}
 	}
 	t.out.Workloads = append(t.out.Workloads, made)
+}
+
+// templateOf is what a workload makes, false if it does not say.
+func templateOf(w *manifest.Workload) (made connectivity.Workload, ok bool) {
+	if w.Pod == nil {
+		return made, false
+	}
+	made, err := connectivity.FromAPI(w.Pod)
+	if err != nil && made.Name == "" {
+		return made, false
+	}
+	made.Kind, made.NamespacedName = w.Kind, w.NamespacedName
+	if w.Kind == "Job" {
+		made.LabelJob()
+	}
+	return made, true
 }
 
 // alike reports whether a Pod is of that template, whatever its controller added.

@@ -1,0 +1,70 @@
+package inventory
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/manifest"
+)
+
+// Apply is what a set becomes once the objects of a change are applied to it, as kubectl
+// apply does: those of the same kind and name are replaced, others are added, and none
+// goes. Pods of a workload whose template is another one then are gone: the new template
+// stands for those that will take their place. Neither set is changed.
+func Apply(set, change *manifest.Set) manifest.Set {
+	out := manifest.Set{
+		Pods:           replaced(set.Pods, change.Pods, key),
+		Namespaces:     replaced(set.Namespaces, change.Namespaces, func(n *corev1.Namespace) string { return n.Name }),
+		Policies:       replaced(set.Policies, change.Policies, key),
+		Services:       replaced(set.Services, change.Services, key),
+		EndpointSlices: replaced(set.EndpointSlices, change.EndpointSlices, key),
+		Nodes:          replaced(set.Nodes, change.Nodes, func(n *corev1.Node) string { return n.Name }),
+		Workloads:      replaced(set.Workloads, change.Workloads, func(w manifest.Workload) connectivity.Name { return nameOf(&w) }),
+		Entries: replaced(set.Entries, change.Entries, func(e manifest.Entry) connectivity.Name {
+			return connectivity.Name{Kind: e.Kind, Namespace: e.Namespace, Name: e.Name}
+		}),
+		EntryClasses: replaced(set.EntryClasses, change.EntryClasses, func(c manifest.EntryClass) [2]string { return [2]string{c.Kind, c.Name} }),
+	}
+	t := newTaker(&out)
+	applied := map[connectivity.Name]*connectivity.Workload{}
+	for i := range change.Workloads {
+		w := &change.Workloads[i]
+		if made, ok := templateOf(w); ok {
+			applied[nameOf(w)] = &made
+		}
+	}
+	out.Pods = slices.DeleteFunc(out.Pods, func(p *corev1.Pod) bool {
+		w, maker, ok := t.judged(p)
+		template := applied[maker]
+		return ok && template != nil && !alike(&w, template, t.asked)
+	})
+	return out
+}
+
+// named is an object of a namespace.
+type named interface {
+	GetNamespace() string
+	GetName() string
+}
+
+func key[T named](o T) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// replaced are the objects of a list without those that another one has, and that one's.
+func replaced[T any, K comparable](list, by []T, key func(T) K) []T {
+	ours := make(map[K]bool, len(by))
+	for _, o := range by {
+		ours[key(o)] = true
+	}
+	out := make([]T, 0, len(list)+len(by))
+	for _, o := range list {
+		if !ours[key(o)] {
+			out = append(out, o)
+		}
+	}
+	return append(out, by...)
+}
