@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"strings"
 
@@ -192,7 +193,7 @@ func (b *chainBuilder) of(set *policy.AllowSet) *object {
 // setFacts are what both families and ways need of an allow set.
 type setFacts struct {
 	ends *portEnds
-	// names and short are its policies, in full and in short.
+	// names are a hash of its policies, short says the first of them.
 	names, short string
 }
 
@@ -201,7 +202,10 @@ func (u *update) factsOf(set *policy.AllowSet) *setFacts {
 	s := u.sets[set]
 	if s == nil {
 		s = &setFacts{ends: endsOf(set.Rules)}
-		s.names, s.short = policyNames(set.Policies)
+		var full string
+		full, s.short = policyNames(set.Policies)
+		names := sha256.Sum256([]byte(full))
+		s.names = string(names[:])
 		u.sets[set] = s
 	}
 	return s

@@ -104,11 +104,17 @@ func newCutter(rules []policy.AllowRule, ends *portEnds, f family, l *limits, me
 
 // sameRule reports whether both allow the same by numbers of ports.
 func sameRule(a, b *policy.AllowRule) bool {
-	return a.AllPeers == b.AllPeers && a.AllPorts == b.AllPorts && slices.Equal(a.Ports, b.Ports) &&
-		slices.EqualFunc(a.Groups, b.Groups, func(a, b policy.GroupPeer) bool { return a.Group == b.Group }) &&
-		slices.EqualFunc(a.Blocks, b.Blocks, func(a, b policy.BlockPeer) bool {
+	return a.AllPeers == b.AllPeers && a.AllPorts == b.AllPorts &&
+		sameList(a.Ports, b.Ports, func(a, b policy.PortRange) bool { return a == b }) &&
+		sameList(a.Groups, b.Groups, func(a, b policy.GroupPeer) bool { return a.Group == b.Group }) &&
+		sameList(a.Blocks, b.Blocks, func(a, b policy.BlockPeer) bool {
 			return a.Block.CIDR == b.Block.CIDR && slices.Equal(a.Block.Except, b.Block.Except)
 		})
+}
+
+// sameList spares the look at what two sets share.
+func sameList[T any](a, b []T, same func(a, b T) bool) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.EqualFunc(a, b, same))
 }
 
 // peersOf are those of a rule, or some of them.

@@ -168,7 +168,8 @@ func (b *chainBuilder) leaf(l *portLeaf) string {
 	})
 }
 
-// leafRules compare the spans of a leaf. Address ranges of several of them are one set.
+// leafRules compare the spans of a leaf. Address ranges of several of them are one set. The
+// map that leads here asked for the protocol.
 func (b *chainBuilder) leafRules(spans []portSpan) {
 	most := 1
 	if b.rest != "" {
@@ -176,7 +177,7 @@ func (b *chainBuilder) leafRules(spans []portSpan) {
 	}
 	together := b.together(spans, most)
 	for _, s := range spans {
-		match, c := b.matchSpan(s), s.class
+		match, c := []Term{b.matchPort(s)}, s.class
 		switch {
 		case together != nil && c.joins(most):
 			groups := c.peers
@@ -189,7 +190,7 @@ func (b *chainBuilder) leafRules(spans []portSpan) {
 		}
 	}
 	if together != nil {
-		b.rule(b.in(reachObject(b.family, together), peerField(b.family, b.direction, b.way), portField(b.way), L4Protocol), b.allow())
+		b.rule(b.in(reachObject(b.family, together, false), peerField(b.family, b.direction, b.way), portField(b.way)), b.allow())
 	}
 }
 
