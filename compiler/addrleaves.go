@@ -309,7 +309,7 @@ func (b *chainBuilder) addrMap(leaves []addrLeaf) Term {
 		first, last := span(leaves[i].prefix)
 		s.Elements[i] = Element{addrKey(first) + "\x00" + addrKey(last) + "\xff", b.enter(inner.addrLeaf(&leaves[i]))}
 	}
-	s.Name = contentName(portMapLetter, contentOf(s), counted(b.family.String()+"-"+leaves[0].prefix.String(), len(leaves)))
+	s.Name = contentName(portMapLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return VerdictMap{
 		Key: concat(peerField(b.family, b.direction, b.way), L4Protocol), Ranges: true,

@@ -50,8 +50,7 @@ func reachObject(f family, spans []addrSpan, protocols bool) *object {
 			s.Elements = append(s.Elements, Element{Key: reachKey(spans[i].addrRange, ports, protocols)})
 		}
 	}
-	text := f.String() + "-" + spans[0].String()
-	s.Name = contentName(reachLetter, contentOf(s), counted(text, len(spans)))
+	s.Name = contentName(reachLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return &object{name: s.Name, set: s}
 }

@@ -296,7 +296,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 	for i, v := range verdicts {
 		s.Elements[i].Value = v
 	}
-	s.Name = contentName(portMapLetter, contentOf(s), counted(spans[0].text(), len(spans)))
+	s.Name = contentName(portMapLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return &object{name: s.Name, set: s, uses: uses}
 }
