@@ -111,3 +111,33 @@ func TestCuttingWhatChangedIsCuttingAll(t *testing.T) {
 		t.Errorf("%d cut with what was known, %d of them apart, %d crowds", taken, apart, crowds)
 	}
 }
+
+// TestRuleMoreIsCutAlone: a rule more among a thousand that overlap keeps so far within the
+// limits that nothing else is cut.
+func TestRuleMoreIsCutAlone(t *testing.T) {
+	rule := func(n uint16) policy.AllowRule {
+		own, shared := 10_000+n, uint16(9102)
+		return allowed(fmt.Sprintf("group-%d 172.%d.%d.0/24", n%50, 16+n/256, n%256),
+			tcp(own, own), tcp(30_000+3*n, 30_009+3*n), tcp(shared, shared), udp(30_000+2*n, 30_003+2*n))
+	}
+	var rules []policy.AllowRule
+	for n := range uint16(1000) {
+		rules = append(rules, rule(n))
+	}
+	memo := newPeerMemo()
+	was := allow(rules, endsOf(rules), ipv4, true, &usualLimits, memo, nil)
+	for what, now := range map[string][]policy.AllowRule{
+		"one more": append(rules[:len(rules):len(rules)], rule(1000)), "one less": slices.Delete(slices.Clone(rules), 500, 501),
+	} {
+		c := newCutter(now, endsOf(now), ipv4, &usualLimits, memo, was.cuts)
+		c.of = exceptRanges
+		ports, ok := c.recutPorts(&allowance{})
+		addrs, alsoOK := c.recutAddrs()
+		if !ok || !alsoOK || c.begin+c.end != min(len(now), len(rules)) {
+			t.Errorf("%s: ports taken over: %t, addresses: %t, %d rules of %d", what, ok, alsoOK, c.begin+c.end, len(now))
+		}
+		if len(ports) < 2*len(rules) || len(addrs) < len(rules)/2 {
+			t.Errorf("%s: %d stretches of ports and %d of addresses", what, len(ports), len(addrs))
+		}
+	}
+}
