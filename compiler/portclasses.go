@@ -139,7 +139,8 @@ func allow(rules []policy.AllowRule, ends *portEnds, f family, last bool, l *lim
 	if len(out.spans) > l.compared && out.severalClasses() {
 		out.leaves = leavesOf(out.spans, l)
 	}
-	if !c.few && out.crowd == nil {
+	// Most Pods have few rules, and cutting these anew costs less than the room.
+	if !c.few && ends.n > l.apart && out.crowd == nil {
 		out.cuts = &c.cuts
 	}
 	return out
