@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-
-	"github.com/sluice-net/sluice/policy"
 )
 
 // portClass is the ports of some rules together.
@@ -38,7 +36,7 @@ type addrLeaf struct {
 // is a rule, and by port a rule in every stretch. It takes a chain that goes on where it
 // does not allow, so nothing may be asked after it; and it is of no use where there are
 // few ports.
-func apart(ends []portEnd, last bool, l *limits) bool { return last && len(ends) > l.apart }
+func apart(ends int, last bool, l *limits) bool { return last && ends > l.apart }
 
 // addrEnd is where a rule begins to cover addresses, or has ceased to.
 type addrEnd struct {
@@ -76,29 +74,95 @@ func boundAfter(a netip.Addr) addrBound {
 
 // cutAddrs finds the ranges of addresses that may use the same ports, as [allowance.cut]
 // finds those of ports with the same peers. It gives up on the same terms.
-func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo *peerMemo) bool {
-	var ends []addrEnd
-	for i := range rules {
-		if len(rules[i].Ports) == 0 {
+func (a *allowance) cutAddrs(c *cutter) bool {
+	stretches, ok := c.recutAddrs()
+	if !ok {
+		var ends []addrEnd
+		c.eachAddrs(func(rule int, r addrRange) { ends = appendAddrEnds(ends, rule, r.first, r.last) })
+		stretches, ok = c.portUnions(len(c.rules)).cut(ends)
+	}
+	a.addrs = make([]addrSpan, 0, len(stretches))
+	for _, s := range stretches {
+		a.addAddrs(addrSpan{addrRange{s.first, s.last}, s.class})
+	}
+	c.addrs = stretches
+	a.addrLeaves = addrLeavesOf(a.addrs, c.family, c.limits)
+	return ok
+}
+
+// eachAddrs yields the address ranges of the rules that are limited to some ports.
+func (c *cutter) eachAddrs(yield func(rule int, r addrRange)) {
+	for i := range c.rules {
+		if len(c.rules[i].Ports) == 0 {
 			continue
 		}
-		for _, r := range memo.of(&rules[i], f, onlyRanges).ranges {
-			ends = append(ends, addrEnd{addrBound{addr: r.first}, i, true}, addrEnd{boundAfter(r.last), i, false})
+		for _, r := range c.peersOf(i, onlyRanges).ranges {
+			yield(i, r)
 		}
 	}
+}
+
+func appendAddrEnds(list []addrEnd, rule int, first, last netip.Addr) []addrEnd {
+	return append(list, addrEnd{addrBound{addr: first}, rule, true}, addrEnd{boundAfter(last), rule, false})
+}
+
+// recutAddrs has the stretches that no changed rule covers from the other set.
+func (c *cutter) recutAddrs() (out []addrStretch, ok bool) {
+	if c.was == nil || c.was.of != exceptRanges {
+		return nil, false
+	}
+	var where []reach[netip.Addr]
+	for _, rules := range c.changed() {
+		for i := range rules {
+			if len(rules[i].Ports) > 0 {
+				for _, r := range c.memo.of(&rules[i], c.family, onlyRanges).ranges {
+					where = append(where, reach[netip.Addr](r))
+				}
+			}
+		}
+	}
+	where = uniteReaches(where)
+	var ends []addrEnd
+	c.eachAddrs(func(rule int, r addrRange) {
+		for _, part := range partsWithin(where, reach[netip.Addr](r)) {
+			ends = appendAddrEnds(ends, rule, part.first, part.last)
+		}
+	})
+	anew, ok := c.portUnions(0).cut(ends)
+	if !ok {
+		return nil, false
+	}
+	out = splice(c.was.addrs, where, anew)
+	left := c.limits.budget(c.rules)
+	for i := range out {
+		left.work -= out[i].work
+		left.terms -= len(out[i].class.spans)
+	}
+	return out, left.work >= 0 && left.terms >= 0
+}
+
+// cut walks the ends in order, as that of ports does.
+func (u *portUnions) cut(ends []addrEnd) (out []addrStretch, ok bool) {
 	slices.SortFunc(ends, func(a, b addrEnd) int {
 		return cmp.Or(a.at.compare(b.at), cmp.Compare(a.rule, b.rule))
 	})
-	u := portUnions{rules: rules, memo: memo, left: l.budget(rules), asked: newAskedRules[*portClass](len(rules))}
+	open := make([]int, len(u.rules)) // ranges of the rule that cover the place
 	var covering []int
 	for i, e := range ends {
-		covering = toggle(covering, e.rule) // those of a rule are disjoint, and none touches the next
+		if e.begins {
+			open[e.rule]++
+		} else {
+			open[e.rule]--
+		}
+		if e.begins && open[e.rule] == 1 || !e.begins && open[e.rule] == 0 {
+			covering = toggle(covering, e.rule)
+		}
 		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].at == e.at {
 			continue
 		}
-		ports := u.class(covering)
+		ports, work := u.class(covering)
 		if u.left.work < 0 || u.left.terms < 0 {
-			return false
+			return nil, false
 		}
 		last := e.at.addr
 		if ends[i+1].at.over {
@@ -106,10 +170,9 @@ func (a *allowance) cutAddrs(rules []policy.AllowRule, f family, l *limits, memo
 		} else {
 			last = ends[i+1].at.addr.Prev()
 		}
-		a.addAddrs(addrSpan{addrRange{e.at.addr, last}, ports})
+		out = append(out, addrStretch{e.at.addr, last, ports, work})
 	}
-	a.addrLeaves = addrLeavesOf(a.addrs, f, l)
-	return true
+	return out, true
 }
 
 func (a *allowance) addAddrs(s addrSpan) {
@@ -127,31 +190,46 @@ func (a *allowance) addAddrs(s addrSpan) {
 
 // portUnions finds the ports of some rules together.
 type portUnions struct {
-	rules []policy.AllowRule
-	memo  *peerMemo
+	*cutter
 	left  budget
-	asked askedRules[*portClass]
-	// single are the ports of each rule that was asked about.
-	single []*portClass
+	asked askedRules[askedPorts]
+	// parts are those of the union that is made.
+	parts []*portClass
+}
+
+// askedPorts is the ports of some rules, and how many these name.
+type askedPorts struct {
+	*portClass
+	size int
+}
+
+// portUnions is for questions about so many rules, 0 where few are asked.
+func (c *cutter) portUnions(asked int) *portUnions {
+	return &portUnions{cutter: c, left: c.limits.budget(c.rules), asked: newAskedRules[askedPorts](asked)}
 }
 
 // class costs the same whatever is remembered, as the form of a set must not depend on
 // that.
-func (u *portUnions) class(covering []int) *portClass {
+func (u *portUnions) class(covering []int) (ports *portClass, work int) {
 	u.left.work -= len(covering)
 	if known, there := u.asked.of(covering); there {
-		return known
+		return known.portClass, len(covering) + known.size
 	}
+	size := 0
 	for _, i := range covering {
-		u.left.work -= len(u.rules[i].Ports)
+		size += len(u.rules[i].Ports)
 	}
-	if u.left.work < 0 {
-		return nil
+	if u.left.work -= size; u.left.work < 0 {
+		return nil, 0
 	}
-	out := u.memo.ports(pick(&u.single, covering, len(u.rules), func(i int) *portClass { return u.memo.portsOf(&u.rules[i]) }))
+	u.parts = u.parts[:0]
+	for _, i := range covering {
+		u.parts = append(u.parts, u.portsOf(i))
+	}
+	out := u.memo.ports(u.parts)
 	u.left.terms -= len(out.spans)
-	u.asked.put(covering, out)
-	return out
+	u.asked.put(covering, askedPorts{out, size})
+	return out, len(covering) + size
 }
 
 // addrLeavesOf cuts a family's addresses, nil where the spans are few.
@@ -191,12 +269,14 @@ func appendAddrLeaves(out []addrLeaf, spans []addrSpan, p netip.Prefix, limit in
 	if len(spans) == 0 {
 		return out
 	}
-	spans = slices.Clone(spans)
-	if spans[0].first.Less(first) {
-		spans[0].first = first
-	}
-	if end := &spans[len(spans)-1]; last.Less(end.last) {
-		end.last = last
+	if end := &spans[len(spans)-1]; spans[0].first.Less(first) || last.Less(end.last) {
+		spans = slices.Clone(spans)
+		if spans[0].first.Less(first) {
+			spans[0].first = first
+		}
+		if end := &spans[len(spans)-1]; last.Less(end.last) {
+			end.last = last
+		}
 	}
 	return append(out, addrLeaf{prefix: p, spans: spans})
 }
@@ -229,7 +309,7 @@ func (b *chainBuilder) addrMap(leaves []addrLeaf) Term {
 		first, last := span(leaves[i].prefix)
 		s.Elements[i] = Element{addrKey(first) + "\x00" + addrKey(last) + "\xff", b.enter(inner.addrLeaf(&leaves[i]))}
 	}
-	s.Name = contentName(portMapLetter, contentOf(s), counted(b.family.String()+"-"+leaves[0].prefix.String(), len(leaves)))
+	s.Name = contentName(portMapLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return VerdictMap{
 		Key: concat(peerField(b.family, b.direction, b.way), L4Protocol), Ranges: true,
@@ -239,10 +319,11 @@ func (b *chainBuilder) addrMap(leaves []addrLeaf) Term {
 
 // addrLeaf is the chain of one.
 func (b *chainBuilder) addrLeaf(l *addrLeaf) string {
-	key := b.memoKey('a')
+	key := b.memoKey('a', len(l.spans)*(2*16+8))
 	for i := range l.spans {
 		s := &l.spans[i]
-		key = binary.BigEndian.AppendUint64(append(key, s.key()...), s.ports.id)
+		first, last := s.first.As16(), s.last.As16()
+		key = binary.BigEndian.AppendUint64(append(append(key, first[:]...), last[:]...), s.ports.id)
 	}
 	return b.remembered(key, func() *object {
 		inner := b.inner()

@@ -36,7 +36,7 @@ func TestApartMeansTheRules(t *testing.T) {
 		}
 		l := usualLimits
 		l.compared, l.branch, l.apart = 1+r.IntN(3), 1+r.IntN(3), 0
-		a := allow(rules, portEnds(rules), ipv4, true, &l, newPeerMemo())
+		a := allow(rules, endsOf(rules), ipv4, true, &l, newPeerMemo(), nil)
 		if !a.apart {
 			t.Fatal("address ranges are not apart")
 		}
@@ -58,7 +58,7 @@ func TestApartMeansTheRules(t *testing.T) {
 // passes looks an address that is no Pod's up as packets are.
 func (a *allowance) passes(at netip.Addr, proto policy.Protocol, port uint16) bool {
 	covers := func(s portSpan) bool { return s.protocol == proto && s.first <= port && port <= s.last }
-	if slices.ContainsFunc(a.spans, func(s portSpan) bool { return covers(s) && a.classes[s.class].any }) {
+	if slices.ContainsFunc(a.spans, func(s portSpan) bool { return covers(s) && s.class.any }) {
 		return true
 	}
 	in := func(s addrSpan) bool {
@@ -94,7 +94,7 @@ func walkAddrs(rules []policy.AllowRule, at netip.Addr, proto policy.Protocol, p
 func TestLeavesStay(t *testing.T) {
 	var spans []portSpan
 	for i := range uint16(2000) {
-		spans = append(spans, portSpan{protocol: policy.TCP, first: 16 * i, last: 16*i + i%5, class: int(i)})
+		spans = append(spans, portSpan{protocol: policy.TCP, first: 16 * i, last: 16*i + i%5, class: classOf(policy.GroupKey(fmt.Sprint(i)))})
 	}
 	leaves := func(spans []portSpan) map[string]bool {
 		out := map[string]bool{}
@@ -108,14 +108,14 @@ func TestLeavesStay(t *testing.T) {
 				if n := len(list[i].spans); n > fewSpans {
 					t.Fatalf("a leaf of %d spans", n)
 				}
-				out[fmt.Sprint(list[i].first, list[i].last, list[i].spans)] = true
+				out[fmt.Sprint(list[i].first, list[i].last, list[i].spans, list[i].spans[0].class.groups)] = true
 			}
 		}
 		down(leavesOf(spans, &usualLimits))
 		return out
 	}
 	before := leaves(spans)
-	more := slices.Insert(slices.Clone(spans), 1000, portSpan{protocol: policy.TCP, first: 16*999 + 10, last: 16*999 + 11, class: 5000})
+	more := slices.Insert(slices.Clone(spans), 1000, portSpan{protocol: policy.TCP, first: 16*999 + 10, last: 16*999 + 11, class: classOf("5000")})
 	after := leaves(more)
 	changed := 0
 	for text := range after {

@@ -1,6 +1,6 @@
 package compiler
 
-import "slices"
+import "net/netip"
 
 // addrSpans lets ranges of addresses pass, of which each may use ports of its own. Those
 // with few ports are one set together, of ranges of both: there are few ranges, too, so it
@@ -21,7 +21,7 @@ func (b *chainBuilder) addrSpans(spans []addrSpan) {
 	case len(few) == 1:
 		b.addrPorts(&few[0], few[0].ports.spans)
 	case len(few) > 1:
-		b.rule(b.in(reachObject(b.family, few), peer, portField(b.way), L4Protocol), b.allow())
+		b.rule(b.in(reachObject(b.family, few, true), peer, portField(b.way), L4Protocol), b.allow())
 	}
 	for i := range many {
 		exact, wide := byWidth(many[i].ports.spans)
@@ -37,23 +37,33 @@ func (b *chainBuilder) addrPorts(s *addrSpan, ports []portSpan) {
 	}
 }
 
-// reachObject is ranges of addresses, each with its ranges of ports. The address comes
-// first, for by it nearly all elements are told apart.
-func reachObject(f family, spans []addrSpan) *object {
-	s := &Set{Key: keyType(f.addrType(), InetService, InetProto), Interval: true}
+// reachObject is ranges of addresses, each with its ranges of ports, which may be all of one
+// protocol that was asked for before. The address comes first, for by it nearly all
+// elements are told apart.
+func reachObject(f family, spans []addrSpan, protocols bool) *object {
+	s := &Set{Key: keyType(f.addrType(), InetService), Interval: true}
+	if protocols {
+		s.Key = keyType(f.addrType(), InetService, InetProto)
+	}
 	for i := range spans {
 		for _, ports := range spans[i].ports.spans {
-			s.Elements = append(s.Elements, Element{Key: reachKey(spans[i].addrRange, ports)})
+			s.Elements = append(s.Elements, Element{Key: reachKey(spans[i].addrRange, ports, protocols)})
 		}
 	}
-	text := f.String() + "-" + spans[0].String()
-	s.Name = contentName(reachLetter, contentOf(s), counted(text, len(spans)))
+	s.Name = contentName(reachLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return &object{name: s.Name, set: s}
 }
 
-func reachKey(r addrRange, ports portSpan) Key {
-	first := append(appendPort([]byte(addrKey(r.first)), ports.first), byte(ports.protocol))
-	last := append(appendPort([]byte(addrKey(r.last)), ports.last), byte(ports.protocol))
-	return Key(slices.Concat(first, last))
+func reachKey(r addrRange, ports portSpan, protocol bool) Key {
+	var out []byte
+	for _, end := range []struct {
+		addr netip.Addr
+		port uint16
+	}{{r.first, ports.first}, {r.last, ports.last}} {
+		if out = appendPort(append(out, addrKey(end.addr)...), end.port); protocol {
+			out = append(out, byte(ports.protocol))
+		}
+	}
+	return Key(out)
 }

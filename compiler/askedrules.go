@@ -15,13 +15,14 @@ type answered[T any] struct {
 	there bool
 }
 
+// newAskedRules is for questions about so many rules, 0 where few are asked.
 func newAskedRules[T any](rules int) askedRules[T] {
 	return askedRules[T]{alone: make([]answered[T], rules), known: map[string]T{}}
 }
 
 // of is the answer about some rules, in ascending order.
 func (a *askedRules[T]) of(covering []int) (value T, there bool) {
-	if len(covering) == 1 {
+	if len(covering) == 1 && len(a.alone) > 0 {
 		known := &a.alone[covering[0]]
 		return known.value, known.there
 	}
@@ -35,7 +36,7 @@ func (a *askedRules[T]) of(covering []int) (value T, there bool) {
 
 // put is the answer to the last question of [askedRules.of], which was about these rules.
 func (a *askedRules[T]) put(covering []int, value T) {
-	if len(covering) == 1 {
+	if len(covering) == 1 && len(a.alone) > 0 {
 		a.alone[covering[0]] = answered[T]{value, true}
 	} else {
 		a.known[string(a.key)] = value

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"strings"
 
@@ -22,10 +23,13 @@ type program struct {
 	programKey
 	refs   int
 	chains [len(ways)]*object
+	// cuts is how the set was cut, nil if it is not worth remembering.
+	cuts *cuts
 }
 
-// takeProgram counts one more Pod that needs the chains of the set.
-func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
+// takeProgram counts one more Pod that needs the chains of the set. was is how another set
+// was cut that the Pod had, or nil.
+func (u *update) takeProgram(set *policy.AllowSet, f family, was *cuts) *program {
 	key := programKey{set.Key, set.Direction, f}
 	p := u.c.programs[key]
 	if p == nil {
@@ -34,7 +38,10 @@ func (u *update) takeProgram(set *policy.AllowSet, f family) *program {
 		allowances := make([]allowance, len(parts))
 		for i := range parts {
 			last := set.Direction == policy.Ingress && len(parts) == 1
-			allowances[i] = allow(parts[i].Rules, u.factsOf(parts[i]).ends, f, last, &u.c.limits, u.c.peers)
+			allowances[i] = allow(parts[i].Rules, u.factsOf(parts[i]).ends, f, last, &u.c.limits, u.c.peers, was)
+		}
+		if len(parts) == 1 {
+			p.cuts = allowances[0].cuts
 		}
 		for _, w := range ways {
 			if len(parts) == 1 {
@@ -185,8 +192,8 @@ func (b *chainBuilder) of(set *policy.AllowSet) *object {
 
 // setFacts are what both families and ways need of an allow set.
 type setFacts struct {
-	ends []portEnd
-	// names and short are its policies, in full and in short.
+	ends *portEnds
+	// names are a hash of its policies, short says the first of them.
 	names, short string
 }
 
@@ -194,8 +201,11 @@ type setFacts struct {
 func (u *update) factsOf(set *policy.AllowSet) *setFacts {
 	s := u.sets[set]
 	if s == nil {
-		s = &setFacts{ends: portEnds(set.Rules)}
-		s.names, s.short = policyNames(set.Policies)
+		s = &setFacts{ends: endsOf(set.Rules)}
+		var full string
+		full, s.short = policyNames(set.Policies)
+		names := sha256.Sum256([]byte(full))
+		s.names = string(names[:])
 		u.sets[set] = s
 	}
 	return s
@@ -237,11 +247,11 @@ func (b *chainBuilder) ports(a *allowance) {
 	case a.crowd != nil:
 		b.crowd(a.crowd)
 	case len(a.spans) <= fewSpans:
-		b.spans(a.classes, a.spans)
+		b.spans(a.spans)
 	default:
 		exact, wide := byWidth(a.spans)
-		b.spans(a.classes, exact)
-		b.spans(a.classes, wide)
+		b.spans(exact)
+		b.spans(wide)
 	}
 }
 
@@ -253,13 +263,13 @@ func (b *chainBuilder) ports(a *allowance) {
 // In sets the port comes first. The kernel looks ranges up field by field, and
 // carries on with every element that matched so far, one at a time: with the protocol
 // first, these are nearly all.
-func (b *chainBuilder) spans(classes []*peerClass, spans []portSpan) {
+func (b *chainBuilder) spans(spans []portSpan) {
 	if len(spans) > fewSpans {
-		b.peers([]Term{b.in(portsObject(spans), portField(b.way), L4Protocol)}, &classes[0].peers)
+		b.peers([]Term{b.in(portsObject(spans), portField(b.way), L4Protocol)}, &spans[0].class.peers)
 		return
 	}
 	for _, s := range spans {
-		b.span(&classes[s.class].peers, s)
+		b.span(&s.class.peers, s)
 	}
 }
 
@@ -286,7 +296,7 @@ func verdictMap(spans []portSpan, verdicts []MapValue, uses []*object) *object {
 	for i, v := range verdicts {
 		s.Elements[i].Value = v
 	}
-	s.Name = contentName(portMapLetter, contentOf(s), counted(spans[0].text(), len(spans)))
+	s.Name = contentName(portMapLetter, contentOf(s), "")
 	sortElements(s.Elements)
 	return &object{name: s.Name, set: s, uses: uses}
 }

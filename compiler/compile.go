@@ -210,6 +210,20 @@ func (s *subject) program(set *policy.AllowSet, f family) *program {
 	return nil
 }
 
+// cutsOf is how a set of the Pod's was cut, nil if that is not remembered, or there was no
+// such Pod.
+func (s *subject) cutsOf(d policy.Direction, f family) *cuts {
+	if s == nil {
+		return nil
+	}
+	for _, p := range s.programs {
+		if p.direction == d && p.family == f && p.cuts != nil {
+			return p.cuts
+		}
+	}
+	return nil
+}
+
 // own are the addresses of which it is known that they are the Pod's: no other
 // claims them.
 func (s *subject) own() []netip.Addr {

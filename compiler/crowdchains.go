@@ -31,12 +31,16 @@ func (b *chainBuilder) crowd(c *crowd) {
 
 // matchSpan compares ports and protocol.
 func (b *chainBuilder) matchSpan(s portSpan) []Term {
+	return []Term{b.matchPort(s), isProtocol(s.protocol)}
+}
+
+// matchPort compares ports alone.
+func (b *chainBuilder) matchPort(s portSpan) Term {
 	at := portField(b.way)
-	port := isNumber(at, uint32(s.first))
-	if s.first != s.last {
-		port = between(at, uint32(s.first), uint32(s.last))
+	if s.first == s.last {
+		return isNumber(at, uint32(s.first))
 	}
-	return []Term{port, isProtocol(s.protocol)}
+	return between(at, uint32(s.first), uint32(s.last))
 }
 
 // isProtocol is one of the few that have ports.

@@ -9,6 +9,10 @@ import (
 // Objects whose content never changes are named by it: a letter for their
 // kind, a hash of the content, and something readable for whoever lists the
 // ruleset. The hash comes first, so that cutting the name loses nothing.
+//
+// Maps and sets of leaves have nothing to read but their content. A Pod with a thousand
+// policies has a thousand of these, and the kernel finds a set by reading the names of all
+// that came before it, each to its end, for every rule and transaction that names one.
 const (
 	chainLetter   = 'c' // what a Pod's policies allow in one direction
 	classLetter   = 'k' // the peers of some ports, entered from a port map

@@ -42,8 +42,12 @@ func declare(r *Ruleset, to []Op) []Op {
 			to = append(to, Op{Add, c})
 		}
 	}
-	for i := range r.Sets {
-		to = append(to, Op{Add, &r.Sets[i]})
+	for _, interval := range []bool{false, true} {
+		for i := range r.Sets {
+			if s := &r.Sets[i]; s.Interval == interval {
+				to = append(to, Op{Add, s})
+			}
+		}
 	}
 	return to
 }

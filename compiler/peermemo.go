@@ -16,6 +16,9 @@ type peerClass struct {
 	id  uint64
 }
 
+// terms is how many peers there are to name.
+func (p *peers) terms() int { return len(p.groups) + len(p.ranges) }
+
 // peerMemo remembers what rules came to when they were compiled last, for whoever has one
 // rule more or less has nearly all of them again. It only spares work: whatever comes out
 // is the same without it, and it may forget at any time.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unique"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -20,8 +19,6 @@ type allowance struct {
 	named []lookup
 	// spans are disjoint, sorted, and no two that touch have the same class.
 	spans []portSpan
-	// classes are the peers that spans refer to, in the order of first use.
-	classes []*peerClass
 	// leaves are the spans again if they are many, by parts of the ports that do not
 	// move.
 	leaves []portLeaf
@@ -29,13 +26,16 @@ type allowance struct {
 	// does for ranges to stand apart.
 	joins bool
 	// addrs are ranges of addresses with ports of theirs, where these stand apart from
-	// the groups: then spans and classes have none. addrLeaves are the same if they are
+	// the groups: then spans have none. addrLeaves are the same if they are
 	// many.
 	apart      bool
 	addrs      []addrSpan
 	addrLeaves []addrLeaf
-	// crowd takes the place of spans and classes where these would be too large.
+	// crowd takes the place of spans where their classes would be too large.
 	crowd *crowd
+	// cuts is how spans and addrs were found, nil where there are too few for that to
+	// be worth remembering.
+	cuts *cuts
 }
 
 // peers is a set of addresses of one family.
@@ -69,7 +69,7 @@ func (p *peers) key() string {
 type portSpan struct {
 	protocol    policy.Protocol
 	first, last uint16
-	class       int
+	class       *peerClass
 }
 
 func (s portSpan) String() string { return s.ports() + " . " + protocolName(s.protocol) }
@@ -116,28 +116,38 @@ func spansKey(spans []portSpan) string {
 // its ports, so rules cannot be merged by peers or by ports alone: each stretch
 // of ports between any two ends has the peers of all rules that cover it.
 //
-// ends are those of the rules. last: nothing is asked after the chains of the set.
-func allow(rules []policy.AllowRule, ends []portEnd, f family, last bool, l *limits, memo *peerMemo) allowance {
+// ends are those of the rules. last: nothing is asked after the chains of the set. was is
+// how a set was cut that may have most of these rules, or nil: it only spares work.
+func allow(rules []policy.AllowRule, ends *portEnds, f family, last bool, l *limits, memo *peerMemo, was *cuts) allowance {
 	var out allowance
 	out.allPorts = unitePeers(rules, f, func(r *policy.AllowRule) bool { return r.AllPorts })
 	if out.allPorts.any {
 		return out
 	}
 	out.named = out.lookups(rules)
-	if apart(ends, last, l) {
-		if out.apart = out.cut(rules, ends, f, exceptRanges, l, memo) && out.cutAddrs(rules, f, l, memo); !out.apart {
+	c := newCutter(rules, ends, f, l, memo, was)
+	if apart(ends.n, last, l) {
+		if out.apart = out.cut(c, exceptRanges) && out.cutAddrs(c); !out.apart {
 			out = allowance{allPorts: out.allPorts, named: out.named}
 		}
 	}
-	if !out.apart && !out.cut(rules, ends, f, allPeers, l, memo) {
-		out.spans, out.classes = nil, nil
+	if !out.apart && !out.cut(c, allPeers) {
+		out.spans = nil
 		out.crowd = out.crowded(rules, f, l)
 	}
-	out.joins = len(ends) > l.apart
-	if len(out.spans) > l.compared && len(out.classes) > 1 {
+	out.joins = ends.n > l.apart
+	if len(out.spans) > l.compared && out.severalClasses() {
 		out.leaves = leavesOf(out.spans, l)
 	}
+	// Most Pods have few rules, and cutting these anew costs less than the room.
+	if !c.few && ends.n > l.apart && out.crowd == nil {
+		out.cuts = &c.cuts
+	}
 	return out
+}
+
+func (a *allowance) severalClasses() bool {
+	return slices.ContainsFunc(a.spans, func(s portSpan) bool { return s.class.key != a.spans[0].class.key })
 }
 
 // unitePeers is the union of the peers of some rules.
@@ -183,175 +193,13 @@ func (a *allowance) without(p peers) peers {
 	return p
 }
 
-// portEnd is where a rule begins to cover the ports of a protocol, or has ceased to,
-// packed so that numbers sort: protocol, port (up to 65536), rule, and whether it begins.
-type portEnd uint64
-
-func newPortEnd(protocol policy.Protocol, port uint32, rule int, begins uint64) portEnd {
-	return portEnd(uint64(protocol)<<56 | uint64(port)<<39 | uint64(rule)<<1 | begins)
-}
-
-// place is the protocol with the port.
-func (e portEnd) place() uint64 { return uint64(e) >> 39 }
-
-func (e portEnd) protocol() policy.Protocol { return policy.Protocol(e >> 56) }
-
-func (e portEnd) port() uint32 { return uint32(e>>39) & (1<<17 - 1) }
-
-func (e portEnd) rule() int { return int(uint32(e >> 1)) }
-
-func (e portEnd) begins() bool { return e&1 != 0 }
-
-func portEnds(rules []policy.AllowRule) []portEnd {
-	n := 0
-	for i := range rules {
-		n += 2 * len(rules[i].Ports)
-	}
-	ends := make([]portEnd, 0, n)
-	for i := range rules {
-		for _, p := range rules[i].Ports {
-			if p.First <= p.Last {
-				ends = append(ends, newPortEnd(p.Protocol, uint32(p.First), i, 1), newPortEnd(p.Protocol, uint32(p.Last)+1, i, 0))
-			}
-		}
-	}
-	slices.Sort(ends)
-	return ends
-}
-
-// cut finds the spans: it walks the ends of all ranges in order, and knows at
-// each which rules cover what follows. It gives up, and reports it, where the classes
-// become too many or too large, or to find them too much work.
-func (a *allowance) cut(rules []policy.AllowRule, ends []portEnd, f family, of part, l *limits, memo *peerMemo) bool {
-	open := make([]int, len(rules)) // ranges of the rule that cover the place
-	var covering []int              // rules with any, sorted
-	u := unions{
-		rules: rules, family: f, of: of, memo: memo, left: l.budget(rules),
-		asked: newAskedRules[int](len(rules)), places: make(map[unique.Handle[string]]int, len(rules)),
-	}
-	if len(ends) <= l.compared+1 {
-		u.memo = nil // there are no leaves
-	}
-	for i, e := range ends {
-		r := e.rule()
-		if e.begins() {
-			open[r]++
-		} else {
-			open[r]--
-		}
-		if e.begins() && open[r] == 1 || !e.begins() && open[r] == 0 {
-			covering = toggle(covering, r)
-		}
-		if i+1 == len(ends) || len(covering) == 0 || ends[i+1].place() == e.place() {
-			continue
-		}
-		class := a.class(&u, covering)
-		if u.left.work < 0 || u.left.terms < 0 || len(a.classes) > l.classes {
-			return false
-		}
-		// All that opened is closed at the end of a protocol, so the next end
-		// is of this one.
-		a.add(portSpan{e.protocol(), uint16(e.port()), uint16(ends[i+1].port() - 1), class})
-	}
-	return true
-}
-
-// toggle puts rule into the sorted list, or takes it out.
-func toggle(list []int, rule int) []int {
-	at, found := slices.BinarySearch(list, rule)
-	if found {
-		return slices.Delete(list, at, at+1)
-	}
-	return slices.Insert(list, at, rule)
-}
-
-// noClass: nobody that the chain does not let pass already.
-const noClass = -1
-
-// unions finds the peers of some rules together.
-type unions struct {
-	rules  []policy.AllowRule
-	family family
-	of     part
-	// memo is nil where there are so few ports that everything is made anew.
-	memo  *peerMemo
-	left  budget
-	asked askedRules[int]
-	// places has the classes that there are, by their peers.
-	places map[unique.Handle[string]]int
-	// single are the peers of each rule that was asked about.
-	single []*peerClass
-}
-
-// class is the union of the peers of some rules. What it costs is counted as if nothing
-// had been known before, for the form must not depend on that.
-func (a *allowance) class(u *unions, covering []int) int {
-	if u.left.work -= len(covering); u.left.work < 0 {
-		return noClass
-	}
-	class, known := u.asked.of(covering)
-	if known {
-		return class
-	}
-	for _, i := range covering {
-		u.left.work -= sizeOf(&u.rules[i])
-	}
-	if u.left.work < 0 {
-		return noClass
-	}
-	p := u.union(a, covering)
-	class = noClass
-	if !p.empty() {
-		at, there := u.places[p.key]
-		if class = at; !there {
-			class = len(a.classes)
-			u.places[p.key] = class
-			a.classes = append(a.classes, p)
-			u.left.terms -= len(p.groups) + len(p.ranges)
-		}
-	}
-	u.asked.put(covering, class)
-	return class
-}
-
-// union makes it, where there are few ports without those that have all ports anyway:
-// one rule less to ask. Where there are many, a class must not depend on who has all
-// ports, lest all change with it.
-func (u *unions) union(a *allowance, covering []int) *peerClass {
-	if u.memo != nil {
-		return u.memo.union(pick(&u.single, covering, len(u.rules), func(i int) *peerClass {
-			return u.memo.of(&u.rules[i], u.family, u.of)
-		}))
-	}
-	picked := make([]policy.AllowRule, 0, len(covering))
-	for _, i := range covering {
-		picked = append(picked, u.rules[i])
-	}
-	p := a.without(unitePeers(picked, u.family, func(*policy.AllowRule) bool { return true }))
-	return &peerClass{peers: p, key: unique.Make(p.key())}
-}
-
-// pick has what belongs to some rules of n, of which each is made once.
-func pick[T any](made *[]*T, of []int, n int, find func(rule int) *T) []*T {
-	if *made == nil {
-		*made = make([]*T, n)
-	}
-	out := make([]*T, len(of))
-	for i, r := range of {
-		if (*made)[r] == nil {
-			(*made)[r] = find(r)
-		}
-		out[i] = (*made)[r]
-	}
-	return out
-}
-
+// add puts a span after the others.
 func (a *allowance) add(s portSpan) {
-	if s.class == noClass {
+	if s.class.empty() {
 		return
 	}
 	if n := len(a.spans) - 1; n >= 0 {
-		if l := &a.spans[n]; l.protocol == s.protocol && l.class == s.class && uint32(l.last)+1 == uint32(s.first) {
+		if l := &a.spans[n]; l.protocol == s.protocol && l.class.key == s.class.key && uint32(l.last)+1 == uint32(s.first) {
 			l.last = s.last
 			return
 		}

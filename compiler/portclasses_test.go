@@ -61,7 +61,7 @@ func (a *allowance) lines() []string {
 		out = append(out, fmt.Sprintf("named: %s %s", l.groups, l.names))
 	}
 	for _, s := range a.spans {
-		out = append(out, s.String()+": "+a.classes[s.class].String())
+		out = append(out, s.String()+": "+s.class.String())
 	}
 	return out
 }
@@ -124,7 +124,7 @@ func TestAllow(t *testing.T) {
 		{"a rule that allows nothing", []policy.AllowRule{{}, {AllPorts: true}, {AllPeers: true}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := allow(c.rules, portEnds(c.rules), ipv4, false, &usualLimits, newPeerMemo())
+			a := allow(c.rules, endsOf(c.rules), ipv4, false, &usualLimits, newPeerMemo(), nil)
 			if diff := cmp.Diff(c.want, a.lines()); diff != "" {
 				t.Error(diff)
 			}
@@ -148,7 +148,7 @@ func TestAllowMeansTheRules(t *testing.T) {
 			}
 			rules = append(rules, allowed([]string{"a", "b", "a c", "d e f", "*", ""}[r.IntN(6)], ports...))
 		}
-		a := allow(rules, portEnds(rules), ipv4, false, &usualLimits, newPeerMemo())
+		a := allow(rules, endsOf(rules), ipv4, false, &usualLimits, newPeerMemo(), nil)
 		for _, proto := range []policy.Protocol{policy.TCP, policy.SCTP} {
 			for port := range uint16(30) {
 				for _, group := range []policy.GroupKey{"a", "b", "c", "d", "e", "f", "other"} {
@@ -170,7 +170,7 @@ func (p *peers) have(g policy.GroupKey) bool { return p.any || slices.Contains(p
 
 func (a *allowance) allows(g policy.GroupKey, proto policy.Protocol, port uint16) bool {
 	return a.allPorts.have(g) || slices.ContainsFunc(a.spans, func(s portSpan) bool {
-		return s.protocol == proto && s.first <= port && port <= s.last && a.classes[s.class].have(g)
+		return s.protocol == proto && s.first <= port && port <= s.last && s.class.have(g)
 	})
 }
 
@@ -186,14 +186,18 @@ func walk(rules []policy.AllowRule, g policy.GroupKey, proto policy.Protocol, po
 // TestByWidth: each port is in one of the two forms, with its class, and what is
 // written port by port grows by a constant at most.
 func TestByWidth(t *testing.T) {
+	var classes [5]*peerClass
+	for i := range classes {
+		classes[i] = &peerClass{id: uint64(i)}
+	}
 	spans := []portSpan{
-		{policy.TCP, 1, 1, 0}, {policy.TCP, 10, 13, 1}, {policy.TCP, 20, 24, 2},
-		{policy.UDP, 0, 65535, 3}, {policy.SCTP, 65532, 65535, 4},
+		{policy.TCP, 1, 1, classes[0]}, {policy.TCP, 10, 13, classes[1]}, {policy.TCP, 20, 24, classes[2]},
+		{policy.UDP, 0, 65535, classes[3]}, {policy.SCTP, 65532, 65535, classes[4]},
 	}
 	exact, wide := byWidth(spans)
 	var texts []string
 	for _, s := range append(exact, wide...) {
-		texts = append(texts, fmt.Sprintf("%s: %d", s, s.class))
+		texts = append(texts, fmt.Sprintf("%s: %d", s, s.class.id))
 	}
 	if diff := cmp.Diff([]string{
 		"1 . tcp: 0", "10 . tcp: 1", "11 . tcp: 1", "12 . tcp: 1", "13 . tcp: 1",

@@ -67,13 +67,15 @@ func appendLeaves(out []portLeaf, spans []portSpan, first, end uint32, limit int
 	if len(spans) == 0 {
 		return out
 	}
-	spans = slices.Clone(spans)
+	if len(spans) == 1 || spans[0].first < uint16(first) || uint32(spans[len(spans)-1].last) >= end {
+		spans = slices.Clone(spans) // an end is moved, perhaps, with a neighbour's
+	}
 	leaf := portLeaf{protocol: spans[0].protocol, first: uint16(first), last: uint16(end - 1), spans: spans}
-	spans[0].first = max(spans[0].first, leaf.first)
-	last := &spans[len(spans)-1]
-	last.last = min(last.last, leaf.last)
+	if last := &spans[len(spans)-1]; spans[0].first < leaf.first || last.last > leaf.last {
+		spans[0].first, last.last = max(spans[0].first, leaf.first), min(last.last, leaf.last)
+	}
 	if n := len(out) - 1; n >= 0 && leaf.whole() && out[n].whole() && out[n].protocol == leaf.protocol &&
-		out[n].spans[0].class == spans[0].class && uint32(out[n].last)+1 == first {
+		out[n].spans[0].class.key == spans[0].class.key && uint32(out[n].last)+1 == first {
 		out[n].last, out[n].spans[0].last = leaf.last, leaf.last
 		return out
 	}
@@ -107,7 +109,7 @@ func (b *chainBuilder) stretches(a *allowance) {
 		b.ports(a)
 	} else {
 		b.folds, b.joins = true, a.joins
-		b.rule(b.vmap(b.leafMap(a.classes, a.leaves)))
+		b.rule(b.vmap(b.leafMap(a.leaves)))
 		b.folds, b.joins = false, false
 	}
 	b.addrs(a)
@@ -118,16 +120,16 @@ func (b *chainBuilder) stretches(a *allowance) {
 }
 
 // leafMap leads to the leaves.
-func (b *chainBuilder) leafMap(classes []*peerClass, leaves []portLeaf) *object {
+func (b *chainBuilder) leafMap(leaves []portLeaf) *object {
 	inner := b.inner()
 	spans := make([]portSpan, len(leaves))
 	verdicts := make([]MapValue, len(leaves))
 	for i := range leaves {
 		l := &leaves[i]
 		spans[i] = portSpan{protocol: l.protocol, first: l.first, last: l.last}
-		switch c := classes[l.spans[0].class]; {
+		switch c := l.spans[0].class; {
 		case !l.whole():
-			verdicts[i] = b.enter(inner.leaf(classes, l))
+			verdicts[i] = b.enter(inner.leaf(l))
 		case !c.any:
 			verdicts[i] = b.enter(inner.classChain(c))
 		case b.rest == "":
@@ -149,32 +151,33 @@ func (b *chainBuilder) enter(chain string) MapValue {
 }
 
 // leaf is the chain of one.
-func (b *chainBuilder) leaf(classes []*peerClass, l *portLeaf) string {
-	key := b.memoKey('l')
+func (b *chainBuilder) leaf(l *portLeaf) string {
+	key := b.memoKey('l', len(l.spans)*(1+2+2+8))
 	for _, s := range l.spans {
 		key = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(append(key, byte(s.protocol)), s.first), s.last)
-		key = binary.BigEndian.AppendUint64(key, classes[s.class].id)
+		key = binary.BigEndian.AppendUint64(key, s.class.id)
 	}
 	return b.remembered(key, func() *object {
 		inner := b.inner()
 		if len(l.leaves) > 0 {
-			inner.rule(inner.vmap(inner.leafMap(classes, l.leaves)))
+			inner.rule(inner.vmap(inner.leafMap(l.leaves)))
 		} else {
-			inner.leafRules(classes, l.spans)
+			inner.leafRules(l.spans)
 		}
 		return inner.part()
 	})
 }
 
-// leafRules compare the spans of a leaf. Address ranges of several of them are one set.
-func (b *chainBuilder) leafRules(classes []*peerClass, spans []portSpan) {
+// leafRules compare the spans of a leaf. Address ranges of several of them are one set. The
+// map that leads here asked for the protocol.
+func (b *chainBuilder) leafRules(spans []portSpan) {
 	most := 1
 	if b.rest != "" {
 		most = inLeaf
 	}
-	together := b.together(classes, spans, most)
+	together := b.together(spans, most)
 	for _, s := range spans {
-		match, c := b.matchSpan(s), classes[s.class]
+		match, c := []Term{b.matchPort(s)}, s.class
 		switch {
 		case together != nil && c.joins(most):
 			groups := c.peers
@@ -187,7 +190,7 @@ func (b *chainBuilder) leafRules(classes []*peerClass, spans []portSpan) {
 		}
 	}
 	if together != nil {
-		b.rule(b.in(reachObject(b.family, together), peerField(b.family, b.direction, b.way), portField(b.way), L4Protocol), b.allow())
+		b.rule(b.in(reachObject(b.family, together, false), peerField(b.family, b.direction, b.way), portField(b.way)), b.allow())
 	}
 }
 
@@ -199,13 +202,13 @@ func (p *peers) joins(most int) bool {
 
 // together are the address ranges of a leaf that have a set, nil where a set is no rule
 // less, or there are few leaves and to compare costs a packet less.
-func (b *chainBuilder) together(classes []*peerClass, spans []portSpan, most int) []addrSpan {
+func (b *chainBuilder) together(spans []portSpan, most int) []addrSpan {
 	if !b.joins {
 		return nil
 	}
 	var out []addrSpan
 	for i := range spans {
-		if c := classes[spans[i].class]; c.joins(most) {
+		if c := spans[i].class; c.joins(most) {
 			for _, r := range c.ranges {
 				out = append(out, addrSpan{r, &portClass{spans: spans[i : i+1]}})
 			}
@@ -225,12 +228,13 @@ func (b *chainBuilder) part() *object {
 
 // classChain is the chain of some peers.
 func (b *chainBuilder) classChain(c *peerClass) string {
-	return b.remembered(binary.BigEndian.AppendUint64(b.memoKey('c'), c.id), func() *object { return b.class(&c.peers) })
+	return b.remembered(binary.BigEndian.AppendUint64(b.memoKey('c', 8), c.id), func() *object { return b.class(&c.peers) })
 }
 
-// memoKey begins the key of a chain that depends on nothing else of this one.
-func (b *chainBuilder) memoKey(kind byte) []byte {
-	return append(make([]byte, 0, 128), kind, byte(b.direction), byte(b.way), byte(b.family), byte(btoi(b.returns)), byte(btoi(b.joins)))
+// memoKey begins the key of a chain that depends on nothing else of this one, of which
+// there are so many bytes to come.
+func (b *chainBuilder) memoKey(kind byte, more int) []byte {
+	return append(make([]byte, 0, 8+more), kind, byte(b.direction), byte(b.way), byte(b.family), byte(btoi(b.returns)), byte(btoi(b.joins)))
 }
 
 // remembered is a chain that may have been made before, and be there yet.

@@ -62,7 +62,7 @@ func TestCrowdMeansTheRules(t *testing.T) {
 			rules = append(rules, allowed([]string{"a", "b", "a c", "d e f", "*", "", "a b c d e"}[r.IntN(7)], ports...))
 		}
 		l := limits{leaf: 1 + r.IntN(4), leaves: 1 + r.IntN(20)}
-		a := allow(rules, portEnds(rules), ipv4, false, &l, newPeerMemo())
+		a := allow(rules, endsOf(rules), ipv4, false, &l, newPeerMemo(), nil)
 		if a.crowd == nil {
 			continue
 		}

@@ -168,7 +168,8 @@ func (u *update) compile(s *subject) {
 				s.counters[d] = u.take(counter(s.Pod, policy.Direction(d)))
 			}
 			if s.program(set, familyOf(a)) == nil {
-				s.programs = append(s.programs, u.takeProgram(set, familyOf(a)))
+				was := u.c.subjects[s.Pod].cutsOf(policy.Direction(d), familyOf(a))
+				s.programs = append(s.programs, u.takeProgram(set, familyOf(a), was))
 			}
 		}
 	}

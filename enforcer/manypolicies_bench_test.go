@@ -17,7 +17,7 @@ import (
 )
 
 // newSelectedBench is an agent on a node of which many policies select one Pod.
-func newSelectedBench(b *testing.B, of scale.Selected) (e *eventBench, start time.Duration) {
+func newSelectedBench(b testing.TB, of scale.Selected) (e *eventBench, start time.Duration) {
 	b.Helper()
 	ns := newNS(b)
 	tables := tables.New(ns)

@@ -142,7 +142,7 @@ func (r *repairable) first(letter byte, interval bool) (name, element string) {
 	r.t.Helper()
 	rs := r.compiler.Ruleset()
 	for _, s := range rs.Sets {
-		if s.Name[0] == letter && len(s.Name) > 21 && !strings.Contains(s.Name, "-v6-") && s.Interval == interval && len(s.Elements) > 0 {
+		if s.Name[0] == letter && len(s.Name) >= 21 && !strings.Contains(s.Name, "-v6-") && s.Interval == interval && len(s.Elements) > 0 {
 			return s.Name, s.KeyText(s.Elements[0].Key)
 		}
 	}

@@ -225,6 +225,8 @@ func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) erro
 	if b != nil && len(plan.Prepare) >= letThroughFrom {
 		u = newUnfinished(plan)
 		u.seq, u.held = b.Seq, b.Held
+	} else {
+		plan.Prepare, plan.Commit = tables.Join(plan.Plan)
 	}
 	// A base chain takes effect when it is made, so it is made in the commit.
 	if s.unused.comeBack(plan.Commit) {

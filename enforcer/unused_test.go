@@ -113,8 +113,9 @@ func TestAgentDeletesWhatNothingRefersToWhenNothingWaits(t *testing.T) {
 		eventuallySoon(t, "the new policy", func() bool { return a.Status().Epoch != before })
 	}
 	eventually(t, "deletion", func() bool { return a.quiet(r) })
-	// Where the machine is slow, more is deleted in between.
-	if got := r.shapes(); !strings.HasPrefix(got, "P E ") || strings.Count(got, "P E") != 4 || strings.Contains(got, "DE") {
+	// Where the machine is slow, more is deleted in between. Nothing here has intervals, so
+	// what is made is so by the transaction that switches over, and nothing is deleted there.
+	if got := r.shapes(); !strings.HasPrefix(got, "P ") || strings.Count(got, "P") != 4 || strings.ContainsAny(got, "E") || strings.Contains(got, "DP") {
 		t.Errorf("transactions %q", got)
 	}
 	if diff := cmp.Diff(whole, ruleLines(c.node)); diff != "" {

@@ -43,6 +43,9 @@ type rule struct {
 	allPeers, allPorts bool
 	peers              []peer
 	ports              []port
+	// allowed is what it allows any subject, nil until somebody asks, or where that
+	// depends on the subject's named ports.
+	allowed *AllowRule
 }
 
 // peer is one entry of from or to: selectors, or a block, or invalid.

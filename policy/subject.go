@@ -220,8 +220,22 @@ func buildAllowSet(key string, d Direction, policies []*parsed, ports []NamedPor
 	return s
 }
 
-// allow is the rule as part of an allow set, for a subject with these ports.
+// allow is the rule as part of an allow set, for a subject with these ports. Sets share
+// what does not depend on the subject: a Pod with a thousand policies has another set with
+// each that comes or goes.
 func (r *rule) allow(ports []NamedPort) AllowRule {
+	if r.allowed != nil {
+		return *r.allowed
+	}
+	out := r.resolve(ports)
+	if r.ref.Direction == Egress || !slices.ContainsFunc(r.ports, func(p port) bool { return p.name != "" }) {
+		r.allowed = &out
+	}
+	return out
+}
+
+// resolve finds what the rule allows a subject with these ports.
+func (r *rule) resolve(ports []NamedPort) AllowRule {
 	out := AllowRule{RuleRef: r.ref, AllPeers: r.allPeers, AllPorts: r.allPorts}
 	for i := range r.peers {
 		switch p := &r.peers[i]; {

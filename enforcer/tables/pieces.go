@@ -25,21 +25,19 @@ const (
 func Pieces(ops iter.Seq[compiler.Op]) iter.Seq[[]compiler.Op] {
 	return func(yield func([]compiler.Op) bool) {
 		var piece []compiler.Op
-		weight, loosens := 0, false
+		heavy, loosens := 0, false
 		for op := range ops {
 			if n := len(piece); n > 0 && !rulesOfOne(piece[n-1], op) &&
-				(weight >= PieceOf || weight >= apartFrom && isElement(piece[n-1]) != isElement(op) || loosens && deletesChain(op)) {
+				(heavy >= PieceOf || heavy >= apartFrom && isElement(piece[n-1]) != isElement(op) || loosens && deletesChain(op)) {
 				if !yield(piece) {
 					return
 				}
 				clear(piece)
-				piece, weight, loosens = piece[:0], 0, false
+				piece, heavy, loosens = piece[:0], 0, false
 			}
 			piece = append(piece, op)
 			loosens = loosens || op.Verb != compiler.Add && !deletesChain(op)
-			if weight++; !isElement(op) {
-				weight += perStructure - 1
-			}
+			heavy += weight(op)
 		}
 		if len(piece) > 0 {
 			yield(piece)
