@@ -40,8 +40,8 @@ func TestFirstPacket(t *testing.T) {
 	if *nri {
 		newWorld(t).agents().hearRuntime()
 	}
-	hears := slices.ContainsFunc(agentArgs(t), func(arg string) bool { return strings.HasPrefix(arg, "--nri-socket=/") })
-	t.Logf("the agent hears of sandboxes from the container runtime: %t", hears)
+	told := hears(t)
+	t.Logf("the agent hears of sandboxes from the container runtime: %t", told)
 	const noStrangers = `{podSelector: {matchLabels: {role: stranger}}, policyTypes: [Ingress]}`
 	for _, row := range []struct {
 		name     string
@@ -65,7 +65,7 @@ func TestFirstPacket(t *testing.T) {
 				}
 				f.settle(row.name)
 				f.start(row.roles, *newborns, atOnce)
-				f.judge(hears || row.name == "free")
+				f.judge(told || row.name == "free")
 			})
 		}
 	}
@@ -77,6 +77,12 @@ podSelector: {matchLabels: {role: bound}}
 policyTypes: [Egress]
 egress: [{to: [{podSelector: {matchLabels: {role: friend}}}]}]
 `
+
+// hears says whether the agents hear of sandboxes from the container runtime.
+func hears(t *testing.T) bool {
+	t.Helper()
+	return slices.ContainsFunc(agentArgs(t), func(arg string) bool { return strings.HasPrefix(arg, "--nri-socket=/") })
+}
 
 // agentArgs are the arguments of the DaemonSet that is tested.
 func agentArgs(t *testing.T) []string {
