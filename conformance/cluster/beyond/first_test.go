@@ -64,8 +64,16 @@ func TestFirstPacket(t *testing.T) {
 					f.w.policy(f.w.ns, name, policy)
 				}
 				f.settle(row.name)
+				if !told {
+					f.start(row.roles, *newborns, atOnce)
+					f.judge(row.name == "free")
+					return
+				}
+				token := f.w.reader()
+				before := f.w.runtimeWaits(token)
 				f.start(row.roles, *newborns, atOnce)
-				f.judge(told || row.name == "free")
+				f.w.runtimeWaits(token).since(t, before)
+				f.judge(true)
 			})
 		}
 	}
