@@ -248,6 +248,7 @@ func (f *firsts) judge(lossless bool) {
 	lost := map[string]int{} // by act, the Pods that lost packets of it
 	took := map[probe.Op][]time.Duration{}
 	var started []time.Duration
+	slow := 0
 	for _, b := range f.born {
 		r := f.w.logged(b.name, "first")
 		if len(r.Acts) != len(b.acts) {
@@ -265,6 +266,11 @@ func (f *firsts) judge(lossless bool) {
 			}
 			if got.Outcome == probe.OK {
 				took[a.Op] = append(took[a.Op], got.Until)
+				// A lost question for a hardware address, which is asked again after a
+				// second, costs no packet of the act.
+				if got.Tries == 1 && got.Until >= time.Second {
+					slow++
+				}
 			}
 			if why := missing(a, got); why != "" {
 				lost[a.name]++
@@ -285,6 +291,9 @@ func (f *firsts) judge(lossless bool) {
 	f.w.t.Logf("%d Pods, from created to the first act: %s", len(f.born), spread(started))
 	for _, op := range []probe.Op{probe.Ask, probe.Connect} {
 		f.w.t.Logf("%s: %s", op, spread(took[op]))
+	}
+	if slow > 0 {
+		f.w.t.Logf("%d acts took a second and lost no packet of their own", slow)
 	}
 	for _, a := range f.born[0].acts {
 		if a.allowed {
