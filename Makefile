@@ -254,8 +254,8 @@ conformance: $(CLUSTER) ## upstream's Netpol tests, on the local cluster or KUBE
 	@$(CLUSTER) conformance -procs '$(PROCS)' -focus '$(FOCUS)' -skips '$(SKIPS)' -results '$(RESULTS)' -cni '$(CNI)' -proxy '$(PROXY)' -ip '$(IP)' -flannel '$(FLANNEL)'
 
 .PHONY: beyond
-beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG= AGNHOST=; RUN=. UPDATE=1 writes docs/tour.md
-	@UPDATE='$(UPDATE)' conformance/cluster/beyond/run -run '$(RUN)'
+beyond: $(CLUSTER) ## what upstream does not test, on the local cluster with Sluice or KUBECONFIG= AGNHOST=; RUN=. ARGS=-update writes docs/tour.md
+	@BEYOND_ARGS='$(ARGS)' conformance/cluster/beyond/run -run '$(RUN)'
 
 .PHONY: combination
 combination: need-cluster $(CLUSTER) ## both on a new local cluster, from the first to the last step: CNI= PROXY= IP= FLANNEL=

@@ -204,6 +204,10 @@ func (b *builder) withRawSCTP(p program, dir string) (string, error) {
 
 // overlay puts a program's main.go where the compiler looks for it.
 func (b *builder) overlay(p program) (path string, done func(), err error) {
+	// Of a module that nobody has had yet, list knows no directory.
+	if _, err := b.output(p.module, "go", "mod", "download", p.main.from); err != nil {
+		return "", nil, err
+	}
 	from, err := b.output(p.module, "go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", p.main.from)
 	if err != nil {
 		return "", nil, err

@@ -82,7 +82,7 @@ func (s *sourceFlags) propose(ctx context.Context, begun string, names func(*obj
 	if s.manifests.stdin() || s.completeNamespace() != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	reader, err := s.objectReader(nil)
+	reader, err := s.objectReader(nil, []string{s.namespace})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

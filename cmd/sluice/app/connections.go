@@ -39,6 +39,7 @@ func (f *connectionFlags) add(cmd *cobra.Command, formats, focus, direction stri
 // complete reads the ends of --focus.
 func (f *connectionFlags) complete(cmd *cobra.Command, args []string, streams IOStreams) error {
 	f.typed = typed(cmd, args)
+	given := f.namespace
 	err := f.completeNamespace()
 	if err != nil {
 		return err
@@ -46,7 +47,13 @@ func (f *connectionFlags) complete(cmd *cobra.Command, args []string, streams IO
 	if f.ends, err = focusEnds(f.focus, f.namespace); err != nil {
 		return err
 	}
-	f.objects, err = f.objectReader(streams.In)
+	// Half a cluster is an answer only to who asks for it by name: a script that had
+	// all of it yesterday must not take a part for the whole today.
+	enough := named(f.ends...)
+	if len(enough) == 0 && given != "" {
+		enough = []string{given}
+	}
+	f.objects, err = f.objectReader(streams.In, enough)
 	return err
 }
 

@@ -50,7 +50,8 @@ OLD and NEW are each one of
   REVISION:PATH     a file or directory as a commit of git has it, such as
                     main:deploy/ or HEAD~1:deploy/; the path is that from the top of
                     the repository, ./ leads from here
-  cluster           the cluster of the kubeconfig, or of --context
+  cluster           the cluster of the kubeconfig, or of --context: all of it, so that
+                    who may read a part only is refused
 
 Workloads are the same if kind, namespace and name are; addresses of Pods are not
 looked at. Give both sides the workloads, not the policies alone; or a change as NEW,
@@ -136,7 +137,7 @@ func (o *DiffOptions) side(arg string) (objectReader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return liveReader{client: client, server: server}, nil
+		return liveReader{client: client, server: server, instead: "compare manifests: a part of a cluster differs from anything by all that was not read"}, nil
 	}
 	if _, is := parseRevision(arg); is || isPattern(arg) {
 		return files, nil

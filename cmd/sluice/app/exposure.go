@@ -39,6 +39,9 @@ with -f.
 Only a workload's own policies are asked: whether the other end may connect is the
 matter of its policies, and sluice list says what both allow together.
 
+Who may not read the whole cluster is answered about namespaces that they may read if
+they name them, with -n or --focus.
+
 Exit codes:
   0  the answer is complete
   2  unusable input: flags, manifests or the cluster`
@@ -80,7 +83,7 @@ func (o *ExposureOptions) Run(ctx context.Context) error {
 	done := o.busy("judging who is exposed")
 	defer done()
 	c := in.cluster()
-	x := &report.Exposure{Exposure: connectivity.NewExposure(c), Places: in.place}
+	x := &report.Exposure{Exposure: connectivity.NewExposure(c), Places: in.place, Namespaces: in.only}
 	switch o.direction {
 	case "ingress":
 		x.Directions = []policy.Direction{policy.Ingress}

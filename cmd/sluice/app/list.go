@@ -48,6 +48,10 @@ explain, and --direction ingress is what reaches them, egress what they reach.
 --port is a number, a range or a name, with a protocol if it is not TCP: 443,
 8000-8100, 53/UDP, http.
 
+Who may not read the whole cluster is answered about namespaces that they may read if
+they name them, with -n or --focus: what reaches Pods of other namespaces, or comes from
+there, is not known then, and said not to be.
+
 Exit codes:
   0  the list is complete
   2  unusable input: flags, manifests or the cluster`
@@ -114,6 +118,7 @@ func (o *ListOptions) Run(ctx context.Context) error {
 		return unusable(err)
 	}
 	list := report.NewList(m, in.place, options...)
+	list.Namespaces = in.only
 	to, from := o.asked()
 	list.Entries = in.ways(c, m).About(to, from, options[0].Ports)
 	found := &listed{list, func(w io.Writer) error {

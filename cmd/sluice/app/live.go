@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -29,43 +31,57 @@ type liveReader struct {
 	// namespaces are those that a question names: enough for an answer where
 	// no more may be read.
 	namespaces []string
+	// instead is what else may be asked by who may not read the whole cluster.
+	instead string
+}
+
+// policed is what policies are about.
+type policed struct {
+	set      manifest.Set
+	problems []manifest.Problem
+	// only are the namespaces that were read, nil for all; then refused is why.
+	only    []string
+	refused error
 }
 
 func (r liveReader) read(ctx context.Context) (*cluster, error) {
-	set, problems, err := r.policed(ctx)
+	p, err := r.policed(ctx)
 	if err != nil {
 		return nil, unusable(r.sayWhy(err))
 	}
-	return &cluster{world: question.NewLive(set), set: set, problems: problems, fetch: r.fetch}, nil
+	if p.only != nil {
+		p.problems = append(p.problems, manifest.Problem{Notice: true, Message: fmt.Sprintf(
+			"only the namespaces %v are read, so an address of another's Pod is taken for one from outside: %v", p.only, p.refused)})
+	}
+	return &cluster{world: question.NewLive(p.set), set: p.set, problems: p.problems, fetch: r.fetch}, nil
 }
 
 // policed reads what policies are about, of the whole cluster if allowed.
-func (r liveReader) policed(ctx context.Context) (set manifest.Set, problems []manifest.Problem, err error) {
-	err = r.addNamespace(ctx, &set, metav1.NamespaceAll)
+func (r liveReader) policed(ctx context.Context) (p policed, err error) {
+	err = r.addNamespace(ctx, &p.set, metav1.NamespaceAll)
 	if !apierrors.IsForbidden(err) || len(r.namespaces) == 0 {
 		if err == nil {
-			err = r.allNamespaces(ctx, &set)
+			err = r.allNamespaces(ctx, &p.set)
 		}
-		return set, invalid(set), err
+		p.problems = invalid(p.set)
+		return p, err
 	}
-	forbidden := err
-	set = manifest.Set{}
+	p = policed{only: r.namespaces, refused: err}
 	for _, name := range r.namespaces {
-		if err := r.addNamespace(ctx, &set, name); err != nil {
-			return set, nil, err
+		if err := r.addNamespace(ctx, &p.set, name); err != nil {
+			return p, err
 		}
 		ns, err := r.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
-			return set, nil, fmt.Errorf("get Namespace %s: %w", name, err)
+			return p, fmt.Errorf("get Namespace %s: %w", name, err)
 		}
-		set.Namespaces = append(set.Namespaces, ns)
+		p.set.Namespaces = append(p.set.Namespaces, ns)
 	}
-	problems = append(invalid(set), manifest.Problem{Notice: true, Message: fmt.Sprintf(
-		"only the namespaces %v are read, so an address of another's Pod is taken for one from outside: %v", r.namespaces, forbidden)})
-	return set, problems, nil
+	p.problems = invalid(p.set)
+	return p, nil
 }
 
 func (r liveReader) allNamespaces(ctx context.Context, set *manifest.Set) error {
@@ -146,9 +162,22 @@ func list[L runtime.Object](ctx context.Context, what string, get func(context.C
 // sayWhy says of an error of the API server what can be done about it.
 func (r liveReader) sayWhy(err error) error {
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("read the cluster: %w (a question needs the verb list for pods and networkpolicies, and list or get for namespaces; or give manifests with -f)", err)
+		return fmt.Errorf("read the cluster: %w (a question needs the verb list for pods and networkpolicies, and list or get for namespaces: %s; or %s)",
+			err, r.grants(), cmp.Or(r.instead, "give manifests with -f"))
 	}
 	return fmt.Errorf("read the cluster: %w", unreachable(r.server, err))
+}
+
+// grants is how somebody who may gives the caller what a question needs.
+func (r liveReader) grants() string {
+	if len(r.namespaces) == 0 {
+		return "kubectl create clusterrolebinding view-YOU --clusterrole=view --user=YOU"
+	}
+	var commands []string
+	for _, name := range r.namespaces {
+		commands = append(commands, fmt.Sprintf("kubectl create rolebinding view-YOU -n %s --clusterrole=view --user=YOU", name))
+	}
+	return strings.Join(commands, " && ")
 }
 
 // unreachable says of an API server that cannot be asked what can be done about it.

@@ -21,13 +21,19 @@ import (
 // addEntries reads what lets connections in from outside, and the Services behind it. What
 // may not be read is left out, and said.
 func (r liveReader) addEntries(ctx context.Context, out *objects) error {
-	set, left, err := r.entries(ctx, metav1.NamespaceAll)
-	if err != nil && !apierrors.IsForbidden(err) {
-		return err
-	}
-	out.set.Entries, out.set.EntryClasses = set.Entries, set.EntryClasses
-	if len(set.Entries) > 0 {
-		found, err := r.fetch(ctx, question.Need{Kind: question.KindService})
+	var left []string
+	for _, namespace := range out.scope() {
+		set, refused, err := r.entries(ctx, namespace)
+		if err != nil && !apierrors.IsForbidden(err) {
+			return err
+		}
+		left = append(left, refused...)
+		out.set.Entries = append(out.set.Entries, set.Entries...)
+		out.addClasses(set.EntryClasses)
+		if len(set.Entries) == 0 {
+			continue
+		}
+		found, err := r.fetch(ctx, question.Need{Kind: question.KindService, Namespace: namespace})
 		switch {
 		case apierrors.IsForbidden(err):
 			left = append(left, "Services")
@@ -36,11 +42,31 @@ func (r liveReader) addEntries(ctx context.Context, out *objects) error {
 		}
 		out.set.Services = append(out.set.Services, found.Services...)
 	}
-	if len(left) > 0 {
+	if left = distinct(left); len(left) > 0 {
 		out.problems = append(out.problems, manifest.Problem{Notice: true, Message: fmt.Sprintf(
 			"%s may not be read, so that entries from outside are left out, or lead nowhere: it takes the verb list for them", strings.Join(left, ", "))})
 	}
 	return nil
+}
+
+// addClasses adds classes, which are of no namespace, and so are found with each.
+func (o *objects) addClasses(classes []manifest.EntryClass) {
+	for _, c := range classes {
+		if !slices.Contains(o.set.EntryClasses, c) {
+			o.set.EntryClasses = append(o.set.EntryClasses, c)
+		}
+	}
+}
+
+// distinct leaves out what was there before.
+func distinct(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // entries reads Ingresses, Gateways and routes of a namespace, or of all, with their

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
@@ -24,6 +25,8 @@ type objects struct {
 	problems []manifest.Problem
 	// under are those that they were applied to, nil for none.
 	under *objects
+	// only are the namespaces of a cluster that were read, nil for all.
+	only []string
 }
 
 // onto applies the objects to others.
@@ -117,16 +120,19 @@ var workloadKinds = []question.Kind{"Deployment", "StatefulSet", "DaemonSet", "R
 
 // objects reads the workloads, too: their Pods stand for those that may not be listed.
 func (r liveReader) objects(ctx context.Context) (*objects, error) {
-	set, problems, err := r.policed(ctx)
+	p, err := r.policed(ctx)
 	if err != nil {
 		return nil, unusable(r.sayWhy(err))
 	}
-	out := &objects{set: set, problems: problems}
-	for _, kind := range append([]question.Kind{question.KindNode}, workloadKinds...) {
-		found, err := r.fetch(ctx, question.Need{Kind: kind})
+	out := &objects{set: p.set, problems: p.problems, only: p.only}
+	if p.only != nil {
+		out.problems = append(out.problems, r.unread(p))
+	}
+	for _, need := range out.needs() {
+		found, err := r.fetch(ctx, need)
 		switch {
 		case apierrors.IsForbidden(err):
-			out.problems = append(out.problems, manifest.Problem{Notice: true, Message: fmt.Sprintf("%ss are left out: %v", kind, err)})
+			out.problems = append(out.problems, manifest.Problem{Notice: true, Message: fmt.Sprintf("%ss are left out: %v", need.Kind, err)})
 		case err != nil:
 			return nil, unusable(r.sayWhy(err))
 		}
@@ -137,4 +143,33 @@ func (r liveReader) objects(ctx context.Context) (*objects, error) {
 		return nil, unusable(r.sayWhy(err))
 	}
 	return out, nil
+}
+
+// unread says what an answer about some namespaces does not tell. What it tells is true
+// all the same: policies select Pods of their own namespace alone, so that those of others
+// change nothing between Pods of the namespaces that are read, nor between these and
+// addresses that are no Pod's.
+func (r liveReader) unread(p policed) manifest.Problem {
+	return manifest.Problem{Notice: true, Message: fmt.Sprintf(
+		"only the namespaces %v are read: who in others reaches them or is reached from them is not known and is left out, with what leads to them from others' Gateways and routes, and an address of another's Pod is taken for one from outside: %v (for all of it: %s)",
+		p.only, p.refused, liveReader{}.grants())}
+}
+
+// scope are the namespaces to be read, as lists ask for them.
+func (o *objects) scope() []string {
+	if o.only == nil {
+		return []string{metav1.NamespaceAll}
+	}
+	return o.only
+}
+
+// needs are the objects besides those that policies are about.
+func (o *objects) needs() []question.Need {
+	needs := []question.Need{{Kind: question.KindNode}}
+	for _, kind := range workloadKinds {
+		for _, namespace := range o.scope() {
+			needs = append(needs, question.Need{Kind: kind, Namespace: namespace})
+		}
+	}
+	return needs
 }

@@ -87,8 +87,9 @@ func (s *sourceFlags) reader(in io.Reader, namespaces []string) (clusterReader, 
 	return liveReader{client: client, server: server, namespaces: namespaces}, nil
 }
 
-// objectReader chooses where to read all that says who may reach whom.
-func (s *sourceFlags) objectReader(in io.Reader) (objectReader, error) {
+// objectReader chooses where to read all that says who may reach whom. The namespaces are
+// those to be content with where no more may be read.
+func (s *sourceFlags) objectReader(in io.Reader, namespaces []string) (objectReader, error) {
 	if s.fromFiles() {
 		return fileReader{manifestFlags: s.manifests, in: in, namespace: s.namespace}, nil
 	}
@@ -96,5 +97,9 @@ func (s *sourceFlags) objectReader(in io.Reader) (objectReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return liveReader{client: client, server: server}, nil
+	r := liveReader{client: client, server: server, namespaces: namespaces}
+	if len(namespaces) == 0 {
+		r.instead = "give -n NAMESPACE to be answered about one that you may read"
+	}
+	return r, nil
 }

@@ -27,7 +27,7 @@ func (w *world) awaitDetail(node string, words ...string) {
 	w.t.Helper()
 	token := w.reader()
 	w.await(fmt.Sprintf("the agent on %s to speak of %v", node, words), func() error {
-		details, err := w.details(node, token)
+		details, err := w.fromAgent(node, token, "/readyz/details")
 		if err != nil {
 			return err
 		}
@@ -65,8 +65,8 @@ func (w *world) reader() string {
 	return r.Status.Token
 }
 
-// details are what the agent of a node says of itself.
-func (w *world) details(node, token string) (string, error) {
+// fromAgent is what the agent of a node says at a path.
+func (w *world) fromAgent(node, token, path string) (string, error) {
 	agent, err := w.agents().on(node)
 	if err != nil {
 		return "", err
@@ -76,7 +76,7 @@ func (w *world) details(node, token string) (string, error) {
 		return "", err
 	}
 	defer done()
-	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/readyz/details", local), nil)
+	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d%s", local, path), nil)
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,9 @@ var (
 	// A client that is neither a Pod nor on a node. Without one, a node stands
 	// in for it where that makes no difference, and the rest cannot be seen.
 	outside = flag.String("outside", "", "`command` that runs its arguments outside of the nodes, as \"sluice-cluster exec control-plane\"")
+	// Tests of an agent in trouble reach for its process.
+	machine = flag.String("machine", "", "`command` that runs the arguments after a node's name on that node, as \"sluice-cluster exec\"")
+	nri     = flag.Bool("nri", false, "have the agents hear of sandboxes from the container runtime, by deploy/nri.yaml, in the tests of Pods that start")
 )
 
 // cluster is the one that the tests run on.

@@ -2,14 +2,17 @@ package beyond
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	appsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
+	typedappsv1 "k8s.io/client-go/kubernetes/typed/apps/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/conformance/cluster/beyond/probe"
 )
@@ -100,7 +103,7 @@ func (c cell) stream(op probe.Op, interval, timeout time.Duration) stream {
 // agents is the DaemonSet that is rolled.
 type agents struct {
 	*world
-	sets      appsv1.DaemonSetInterface
+	sets      typedappsv1.DaemonSetInterface
 	namespace string
 	name      string
 	selector  string
@@ -153,9 +156,62 @@ func (a *agents) running(image string) string {
 // roll changes the template of the agents' Pods, and waits until all are new.
 func (a *agents) roll(template string) {
 	a.t.Helper()
-	patch := `{"spec": {"template": ` + template + `}}`
+	a.rolled(a.patch(`{"spec": {"template": ` + template + `}}`))
+}
+
+func (a *agents) patch(patch string) *appsv1.DaemonSet {
+	a.t.Helper()
 	set, err := a.sets.Patch(a.ctx, a.name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
-	a.must("roll "+*agent, err)
+	a.must("change "+*agent, err)
+	return set
+}
+
+// change patches the DaemonSet until the test ends, or the function is called that it
+// returns, which brings it back as it was.
+func (a *agents) change(patch string) (restore func()) {
+	a.t.Helper()
+	before, err := a.sets.Get(a.ctx, a.name, metav1.GetOptions{})
+	a.must("get "+*agent, err)
+	restored := false
+	restore = func() {
+		a.t.Helper()
+		if restored {
+			return
+		}
+		restored = true
+		var now *appsv1.DaemonSet
+		a.await("bring "+*agent+" back", func() (err error) {
+			if now, err = a.sets.Get(a.ctx, a.name, metav1.GetOptions{}); err != nil {
+				return err
+			}
+			now.Spec = before.Spec
+			now, err = a.sets.Update(a.ctx, now, metav1.UpdateOptions{})
+			return err
+		})
+		a.rolled(now)
+	}
+	a.t.Cleanup(restore)
+	a.patch(patch)
+	return restore
+}
+
+// hearRuntime has the agents hear of sandboxes from the container runtime until the test
+// ends, by the patch that users apply.
+func (a *agents) hearRuntime() {
+	a.t.Helper()
+	text, err := os.ReadFile("../../../deploy/nri.yaml")
+	a.must("read the patch", err)
+	patch, err := yaml.YAMLToJSON(text)
+	a.must("read the patch", err)
+	a.change(string(patch))
+	set, err := a.sets.Get(a.ctx, a.name, metav1.GetOptions{})
+	a.must("get "+*agent, err)
+	a.rolled(set)
+}
+
+// rolled waits until all agents are as the DaemonSet has them.
+func (a *agents) rolled(set *appsv1.DaemonSet) {
+	a.t.Helper()
 	a.await("the rollout of "+*agent, func() error {
 		now, err := a.sets.Get(a.ctx, a.name, metav1.GetOptions{})
 		if err != nil {

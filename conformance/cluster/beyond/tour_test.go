@@ -66,7 +66,7 @@ func TestTour(t *testing.T) {
 		if *updateTour {
 			s.output = said
 		} else if scrub(said) != scrub(s.output) {
-			t.Errorf("%s says otherwise than %s has it (UPDATE=1 writes it anew):\n%s\nthere it says:\n%s", s.command, tourPage, said, s.output)
+			t.Errorf("%s says otherwise than %s has it (ARGS=-update writes it anew):\n%s\nthere it says:\n%s", s.command, tourPage, said, s.output)
 		}
 	}
 	if typed < 10 {
@@ -228,8 +228,8 @@ func newShell(t *testing.T, dir string) *shell {
 	return &shell{t: t, in: in, out: bufio.NewReader(out)}
 }
 
-// ended is what follows the output of each command.
-const ended = "\x00that was all\n"
+// allSaid is what follows the output of each command.
+const allSaid = "\x00that was all\n"
 
 // enter runs a command and returns what it said, on both outputs.
 func (s *shell) enter(command string) string {
@@ -240,12 +240,12 @@ func (s *shell) enter(command string) string {
 		s.t.Fatal(err)
 	}
 	var said strings.Builder
-	for !strings.HasSuffix(said.String(), ended) {
+	for !strings.HasSuffix(said.String(), allSaid) {
 		line, err := s.out.ReadString('\n')
 		said.WriteString(line)
 		if err != nil {
 			s.t.Fatalf("the shell ended: %v\n%s", err, said.String())
 		}
 	}
-	return strings.TrimRight(strings.TrimSuffix(said.String(), ended), "\n")
+	return strings.TrimRight(strings.TrimSuffix(said.String(), allSaid), "\n")
 }

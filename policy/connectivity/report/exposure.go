@@ -24,6 +24,8 @@ type Exposure struct {
 	Only func(*connectivity.End) bool
 	// Entries are the ways in from outside; nil for none.
 	Entries *Entries
+	// Namespaces are those that were read, nil for all.
+	Namespaces []string
 }
 
 // opening is one peer to whom ends are open.
@@ -209,7 +211,7 @@ func (x *Exposure) Text(w io.Writer) error {
 		fmt.Fprintln(out)
 	}
 	x.Entries.text(out)
-	fmt.Fprintln(out, isolation(x.Ends))
+	fmt.Fprintln(out, x.summary())
 	return out.Flush()
 }
 
@@ -265,7 +267,7 @@ func (x *Exposure) Markdown(w io.Writer) error {
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", cell(n.short(o.ends)), o.direction, cell(o.peer), cell(o.ports), by)
 	}
 	x.Entries.markdown(out)
-	fmt.Fprintf(out, "\n%s\n", isolation(x.Ends))
+	fmt.Fprintf(out, "\n%s\n", strings.ReplaceAll(x.summary(), "\n", "\n\n"))
 	return out.Flush()
 }
 
@@ -291,3 +293,12 @@ func (x *Exposure) DOT(w io.Writer) error { return x.drawing().dot(w) }
 
 // Mermaid writes a flowchart.
 func (x *Exposure) Mermaid(w io.Writer) error { return x.drawing().mermaid(w) }
+
+// summary ends the text.
+func (x *Exposure) summary() string {
+	text := isolation(x.Ends)
+	if x.Namespaces != nil {
+		text += "\nNot known: which namespaces there are besides " + strings.Join(x.Namespaces, ", ") + "."
+	}
+	return text
+}

@@ -15,6 +15,9 @@ type ExposureDocument struct {
 	Groups []Exposed `json:"groups"`
 	// Entries are the ways in from outside, by an Ingress, a Gateway or a route.
 	Entries []Entry `json:"entries"`
+	// Namespaces are those that were read, absent if all were: to which others something is
+	// open is not said by name then.
+	Namespaces []string `json:"namespaces,omitempty"`
 }
 
 // Exposed is ends that are open to the same peers by the same rules.
@@ -54,7 +57,7 @@ type Opening struct {
 
 // Document is the exposure for programs. Its ends are those of Pods.
 func (x *Exposure) Document() ExposureDocument {
-	d := ExposureDocument{TypeMeta: TypeMeta{Version, "Exposure"}, Ends: []End{}, Groups: []Exposed{}, Entries: x.Entries.documents()}
+	d := ExposureDocument{TypeMeta: TypeMeta{Version, "Exposure"}, Ends: []End{}, Groups: []Exposed{}, Entries: x.Entries.documents(), Namespaces: x.Namespaces}
 	at, n := map[int]int{}, newNames(x.Ends)
 	for e, one := range endsOf(x.Ends) {
 		if k := one.Kind; k == connectivity.Pods || k == connectivity.HostNetwork {

@@ -25,6 +25,8 @@ type List struct {
 	OwnNode []connectivity.Line
 	// Entries are the ways in from outside; nil for none.
 	Entries *Entries
+	// Namespaces are those that were read, nil for all.
+	Namespaces []string
 }
 
 // NewList lists the connections of a matrix. The options must have no pair of ends in
@@ -134,6 +136,9 @@ type ListDocument struct {
 	// Entries are the ways in from outside that the connections are not about: by an
 	// Ingress, a Gateway or a route.
 	Entries []Entry `json:"entries"`
+	// Namespaces are those that were read, absent if all were: who of others reaches an
+	// end, or is reached, is not known then.
+	Namespaces []string `json:"namespaces,omitempty"`
 }
 
 // Connection says that each of the sources reaches each of the destinations. No pair
@@ -150,7 +155,7 @@ type Connection struct {
 
 // Document is the list for programs.
 func (l *List) Document() ListDocument {
-	d := ListDocument{TypeMeta: TypeMeta{Version, "ConnectionList"}, Ends: endsOf(l.Ends), Connections: []Connection{}, Entries: l.Entries.documents()}
+	d := ListDocument{TypeMeta: TypeMeta{Version, "ConnectionList"}, Ends: endsOf(l.Ends), Connections: []Connection{}, Entries: l.Entries.documents(), Namespaces: l.Namespaces}
 	for _, lines := range [][]connectivity.Line{l.Lines, l.OwnNode} {
 		for _, line := range lines {
 			d.Connections = append(d.Connections, Connection{
@@ -257,7 +262,15 @@ func (l *List) Summary() string {
 	if len(l.OwnNode) > 0 {
 		text += "\nLeft out: a Pod's own node, and what is on its network, always reaches it."
 	}
-	return text
+	return text + partly(l.Namespaces)
+}
+
+// partly says of an answer about some namespaces that it is one.
+func partly(namespaces []string) string {
+	if namespaces == nil {
+		return ""
+	}
+	return "\nNot known: who of other namespaces than " + strings.Join(namespaces, ", ") + " reaches them, or is reached."
 }
 
 // isolation counts workloads, and those that policies isolate.

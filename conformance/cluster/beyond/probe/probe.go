@@ -54,7 +54,8 @@ const (
 	Quit Op = "quit"
 	// First does all of Acts at the same time: Ask, Connect and Burst. Ask sends one
 	// datagram and waits Interval for the answer before it sends another; Burst
-	// sends Size of them, Interval apart, and counts the answers until Timeout.
+	// sends Size of them, Interval apart, and counts the answers until Timeout
+	// after the last.
 	First Op = "first"
 	Ask   Op = "ask"
 	Burst Op = "burst"
