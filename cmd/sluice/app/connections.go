@@ -36,10 +36,13 @@ func (f *connectionFlags) add(cmd *cobra.Command, formats, focus, direction stri
 	flags.StringVar(&f.direction, "direction", "both", direction)
 }
 
-// complete reads the ends of --focus.
+// complete reads the ends that are asked about.
 func (f *connectionFlags) complete(cmd *cobra.Command, args []string, streams IOStreams) error {
 	f.typed = typed(cmd, args)
-	given := f.namespace
+	// Of a cluster -n asks about a namespace, as it does of kubectl; manifests it places.
+	if f.namespace != "" && len(f.focus) == 0 && !f.fromFiles() {
+		f.focus = []string{"ns/" + f.namespace}
+	}
 	err := f.completeNamespace()
 	if err != nil {
 		return err
@@ -49,11 +52,7 @@ func (f *connectionFlags) complete(cmd *cobra.Command, args []string, streams IO
 	}
 	// Half a cluster is an answer only to who asks for it by name: a script that had
 	// all of it yesterday must not take a part for the whole today.
-	enough := named(f.ends...)
-	if len(enough) == 0 && given != "" {
-		enough = []string{given}
-	}
-	f.objects, err = f.objectReader(streams.In, enough)
+	f.objects, err = f.objectReader(streams.In, named(f.ends...))
 	return err
 }
 

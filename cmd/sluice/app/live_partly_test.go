@@ -46,6 +46,19 @@ func TestListOfOneNamespace(t *testing.T) {
 	}
 }
 
+// Of a cluster -n is the namespace that is asked about, also of who may read all of it.
+func TestNamespaceIsAskedAbout(t *testing.T) {
+	_, config := liveShop(t, spyElsewhere+"\n---\n{apiVersion: v1, kind: Pod, metadata: {name: other, namespace: elsewhere, labels: {app: other}}, spec: {nodeName: node-a, containers: [{name: c, image: i}]}, status: {phase: Running, podIPs: [{ip: 10.244.9.8}]}}")
+	for _, command := range []string{"list", "exposure"} {
+		all := sluice(t, "", command, "--kubeconfig", config)
+		asked := sluice(t, "", command, "--kubeconfig", config, "-n", "shop")
+		focused := sluice(t, "", command, "--kubeconfig", config, "--focus", "ns/shop")
+		if asked.code != exitOK || asked.out != focused.out || asked.out == all.out {
+			t.Errorf("%s -n shop:\n%s%s\n--focus ns/shop:\n%s", command, asked.out, asked.err, focused.out)
+		}
+	}
+}
+
 // listRead is what of a list is compared.
 type listRead struct {
 	Ends        []struct{ Name, Kind, Namespace string }
