@@ -111,20 +111,20 @@ func (c *cutter) recutAddrs() (out []addrStretch, ok bool) {
 	if c.was == nil || c.was.of != exceptRanges {
 		return nil, false
 	}
-	var where []reach[netip.Addr]
+	var where []bounds[netip.Addr]
 	for _, rules := range c.changed() {
 		for i := range rules {
 			if len(rules[i].Ports) > 0 {
 				for _, r := range c.memo.of(&rules[i], c.family, onlyRanges).ranges {
-					where = append(where, reach[netip.Addr](r))
+					where = append(where, bounds[netip.Addr](r))
 				}
 			}
 		}
 	}
-	where = uniteReaches(where)
+	where = uniteBounds(where)
 	var ends []addrEnd
 	c.eachAddrs(func(rule int, r addrRange) {
-		for _, part := range partsWithin(where, reach[netip.Addr](r)) {
+		for _, part := range partsWithin(where, bounds[netip.Addr](r)) {
 			ends = appendAddrEnds(ends, rule, part.first, part.last)
 		}
 	})

@@ -145,24 +145,24 @@ func (c *cutter) recutPorts(a *allowance) (out []portStretch, ok bool) {
 	if c.was == nil || c.was.of != c.of {
 		return nil, false
 	}
-	var where []reach[portPlace]
+	var where []bounds[portPlace]
 	for _, rules := range c.changed() {
 		for i := range rules {
 			for _, p := range rules[i].Ports {
 				if p.First <= p.Last {
-					where = append(where, reachOf(p))
+					where = append(where, boundsOf(p))
 				}
 			}
 		}
 	}
-	where = uniteReaches(where)
+	where = uniteBounds(where)
 	var ends []portEnd
 	for i := range c.rules {
 		for _, p := range c.rules[i].Ports {
 			if p.First > p.Last {
 				continue
 			}
-			for _, r := range partsWithin(where, reachOf(p)) {
+			for _, r := range partsWithin(where, boundsOf(p)) {
 				ends = appendEnds(ends, i, policy.PortRange{Protocol: p.Protocol, First: r.first.port(), Last: r.last.port()})
 			}
 		}
@@ -184,6 +184,6 @@ func (c *cutter) recutPorts(a *allowance) (out []portStretch, ok bool) {
 	return out, left.work >= 0 && left.terms >= 0 && classes <= c.limits.classes
 }
 
-func reachOf(p policy.PortRange) reach[portPlace] {
-	return reach[portPlace]{placeOf(p.Protocol, p.First), placeOf(p.Protocol, p.Last)}
+func boundsOf(p policy.PortRange) bounds[portPlace] {
+	return bounds[portPlace]{placeOf(p.Protocol, p.First), placeOf(p.Protocol, p.Last)}
 }

@@ -3,9 +3,11 @@ package compiler
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unique"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,6 +112,27 @@ func TestCuttingWhatChangedIsCuttingAll(t *testing.T) {
 	if taken == 0 || apart == 0 || crowds == 0 {
 		t.Errorf("%d cut with what was known, %d of them apart, %d crowds", taken, apart, crowds)
 	}
+}
+
+// TestCutsKeepNoneBefore: an event must not leave all earlier ones in memory.
+func TestCutsKeepNoneBefore(t *testing.T) {
+	var rules []policy.AllowRule
+	for n := range uint16(100) {
+		rules = append(rules, allowed(fmt.Sprint("group-", n%7), tcp(10*n, 10*n+5)))
+	}
+	memo, gone := newPeerMemo(), make(chan struct{})
+	first := allow(rules, endsOf(rules), ipv4, true, &usualLimits, memo, nil).cuts
+	runtime.AddCleanup(first, func(done chan struct{}) { close(done) }, gone)
+	now := slices.Delete(slices.Clone(rules), 50, 51)
+	second := allow(now, endsOf(now), ipv4, true, &usualLimits, memo, first).cuts
+	first = nil
+	runtime.GC()
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		t.Error("the cuts of the set before are kept")
+	}
+	runtime.KeepAlive(second)
 }
 
 // TestRuleMoreIsCutAlone: a rule more among a thousand that overlap keeps so far within the

@@ -139,9 +139,11 @@ func allow(rules []policy.AllowRule, ends *portEnds, f family, last bool, l *lim
 	if len(out.spans) > l.compared && out.severalClasses() {
 		out.leaves = leavesOf(out.spans, l)
 	}
-	// Most Pods have few rules, and cutting these anew costs less than the room.
+	// Most Pods have few rules, and cutting these anew costs less than the room. The cutter
+	// itself is not kept, for it has the cuts before.
 	if !c.few && ends.n > l.apart && out.crowd == nil {
-		out.cuts = &c.cuts
+		kept := c.cuts
+		out.cuts = &kept
 	}
 	return out
 }

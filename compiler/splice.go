@@ -2,13 +2,13 @@ package compiler
 
 import "slices"
 
-// reach is a range of places.
-type reach[P position[P]] struct{ first, last P }
+// bounds are a range of places.
+type bounds[P position[P]] struct{ first, last P }
 
-// uniteReaches has them in order, with none that overlap.
-func uniteReaches[P position[P]](list []reach[P]) []reach[P] {
-	slices.SortFunc(list, func(a, b reach[P]) int { return a.first.Compare(b.first) })
-	var out []reach[P]
+// uniteBounds has them in order, with none that overlap.
+func uniteBounds[P position[P]](list []bounds[P]) []bounds[P] {
+	slices.SortFunc(list, func(a, b bounds[P]) int { return a.first.Compare(b.first) })
+	var out []bounds[P]
 	for _, r := range list {
 		if n := len(out) - 1; n >= 0 && r.first.Compare(out[n].last) <= 0 {
 			if out[n].last.Compare(r.last) < 0 {
@@ -22,9 +22,9 @@ func uniteReaches[P position[P]](list []reach[P]) []reach[P] {
 }
 
 // partsWithin are the parts of a range that are in some of a united list.
-func partsWithin[P position[P]](list []reach[P], r reach[P]) []reach[P] {
-	at, _ := slices.BinarySearchFunc(list, r.first, func(l reach[P], first P) int { return l.last.Compare(first) })
-	var out []reach[P]
+func partsWithin[P position[P]](list []bounds[P], r bounds[P]) []bounds[P] {
+	at, _ := slices.BinarySearchFunc(list, r.first, func(l bounds[P], first P) int { return l.last.Compare(first) })
+	var out []bounds[P]
 	for ; at < len(list) && list[at].first.Compare(r.last) <= 0; at++ {
 		part := list[at]
 		if part.first.Compare(r.first) < 0 {
@@ -40,7 +40,7 @@ func partsWithin[P position[P]](list []reach[P], r reach[P]) []reach[P] {
 
 // splice puts others in the place of the stretches of some ranges. All lists are sorted,
 // and so is what comes out.
-func splice[P position[P], C any](was []stretch[P, C], where []reach[P], anew []stretch[P, C]) []stretch[P, C] {
+func splice[P position[P], C any](was []stretch[P, C], where []bounds[P], anew []stretch[P, C]) []stretch[P, C] {
 	out := make([]stretch[P, C], 0, len(was)+len(where)+len(anew))
 	put := func(s stretch[P, C]) {
 		for len(anew) > 0 && anew[0].first.Compare(s.first) < 0 {
