@@ -121,11 +121,12 @@ func TestCutsKeepNoneBefore(t *testing.T) {
 		rules = append(rules, allowed(fmt.Sprint("group-", n%7), tcp(10*n, 10*n+5)))
 	}
 	memo, gone := newPeerMemo(), make(chan struct{})
-	first := allow(rules, endsOf(rules), ipv4, true, &usualLimits, memo, nil).cuts
-	runtime.AddCleanup(first, func(done chan struct{}) { close(done) }, gone)
-	now := slices.Delete(slices.Clone(rules), 50, 51)
-	second := allow(now, endsOf(now), ipv4, true, &usualLimits, memo, first).cuts
-	first = nil
+	second := func() *cuts {
+		first := allow(rules, endsOf(rules), ipv4, true, &usualLimits, memo, nil).cuts
+		runtime.AddCleanup(first, func(done chan struct{}) { close(done) }, gone)
+		now := slices.Delete(slices.Clone(rules), 50, 51)
+		return allow(now, endsOf(now), ipv4, true, &usualLimits, memo, first).cuts
+	}()
 	runtime.GC()
 	select {
 	case <-gone:

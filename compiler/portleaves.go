@@ -67,7 +67,7 @@ func appendLeaves(out []portLeaf, spans []portSpan, first, end uint32, limit int
 	if len(spans) == 0 {
 		return out
 	}
-	if len(spans) == 1 || spans[0].first < uint16(first) || uint32(spans[len(spans)-1].last) >= end {
+	if len(spans) == 1 || uint32(spans[0].first) < first || uint32(spans[len(spans)-1].last) >= end {
 		spans = slices.Clone(spans) // an end is moved, perhaps, with a neighbour's
 	}
 	leaf := portLeaf{protocol: spans[0].protocol, first: uint16(first), last: uint16(end - 1), spans: spans}
