@@ -17,8 +17,8 @@ import (
 )
 
 // How many Pods start for each row of TestFirstPacket.
-// 50 is what the figures in results and notes are of; 20 keep the suite short.
-var newborns = flag.Int("newborns", 20, "`number` of Pods that TestFirstPacket starts, one by one and at once")
+// 50 is what figures are of; 10 keep the suite short.
+var newborns = flag.Int("newborns", 10, "`number` of Pods that TestFirstPacket starts, one by one and at once")
 
 // act is one of the first acts of a Pod.
 type act struct {
