@@ -122,6 +122,11 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 
 # What is foreign is built and its tests are type-checked; this machine's own is the
 # tests' business.
+# Compiles what race-brief links.
+.PHONY: race-build
+race-build: need-cgo
+	@$(GO) list -race -export -deps -test ./policy ./compiler $$($(GO) list ./enforcer/... | grep -v /enforcer$$) >/dev/null
+
 .PHONY: cross
 cross: ## what needs no kernel builds for linux, darwin and windows, its tests too
 	@for p in $(filter-out $(shell $(GO) env GOHOSTOS)/$(shell $(GO) env GOHOSTARCH),$(PLATFORMS)); do \
