@@ -112,6 +112,11 @@ race-brief: $(if $(ROOT),need-tests) need-cgo ## the same as CI runs it: the enf
 	@$(GO) test -race -vet=off -count=1 -timeout=30m -skip '$(RACE_SKIP)' $$($(GO) list ./enforcer/... | grep -v /enforcer$$)
 	@$(GO) test -race -vet=off -count=1 -timeout=30m -run 'Agree' ./policy ./compiler -args -flows=$(RACE_FLOWS)
 
+# Compiles what race-brief links.
+.PHONY: race-build
+race-build: need-cgo
+	@$(GO) list -race -export -deps -test ./policy ./compiler $$($(GO) list ./enforcer/... | grep -v /enforcer$$) >/dev/null
+
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## static checks, import rules among them
 	@$(BIN)/golangci-lint run ./...
@@ -122,11 +127,6 @@ lint: $(BIN)/golangci-lint ## static checks, import rules among them
 
 # What is foreign is built and its tests are type-checked; this machine's own is the
 # tests' business.
-# Compiles what race-brief links.
-.PHONY: race-build
-race-build: need-cgo
-	@$(GO) list -race -export -deps -test ./policy ./compiler $$($(GO) list ./enforcer/... | grep -v /enforcer$$) >/dev/null
-
 .PHONY: cross
 cross: ## what needs no kernel builds for linux, darwin and windows, its tests too
 	@for p in $(filter-out $(shell $(GO) env GOHOSTOS)/$(shell $(GO) env GOHOSTARCH),$(PLATFORMS)); do \
