@@ -175,6 +175,8 @@ var changing = []*regexp.Regexp{
 	// A node's row of status counts what was before the tour, too.
 	regexp.MustCompile(`(?m)\bnode[12] +yes .*$`),
 	regexp.MustCompile(`\bnode[12]\b`),
+	// As often as kubelets probed.
+	regexp.MustCompile(`[0-9]+ flows? (is|are) not counted`),
 	regexp.MustCompile(`\b(frontend|api|db)-[0-9a-z]{6,10}-[a-z0-9]{5}\b`),
 	regexp.MustCompile(`pod-template-hash=[0-9a-z]+`),
 	regexp.MustCompile(`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z?`),
