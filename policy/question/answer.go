@@ -47,7 +47,7 @@ type Outcome struct {
 	// [World.Explain] where such a policy selects an end; nil where none does.
 	Audited *policy.Verdict
 	// Nearly are policies that would change the verdict and only just do not select the
-	// Pod, filled in by [World.Explain].
+	// Pod, filled in by [World.FindNearly].
 	Nearly []Nearly
 	// Depends says on what the outcome hangs, where it does on addresses that are not
 	// known. The verdict is that for one possible address.
@@ -116,14 +116,14 @@ func (a *Answer) Single() bool {
 	return a.Total == 1 && a.Outcomes[0].Path.Egress == a.Outcomes[0].Path.Ingress
 }
 
-// Explain adds to the verdicts of an answer what every policy had to say.
+// Explain adds to the verdicts of an answer what every policy had to say. It costs little
+// more than the verdict, so that it can be asked of each of many flows.
 func (w *World) Explain(a *Answer) {
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
 		o.Verdict = o.Path.verdict(w.Index.Explain)
 		o.Audited = o.Path.audited(w.Index)
 		f := o.Path.Flow()
-		o.Nearly = w.nearly(f, &o.Verdict)
 		for _, e := range []policy.End{f.Src, f.Dst} {
 			if StandIn(e.Addr) {
 				withoutAddr(o.Verdict.Egress.Policies, e.Addr)
@@ -134,6 +134,15 @@ func (w *World) Explain(a *Answer) {
 				}
 			}
 		}
+	}
+}
+
+// FindNearly adds to an answer that was explained which policies only just do not select
+// its Pods. For each of these policies it judges the flow anew, so it is for single answers.
+func (w *World) FindNearly(a *Answer) {
+	for i := range a.Outcomes {
+		o := &a.Outcomes[i]
+		o.Nearly = w.nearly(o.Path.Flow(), &o.Verdict)
 	}
 }
 

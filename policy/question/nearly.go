@@ -50,8 +50,11 @@ func (w *World) nearly(f policy.Flow, v *policy.Verdict) []Nearly {
 		}
 		found := 0
 		for _, np := range w.objects.Policies {
+			if found == mostNearly {
+				break
+			}
 			why := misses(np, pod)
-			if why == "" || found == mostNearly {
+			if why == "" {
 				continue
 			}
 			is, allows := w.ifSelected(np, pod, f, d.Direction)

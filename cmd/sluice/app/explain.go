@@ -108,6 +108,7 @@ func (o *ExplainOptions) Run(ctx context.Context) error {
 		return unusable(err)
 	}
 	c.world.Explain(&a)
+	c.world.FindNearly(&a)
 	done()
 	if err := o.printAnswer("the explanation", o.output, documentOf(&a), func(b *bytes.Buffer) { writeAnswer(b, o.palette(), &a) }); err != nil {
 		return err
