@@ -65,23 +65,25 @@ func engineFindings(chains []foreignChain, ifaces map[int]*links.Interface, prog
 	return out
 }
 
-// found lists the names that one of the patterns fits.
+// found lists the names that one of the patterns fits, of each pattern one: that is enough
+// to tell.
 func found(what string, patterns []string, names map[string]bool) []string {
 	var out []string
 	for _, pattern := range patterns {
-		beginning, open := strings.CutSuffix(pattern, "*")
-		if !open {
-			if names[pattern] {
-				out = append(out, what+" "+pattern)
-			}
-			continue
-		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			if strings.HasPrefix(name, beginning) {
+			if fits(name, pattern) {
 				out = append(out, what+" "+name)
-				break // one is enough to tell
+				break
 			}
 		}
 	}
 	return out
+}
+
+// fits reports whether a name is one of some, of which a star ends any.
+func fits(name string, patterns ...string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		beginning, open := strings.CutSuffix(p, "*")
+		return name == p || open && strings.HasPrefix(name, beginning)
+	})
 }

@@ -3,7 +3,6 @@ package detect
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -20,15 +19,7 @@ var kubernetesChains = []string{"KUBE-*", "FLANNEL-FWD"}
 
 // ofKubernetes reports whether a chain is one of those, and none of an engine's.
 func ofKubernetes(chain string) bool {
-	return fits(chain, kubernetesChains) && !slices.ContainsFunc(engines, func(e engine) bool { return fits(chain, e.chains) })
-}
-
-// fits reports whether a name is one of some, of which a star ends any.
-func fits(name string, patterns []string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		prefix, any := strings.CutSuffix(p, "*")
-		return name == p || any && strings.HasPrefix(name, prefix)
-	})
+	return fits(chain, kubernetesChains...) && !slices.ContainsFunc(engines, func(e engine) bool { return fits(chain, e.chains...) })
 }
 
 // withoutKubernetes leaves out base chains that end nothing themselves, and lead to

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,25 +140,36 @@ func outsider(t *testing.T) *hand {
 	}
 	args := append(strings.Fields(*outside), cluster.prober)
 	cmd := exec.Command(args[0], args[1:]...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start the client outside: %v", err)
-	}
+	in, out := talk(t, cmd)
 	h := newHand("outside", in)
 	go h.read(out)
 	t.Cleanup(func() {
 		in.Close()
 		<-h.gone
+	})
+	return h
+}
+
+// talk starts a program that reads and answers until its input ends, with the test at the
+// latest.
+func talk(t *testing.T, cmd *exec.Cmd) (in io.WriteCloser, out io.Reader) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err = cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", cmd, err)
+	}
+	t.Cleanup(func() {
+		in.Close()
 		// It ends because its input did; how, says nothing of the test.
 		_ = cmd.Wait()
 	})
-	return h
+	return in, out
 }

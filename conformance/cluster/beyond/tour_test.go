@@ -231,26 +231,11 @@ func newShell(t *testing.T, dir string) *shell {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "bash")
+	// As a terminal does, it shows both outputs in one.
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec bash 2>&1")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PATH="+path+":"+os.Getenv("PATH"))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		// It ends because its input did; how, says nothing of the commands.
-		_ = cmd.Wait()
-	})
+	in, out := talk(t, cmd)
 	return &shell{t: t, in: in, out: bufio.NewReader(out)}
 }
 

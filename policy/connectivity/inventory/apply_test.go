@@ -15,24 +15,26 @@ import (
 // addresses and labels.
 func applied(t *testing.T, set, change string) []string {
 	t.Helper()
-	read := func(text string, addition bool) *manifest.Set {
-		l := manifest.Loader{Repository: true, Addition: addition}
-		l.Add("f.yaml", []byte(text))
-		out, problems := l.Finish()
-		for _, p := range problems {
-			if !p.Notice {
-				t.Fatal(p)
-			}
-		}
-		return &out
-	}
-	before, by := read(set, false), read(change, true)
+	before, by := read(t, set, false), read(t, change, true)
 	untouched := described(before)
 	merged := inventory.Apply(before, by)
 	if diff := cmp.Diff(untouched, described(before)); diff != "" {
 		t.Errorf("the set was changed:\n%s", diff)
 	}
 	return described(&merged)
+}
+
+func read(t *testing.T, text string, addition bool) *manifest.Set {
+	t.Helper()
+	l := manifest.Loader{Repository: true, Addition: addition}
+	l.Add("f.yaml", []byte(text))
+	out, problems := l.Finish()
+	for _, p := range problems {
+		if !p.Notice {
+			t.Fatal(p)
+		}
+	}
+	return &out
 }
 
 func described(set *manifest.Set) (out []string) {
@@ -48,6 +50,22 @@ func describe(w *connectivity.Workload) string {
 		out += " " + a.String()
 	}
 	return out
+}
+
+// What kubectl apply leaves alone stays: labels and annotations that others gave.
+func TestApplyKeepsWhatOthersGave(t *testing.T) {
+	ns := func(meta string) string {
+		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop" + meta + "}\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: shop, name: p" + meta + "}\nspec: {podSelector: {}}\n"
+	}
+	before := read(t, ns(`, labels: {team: a, ours: x, stays: old}, annotations: {sluice-net.github.io/mode: audit, kubectl.kubernetes.io/last-applied-configuration: '{"metadata": {"labels": {"ours": "x"}}}'}`), false)
+	merged := inventory.Apply(before, read(t, ns(`, labels: {stays: new}`), true))
+	want := map[string]string{"team": "a", "stays": "new", "kubernetes.io/metadata.name": "shop"}
+	if diff := cmp.Diff(want, merged.Namespaces[0].Labels); diff != "" {
+		t.Errorf("labels of the Namespace (-want +got):\n%s", diff)
+	}
+	if merged.Policies[0].Annotations["sluice-net.github.io/mode"] != "audit" || before.Policies[0].Labels["ours"] != "x" {
+		t.Errorf("the policy has %v, and had %v", merged.Policies[0].Annotations, before.Policies[0].Labels)
+	}
 }
 
 func TestApply(t *testing.T) {

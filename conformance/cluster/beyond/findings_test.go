@@ -3,19 +3,9 @@ package beyond
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
-
-// file is a file of the test with a text.
-func (s *shop) file(name, text string) string {
-	s.t.Helper()
-	path := filepath.Join(s.t.TempDir(), name)
-	s.must("write "+name, os.WriteFile(path, []byte(text), 0o600))
-	return path
-}
 
 // lint: of the namespace's objects, read with the caller's rights, it finds the policy that
 // selects nobody, and status says of it that it isolates none.
@@ -107,63 +97,4 @@ func (s *shop) doctor() {
 	if after.State == "problem" {
 		s.t.Errorf("packets go as they should, and doctor has a problem: %+v", after.Findings)
 	}
-}
-
-// difference is what the test reads of a diff.
-type difference struct {
-	Ends    []end
-	Changes []struct {
-		Sources, Destinations []int
-		Stretches             []struct {
-			stretch
-			Old, New string
-		}
-	}
-}
-
-// says whether a cell is allowed after a change, of which it was said what it was before.
-func (d *difference) says(c *cell, to *hand, before bool) bool {
-	for _, one := range d.Changes {
-		from := slices.ContainsFunc(one.Sources, func(i int) bool { return d.Ends[i].is(c.from) })
-		if !from || !slices.ContainsFunc(one.Destinations, func(i int) bool { return d.Ends[i].is(to) }) {
-			continue
-		}
-		for _, s := range one.Stretches {
-			if s.covers(c) {
-				return s.New == "allowed"
-			}
-		}
-	}
-	return before
-}
-
-// diff: what list says of the cluster, and diff of a change to it, is what packets do then.
-func (s *shop) diff() {
-	s.t.Helper()
-	all := append(slices.Clone(s.own), s.guest)
-	var before connections
-	s.read(&before, "list", "-o", "json")
-	dump := s.file("before.yaml", s.mustAsk("", *kubectl, "get", "networkpolicies,pods,namespaces", "-A", "-o", "yaml"))
-	s.setPolicy(s.ns, "server", fmt.Sprintf("podSelector: {matchLabels: {app: server}}\ningress: [{from: [{podSelector: {matchLabels: {app: open}}}], ports: [{port: %d}]}]\n", web))
-	r, err := s.ask("", cluster.sluice, "diff", dump, "cluster", "-o", "json")
-	s.must("ask", err)
-	if r.code != 1 {
-		s.t.Errorf("diff: exit code %d for a policy that changed: %s", r.code, r.err)
-	}
-	var d difference
-	s.must("understand diff", json.Unmarshal([]byte(r.out), &d))
-	changed := 0
-	cells := pairs(all, s.own[1:2], func(c *cell, to *hand) bool {
-		was := before.says(c, to)
-		is := d.says(c, to, was)
-		if was != is {
-			changed++
-		}
-		return is
-	})
-	// A friend and a guest lose what they had, and one Pod gets it.
-	if changed != 3 {
-		s.t.Errorf("diff changes %d cells, want 3:\n%s", changed, r.out)
-	}
-	s.expect("as diff says", cells...)
 }
