@@ -230,6 +230,8 @@ func mayMakePods(kind, group string) bool {
 	switch {
 	case group == "gateway.networking.k8s.io":
 		return kind == "Gateway"
+	case group == "route.openshift.io":
+		return false
 	case !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io"):
 		return false
 	}

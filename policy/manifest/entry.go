@@ -25,16 +25,18 @@ var entryKinds = map[string]string{
 	"Ingress": "networking.k8s.io/v1", "IngressClass": "networking.k8s.io/v1",
 	"Gateway": GatewayGroup, "GatewayClass": GatewayGroup, "HTTPRoute": GatewayGroup, "GRPCRoute": GatewayGroup,
 	"TLSRoute": GatewayGroup, "TCPRoute": GatewayGroup, "UDPRoute": GatewayGroup,
+	"Route": RouteGroup,
 }
 
 // isEntry reports whether an object is an entry or a class of entries.
 func isEntry(t typeMeta) bool {
+	group, _, _ := strings.Cut(t.APIVersion, "/")
 	want := entryKinds[t.Kind]
-	return want != "" && (want == t.APIVersion || strings.HasPrefix(t.APIVersion, GatewayGroup+"/") && want == GatewayGroup)
+	return want != "" && (want == t.APIVersion || want == group)
 }
 
-// Entry is what lets connections in from outside: an Ingress, a Gateway, or a route that
-// stands behind Gateways.
+// Entry is what lets connections in from outside: an Ingress, a Gateway, a route that
+// stands behind Gateways, or a Route of OpenShift.
 type Entry struct {
 	Kind string
 	types.NamespacedName
@@ -44,6 +46,9 @@ type Entry struct {
 	Listeners []string
 	// Gateways are those that a route stands behind.
 	Gateways []types.NamespacedName
+	// Routers are those that have admitted a Route of OpenShift, by the names of their
+	// IngressControllers.
+	Routers []string
 	// Backends are what it leads to, each once.
 	Backends []EntryBackend
 }
@@ -53,8 +58,10 @@ type EntryBackend struct {
 	// Kind is "Service", or what else it is.
 	Kind string
 	types.NamespacedName
-	// Port is a number or a name.
+	// Port is a number or a name of a port of the Service.
 	Port string
+	// ByTarget: Port is what [service.Means] takes instead, and empty for all.
+	ByTarget bool
 	// At are the hosts and paths that lead there, as "shop.example.org/cart"; More counts
 	// those beyond the first of them.
 	At   []string
@@ -212,18 +219,27 @@ type gatewayRouting struct {
 	BackendRefs []gatewayRef `json:"backendRefs"`
 }
 
-// GatewayObject reads an object of a kind of [GatewayGroup] from JSON, as an API server
-// gives it: an entry, or a class, whose kind is GatewayClass then.
-func GatewayObject(kind string, text []byte) (e Entry, class EntryClass, err error) {
+// EntryObject reads an object of a kind of [GatewayGroup] or [RouteGroup] from JSON, as an
+// API server gives it: an entry, or a class, whose kind is GatewayClass then.
+func EntryObject(kind string, text []byte) (e Entry, class EntryClass, err error) {
 	var o gatewayObject
-	if err := json.UnmarshalCaseSensitivePreserveInts(text, &o); err != nil {
+	var route routeObject
+	into := any(&o)
+	if kind == routeKind {
+		into = &route
+	}
+	if err := json.UnmarshalCaseSensitivePreserveInts(text, into); err != nil {
 		field, message := misfit(text, err)
 		return e, class, fmt.Errorf("read %s: %s: %s", kind, field, message)
 	}
-	if kind == "GatewayClass" {
-		return e, o.class(), nil
+	switch kind {
+	case routeKind:
+		e, _ = route.entry()
+	case "GatewayClass":
+		class = o.class()
+	default:
+		e, _ = o.entry(kind)
 	}
-	e, _ = o.entry(kind)
 	return e, class, nil
 }
 
@@ -316,6 +332,12 @@ func (l *Loader) addEntry(at place, text []byte, kind string) {
 			l.set.EntryClasses = append(l.set.EntryClasses, NewIngressClass(in))
 		}
 		return
+	case routeKind:
+		o := &routeObject{}
+		if !l.decodeRelated(at, text, kind, o, &o.ObjectMeta) {
+			return
+		}
+		e, faults = o.entry()
 	default:
 		o := &gatewayObject{}
 		if !l.decodeRelated(at, text, kind, o, &o.ObjectMeta) {

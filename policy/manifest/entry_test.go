@@ -69,6 +69,53 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// A Route of OpenShift leads to Pods' ports, and names the routers that took it. What
+// another group calls a Route is none.
+func TestRoutes(t *testing.T) {
+	const routes = `{apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: r, namespace: shop}, spec: {host: a.example, path: /x, port: {targetPort: 8080}, to: {kind: Service, name: web, weight: 90}, alternateBackends: [{kind: Service, name: new, weight: 0}, {weight: 1}]}, status: {ingress: [{routerName: default, conditions: [{type: Admitted, status: "True", lastTransitionTime: null}]}, {routerName: shard, conditions: [{type: Admitted, status: "False"}]}]}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: w, namespace: shop}, spec: {host: www.a.example, wildcardPolicy: Subdomain, port: {targetPort: http}, to: {name: web}}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: all, namespace: shop}, spec: {to: {name: web}}}
+---
+{apiVersion: serving.knative.dev/v1, kind: Route, metadata: {name: k, namespace: shop}, spec: {traffic: []}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {name: bad, namespace: shop}, spec: {port: {targetPort: [1]}, to: {name: web}}}
+`
+	set, problems := load(shop + "---\n" + routes)
+	var got []string
+	for i := range set.Entries {
+		e := &set.Entries[i]
+		got = append(got, fmt.Sprintf("%s routers=%v", told(e), e.Routers))
+		for _, b := range e.Backends {
+			if !b.ByTarget {
+				t.Errorf("%s leads to %+v", e, b)
+			}
+		}
+	}
+	want := []string{
+		`Route shop/r class="" listeners=[] gateways=[]
+  Service shop/web:8080 at a.example/x by spec.to
+  Service shop/new:8080 at a.example/x by spec.alternateBackends[0] routers=[default]`,
+		`Route shop/w class="" listeners=[] gateways=[]
+  Service shop/web:http at *.a.example by spec.to routers=[]`,
+		`Route shop/all class="" listeners=[] gateways=[]
+  Service shop/web: at * by spec.to routers=[]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	all := strings.Join(texts(problems), "\n")
+	for _, want := range []string{
+		"Route shop/r: spec.alternateBackends[1].name: notice: is missing, so it leads nowhere: name a Service",
+		"of serving.knative.dev/v1 Route nothing is read", "Route shop/bad: spec.port.targetPort: notice: skipped",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing in\n%s", want, all)
+		}
+	}
+}
+
 // What is wrong with a field is a notice with its path, and takes nothing from others.
 func TestEntriesThatAreWrong(t *testing.T) {
 	for in, want := range map[string]string{
@@ -124,16 +171,17 @@ func TestEntriesAreBounded(t *testing.T) {
 }
 
 // What an API server says of its own objects is read as what a file says.
-func FuzzGatewayObject(f *testing.F) {
+func FuzzEntryObject(f *testing.F) {
 	set := []byte(`{"metadata":{"name":"r","namespace":"shop"},"spec":{"parentRefs":[{"name":"gw"}],"hostnames":["a"],"rules":[{"matches":[{"path":{"value":"/"}},{"method":{"service":"s"}}],"backendRefs":[{"name":"a","port":80},{"kind":"K","name":"b"}]}]}}`)
 	for i := range 7 {
 		f.Add(uint8(i), set)
 	}
 	f.Add(uint8(0), []byte(`{"spec":{"listeners":[{"port":443,"protocol":"\u001b"}]}}`))
-	kinds := []string{"Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
+	f.Add(uint8(7), []byte(`{"metadata":{"name":"r","namespace":"shop"},"spec":{"host":"a.b","wildcardPolicy":"Subdomain","port":{"targetPort":8080},"to":{"name":"web"},"alternateBackends":[{"kind":"K","name":"w"}]},"status":{"ingress":[{"routerName":"default","conditions":[{"type":"Admitted","status":"True"}]}]}}`))
+	kinds := []string{"Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Route"}
 	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
-		e, class, err := GatewayObject(kinds[int(kind)%len(kinds)], data)
-		again, classAgain, errAgain := GatewayObject(kinds[int(kind)%len(kinds)], data)
+		e, class, err := EntryObject(kinds[int(kind)%len(kinds)], data)
+		again, classAgain, errAgain := EntryObject(kinds[int(kind)%len(kinds)], data)
 		if diff := cmp.Diff(e, again) + cmp.Diff(class, classAgain); diff != "" || (err == nil) != (errAgain == nil) {
 			t.Fatalf("differs from run to run: %s %v %v", diff, err, errAgain)
 		}

@@ -35,6 +35,8 @@ const (
 	KindTLSRoute  Kind = "TLSRoute"
 	KindTCPRoute  Kind = "TCPRoute"
 	KindUDPRoute  Kind = "UDPRoute"
+	// KindRoute is OpenShift's.
+	KindRoute Kind = "Route"
 )
 
 // The kinds of ends that stand for many.
@@ -97,6 +99,7 @@ var kindWords = map[Kind][]string{
 	KindTLSRoute:            {"tlsroute", "tlsroutes"},
 	KindTCPRoute:            {"tcproute", "tcproutes"},
 	KindUDPRoute:            {"udproute", "udproutes"},
+	KindRoute:               {"route", "routes"},
 }
 
 // kindOf reads a word for a kind; it is empty if there is none. kubectl also takes
@@ -127,7 +130,7 @@ func (e End) plural() bool { return !e.one() && e.Kind != KindNode }
 // Entry reports whether an end is an entry from outside.
 func (e End) Entry() bool {
 	switch e.Kind {
-	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
+	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute, KindRoute:
 		return true
 	}
 	return false

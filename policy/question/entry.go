@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/connectivity/entries"
 	"github.com/sluice-net/sluice/policy/manifest"
+	"github.com/sluice-net/sluice/policy/service"
 )
 
 // entry finds the entry that an end names, nil if there is none, and those that it is
@@ -212,6 +214,9 @@ func (p *pass) toBackend(srcs []member, e *manifest.Entry, b *manifest.EntryBack
 	if b.Kind != string(KindService) {
 		return fmt.Errorf("%s leads to %s %s, which is no Service", b.Field, b.Kind, b.Name)
 	}
+	if b.ByTarget {
+		return p.toTarget(srcs, b)
+	}
 	p.q.Dst, p.q.Port, p.q.AnyProtocol = End{Kind: KindService, Object: b.NamespacedName}, b.Port, false
 	if p.q.Protocol = policy.TCP; e.Kind == string(KindUDPRoute) {
 		p.q.Protocol = policy.UDP
@@ -220,6 +225,45 @@ func (p *pass) toBackend(srcs []member, e *manifest.Entry, b *manifest.EntryBack
 	if err != nil {
 		return err
 	}
+	return p.behindDoor(srcs, d)
+}
+
+// toTarget adds the paths to each port of a Service that a Route's target means.
+func (p *pass) toTarget(srcs []member, b *manifest.EntryBackend) error {
+	svc, err := p.service(b.NamespacedName)
+	if err != nil {
+		return err
+	}
+	if svc == nil {
+		return fmt.Errorf("%s leads to Service %s, which is not in %s", b.Field, b.NamespacedName, p.where)
+	}
+	var errs []error
+	found := false
+	for i := range svc.Spec.Ports {
+		p.q.Dst, p.q.Port = End{Kind: KindService, Object: b.NamespacedName}, strconv.Itoa(int(svc.Spec.Ports[i].Port))
+		p.q.Protocol, p.q.AnyProtocol = policy.TCP, false
+		if policy.ProtocolOf(svc.Spec.Ports[i].Protocol) != policy.TCP {
+			continue
+		}
+		d, _, err := p.destination()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d.behind.List = slices.DeleteFunc(d.behind.List, func(at service.Backend) bool { return !service.Means(d.port, b.Port, at.Port()) })
+		if len(d.behind.List) > 0 {
+			found = true
+			errs = append(errs, p.behindDoor(srcs, d))
+		}
+	}
+	if !found && len(errs) == 0 {
+		return errors.New(service.NoTarget(svc, b.Port))
+	}
+	return errors.Join(errs...)
+}
+
+// behindDoor adds the paths to all that is behind a port of a Service.
+func (p *pass) behindDoor(srcs []member, d *door) error {
 	if err := tooMany(len(srcs)*max(1, len(p.paths)), len(d.behind.List)); err != nil {
 		return err
 	}

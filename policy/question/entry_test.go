@@ -20,8 +20,8 @@ import (
 	"github.com/sluice-net/sluice/policy/spectest"
 )
 
-// entered is a random cluster of Deployments, with an Ingress that leads to each of them
-// on several ports, and, of some seeds, the Pods of its controller.
+// entered is a random cluster of Deployments, with an Ingress or a Route that leads to each
+// of them on several ports, and, of some seeds, the Pods of who speaks for it.
 func entered(seed uint64) manifest.Set {
 	c := spectest.Random(spectest.Seeded(seed), spectest.Options{Plain: true, Pods: 2 + int(seed%6)})
 	set := manifest.Set{Namespaces: c.Namespaces, Policies: c.Policies}
@@ -47,10 +47,18 @@ func entered(seed uint64) manifest.Set {
 			svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: fmt.Sprintf("p%d", port), Port: port, Protocol: "TCP", TargetPort: intstr.FromInt32(port)})
 			e.Backends = append(e.Backends, manifest.EntryBackend{Kind: "Service", NamespacedName: e.NamespacedName, Port: fmt.Sprint(port), At: []string{"*"}})
 		}
+		if seed%4 >= 2 {
+			e.Kind, e.Class = "Route", ""
+			e.Backends = []manifest.EntryBackend{{Kind: "Service", NamespacedName: e.NamespacedName, ByTarget: true, At: []string{"*"}}}
+		}
 		set.Services = append(set.Services, svc)
 		set.Entries = append(set.Entries, e)
 	}
 	if seed%2 == 0 && len(c.Pods) > 0 {
+		router := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "openshift-ingress", Labels: c.Namespaces[0].Labels}}
+		set.Namespaces = append(set.Namespaces, router)
+		deployment(router.Name, "router-default", map[string]string{"ingresscontroller.operator.openshift.io/deployment-ingresscontroller": "default"},
+			corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}})
 		deployment(c.Pods[0].Namespace, "controller", controller, corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}})
 	}
 	return set
@@ -72,7 +80,7 @@ func TestEntriesAskedAsListed(t *testing.T) {
 				for _, name := range b.Workloads {
 					dst := question.End{Kind: question.Kind(name.Kind), Object: types.NamespacedName{Namespace: name.Namespace, Name: name.Name}}
 					q := question.Question{
-						Src: question.End{Kind: question.KindIngress, Object: types.NamespacedName{Namespace: way.Entry.Namespace, Name: way.Entry.Name}},
+						Src: question.End{Kind: question.Kind(way.Entry.Kind), Object: types.NamespacedName{Namespace: way.Entry.Namespace, Name: way.Entry.Name}},
 						Dst: dst, Protocol: b.Port.Protocol, Port: fmt.Sprint(b.Port.First),
 					}
 					a, err := w.Ask(q)
@@ -82,14 +90,16 @@ func TestEntriesAskedAsListed(t *testing.T) {
 					if got := string(a.Result()); got != b.Answer.String() {
 						t.Fatalf("seed %d: %s (controllers %v): asked %s, listed %s", seed, q, way.Speakers, got, b.Answer)
 					}
-					counts[fmt.Sprint(len(way.Speakers) > 0, " ", b.Answer)]++
+					counts[fmt.Sprint(way.Entry.Kind, " ", len(way.Speakers) > 0, " ", b.Answer)]++
 				}
 			}
 		}
 	}
-	for _, kind := range []string{"true allowed", "true denied", "true depends", "false allowed", "false denied", "false depends"} {
-		if counts[kind] < 20 {
-			t.Errorf("%s: %d times: %v", kind, counts[kind], counts)
+	for _, kind := range []string{"Ingress", "Route"} {
+		for _, answer := range []string{"true allowed", "true denied", "true depends", "false allowed", "false denied", "false depends"} {
+			if counts[kind+" "+answer] < 20 {
+				t.Errorf("%s %s: %d times: %v", kind, answer, counts[kind+" "+answer], counts)
+			}
 		}
 	}
 }
@@ -106,6 +116,10 @@ const entryShop = `
 {apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {namespace: infra, name: idle}}
 ---
 {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: shop, name: web}, spec: {parentRefs: [{name: gw, namespace: infra}], rules: [{backendRefs: [{name: web, port: 80}]}]}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {namespace: shop, name: web}, spec: {port: {targetPort: 8080}, to: {kind: Service, name: web}}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {namespace: shop, name: other}, spec: {port: {targetPort: 80}, to: {kind: Service, name: web}, alternateBackends: [{name: none}]}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {namespace: infra, name: proxy, labels: {gateway.networking.k8s.io/gateway-name: gw}}, status: {podIP: 10.0.0.9}}
 ---
@@ -125,6 +139,9 @@ func TestEntriesAsEnds(t *testing.T) {
 		{"nginx", "gateway/infra/gw", "gateway/infra/gw", []string{"allowed"}},
 		{"nginx", "internet", "ingress/web", []string{"denied", "past it", "left out: no Service shop/none"}},
 		{"nginx", "pod/infra/proxy", "ing/web", []string{"allowed"}},
+		{"nginx", "pod/infra/proxy", "route/web", []string{"allowed", "route/shop/web, which leads to Service shop/web"}},
+		{"nginx", "route/web", "route/web", []string{"depends", "whether OpenShift's router default is one of those whom policies let in on that port: any Pod of namespace infra"}},
+		{"nginx", "pod/infra/proxy", "route/other", []string{"error: dst: no Pod behind Service shop/web has the TCP port 80, by its number"}},
 		{"nginx", "ingress/web", "ingress/web:80", []string{"error: dst: ingress/shop/web leads to ports of its own: write it without one"}},
 		{"nginx", "ingress/wbe", "web:8080", []string{"error: src: no Ingress shop/wbe in the manifests; did you mean shop/web?"}},
 		{"nginx", "web", "gateway/infra/idle", []string{"error: dst: no route of the manifests stands behind Gateway infra/idle"}},

@@ -92,13 +92,14 @@ func (p *pass) meant(e End) string {
 }
 
 func (p *pass) exists(e End) (bool, error) {
+	if e.Entry() {
+		_, found, err := p.entry(e)
+		return found != nil, err
+	}
 	switch e.Kind {
 	case KindService:
 		svc, err := p.service(e.Object)
 		return svc != nil, err
-	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
-		_, found, err := p.entry(e)
-		return found != nil, err
 	case KindNode:
 		nodes, err := p.nodeTable()
 		return err == nil && len(nodes.addrs[e.Object.Name]) > 0, err
@@ -113,6 +114,9 @@ func (p *pass) members(side string, e End) ([]member, error) {
 	if e.spread() {
 		return p.spreadMembers(e)
 	}
+	if e.Entry() {
+		return p.speakers(e)
+	}
 	var pods []types.NamespacedName
 	var err error
 	switch e.Kind {
@@ -121,8 +125,6 @@ func (p *pass) members(side string, e End) ([]member, error) {
 		return []member{m}, err
 	case KindService:
 		pods, err = p.podsBehind(e)
-	case KindIngress, KindGateway, KindHTTPRoute, KindGRPCRoute, KindTLSRoute, KindTCPRoute, KindUDPRoute:
-		return p.speakers(e)
 	default:
 		pods, err = p.podsOf(e)
 	}

@@ -38,6 +38,29 @@ func Port(svc *corev1.Service, port string, proto corev1.Protocol) (*corev1.Serv
 	return nil, fmt.Errorf("Service %s/%s has no port %s: it has %s", svc.Namespace, svc.Name, port, portList(svc.Spec.Ports))
 }
 
+// Means reports whether the target of an OpenShift Route is this port of a Service, where
+// it leads to number on a Pod: a target is the port's name or that number, and if it is
+// empty it is every port. Routes carry TCP only.
+// https://docs.redhat.com/en/documentation/openshift_container_platform/4.20/html/network_apis/route-route-openshift-io-v1
+func Means(p *corev1.ServicePort, target string, number uint16) bool {
+	if protocol(p.Protocol) != corev1.ProtocolTCP {
+		return false
+	}
+	return target == "" || target == p.Name || target == strconv.Itoa(int(number))
+}
+
+// NoTarget says that nothing behind a Service is what the target of a Route means.
+func NoTarget(svc *corev1.Service, target string) string {
+	name := "Service " + svc.Namespace + "/" + svc.Name
+	switch {
+	case len(svc.Spec.Ports) == 0:
+		return name + " has no ports"
+	case target == "":
+		return name + " has no TCP port of a Pod behind it"
+	}
+	return fmt.Sprintf("no Pod behind %s has the TCP port %s, by its number or by the Service's name for it: the Service has %s", name, target, portList(svc.Spec.Ports))
+}
+
 // NodePort finds the port of a Service that nodes answer under a number, nil
 // if there is none.
 func NodePort(svc *corev1.Service, number uint16, proto corev1.Protocol) *corev1.ServicePort {

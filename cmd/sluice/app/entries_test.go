@@ -157,6 +157,45 @@ func TestLiveConnections(t *testing.T) {
 	}
 }
 
+// Routes of OpenShift are read from files and from a cluster that has them.
+func TestRoutesInAnswers(t *testing.T) {
+	const routed = shopManifests + `---
+{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: web}, spec: {selector: {app: web}, ports: [{name: plain, port: 80, targetPort: http}]}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {namespace: shop, name: web}, spec: {host: shop.example, port: {targetPort: plain}, to: {kind: Service, name: web}}}
+---
+{apiVersion: route.openshift.io/v1, kind: Route, metadata: {namespace: shop, name: gone}, spec: {host: old.example, to: {kind: Service, name: gone}}}
+`
+	file := write(t, "routed.yaml", routed)
+	s, config := liveEntries(t, routed, false)
+	s.groups = map[string]any{
+		"route.openshift.io": map[string]any{"kind": "APIGroup", "apiVersion": "v1", "name": "route.openshift.io", "versions": []any{
+			map[string]any{"groupVersion": "route.openshift.io/v1", "version": "v1"},
+		}, "preferredVersion": map[string]any{"groupVersion": "route.openshift.io/v1", "version": "v1"}},
+		"route.openshift.io/v1": map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "route.openshift.io/v1", "resources": []any{
+			map[string]any{"kind": "Route", "name": "routes", "namespaced": true}, map[string]any{"kind": "Route", "name": "routes/status", "namespaced": true},
+		}},
+	}
+	for _, input := range [][]string{{"-f", file}, {"--kubeconfig", config}} {
+		for _, c := range []struct{ args, want string }{
+			{"list", "Route shop/web shop.example → Service shop/web:80"},
+			{"list", "Route shop/gone old.example → Service shop/gone"},
+			{"exposure", "Route shop/web shop.example → Service shop/web:80"},
+			{"explain route/shop/web route/shop/web", "ALLOWED"},
+			{"explain routes.route.openshift.io/shop/web deploy/shop/web:8080", "OpenShift's router default"},
+			{"explain route/shop/wbe deploy/shop/web:8080", "no Route shop/wbe"},
+		} {
+			if r := sluice(t, "", append(strings.Fields(c.args), input...)...); !strings.Contains(r.out+r.err, c.want) {
+				t.Errorf("%s %v: %q is missing in\n%s%s", c.args, input, c.want, r.out, r.err)
+			}
+		}
+	}
+	s.forbidden = []string{"routes"}
+	if r := sluice(t, "", "list", "--kubeconfig", config); r.code != exitOK || !strings.Contains(r.err, "Routes may not be read") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // withoutPlaces drops what names a file: places in brackets, and those of documents.
 func withoutPlaces(text string) string {
 	var out []string

@@ -71,7 +71,8 @@ func distinct(list []string) []string {
 
 // entries reads Ingresses, Gateways and routes of a namespace, or of all, with their
 // classes. Left are the kinds that the caller may not read, and the error is that of one
-// of these if no kind may be read. A cluster without the Gateway API has none of its kinds.
+// of these if no kind may be read. A cluster without the Gateway API, or that is none of
+// OpenShift, has none of its kinds.
 func (r liveReader) entries(ctx context.Context, namespace string) (set manifest.Set, left []string, err error) {
 	var forbidden error
 	read := 0
@@ -104,13 +105,15 @@ func (r liveReader) entries(ctx context.Context, namespace string) (set manifest
 			return set, left, err
 		}
 	}
-	served, err := r.gatewayResources(ctx)
-	if err != nil {
-		return set, left, err
-	}
-	for _, s := range served {
-		if err := note(plural(s.kind), r.gatewayObjects(ctx, s, namespace, &set)); err != nil {
+	for _, group := range []string{manifest.GatewayGroup, manifest.RouteGroup} {
+		served, err := r.servedKinds(ctx, group)
+		if err != nil {
 			return set, left, err
+		}
+		for _, s := range served {
+			if err := note(plural(s.kind), r.entryObjects(ctx, s, namespace, &set)); err != nil {
+				return set, left, err
+			}
 		}
 	}
 	if read == 0 && forbidden != nil {
@@ -119,25 +122,29 @@ func (r liveReader) entries(ctx context.Context, namespace string) (set manifest
 	return set, left, nil
 }
 
-// gatewayResource is a kind of the Gateway API as the API server serves it.
-type gatewayResource struct {
-	kind, version, name string
-	namespaced          bool
+// servedKind is a kind of entries that is no part of Kubernetes, as the API server serves it.
+type servedKind struct {
+	kind, group, version, name string
+	namespaced                 bool
 }
 
-// gatewayKinds are those that are read, in the order in which they are asked for.
-var gatewayKinds = []string{"Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
+// servedEntries are those that are read, by their group and in the order in which they are
+// asked for.
+var servedEntries = map[string][]string{
+	manifest.GatewayGroup: {"Gateway", "GatewayClass", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"},
+	manifest.RouteGroup:   {"Route"},
+}
 
-// gatewayResources finds out which kinds there are, each by the version that the API server
-// prefers: whoever may log in may ask that.
-func (r liveReader) gatewayResources(ctx context.Context) ([]gatewayResource, error) {
+// servedKinds finds out which kinds of a group there are, each by the version that the API
+// server prefers: whoever may log in may ask that.
+func (r liveReader) servedKinds(ctx context.Context, name string) ([]servedKind, error) {
 	var group metav1.APIGroup
-	err := r.getJSON(ctx, "/apis/"+manifest.GatewayGroup, nil, &group)
+	err := r.getJSON(ctx, "/apis/"+name, nil, &group)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask for the Gateway API: %w", err)
+		return nil, fmt.Errorf("ask for the API %s: %w", name, err)
 	}
 	versions := []string{group.PreferredVersion.Version}
 	for _, v := range group.Versions {
@@ -145,22 +152,23 @@ func (r liveReader) gatewayResources(ctx context.Context) ([]gatewayResource, er
 			versions = append(versions, v.Version)
 		}
 	}
-	var out []gatewayResource
+	kinds := servedEntries[name]
+	var out []servedKind
 	for _, version := range versions {
 		var served metav1.APIResourceList
-		err := r.getJSON(ctx, "/apis/"+manifest.GatewayGroup+"/"+version, nil, &served)
+		err := r.getJSON(ctx, "/apis/"+name+"/"+version, nil, &served)
 		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("ask for the kinds of the Gateway API: %w", err)
+			return nil, fmt.Errorf("ask for the kinds of the API %s: %w", name, err)
 		}
 		for _, one := range served.APIResources {
-			known := slices.ContainsFunc(out, func(o gatewayResource) bool { return o.kind == one.Kind })
-			if slices.Contains(gatewayKinds, one.Kind) && !known && !strings.Contains(one.Name, "/") {
-				out = append(out, gatewayResource{one.Kind, version, one.Name, one.Namespaced})
+			known := slices.ContainsFunc(out, func(o servedKind) bool { return o.kind == one.Kind })
+			if slices.Contains(kinds, one.Kind) && !known && !strings.Contains(one.Name, "/") {
+				out = append(out, servedKind{one.Kind, name, version, one.Name, one.Namespaced})
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b gatewayResource) int {
-		return slices.Index(gatewayKinds, a.kind) - slices.Index(gatewayKinds, b.kind)
+	slices.SortStableFunc(out, func(a, b servedKind) int {
+		return slices.Index(kinds, a.kind) - slices.Index(kinds, b.kind)
 	})
 	return out, nil
 }
@@ -172,28 +180,28 @@ func plural(kind string) string {
 	return kind + "s"
 }
 
-// gatewayPage is a page of a list, whose items are read by package manifest.
-type gatewayPage struct {
+// entryPage is a page of a list, whose items are read by package manifest.
+type entryPage struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata"`
 	Items           []json.RawMessage `json:"items"`
 }
 
 // DeepCopyObject makes a page an object, which list asks for.
-func (p *gatewayPage) DeepCopyObject() runtime.Object {
+func (p *entryPage) DeepCopyObject() runtime.Object {
 	out := *p
 	out.Items = slices.Clone(p.Items)
 	return &out
 }
 
-// gatewayObjects lists those of a kind.
-func (r liveReader) gatewayObjects(ctx context.Context, of gatewayResource, namespace string, set *manifest.Set) error {
-	path := "/apis/" + manifest.GatewayGroup + "/" + of.version
+// entryObjects lists those of a kind.
+func (r liveReader) entryObjects(ctx context.Context, of servedKind, namespace string, set *manifest.Set) error {
+	path := "/apis/" + of.group + "/" + of.version
 	if of.namespaced && namespace != "" {
 		path += "/namespaces/" + namespace
 	}
-	get := func(ctx context.Context, o metav1.ListOptions) (*gatewayPage, error) {
-		page := &gatewayPage{}
+	get := func(ctx context.Context, o metav1.ListOptions) (*entryPage, error) {
+		page := &entryPage{}
 		query := map[string]string{"limit": strconv.FormatInt(o.Limit, 10)}
 		if o.Continue != "" {
 			query["continue"] = o.Continue
@@ -201,9 +209,9 @@ func (r liveReader) gatewayObjects(ctx context.Context, of gatewayResource, name
 		return page, r.getJSON(ctx, path+"/"+of.name, query, page)
 	}
 	var unread []error
-	err := list(ctx, "list "+plural(of.kind), get, func(p *gatewayPage) {
+	err := list(ctx, "list "+plural(of.kind), get, func(p *entryPage) {
 		for _, item := range p.Items {
-			entry, class, err := manifest.GatewayObject(of.kind, item)
+			entry, class, err := manifest.EntryObject(of.kind, item)
 			switch {
 			case err != nil:
 				unread = append(unread, err)

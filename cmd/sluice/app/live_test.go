@@ -50,7 +50,7 @@ type apiServer struct {
 var resources = map[string]string{
 	"Pod": "pods", "Namespace": "namespaces", "NetworkPolicy": "networkpolicies", "Service": "services", "Node": "nodes",
 	"EndpointSlice": "endpointslices", "StatefulSet": "statefulsets", "Ingress": "ingresses", "IngressClass": "ingressclasses",
-	"Gateway": "gateways", "GatewayClass": "gatewayclasses", "HTTPRoute": "httproutes", "TCPRoute": "tcproutes", "Deployment": "deployments", "ReplicaSet": "replicasets", "Job": "jobs", "CronJob": "cronjobs",
+	"Gateway": "gateways", "GatewayClass": "gatewayclasses", "HTTPRoute": "httproutes", "TCPRoute": "tcproutes", "Route": "routes", "Deployment": "deployments", "ReplicaSet": "replicasets", "Job": "jobs", "CronJob": "cronjobs",
 }
 
 func (s *apiServer) load(manifests ...string) {

@@ -1,5 +1,5 @@
-// Package entries says how connections come in from outside: by which Ingress, Gateway
-// or route, to which ports of which workloads, and whether policies let them through.
+// Package entries says how connections come in from outside: by which Ingress, Gateway,
+// route or Route of OpenShift, to which ports of which workloads, and whether policies let them through.
 //
 // What policies judge is the connection of the program that answers for an entry, the
 // ingress controller or the Gateway's proxy, to the Pods behind a Service. The client's
@@ -16,7 +16,10 @@
 //   - Pods with the labels that the installation manifests of a controller give them, where
 //     the class of the Ingress or Gateway names that controller: by spec.controller of the
 //     class, or by the name of the class where the class is not in the input. [Known] has
-//     the controllers.
+//     the controllers;
+//   - Pods of OpenShift's routers, in their namespace and by the label that names their
+//     IngressController: those that admitted a Route, as its status says, or the default
+//     one (https://docs.redhat.com/en/documentation/openshift_container_platform/4.20/html/ingress_and_load_balancing).
 //
 // Where no such Pod is in the input, nothing is guessed: the answer depends on who it is,
 // unless the policies of the Pods behind let everybody in, or nobody.

@@ -19,7 +19,7 @@ import (
 
 // Way is a way in: an entry that leads to a port of a Service.
 type Way struct {
-	// Entry is an Ingress or a route, or a Gateway behind which there is no route.
+	// Entry is an Ingress or a route, OpenShift's too, or a Gateway behind which there is none.
 	Entry connectivity.Name
 	// Gateways are those that a route stands behind, and Listeners their ports.
 	Gateways  []types.NamespacedName
@@ -116,13 +116,63 @@ func (j *judge) ways(e *manifest.Entry) []Way {
 		w.At, w.More, w.Port, w.Field = b.At, b.More, b.Port, b.Field
 		if b.Kind != "Service" {
 			w.Fault = fmt.Sprintf("it leads to %s %s, which is no Service", b.Kind, b.Name)
-		} else {
-			w.Service = b.NamespacedName
-			w.Backends, w.Fault = j.behind(&w)
+			out = append(out, w)
+			continue
 		}
-		out = append(out, w)
+		w.Service = b.NamespacedName
+		out = append(out, j.through(w, b)...)
 	}
 	return out
+}
+
+// through are the ways through a Service: one, or of a Route one for each port that its
+// target means.
+func (j *judge) through(w Way, b *manifest.EntryBackend) []Way {
+	svc, fault := j.service(w.Service)
+	if fault != "" {
+		w.Fault = fault
+		return []Way{w}
+	}
+	if !b.ByTarget {
+		port, err := service.Port(svc, w.Port, protocolOf(w.Entry.Kind))
+		if err != nil {
+			w.Fault = err.Error()
+			return []Way{w}
+		}
+		w.Backends, w.Fault = j.behind(&w, svc, port, func(uint16) bool { return true })
+		return []Way{w}
+	}
+	var out []Way
+	for i := range svc.Spec.Ports {
+		port, one := &svc.Spec.Ports[i], w
+		one.Port = strconv.Itoa(int(port.Port))
+		one.Backends, one.Fault = j.behind(&one, svc, port, func(number uint16) bool { return service.Means(port, b.Port, number) })
+		if len(one.Backends) > 0 {
+			out = append(out, one)
+		}
+		fault = cmp.Or(fault, one.Fault)
+	}
+	if len(out) == 0 {
+		w.Fault = cmp.Or(fault, service.NoTarget(svc, b.Port))
+		return []Way{w}
+	}
+	return out
+}
+
+// service finds a Service that has workloads behind it, or says why it has none.
+func (j *judge) service(name types.NamespacedName) (svc *corev1.Service, fault string) {
+	at := slices.IndexFunc(j.set.Services, func(s *corev1.Service) bool { return s.Namespace == name.Namespace && s.Name == name.Name })
+	if at < 0 {
+		return nil, fmt.Sprintf("Service %s is not in the input", name)
+	}
+	svc = j.set.Services[at]
+	switch {
+	case svc.Spec.Type == corev1.ServiceTypeExternalName:
+		return nil, fmt.Sprintf("Service %s is a name for %s, outside", name, svc.Spec.ExternalName)
+	case len(svc.Spec.Selector) == 0:
+		return nil, fmt.Sprintf("Service %s selects nothing; its endpoints are not looked at", name)
+	}
+	return svc, ""
 }
 
 // RoutesOf are the routes of a set that stand behind a Gateway.
@@ -144,24 +194,11 @@ func protocolOf(kind string) corev1.Protocol {
 	return corev1.ProtocolTCP
 }
 
-// behind are the workloads behind a way.
-func (j *judge) behind(w *Way) (out []Backend, fault string) {
-	at := slices.IndexFunc(j.set.Services, func(s *corev1.Service) bool { return s.Namespace == w.Service.Namespace && s.Name == w.Service.Name })
-	if at < 0 {
-		return nil, fmt.Sprintf("Service %s is not in the input", w.Service)
-	}
-	svc := j.set.Services[at]
-	port, err := service.Port(svc, w.Port, protocolOf(w.Entry.Kind))
-	switch {
-	case svc.Spec.Type == corev1.ServiceTypeExternalName:
-		return nil, fmt.Sprintf("Service %s is a name for %s, outside", w.Service, svc.Spec.ExternalName)
-	case err != nil:
-		return nil, err.Error()
-	case len(svc.Spec.Selector) == 0:
-		return nil, fmt.Sprintf("Service %s selects nothing; its endpoints are not looked at", w.Service)
-	}
+// behind are the workloads behind a port of a Service, by those numbers that are meant.
+// There is no fault where there are others.
+func (j *judge) behind(w *Way, svc *corev1.Service, port *corev1.ServicePort, meant func(number uint16) bool) (out []Backend, fault string) {
 	ends := j.Ends()
-	portless := false
+	portless, others := false, false
 	for n := range ends {
 		e := &ends[n]
 		if e.Kind != connectivity.Pods && e.Kind != connectivity.HostNetwork || e.Namespace != svc.Namespace || !subset(svc.Spec.Selector, e.Labels) {
@@ -172,13 +209,17 @@ func (j *judge) behind(w *Way) (out []Backend, fault string) {
 			portless = true
 			continue
 		}
+		if !meant(number) {
+			others = true
+			continue
+		}
 		to := connectivity.Ports{Protocol: policy.ProtocolOf(port.Protocol), First: number, Last: number}
 		b := Backend{End: n, Workloads: e.Workloads, Port: to}
 		j.answer(w, &b)
 		out = append(out, b)
 	}
 	switch {
-	case len(out) > 0:
+	case len(out) > 0 || others:
 		return out, ""
 	case portless:
 		return nil, fmt.Sprintf("no workload that Service %s selects has its targetPort %s", w.Service, port.TargetPort.String())

@@ -120,6 +120,41 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A Route of OpenShift leads to ports of Pods: by their number, by the name that the
+// Service gives them, or to all that are TCP's.
+func TestRoutes(t *testing.T) {
+	const routed = "{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: web}, spec: {selector: {app: web}, ports: [{name: web, port: 80, targetPort: http}, {name: admin, port: 81, targetPort: 9090}, {name: dns, port: 53, protocol: UDP}]}}\n---\n"
+	const router = "ingresscontroller.operator.openshift.io/deployment-ingresscontroller: "
+	route := func(spec, status string) string {
+		return "{apiVersion: route.openshift.io/v1, kind: Route, metadata: {namespace: shop, name: r}, spec: {" + spec + "to: {kind: Service, name: web}}, status: {" + status + "}}\n---\n"
+	}
+	web := deployment("shop", "web", "app: web") + routed
+	fromIngress := policyFrom("{from: [{namespaceSelector: {matchLabels: {network.openshift.io/policy-group: ingress}}}]}") +
+		"{apiVersion: v1, kind: Namespace, metadata: {name: openshift-ingress, labels: {network.openshift.io/policy-group: ingress}}}\n---\n"
+	shard := "ingress: [{routerName: shard, conditions: [{type: Admitted, status: 'True'}]}]"
+	for name, c := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"every port":                  {web + route("", ""), []string{"Route shop/r: web TCP 8080 allowed, outside allowed", "Route shop/r: web TCP 9090 allowed, outside allowed"}},
+		"by the Pods' number":         {web + route("port: {targetPort: 8080},", ""), []string{"Route shop/r: web TCP 8080 allowed, outside allowed"}},
+		"by the number as a string":   {web + route("port: {targetPort: '9090'},", ""), []string{"Route shop/r: web TCP 9090 allowed, outside allowed"}},
+		"by the Service's name":       {web + route("port: {targetPort: web},", ""), []string{"Route shop/r: web TCP 8080 allowed, outside allowed"}},
+		"not by the Service's number": {web + route("port: {targetPort: 80},", ""), []string{"Route shop/r: no Pod behind Service shop/web has the TCP port 80, by its number or by the Service's name for it: the Service has 80/TCP (web), 81/TCP (admin), 53/UDP (dns)"}},
+		"not by the Pods' name":       {web + route("port: {targetPort: http},", ""), []string{"Route shop/r: no Pod behind Service shop/web has the TCP port http, by its number or by the Service's name for it: the Service has 80/TCP (web), 81/TCP (admin), 53/UDP (dns)"}},
+		"nobody behind":               {routed + route("", ""), []string{"Route shop/r: Service shop/web selects no workload of the input"}},
+		"no Service":                  {deployment("shop", "web", "app: web") + route("", ""), []string{"Route shop/r: Service shop/web is not in the input"}},
+		"the router is let in":        {web + route("port: {targetPort: web},", "") + fromIngress + deployment("openshift-ingress", "router-default", router+"default"), []string{"Route shop/r: web TCP 8080 allowed, outside denied"}},
+		"a namesake elsewhere":        {web + route("port: {targetPort: web},", "") + fromIngress + deployment("shop", "router-default", router+"default"), []string{"Route shop/r: web TCP 8080 depends, outside denied; any Pod of namespace openshift-ingress; any Pod of a namespace with network.openshift.io/policy-group=ingress"}},
+		"another router took it":      {web + route("port: {targetPort: web},", shard) + fromIngress + deployment("openshift-ingress", "router-default", router+"default"), []string{"Route shop/r: web TCP 8080 depends, outside denied; any Pod of namespace openshift-ingress; any Pod of a namespace with network.openshift.io/policy-group=ingress"}},
+		"its router is not let in":    {web + route("port: {targetPort: web},", shard) + policyFrom("") + deployment("openshift-ingress", "router-shard", router+"shard"), []string{"Route shop/r: web TCP 8080 denied, outside denied"}},
+	} {
+		if diff := cmp.Diff(c.want, told(judged(t, c.in))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // Every controller that is known is found by its labels, of each class that names it.
 func TestKnownControllers(t *testing.T) {
 	for _, p := range entries.Known {

@@ -82,6 +82,7 @@ type Program struct {
 //   - https://github.com/Kong/charts
 //   - https://projectcontour.io/quickstart/contour.yaml, whose Envoy it is that connects
 //   - https://istio.io/latest/docs/setup/additional-setup/gateway
+//   - https://docs.redhat.com/en/documentation/openshift_container_platform/4.20/html/ingress_and_load_balancing
 //   - https://docs.aws.amazon.com/eks/latest/userguide/alb-ingress.html
 //   - https://cloud.google.com/kubernetes-engine/docs/concepts/ingress
 var Known = []Program{
@@ -117,6 +118,10 @@ var Known = []Program{
 		Controllers: []string{"istio.io/ingress-controller"}, Classes: []string{"istio"},
 		Labels: []map[string]string{{"istio": "ingressgateway"}},
 	},
+	{
+		Controllers: []string{"openshift.io/ingress-to-route"}, Classes: []string{"openshift-default"},
+		Labels: []map[string]string{{routerLabel: defaultRouter}},
+	},
 	{Controllers: []string{"ingress.k8s.aws/alb"}, Classes: []string{"alb"}, Cloud: true},
 	{Controllers: []string{"k8s.io/ingress-gce", "networking.gke.io/gateway"}, Classes: []string{"gce"}, Cloud: true},
 }
@@ -128,6 +133,13 @@ const (
 	envoyGatewayNamespace = "gateway.envoyproxy.io/owning-gateway-namespace"
 )
 
+// The Pods of OpenShift's routers, one Deployment for each IngressController.
+const (
+	routerNamespace = "openshift-ingress"
+	routerLabel     = "ingresscontroller.operator.openshift.io/deployment-ingresscontroller"
+	defaultRouter   = "default"
+)
+
 // SpeakerOf says who connects to what is behind an entry. Of a route it is whoever does
 // for its Gateways.
 func SpeakerOf(set *manifest.Set, e *manifest.Entry) Speaker {
@@ -136,6 +148,8 @@ func SpeakerOf(set *manifest.Set, e *manifest.Entry) Speaker {
 		return ofClass(set, "IngressClass", e.Class, Speaker{})
 	case "Gateway":
 		return ofGateway(set, e.NamespacedName, e.Class)
+	case "Route":
+		return ofRouters(e.Routers)
 	}
 	var out Speaker
 	var names []string
@@ -174,6 +188,18 @@ func ofGateway(set *manifest.Set, name types.NamespacedName, class string) Speak
 		return out
 	}
 	return ofClass(set, "GatewayClass", class, out)
+}
+
+// ofRouters are those that admitted a Route, or the default one where none has yet.
+func ofRouters(names []string) Speaker {
+	if len(names) == 0 {
+		names = []string{defaultRouter}
+	}
+	out := Speaker{Name: "OpenShift's router " + strings.Join(names, ", ")}
+	for _, name := range names {
+		out.Selectors = append(out.Selectors, Selector{Namespace: routerNamespace, Labels: map[string]string{routerLabel: name}})
+	}
+	return out
 }
 
 // ofClass adds how the controller of a class is recognised.
