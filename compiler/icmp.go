@@ -200,8 +200,10 @@ func linkRules() []Rule {
 		neighbours(ndTell, advertiseLength, outside(IP6Destination, multicast6), "of one neighbour"),
 		neighbours(ndTell, advertiseLength, to6(allNodes), "of all"),
 		neighbours(ndRouterAsk, routerLength, to6(allRouters), "of routers"),
+		linkDrop(isNumber(ICMPv6Type, ndRouterTell), is(InterfaceKindIn, InterfaceKindIn.Text(veth)), notIn(otherInterfacesSet, InterfaceIn)).
+			because("no Pod is a router, known or not"),
 		rule(isNumber(ICMPv6Type, ndRouterTell), fromThisLink, plainICMPv6, within(IP6Source, linkLocal6), Accept{}).
-			because("router discovery: no Pod's, by its guard"),
+			because("router discovery: no Pod's of a bridge, by its guard"),
 		listeners(mld2Report, reportLength, to6(mld2Routers)),
 		listeners(mldQuery, mldQueryLength, within(IP6Destination, multicast6)),
 		listeners(mldReport, mldLength, within(IP6Destination, multicast6)),

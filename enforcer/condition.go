@@ -56,6 +56,7 @@ var ConditionKinds = []ConditionKind{
 	{"PolicyEngine", false, "There are traces of a second policy engine."},
 	{"PortGuardsFailed", true, "The guards of bridge ports are not what they should be."},
 	{"RuntimeSilent", false, "The container runtime does not tell of sandboxes, though it should: first packets of Pods that start may be lost."},
+	{"SearchFailed", false, "Looking for other programs failed in part: some may not be told of."},
 	{"SecondAgent", true, "Another agent is at work in the same network namespace."},
 	{"SecondInterface", false, "A Pod has another interface than the one of its addresses: policies are not enforced on it."},
 	{"SourceEmpty", false, "The directory of manifests held none when the agent started: nothing is known to enforce, and rules of an earlier agent stay."},

@@ -73,9 +73,9 @@ type Config struct {
 
 	// RetryMin and RetryMax bound the pause after a failed sync.
 	RetryMin, RetryMax time.Duration
-	// AuditInterval is how often what has no notifications is looked at:
+	// InspectInterval is how often what has no notifications is looked at:
 	// sysctls, other programs' tables, conflicts of addresses.
-	AuditInterval time.Duration
+	InspectInterval time.Duration
 	// Clock is for tests.
 	Clock clock.WithTicker
 	// Transactor changes nftables; nil: nft in the agent's namespace.
@@ -97,7 +97,7 @@ func (c *Config) Defaults() {
 	orDefault(&c.Grace, time.Minute)
 	orDefault(&c.RetryMin, 100*time.Millisecond)
 	orDefault(&c.RetryMax, 30*time.Second)
-	orDefault(&c.AuditInterval, 10*time.Second)
+	orDefault(&c.InspectInterval, 10*time.Second)
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
@@ -129,8 +129,8 @@ func (c *Config) Validate() error {
 	if c.RetryMin <= 0 || c.RetryMax < c.RetryMin {
 		errs = append(errs, fmt.Errorf("retry from %v to %v: must be positive and rising", c.RetryMin, c.RetryMax))
 	}
-	if c.AuditInterval <= 0 {
-		errs = append(errs, fmt.Errorf("audit interval %v: must be positive", c.AuditInterval))
+	if c.InspectInterval <= 0 {
+		errs = append(errs, fmt.Errorf("inspect interval %v: must be positive", c.InspectInterval))
 	}
 	if err := c.Denials.Validate(); err != nil {
 		errs = append(errs, err)

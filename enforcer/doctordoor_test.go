@@ -41,7 +41,7 @@ func TestDoctorKnowsEveryCondition(t *testing.T) {
 // The agent looks at its node when it is asked, and says of itself what it says elsewhere.
 func TestAgentDiagnosesItsNode(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval, cfg.Version = 20*time.Millisecond, "v9" })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval, cfg.Version = 20*time.Millisecond, "v9" })
 	a.set(c.objects()...)
 	c.node.nft("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; chain KUBE-ROUTER-FORWARD { }; }")
 	eventually(t, "the chain is told", func() bool {

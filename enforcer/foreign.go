@@ -66,11 +66,3 @@ func (s *syncer) noteForeign(n int) {
 
 // trusts reports whether epochs count.
 func (s *syncer) trusts() bool { return !s.foreign.distrusted(s.cfg.Clock.Now()) }
-
-// nextEpoch is what connections are judged under next: 0 has every packet judged.
-func (s *syncer) nextEpoch(ctx context.Context) (uint32, error) {
-	if !s.trusts() {
-		return 0, nil
-	}
-	return s.epochs.Next(ctx)
-}

@@ -39,7 +39,7 @@ func TestForeignMarksAreDistrustedUntilThereWasCalm(t *testing.T) {
 // its mark; what is allowed goes on.
 func TestAgentJudgesEveryPacketWhereOthersWriteMarks(t *testing.T) {
 	c := newCluster(t, "ptp")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 50 * time.Millisecond })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval = 50 * time.Millisecond })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	time.Sleep(200 * time.Millisecond)

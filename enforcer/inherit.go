@@ -18,7 +18,7 @@ func (s *syncer) inherit(ctx context.Context, left tables.Predecessor) {
 	}
 	s.rounds = rounds.New(rounds.Config{
 		MinInterval: s.cfg.MinInterval, RetryMin: s.cfg.RetryMin, RetryMax: s.cfg.RetryMax,
-		AuditInterval: s.cfg.AuditInterval, Grace: s.cfg.Grace,
+		InspectInterval: s.cfg.InspectInterval, Grace: s.cfg.Grace,
 	}, found, s.cfg.Clock.Now())
 }
 

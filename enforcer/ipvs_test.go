@@ -12,7 +12,7 @@ import (
 // new epoch, and the node stays ready; it stays so when the interface goes.
 func TestAgentJudgesHookOutputWhereIPVSComes(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	judges := func() bool {
 		table := c.node.cmd("nft", "list", "table", "inet", "sluice")

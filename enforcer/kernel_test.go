@@ -133,7 +133,7 @@ func TestBridgesOwnSwitchesAreSetWhereTheNamespacesSuffices(t *testing.T) {
 	}
 	sysctl(1)
 	c.node.ip("link set cni0 type bridge nf_call_iptables 0 nf_call_ip6tables 0")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = time.Hour })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval = time.Hour })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	c.bad.expect(c.web, 80, false)
 	sysctl(0)

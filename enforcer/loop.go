@@ -18,7 +18,7 @@ func (a *Agent) loop(ctx context.Context, s *syncer) {
 		a.heard.Store(a.cfg.Clock.Now().UnixNano())
 		s.explain()
 		s.lookAtFlows()
-		s.audit(ctx)
+		s.inspect(ctx)
 		s.round(ctx)
 		a.busy.Store(false)
 		a.publish(ctx)

@@ -38,7 +38,7 @@ func (s *syncer) checkNodeName(ctx context.Context) {
 	switch {
 	case s.links.BindsAny():
 		s.nodeName = nodeName{}
-	case s.nodeName.looked.IsZero() || now.Sub(s.nodeName.looked) >= s.cfg.AuditInterval:
+	case s.nodeName.looked.IsZero() || now.Sub(s.nodeName.looked) >= s.cfg.InspectInterval:
 		s.nodeName = nodeName{looked: now}
 		pod, veth, err := s.foreignPodHere()
 		if err != nil {

@@ -34,7 +34,7 @@ func TestAgentWithAWrongNodeNameIsNotReady(t *testing.T) {
 			from := &source.Memory{}
 			must(t, from.Set(append(c.objects(), allow("web", "web", "front", 80))...))
 			a := startAgent(t, c.node, from, func(cfg *Config) {
-				cfg.Node, cfg.AuditInterval = "node-a", 50*time.Millisecond
+				cfg.Node, cfg.InspectInterval = "node-a", 50*time.Millisecond
 			})
 			a.settle()
 			err := a.Ready()

@@ -3,7 +3,6 @@ package enforcer
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"k8s.io/klog/v2"
 
@@ -21,10 +20,9 @@ func (s *syncer) judgePickups(ctx context.Context) {
 	}
 	found, err := s.conntrack.Pickups(ctx)
 	if err == nil {
-		forwarded := s.forwarded()
-		found = slices.DeleteFunc(found, func(p conntrack.Pickup) bool {
-			return s.allowsBothWays(p) || !forwarded(p.From.Addr()) || !forwarded(p.To.Addr())
-		})
+		found, err = s.forbiddenPickups(found)
+	}
+	if err == nil {
 		err = s.conntrack.DeletePickups(ctx, found)
 	}
 	if err != nil {
@@ -44,17 +42,23 @@ func (s *syncer) allowsBothWays(p conntrack.Pickup) bool {
 	return allows(p.From, p.To) && allows(p.To, p.From)
 }
 
-// forwarded tells addresses that are others' from those of the node, whose own
-// connections nobody resets.
-func (s *syncer) forwarded() func(netip.Addr) bool {
+// forbiddenPickups are those that policies do not allow whoever opened them. The node's
+// own connections are not among them: nobody resets these. Whether an address is the
+// node's must be known, or a forbidden connection would be let go for good.
+func (s *syncer) forbiddenPickups(list []conntrack.Pickup) (out []conntrack.Pickup, err error) {
 	known := map[netip.Addr]bool{}
-	return func(a netip.Addr) bool {
+	forwarded := func(a netip.Addr) bool {
 		is, asked := known[a]
-		if !asked {
-			forwards, err := s.links.Forwards(a)
-			is = err == nil && forwards
+		if !asked && err == nil {
+			is, err = s.links.Forwards(a)
 			known[a] = is
 		}
 		return is
 	}
+	for _, p := range list {
+		if !s.allowsBothWays(p) && forwarded(p.From.Addr()) && forwarded(p.To.Addr()) {
+			out = append(out, p)
+		}
+	}
+	return out, err
 }

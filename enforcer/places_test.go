@@ -86,7 +86,7 @@ func TestAPodDoesNotSetThePace(t *testing.T) {
 // they came, and gone with the device.
 func TestAgentFollowsTunnels(t *testing.T) {
 	node := newNS(t)
-	a := startAgent(t, node, &source.Memory{}, func(c *Config) { c.AuditInterval = time.Hour })
+	a := startAgent(t, node, &source.Memory{}, func(c *Config) { c.InspectInterval = time.Hour })
 	a.set(allow("web", "web", "front", 80))
 	has := func(what string, want bool) {
 		t.Helper()

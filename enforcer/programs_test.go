@@ -75,7 +75,7 @@ func TestAgentIsNotReadyWhereAProgramRedirects(t *testing.T) {
 	for topology := range topologies {
 		t.Run(topology, func(t *testing.T) {
 			c := newCluster(t, topology)
-			a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20 * time.Millisecond })
+			a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval = 20 * time.Millisecond })
 			a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 			at := c.web.datagrams(9000)
 			if at.come(c.bad.testNS, c.web, "before", 300*time.Millisecond) {
@@ -132,7 +132,7 @@ func TestPodWaysLeaveOutOthersInterfaces(t *testing.T) {
 // details and the log, and the node stays ready; one that goes is none.
 func TestAgentTellsOfATrafficRedirect(t *testing.T) {
 	c := newCluster(t, "bridge")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.AuditInterval = 20_000_000 })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.InspectInterval = 20_000_000 })
 	a.set(c.objects()...)
 	object := "interface " + c.web.veth
 	told := func() bool {

@@ -33,7 +33,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 	epoch, inForce := s.epochs.InForce()
 	if !inForce {
 		var err error
-		if epoch, err = s.epochs.Next(ctx); err != nil {
+		if epoch, err = s.freshEpoch(ctx); err != nil {
 			return err
 		}
 	}

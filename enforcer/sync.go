@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -77,6 +78,8 @@ type syncer struct {
 	unused unused
 	// searchDue: others' programs are to be looked for, and searched that they were once.
 	searchDue, searched bool
+	// lastSearch is what that came to the last time.
+	lastSearch []Condition
 	// oldest is when the oldest event came that is not in the kernel yet.
 	oldest  time.Time
 	invalid map[source.Key]error
@@ -103,8 +106,9 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 	s.watchFlows()
 	s.repair(ctx)
 	plan, err := s.compile(ctx, mail)
+	plan.generation = generation
 	if err == nil {
-		err = s.enforce(ctx, generated{plan, generation}, &mail)
+		err = s.enforce(ctx, plan, &mail)
 	}
 	s.tellRepairs(ctx, err)
 	if err != nil {
@@ -114,7 +118,7 @@ func (s *syncer) sync(ctx context.Context) (worked bool, err error) {
 		s.searched = true
 		s.detect(ctx) // before the node is said to be ready
 	}
-	s.account(ctx, started, plan)
+	s.account(ctx, started, plan.Plan)
 	s.ledger.Enforced(len(mail.Events) > 0 || !plan.Empty())
 	if s.searchDue {
 		s.detect(ctx)
@@ -145,14 +149,14 @@ func (s *syncer) afterwards(ctx context.Context, b source.Mail) error {
 }
 
 // compile finds what has to change.
-func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, error) {
+func (s *syncer) compile(ctx context.Context, b source.Mail) (generated, error) {
 	seen := s.look(ctx, b)
 	if seen == nil {
 		seen = s.assign(ctx)
 	}
 	changes := s.index.Changes()
 	s.ledger.Resolved(changes.Subjects)
-	kept := s.departures.Note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
+	kept, handed := s.departures.Note(changes.Subjects, s.cfg.Clock.Now(), s.start.tenants)
 	for _, c := range changes.Subjects {
 		s.place(c)
 	}
@@ -166,14 +170,14 @@ func (s *syncer) compile(ctx context.Context, b source.Mail) (compiler.Plan, err
 	s.where.Placed()
 	s.countUnknown()
 	s.places.Kept = kept
-	var plan compiler.Plan
+	plan := generated{handed: handed}
 	if s.rounds.Doubtful() {
 		s.compiler.Load(s.index, changes, s.places)
 	} else {
-		plan = s.compiler.Update(s.index, changes, s.places)
+		plan.Plan = s.compiler.Update(s.index, changes, s.places)
 	}
 	if err != nil {
-		return compiler.Plan{}, fmt.Errorf("find the Pods' interfaces: %w", err)
+		return generated{}, fmt.Errorf("find the Pods' interfaces: %w", err)
 	}
 	return plan, nil
 }
@@ -193,10 +197,12 @@ func (s *syncer) place(c policy.SubjectChange) {
 	}
 }
 
-// generated is a plan, and which generation of the index it brings into force.
+// generated is a plan, which generation of the index it brings into force, and the
+// addresses that it gives to other Pods.
 type generated struct {
 	compiler.Plan
 	generation policy.Generation
+	handed     map[netip.Addr]bool
 }
 
 // enforce executes a plan, or replaces everything. Of a large plan it changes what was
@@ -207,11 +213,11 @@ func (s *syncer) enforce(ctx context.Context, plan generated, b *source.Mail) er
 	// trusts it. One that fails is retried on its own.
 	s.ports.wanting = s.ports.wanting || s.rounds.Doubtful()
 	s.ports.Run(ctx, plan.Ports)
-	// Before the commit, so that no Pod ever has its forerunner's connections.
-	if err := s.departures.Clear(ctx); err != nil {
-		return err
-	}
 	if s.rounds.Doubtful() {
+		// What an earlier commit should have given away is given away by this one, too.
+		if err := s.departures.Clear(ctx, s.departures.Handed()); err != nil {
+			return err
+		}
 		s.unused.forget()
 		return s.replaceAll(ctx)
 	}
@@ -250,6 +256,10 @@ func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) erro
 
 // commit switches over, with a new epoch if connections must be judged anew.
 func (s *syncer) commit(ctx context.Context, plan generated) error {
+	// As late as can be, so that no Pod ever has its forerunner's connections.
+	if err := s.departures.Clear(ctx, plan.handed); err != nil {
+		return err
+	}
 	ops := plan.Commit
 	s.committing(plan.generation)
 	if plan.Divisible && len(ops) > tables.PieceOf {

@@ -158,7 +158,8 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	}
 	s.ports.Run(ctx, plan.Ports)
 	s.guards.Run(ctx, plan.Guards)
-	now, overtakes := u.add(generated{plan, generation})
+	plan.generation = generation
+	now, overtakes := u.add(plan)
 	if !overtakes {
 		return nil
 	}

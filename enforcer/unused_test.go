@@ -227,7 +227,7 @@ func ruleLines(n testNS) []string {
 func TestAgentDoesNotHoldBackALoneEvent(t *testing.T) {
 	const interval = 2 * time.Second
 	c := newCluster(t, "ptp")
-	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.MinInterval, cfg.AuditInterval = interval, 200*time.Millisecond })
+	a := startAgent(t, c.node, &source.Memory{}, func(cfg *Config) { cfg.MinInterval, cfg.InspectInterval = interval, 200*time.Millisecond })
 	a.set(append(c.objects(), allow("web", "web", "front", 80))...)
 	a.set(allow("web", "web", "front", 81))
 	time.Sleep(interval + tidyAfter)

@@ -65,6 +65,10 @@ func command(ctx context.Context, args []string) error {
 	}
 	o.log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	run, err := o.measure(ctx)
+	if err != nil && len(run.Parts) > 0 {
+		o.log("what was measured is written to %s", stoppedReport)
+		return errors.Join(err, write(stoppedReport, run))
+	}
 	if err != nil {
 		return err
 	}
@@ -107,6 +111,8 @@ const (
 	// report is the one in the tree, of which readme has a summary.
 	report, readme = "conformance/bench/report", "README.md"
 	quickReport    = "bin/bench-report"
+	// stoppedReport is that of a run that was stopped.
+	stoppedReport = "bin/bench-report-stopped"
 )
 
 func write(dir string, run *figures.Run) error {

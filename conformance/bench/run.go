@@ -31,6 +31,7 @@ type options struct {
 // machine first.
 var known = []string{document.Packet, document.Watching, document.Control, document.Memory, document.Analysis}
 
+// measure measures all parts. What was measured is returned with an error, too.
 func (o *options) measure(ctx context.Context) (*figures.Run, error) {
 	run := &figures.Run{Started: time.Now().UTC().Truncate(time.Second), Quick: o.quick, Machine: machine(ctx, o.revision)}
 	began := time.Now()
@@ -49,7 +50,7 @@ func (o *options) measure(ctx context.Context) (*figures.Run, error) {
 			o.log("%s: %v", name, err)
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("stopped: %w", ctx.Err())
+			return run, fmt.Errorf("stopped: %w", ctx.Err())
 		}
 		run.Parts = append(run.Parts, figures.Part{Name: name, Took: seconds(start)})
 		o.log("== %s took %.0f s", name, seconds(start))

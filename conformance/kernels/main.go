@@ -73,6 +73,10 @@ func (o *options) matrix(ctx context.Context, only string) error {
 	if err != nil {
 		return err
 	}
+	tried := selected.tried(o.run)
+	if len(tried) == 0 {
+		return fmt.Errorf("-run: no test fits %q", only)
+	}
 	if o.dir, err = filepath.Abs(o.dir); err != nil {
 		return err
 	}
@@ -84,7 +88,7 @@ func (o *options) matrix(ctx context.Context, only string) error {
 		return err
 	}
 	defer unlock()
-	binaries, err := buildTests(ctx, o.dir, selected.tried(o.run))
+	binaries, err := buildTests(ctx, o.dir, tried)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func devices(t *testing.T, c *enforced.Cluster, node string) []string {
 func TestFlowtableIsToldWhereItTakesConnectionsPastPolicies(t *testing.T) {
 	c := enforced.Start(t, enforced.Options{
 		Placement: lab.Placement{Topology: lab.PTP}, Pods: labPods(), Objects: baseNamespaces(),
-		Config: func(cfg *enforcer.Config) { quick(cfg); cfg.AuditInterval = 100 * time.Millisecond },
+		Config: func(cfg *enforcer.Config) { quick(cfg); cfg.InspectInterval = 100 * time.Millisecond },
 	})
 	allow := func(app string) *networkingv1.NetworkPolicy {
 		return enforced.DenyIngress("shop", "server", ingress(podsIn("team", "red", app), tcpUDP(streamPort, streamPort)...))

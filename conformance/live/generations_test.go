@@ -151,7 +151,7 @@ func (g *generations) round(number int, l loss) {
 	g.c.Set(g.policies(l)...)
 	g.flood.forbid(g.losers...)
 	for range 5 {
-		g.audit(number, l)
+		g.inspect(number, l)
 		time.Sleep(20 * time.Millisecond)
 	}
 	before := sentOn(g.losers)
@@ -167,8 +167,8 @@ func (g *generations) round(number int, l loss) {
 	g.flood.alive(g.losers)
 }
 
-// audit looks in conntrack for forbidden flows that count as judged.
-func (g *generations) audit(number int, l loss) {
+// inspect looks in conntrack for forbidden flows that count as judged.
+func (g *generations) inspect(number int, l loss) {
 	g.t.Helper()
 	layout := compiler.MarkLayout{Mask: compiler.DefaultMask}
 	epoch := g.c.Agent("a").Status().Epoch

@@ -124,7 +124,7 @@ func TestIPVSThatComesLaterIsJudged(t *testing.T) {
 		t.Run(topology.String(), func(t *testing.T) {
 			c := enforced.Start(t, enforced.Options{
 				Placement: lab.Placement{Topology: topology}, Pods: labPods(), Objects: baseNamespaces(),
-				Config:   func(cfg *enforcer.Config) { quick(cfg); cfg.AuditInterval = 100 * time.Millisecond },
+				Config:   func(cfg *enforcer.Config) { quick(cfg); cfg.InspectInterval = 100 * time.Millisecond },
 				NoAgents: true,
 			})
 			to := netip.AddrPortFrom(addrs(near)[0], streamPort)
@@ -159,7 +159,7 @@ func TestIPVSThatComesLaterIsJudged(t *testing.T) {
 func TestIPVSIsNotReadyWhereItCannotBeJudged(t *testing.T) {
 	c := enforced.Start(t, enforced.Options{
 		Placement: lab.Placement{Topology: lab.Bridge}, Pods: labPods(), Objects: baseNamespaces(),
-		Config: func(cfg *enforcer.Config) { quick(cfg); cfg.AuditInterval = 100 * time.Millisecond },
+		Config: func(cfg *enforcer.Config) { quick(cfg); cfg.InspectInterval = 100 * time.Millisecond },
 	})
 	agent := c.Agent("a")
 	if err := agent.Ready(); err != nil {

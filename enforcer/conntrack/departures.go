@@ -71,8 +71,9 @@ var unknownTenant = Tenant{}
 
 // Note takes in which local Pods changed, and which of them may have an address that
 // none is known to have. It returns the addresses that keep their Pod, though it goes
-// by another name now: it was one of those that were presumed to have them.
-func (d *Departures) Note(changes []policy.SubjectChange, now time.Time, maybe map[netip.Addr]map[Tenant]bool) (kept map[netip.Addr]bool) {
+// by another name now: it was one of those that were presumed to have them. Handed are
+// those that these changes give to another Pod, for [Departures.Clear].
+func (d *Departures) Note(changes []policy.SubjectChange, now time.Time, maybe map[netip.Addr]map[Tenant]bool) (kept, handed map[netip.Addr]bool) {
 	before := map[netip.Addr]map[Tenant]bool{}
 	for _, c := range changes {
 		for _, s := range []*policy.Subject{d.pods[c.Pod], c.Now} {
@@ -108,9 +109,12 @@ func (d *Departures) Note(changes []policy.SubjectChange, now time.Time, maybe m
 		default:
 			d.left[a] = was
 			d.notBefore = now.Add(departureTidy)
+			if len(d.claims[a]) > 0 {
+				handed = put(handed, a)
+			}
 		}
 	}
-	return kept
+	return kept, handed
 }
 
 func put(set map[netip.Addr]bool, a netip.Addr) map[netip.Addr]bool {
@@ -164,12 +168,24 @@ func haveOneInCommon(a, b map[Tenant]bool) bool {
 	return false
 }
 
-// Clear deletes the connections of the addresses that the next commit gives to other
-// Pods. An error must hold up that commit.
-func (d *Departures) Clear(ctx context.Context) error {
-	wanted := map[netip.Addr]bool{}
+// Handed are all addresses that have another Pod now than their connections are of.
+func (d *Departures) Handed() map[netip.Addr]bool {
+	var out map[netip.Addr]bool
 	for a := range d.left {
 		if len(d.claims[a]) > 0 {
+			out = put(out, a)
+		}
+	}
+	return out
+}
+
+// Clear deletes the connections of addresses that the next commit gives to other Pods.
+// Until that commit their forerunners' rules stand, so those of a commit that is not the
+// next one must wait for their own. An error must hold up the commit.
+func (d *Departures) Clear(ctx context.Context, handed map[netip.Addr]bool) error {
+	wanted := map[netip.Addr]bool{}
+	for a := range handed {
+		if _, is := d.left[a]; is {
 			wanted[a] = true
 		}
 	}

@@ -64,8 +64,8 @@ func gone(pod string) policy.SubjectChange {
 // sync is a round of the sync loop: what it deletes before its commit and after.
 func (f *departuresFixture) sync(changes ...policy.SubjectChange) (before, after []string) {
 	f.t.Helper()
-	f.Note(changes, f.now, nil)
-	if err := f.Clear(context.Background()); err != nil {
+	_, handed := f.Note(changes, f.now, nil)
+	if err := f.Clear(context.Background(), handed); err != nil {
 		f.t.Fatal(err)
 	}
 	before, f.table.deleted = f.table.deleted, nil
@@ -150,12 +150,36 @@ func TestDeparturesThatFailHoldUpOnlyTheNextOwner(t *testing.T) {
 	}
 	f.Note([]policy.SubjectChange{has("b", "2", "10.0.0.1")}, f.now, nil)
 	for range 2 {
-		if err := f.Clear(context.Background()); !errors.Is(err, errTable) {
+		if err := f.Clear(context.Background(), f.Handed()); !errors.Is(err, errTable) {
 			t.Errorf("the next owner comes in spite of it: %v", err)
 		}
 	}
 	f.table.err = nil
-	f.expect("in the end", []string{"10.0.0.1"}, nil)
+	if err := f.Clear(t.Context(), f.Handed()); err != nil || !slices.Equal(f.table.deleted, []string{"10.0.0.1"}) {
+		t.Errorf("in the end: deleted %v, %v", f.table.deleted, err)
+	}
+}
+
+// A large change is under way while another overtakes it. Each deletes the connections of
+// the addresses that it gives away itself, just before it does: until then whoever sends
+// to the last owner makes new ones.
+func TestDeparturesAreDeletedByTheChangeThatGivesThemAway(t *testing.T) {
+	f := newDeparturesFixture(t)
+	f.sync(has("a", "1", "10.0.0.1"), has("b", "2", "10.0.0.2"))
+	_, large := f.Note([]policy.SubjectChange{gone("a"), has("c", "3", "10.0.0.1")}, f.now, nil)
+	_, small := f.Note([]policy.SubjectChange{gone("b"), has("d", "4", "10.0.0.2")}, f.now, nil)
+	for _, step := range []struct {
+		handed map[netip.Addr]bool
+		want   string
+	}{{small, "10.0.0.2"}, {large, "10.0.0.1"}} {
+		f.table.deleted = nil
+		if err := f.Clear(t.Context(), step.handed); err != nil || !slices.Equal(f.table.deleted, []string{step.want}) {
+			t.Errorf("deleted %v, %v, want %s", f.table.deleted, err, step.want)
+		}
+	}
+	if len(f.Handed()) > 0 || f.Wait(f.now) >= 0 {
+		t.Errorf("left are %v", f.left)
+	}
 }
 
 // A Pod may have had as many connections as the node can hold.
@@ -186,10 +210,10 @@ func TestDeparturesOfPresumedAddresses(t *testing.T) {
 	}
 	step := func(what string, maybe map[netip.Addr]map[Tenant]bool, wantKept bool, deleted []string, changes ...policy.SubjectChange) {
 		t.Helper()
-		if kept := f.Note(changes, f.now, maybe); kept[addr] != wantKept {
+		if kept, _ := f.Note(changes, f.now, maybe); kept[addr] != wantKept {
 			t.Errorf("%s: kept %v", what, kept)
 		}
-		if err := f.Clear(t.Context()); err != nil {
+		if err := f.Clear(t.Context(), f.Handed()); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(deleted, f.table.deleted); diff != "" {

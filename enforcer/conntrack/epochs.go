@@ -3,6 +3,7 @@ package conntrack
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -85,6 +86,16 @@ func (e *Epochs) InForce() (value uint32, sure bool) {
 	return value, sure
 }
 
+// Written says that of the values that were issued the kernel writes this one and no other,
+// as was read from it; 0: none. Commits that failed may have used up the others.
+func (e *Epochs) Written(value uint32) {
+	e.Committed(value)
+	delete(e.live, 0)
+}
+
+// ErrNoneFree is that all values are in use, or were a moment ago.
+var ErrNoneFree = errors.New("no epoch is free")
+
 // Next issues a value for the next commit.
 func (e *Epochs) Next(ctx context.Context) (uint32, error) {
 	if len(e.free) == 0 {
@@ -98,7 +109,7 @@ func (e *Epochs) Next(ctx context.Context) (uint32, error) {
 		}
 	}
 	if len(e.free) == 0 {
-		return 0, fmt.Errorf("find a free epoch: all %d values are in use or were a moment ago", e.layout.Epochs()-1)
+		return 0, fmt.Errorf("find an epoch: %w: all %d values are in use or were a moment ago", ErrNoneFree, e.layout.Epochs()-1)
 	}
 	value := e.free[len(e.free)-1]
 	e.free = e.free[:len(e.free)-1]

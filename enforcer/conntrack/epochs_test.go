@@ -294,3 +294,35 @@ func TestForeignEpochsAreLookedForOnlyWhereThatIsCheap(t *testing.T) {
 		t.Error("a dump that holds up the loop")
 	}
 }
+
+// A kernel that refuses every commit leaves it open which values it writes. When all are
+// used up, whoever asks it which one it is goes on.
+func TestEpochsUsedUpByCommitsThatFail(t *testing.T) {
+	f := newEpochFixture(0xf0)
+	inForce := f.next(t)
+	for {
+		if _, err := f.Next(t.Context()); err != nil {
+			if !errors.Is(err, ErrNoneFree) {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	f.clock.Step(time.Hour)
+	if _, err := f.Next(t.Context()); !errors.Is(err, ErrNoneFree) {
+		t.Fatalf("an hour later there is a value that the kernel may write: %v", err)
+	}
+	f.Written(inForce)
+	f.clock.Step(inFlight)
+	for range 20 {
+		if v := f.next(t); v == 0 || v == inForce {
+			t.Fatalf("%d is issued", v)
+		}
+		inForce, _ = f.InForce()
+		f.clock.Step(inFlight)
+	}
+	f.Written(0)
+	if v, sure := f.InForce(); sure {
+		t.Errorf("nothing writes, and %d is in force", v)
+	}
+}

@@ -55,7 +55,7 @@ var Checks = []Check{
 		Clean:       "nobody asked an agent",
 		Conditions: map[string]State{
 			"DenialsUnread": Warning, "GuardFailed": Problem, "NoLock": Note, "NodeUnknown": Problem, "PortGuardsFailed": Problem,
-			"RuntimeSilent": Warning, "SecondAgent": Problem, "SyncHangs": Problem, "TableContested": Problem, "TableFailed": Problem, "TableNotRepaired": Problem,
+			"RuntimeSilent": Warning, "SearchFailed": Warning, "SecondAgent": Problem, "SyncHangs": Problem, "TableContested": Problem, "TableFailed": Problem, "TableNotRepaired": Problem,
 		},
 		judge: judgeAgent,
 	},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -101,7 +102,10 @@ func (p *peers) addrs(veth *Interface, family uint8, end *podEnd) error {
 		return p.dump(req, func(msg []byte) bool {
 			addr, ok := addrOf(msg, veth.Peer)
 			switch {
-			case !ok:
+			case !ok || addr.Is4() != (family == unix.AF_INET):
+				// A kernel without IPv6 answers with the other family's.
+			case slices.Contains(end.addrs, addr) || slices.Contains(end.linkLocal, addr):
+				// It may have an address with several prefixes.
 			case addr.Is6() && addr.IsLinkLocalUnicast():
 				end.linkLocal = append(end.linkLocal, addr)
 			default:

@@ -181,15 +181,18 @@ func (w *Register) haunted(now time.Time) time.Duration {
 	return left
 }
 
-// ForgetLost drops what the runtime said before its connection was lost of a sandbox
-// whose interface has gone since.
+// ForgetLost drops what the runtime said, before its connection was lost, of a sandbox
+// whose interface or whose Pod has gone since: nobody will say when the sandbox goes, and
+// its addresses would be lost to every later Pod. What lives on in it is nobody's then.
 func (w *Register) ForgetLost(b *Told) {
 	if w.connected {
 		return
 	}
+	forgot := false
 	for uid, s := range w.told {
 		r := w.pods[s.Pod]
-		if r == nil || r.object.UID != uid || !r.placed || w.links.Carries(s.Pod, s.Addrs) {
+		lives := r != nil && r.object.UID == uid
+		if lives && (!r.placed || w.links.Carries(s.Pod, s.Addrs)) {
 			continue
 		}
 		b.forget(s)
@@ -197,6 +200,12 @@ func (w *Register) ForgetLost(b *Told) {
 		for _, a := range s.Addrs {
 			delete(w.byTold, a)
 		}
-		w.tell(r)
+		forgot = true
+	}
+	if !forgot {
+		return
+	}
+	for _, r := range w.pods {
+		w.tell(r) // another may claim these addresses
 	}
 }

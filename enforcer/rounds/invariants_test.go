@@ -73,7 +73,7 @@ func holdsOver(t *testing.T, r *rand.Rand) bool {
 		}
 		mustReplace = l.Doubtful()
 		said = run(append([]string{"sleep"}, some(0.3, "curious", "woken", "guards=1s", "peek=20ms")...)...)
-		if pause, deaf := l.Pause(Dues{-1, -1, -1, -1, -1}, false, l.now); pause < 0 || !deaf && pause > l.config.AuditInterval || pause > l.config.RetryMax {
+		if pause, deaf := l.Pause(Dues{-1, -1, -1, -1, -1}, false, l.now); pause < 0 || !deaf && pause > l.config.InspectInterval || pause > l.config.RetryMax {
 			return fail("it sleeps for "+pause.String(), said)
 		}
 	}

@@ -2,7 +2,7 @@ package rounds
 
 import "time"
 
-// detectEvery is how many audits come to one look at other programs.
+// detectEvery is how many inspections come to one look at other programs.
 const detectEvery = 6
 
 // Dues are what is due when, from now on, of what others keep account of. Negative:
@@ -24,7 +24,7 @@ func (s *State) Pause(d Dues, curious bool, now time.Time) (pause time.Duration,
 	if s.retry > 0 {
 		return s.retry, true
 	}
-	pause = s.config.AuditInterval
+	pause = s.config.InspectInterval
 	sooner := func(d time.Duration) {
 		if d >= 0 {
 			pause = min(pause, d)
@@ -72,15 +72,15 @@ func (s *State) Begin(curious bool) (peek bool) {
 	return s.peeking
 }
 
-// Audit decides whether what nobody tells of is looked at before this round: our tables,
+// Inspect decides whether what nobody tells of is looked at before this round: our tables,
 // and other programs.
-func (s *State) Audit(now time.Time) (tables, others bool) {
-	if now.Sub(s.audited) < s.config.AuditInterval {
+func (s *State) Inspect(now time.Time) (tables, others bool) {
+	if now.Sub(s.inspected) < s.config.InspectInterval {
 		return false, false
 	}
-	tables = !s.audited.IsZero() && !s.doubtful
-	s.audited = now
-	if others = now.Sub(s.detected) >= detectEvery*s.config.AuditInterval; others {
+	tables = !s.inspected.IsZero() && !s.doubtful
+	s.inspected = now
+	if others = now.Sub(s.detected) >= detectEvery*s.config.InspectInterval; others {
 		s.detected, s.recheck = now, true
 	}
 	return tables, others

@@ -75,7 +75,7 @@ func (s *State) LookDue(curious bool, now time.Time) bool {
 // Bridges decides whether the switches of bridges are checked: when places were looked
 // at, and from time to time, for nobody tells of a change.
 func (s *State) Bridges(now time.Time) bool {
-	if now.Sub(s.bridgesAt) < s.config.AuditInterval {
+	if now.Sub(s.bridgesAt) < s.config.InspectInterval {
 		return false
 	}
 	s.bridgesAt = now

@@ -20,8 +20,8 @@ type Config struct {
 	MinInterval time.Duration
 	// RetryMin and RetryMax bound the pause after a round that failed.
 	RetryMin, RetryMax time.Duration
-	// AuditInterval is how often what has no notices is looked at.
-	AuditInterval time.Duration
+	// InspectInterval is how often what has no notices is looked at.
+	InspectInterval time.Duration
 	// Grace is how long after a first install connections that are met mid-stream are
 	// judged as new ones; none if it is not positive.
 	Grace time.Duration
@@ -85,8 +85,8 @@ type State struct {
 	// looks counts rounds while some Pod's place is unknown.
 	looks int
 	// peeking: the next round is for what may have changed at far ends, and no more.
-	peeking           bool
-	audited, detected time.Time
+	peeking             bool
+	inspected, detected time.Time
 }
 
 // New begins with what an earlier agent left. Nothing is known of the kernel.

@@ -116,7 +116,7 @@ func (l *loop) command(fields []string) error {
 	}
 	switch fields[0] {
 	case "start":
-		c := Config{MinInterval: 50 * time.Millisecond, RetryMin: 100 * time.Millisecond, RetryMax: 30 * time.Second, AuditInterval: 10 * time.Second}
+		c := Config{MinInterval: 50 * time.Millisecond, RetryMin: 100 * time.Millisecond, RetryMax: 30 * time.Second, InspectInterval: 10 * time.Second}
 		if l.has("wants-grace") {
 			c.Grace = time.Minute
 		}
@@ -164,7 +164,7 @@ func (l *loop) sleep() {
 
 // round is what the agent does in a round (syncer.sync), with a kernel that takes no time.
 func (l *loop) round() {
-	tables, others := l.Audit(l.now)
+	tables, others := l.Inspect(l.now)
 	if tables {
 		l.say("look whether our tables are there%s", map[bool]string{true: ": they are not"}[l.has("vanished")])
 		if l.has("vanished") {
