@@ -140,10 +140,10 @@ bench: need-tests ## benchmarks, with allocations (root)
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout=60m ./...
 
 .PHONY: bench-report
-bench-report: need-tests ## measure everything in one go, and write conformance/bench/report (root): PARTS=packet,watching,control,memory,analysis QUICK=1
+bench-report: need-tests ## measure everything in one go, and write conformance/bench/report (root): PARTS=packet,watching,control,memory,analysis, with the others as they were KEEP=1; QUICK=1
 	@.tools/need ipset=ipset
 	@$(GO) build -trimpath -o $(BIN)/bench ./conformance/bench
-	@$(BIN)/bench -revision '$(VERSION)' $(if $(PARTS),-parts '$(PARTS)') $(if $(QUICK),-quick) $(if $(REPORT),-dir '$(REPORT)')
+	@$(BIN)/bench -revision '$(VERSION)' $(if $(PARTS),-parts '$(PARTS)') $(if $(KEEP),-keep) $(if $(QUICK),-quick) $(if $(REPORT),-dir '$(REPORT)')
 
 .PHONY: agreement
 agreement: need-tests ## naive evaluator = index = ruleset over FLOWS=1000000 random flows, = packets over KERNEL_FLOWS=20000, TOPOLOGIES=all (root)

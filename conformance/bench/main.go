@@ -1,10 +1,10 @@
 // Command bench measures Sluice on this machine and writes the report.
 //
-//	bench [-quick] [-parts packet,watching,control,memory,analysis] [-dir DIR]
+//	bench [-quick] [-parts packet,watching,control,memory,analysis [-keep]] [-dir DIR]
 //	bench render [-dir DIR]
 //
-// It needs root, nft and iptables. With -parts the others' figures of an
-// earlier run are not kept: a report is one run.
+// It needs root, nft and iptables. With -keep the report keeps the parts of an earlier
+// run that are not measured, each with its revision; otherwise it has none of them.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/cmd/sluice/app"
+	"github.com/sluice-net/sluice/conformance/bench/analysis"
 	"github.com/sluice-net/sluice/conformance/bench/controlpath"
 	"github.com/sluice-net/sluice/conformance/bench/document"
 	"github.com/sluice-net/sluice/conformance/bench/figures"
@@ -28,6 +29,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	if len(os.Args) > 1 && os.Args[1] == analysis.MeasureCommand {
+		os.Exit(analysis.Measure(ctx, os.Args[2:]))
+	}
 	if len(os.Args) > 1 && os.Args[1] == sluiceCommand {
 		os.Exit(app.Main(ctx, os.Args[2:], app.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
 	}
@@ -72,6 +76,15 @@ func command(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.keep {
+		earlier, err := readRun(dir)
+		if err != nil {
+			return err
+		}
+		if err := run.Keep(earlier, known); err != nil {
+			return errors.Join(err, write(stoppedReport, run))
+		}
+	}
 	return write(dir, run)
 }
 
@@ -81,6 +94,7 @@ func flags(args []string) (*options, string, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.StringVar(&parts, "parts", strings.Join(known, ","), "what to measure")
 	fs.StringVar(&dir, "dir", "", "`directory` of the report (default: "+report+"; of a quick one "+quickReport+")")
+	fs.BoolVar(&o.keep, "keep", false, "keep what an earlier run has of the other parts")
 	fs.BoolVar(&o.quick, "quick", false, "in two minutes, to see that it works: nothing to be quoted")
 	fs.StringVar(&o.programs, "programs", "", "`directory` of etcd and kube-apiserver (default: where make cluster-up puts them)")
 	fs.StringVar(&o.revision, "revision", "unknown", "what is measured, for the report")
@@ -130,13 +144,17 @@ func write(dir string, run *figures.Run) error {
 	return renderAgain(dir)
 }
 
-func renderAgain(dir string) error {
+func readRun(dir string) (*figures.Run, error) {
 	file, err := os.Open(filepath.Join(dir, dataName))
 	if err != nil {
-		return fmt.Errorf("read figures: %w", err)
+		return nil, fmt.Errorf("read figures: %w", err)
 	}
 	defer file.Close()
-	run, err := figures.Read(file)
+	return figures.Read(file)
+}
+
+func renderAgain(dir string) error {
+	run, err := readRun(dir)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 type options struct {
-	quick              bool
+	quick, keep        bool
 	parts              []string
 	programs, revision string
 	log                func(format string, args ...any)
@@ -123,7 +123,7 @@ func (o *options) analysis(ctx context.Context, run *figures.Run) error {
 		return fmt.Errorf("find the command to measure: %w", err)
 	}
 	a := analysis.Options{
-		Estates: []analysis.Estate{{Workloads: 300, Policies: 75}, {Workloads: 2_000, Policies: 500}}, Sluice: []string{self, sluiceCommand},
+		Estates: []analysis.Estate{{Workloads: 300, Policies: 75}, {Workloads: 2_000, Policies: 500}}, Sluice: []string{self, sluiceCommand}, Measure: []string{self, analysis.MeasureCommand},
 		Workloads: []int{100, 1_000, 3_000, 10_000}, Policies: []int{1, 10, 100, 1_000},
 		Rounds: 5, Slice: 300 * time.Millisecond, VerifyFlows: 50_000, Log: o.log,
 	}

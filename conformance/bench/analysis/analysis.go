@@ -53,10 +53,11 @@ type Options struct {
 	// VerifyFlows is how many flows the command is given.
 	VerifyFlows int
 	// Estates are those of which commands answer about all workloads at once, by running
-	// Sluice, the beginning of a command line.
-	Estates []Estate
-	Sluice  []string
-	Log     func(format string, args ...any)
+	// Sluice, the beginning of a command line, behind Measure, that of a process that ends
+	// in [Measure].
+	Estates         []Estate
+	Sluice, Measure []string
+	Log             func(format string, args ...any)
 }
 
 // The flows that are asked: half of them at a port that policies name.

@@ -1,17 +1,12 @@
 package analysis
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 
 	"github.com/sluice-net/sluice/conformance/bench/figures"
 )
@@ -110,21 +105,4 @@ func (m *measurement) connections(ctx context.Context, e Estate) error {
 		m.run.Add(figures.Figure{Part: Part, Case: Connections, Name: Resident, Variant: name, At: at, Unit: "MiB", Samples: memory[name]})
 	}
 	return nil
-}
-
-// command runs Sluice once, and says how many seconds of CPU it took, of all cores, and how
-// many MiB it had in memory at most.
-func (m *measurement) command(ctx context.Context, args []string) (seconds, mib float64, err error) {
-	cmd := exec.CommandContext(ctx, m.Sluice[0], append(m.Sluice[1:len(m.Sluice):len(m.Sluice)], args...)...)
-	var trouble bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &trouble
-	if err := cmd.Run(); err != nil {
-		return 0, 0, fmt.Errorf("%w: %.300s", err, trouble.String())
-	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok || runtime.GOOS != "linux" {
-		return 0, 0, fmt.Errorf("what a process takes is known on Linux alone, not on %s", runtime.GOOS)
-	}
-	// Linux counts KiB.
-	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), float64(usage.Maxrss) / 1024, nil
 }

@@ -103,9 +103,9 @@ func (r *report) head() {
 	m := r.run.Machine
 	r.printf("# Figures\n")
 	r.paragraph(`
-Made by ` + "`make bench-report`" + ` in one go on one machine. What is compared was measured
-in turns, round by round, so that whatever else the machine did fell on all of it
-alike. Figures are medians; the spread is the median distance from the median (±),
+Made by ` + "`make bench-report`" + ` on one machine. What is compared was measured in turns,
+round by round, so that whatever else the machine did fell on all of it alike; a part may
+be of another run than the others ([which](#raw)). Figures are medians; the spread is the median distance from the median (±),
 or the interval in which 95 of 100 resamplings of the rounds fall (in brackets).
 Absolute figures depend on the machine; the claims are about ratios within this run.`)
 	r.printf("| | |\n| --- | --- |")
@@ -163,19 +163,27 @@ func (r *report) ran(part string) bool {
 	return false
 }
 
+// of says which revision a part is of, and when it was measured if that was in another run.
+func (r *report) of(p figures.Part) string {
+	if p.Revision == "" {
+		return r.run.Machine.Revision
+	}
+	return p.Revision + ", " + p.Started.UTC().Format("2006-01-02 15:04 UTC")
+}
+
 func (r *report) raw() {
 	r.section("raw", "The raw data")
 	r.paragraph(`
 [data.jsonl](data.jsonl) has every sample, a figure on each line, in the order in
 which they were taken. ` + "`go run ./conformance/bench render`" + ` makes this page and its
 pictures anew from it.`)
-	r.printf("| part | figures | samples | took |\n| --- | ---: | ---: | ---: |")
+	r.printf("| part | figures | samples | took | of |\n| --- | ---: | ---: | ---: | --- |")
 	for _, p := range r.run.Parts {
 		count, samples := 0, 0
 		for _, f := range r.run.Of(p.Name, "") {
 			count++
 			samples += len(f.Samples)
 		}
-		r.printf("| %s | %s | %s | %s |", title(p.Name), whole(float64(count)), whole(float64(samples)), duration(p.Took))
+		r.printf("| %s | %s | %s | %s | %s |", title(p.Name), whole(float64(count)), whole(float64(samples)), duration(p.Took), r.of(p))
 	}
 }

@@ -41,10 +41,13 @@ type Machine struct {
 	LoadAfter  float64 `json:"loadAfter"`
 }
 
-// Part says how long a part of the run took, in seconds.
+// Part says how long a part of the run took, in seconds. One that was kept from an earlier
+// run says of which revision it is, and when it was measured.
 type Part struct {
-	Name string  `json:"name"`
-	Took float64 `json:"took"`
+	Name     string    `json:"name"`
+	Took     float64   `json:"took"`
+	Revision string    `json:"revision,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
 }
 
 // Missing is a line of the report about what is not in it.

@@ -3,7 +3,9 @@ package figures_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,5 +103,42 @@ func TestWriteAndRead(t *testing.T) {
 	}
 	if s := got.Of("control", "").Find("remote Pod", "Sluice", figures.Setting{"pods": 1}); s != nil {
 		t.Errorf("found %v at another size", s)
+	}
+}
+
+// A part that is measured anew takes the place of the one before, and the others stay as
+// they were, with what they are of.
+func TestKeep(t *testing.T) {
+	order := []string{"packet", "control", "memory"}
+	run := func(revision string, at int, parts ...string) *figures.Run {
+		r := &figures.Run{Machine: figures.Machine{CPU: "x", Cores: 2, Kernel: "6", Revision: revision}, Started: time.Unix(int64(at), 0).UTC()}
+		for _, p := range parts {
+			r.Parts = append(r.Parts, figures.Part{Name: p, Took: 1})
+			r.Add(figures.Figure{Part: p, Name: p, Variant: revision, Samples: []float64{1}})
+			r.Miss(p, revision, errors.New("no"))
+		}
+		return r
+	}
+	first := run("a", 100, "packet", "control", "memory")
+	second := run("b", 200, "control")
+	if err := second.Keep(first, order); err != nil {
+		t.Fatal(err)
+	}
+	third := run("c", 300, "memory")
+	if err := third.Keep(second, order); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, p := range third.Parts {
+		got = append(got, fmt.Sprintf("%s %s %d, figures of %s, missing of %s", p.Name, p.Revision, p.Started.Unix(), third.Figures[i].Variant, third.Missing[slices.IndexFunc(third.Missing, func(m figures.Missing) bool { return m.Part == p.Name })].What))
+	}
+	want := []string{"packet a 100, figures of a, missing of a", "control b 200, figures of b, missing of b", "memory  -62135596800, figures of c, missing of c"}
+	if diff := cmp.Diff(want, got); diff != "" || len(third.Figures) != 3 || len(third.Missing) != 3 {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	elsewhere := run("d", 400, "packet")
+	elsewhere.Machine.Cores = 4
+	if err := elsewhere.Keep(first, order); err == nil {
+		t.Error("figures of two machines are in one report")
 	}
 }
