@@ -24,3 +24,17 @@ func TestAFarEndIsReadUpToALimit(t *testing.T) {
 		t.Errorf("%d and %d addresses were read, cut %t, %v", len(end.addrs), len(end.linkLocal), end.cut, err)
 	}
 }
+
+// An address is read once, however often the kernel tells of it: with two prefixes, or of
+// a kernel without IPv6, which answers a question for one family with the other's.
+func TestAnAddressOfAFarEndCountsOnce(t *testing.T) {
+	node := netnstest.NewBridgeNode(t)
+	pod := netnstest.BridgePod(node, "pod", "10.1.0.3", "fd01::3")
+	pod.IP("addr add 10.1.0.3/30 dev eth0\naddr add 10.1.0.3/29 dev eth0\n")
+	l := testLinks(t, node)
+	l.must(t, false)
+	end, err := l.peers.ask(l.byName("vpod"))
+	if want := []string{"10.1.0.3", "fd01::3"}; err != nil || fmt.Sprint(end.addrs) != fmt.Sprint(want) {
+		t.Errorf("%v, %v, want %v", end.addrs, err, want)
+	}
+}
