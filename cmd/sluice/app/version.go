@@ -43,7 +43,11 @@ func (o *VersionOptions) Run(context.Context) error {
 
 // versionLine is what "version" and --version print.
 func versionLine() string {
-	return fmt.Sprintf("sluice %s (%s %s/%s)", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return "sluice version " + versionText()
+}
+
+func versionText() string {
+	return fmt.Sprintf("%s (%s %s/%s)", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // versionName falls back to what "go install module@version" records.
