@@ -45,6 +45,7 @@ func TestWhereAgentsDoNotAnswer(t *testing.T) {
 		{"observe -f", []string{"observe", "-f"}, "", true},
 		{"observe --allowed", []string{"observe", "--allowed"}, "shop/web → shop/db:5432/TCP  ALLOWED", true},
 		{"try", []string{"try", "-f", policy}, "1 flow passed on the nodes that answered, 1 of them would be denied", true},
+		{"suggest", []string{"suggest", "-n", "shop"}, "kind: NetworkPolicy", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serverOfShop(t)
