@@ -61,6 +61,16 @@ func ValidateNamespace(labels map[string]string) field.ErrorList {
 	return validateMode(field.NewPath("metadata", "labels"), labels)
 }
 
+// Audited reports whether a policy counts for no verdict, in a Namespace with these
+// labels.
+func Audited(np *networkingv1.NetworkPolicy, namespace map[string]string) bool {
+	own, _ := parseMode(np.Annotations)
+	if own == modeOfNamespace {
+		own, _ = parseMode(namespace)
+	}
+	return own == modeAudit
+}
+
 // modeAnnotations are the annotations of which a policy's verdicts depend.
 func modeAnnotations(np *networkingv1.NetworkPolicy) map[string]string {
 	if v, given := np.Annotations[ModeKey]; given {

@@ -55,6 +55,9 @@ func TestAuditedPoliciesCountForNoVerdict(t *testing.T) {
 				x.SetNamespace("shop", modeIn(c.namespace))
 				np := &networkingv1.NetworkPolicy{}
 				np.Namespace, np.Name, np.Annotations = "shop", "deny", modeIn(c.policy)
+				if got := policy.Audited(np, modeIn(c.namespace)); got != c.audited {
+					t.Errorf("audited: %v, want %v", got, c.audited)
+				}
 				err := x.SetPolicy(np)
 				if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
 					t.Errorf("problem %v, want %q", err, c.problem)

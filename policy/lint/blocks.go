@@ -74,10 +74,10 @@ func (l *linter) blocksOneFamily() {
 	})
 }
 
-// allowsAll reports whether a policy that may select the same Pods as the rule's
-// allows all addresses of a family in its direction.
+// allowsAll reports whether a policy that may select the same Pods as the rule's, and
+// counts where that does, allows all addresses of a family in its direction.
 func (l *linter) allowsAll(r *rule, ipv4 bool) bool {
-	return slices.ContainsFunc(r.of.space.policies, func(q *policyModel) bool {
+	return slices.ContainsFunc(r.of.beside(), func(q *policyModel) bool {
 		return q.broken || q.subject.Overlaps(r.of.subject) && slices.ContainsFunc(q.rules[r.dir], func(o *rule) bool {
 			return len(o.peers) == 0 || slices.ContainsFunc(o.peers, func(p *peer) bool {
 				return p.block != nil && p.block.CIDR.Bits() == 0 && p.block.CIDR.Addr().Is4() == ipv4

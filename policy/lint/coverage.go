@@ -7,9 +7,9 @@ import (
 )
 
 // coverage is what adds nothing because something else does as much. One thing
-// covers another only if it is more, or if it is the same and comes first: so all
-// that is covered can be removed at once, and what covered it, or what covered
-// that, remains.
+// covers another only if it counts wherever that does and is more, or is the same and
+// comes first: so all that is covered can be removed at once, and what covered it, or
+// what covered that, remains.
 type coverage struct {
 	// policies, rules, peers and ports are what is covered, and by what. What is
 	// inside of something covered is not listed.
@@ -39,12 +39,13 @@ func (c *coverage) addSpace(s *space) {
 			sound = append(sound, p)
 		}
 	}
-	// over[i][j]: the Pods of policy i are all those of policy j, or more.
+	// over[i][j]: policy i counts wherever policy j does, and for all Pods of that, or
+	// more.
 	over := make([][]bool, len(sound))
 	for i, p := range sound {
 		over[i] = make([]bool, len(sound))
 		for j, q := range sound {
-			over[i][j] = p.subject.Covers(q.subject)
+			over[i][j] = p.countsFor(q) && p.subject.Covers(q.subject)
 		}
 	}
 	for j, p := range sound {

@@ -59,9 +59,10 @@ func haveOrHas(rules int) string {
 	return fmt.Sprintf("its %d rules have", rules)
 }
 
-// isolatedBy reports whether another policy isolates all Pods of p in a direction.
+// isolatedBy reports whether another policy that counts where p does isolates all Pods
+// of p in a direction.
 func (l *linter) isolatedBy(p *policyModel, d policy.Direction) bool {
-	return slices.ContainsFunc(p.space.policies, func(q *policyModel) bool {
+	return slices.ContainsFunc(p.beside(), func(q *policyModel) bool {
 		return q != p && q.isolates[d] && q.subject.Covers(p.subject)
 	})
 }

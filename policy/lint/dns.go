@@ -15,10 +15,10 @@ func dnsChecks() []check {
 	return []check{
 		{Check{
 			ID: "egress-without-dns", Severity: Warning,
-			Says:   "A policy allows egress to Pods, namespaces or the internet, and no policy for the same Pods allows DNS.",
-			Why:    "Others are found by their names. Where the name cannot be resolved, what is allowed is never reached, and the failure looks like another.",
+			Says:   "A policy allows egress to Pods, namespaces or the internet, and no policy for the same Pods allows DNS, or only by TCP.",
+			Why:    "Others are found by their names. Where the name cannot be resolved, what is allowed is never reached, and the failure looks like another. Resolvers ask by UDP, and by TCP only after an answer that was too long; a port without a protocol is TCP.",
 			Mend:   "Allow UDP and TCP port 53 to the cluster's DNS, in this policy or in one for the whole namespace.",
-			Silent: "Policies that allow no egress at all; those that allow blocks of addresses only, unless it is all addresses; whatever may be DNS: port 53, 853, 1053, 5353 or 8053 to anybody, ports named for it, or all ports to namespaces, blocks or Pods that may be a DNS server. Namespaces with a policy that could not be read, and input with policies of other kinds, which may allow it.",
+			Silent: "Policies that allow no egress at all; those that allow blocks of addresses only, unless it is all addresses; whatever may be DNS: UDP port 53, 853, 1053, 5353 or 8053 to anybody, TCP port 853 (DNS over TLS), ports named for it but for those named for TCP, or all ports to namespaces, blocks or Pods that may be a DNS server; TCP for Pods whose dnsConfig has the option use-vc. Namespaces with a policy that could not be read, and input with policies of other kinds, which may allow it.",
 		}, (*linter).egressWithoutDNS},
 		{Check{
 			ID: "node-local-dns", Severity: Warning,
@@ -34,32 +34,63 @@ func dnsChecks() []check {
 // CoreDNS on 53, OpenShift's on 5353, others on unprivileged ones.
 var dnsPorts = []uint16{53, 853, 1053, 5353, 8053}
 
-// meansDNS reports whether the ports of a rule name one of DNS, and nothing like all
-// ports.
-func (r *rule) meansDNS() bool {
-	return slices.ContainsFunc(r.ports, func(p *port) bool {
-		if p.name != "" {
-			return strings.Contains(p.name, "dns") || strings.Contains(p.name, "domain")
-		}
-		return slices.ContainsFunc(dnsPorts, func(n uint16) bool { return p.First <= n && n <= p.Last })
-	})
+// dnsBy is how somebody may ask a DNS server.
+type dnsBy uint8
+
+const (
+	notDNS dnsBy = iota
+	// byTCP: by TCP alone, to which resolvers turn only after an answer by UDP that was
+	// too long.
+	byTCP
+	// anyhow: as resolvers ask.
+	anyhow
+)
+
+// dns is what the port lets somebody ask. Of what may have another meaning, such as a
+// name, it is taken for granted that it does.
+func (p *port) dns() dnsBy {
+	means := slices.ContainsFunc(dnsPorts, func(n uint16) bool { return p.First <= n && n <= p.Last })
+	overTLS := p.has(policy.TCP, 853) && !p.has(policy.TCP, 53)
+	if p.name != "" {
+		means = strings.Contains(p.name, "dns") || strings.Contains(p.name, "domain")
+		overTLS = !strings.Contains(p.name, "tcp")
+	}
+	switch {
+	case !means || p.Protocol == policy.SCTP:
+		return notDNS
+	case p.Protocol == policy.TCP && !overTLS:
+		return byTCP
+	}
+	return anyhow
 }
 
-// mayGiveDNS reports whether a rule may let somebody ask a DNS server.
-func (l *linter) mayGiveDNS(r *rule) bool {
+// dns is what the ports of a rule let somebody ask, where they are not all ports.
+func (r *rule) dns() dnsBy {
+	by := notDNS
+	for _, p := range r.ports {
+		by = max(by, p.dns())
+	}
+	return by
+}
+
+// mayGiveDNS is how a rule may let somebody ask a DNS server.
+func (l *linter) mayGiveDNS(r *rule) dnsBy {
 	if len(r.ports) > 0 {
-		return r.meansDNS()
+		return r.dns()
 	}
-	if len(r.peers) == 0 {
-		return true
+	if len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p *peer) bool { return l.mayHoldDNS(r, p) }) {
+		return anyhow
 	}
-	return slices.ContainsFunc(r.peers, func(p *peer) bool {
-		if p.block != nil {
-			return !p.block.Empty()
-		}
-		ends, _, closed := p.targets(l.world, r)
-		return !closed || r.of.space.name == "kube-system" || slices.ContainsFunc(ends, func(e *end) bool { return e.declares(53, policy.UDP) || e.declares(53, policy.TCP) })
-	})
+	return notDNS
+}
+
+// mayHoldDNS reports whether a DNS server may be among what a peer matches.
+func (l *linter) mayHoldDNS(r *rule, p *peer) bool {
+	if p.block != nil {
+		return !p.block.Empty()
+	}
+	ends, _, closed := p.targets(l.world, r)
+	return !closed || r.of.space.name == "kube-system" || slices.ContainsFunc(ends, func(e *end) bool { return e.declares(53, policy.UDP) || e.declares(53, policy.TCP) })
 }
 
 // needsNames reports whether what a rule allows is found by its name.
@@ -69,28 +100,56 @@ func (r *rule) needsNames() bool {
 	})
 }
 
-// askers are who may ask a DNS server: the policies of a namespace that may allow
-// it, and the ends that they may select.
+// askers are who may ask a DNS server, and how: the policies of a namespace that may
+// allow it, and the ends that they may select.
 type askers struct {
-	policies []*policyModel
-	ends     map[*end]bool
+	policies map[*policyModel]dnsBy
+	ends     map[*end]dnsBy
 }
 
-func (l *linter) askers(s *space) *askers {
-	if s.asks != nil {
-		return s.asks
+// askers are those by the policies that count where p does.
+func (l *linter) askers(p *policyModel) *askers {
+	known := &p.space.asks[0]
+	if p.audited {
+		known = &p.space.asks[1]
 	}
-	s.asks = &askers{ends: map[*end]bool{}}
-	for _, p := range s.policies {
-		if !p.broken && (!p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], l.mayGiveDNS)) {
+	if *known != nil {
+		return *known
+	}
+	a := &askers{map[*policyModel]dnsBy{}, map[*end]dnsBy{}}
+	*known = a
+	for _, q := range p.beside() {
+		by := l.asksBy(q)
+		if by == notDNS {
 			continue
 		}
-		s.asks.policies = append(s.asks.policies, p)
-		for _, e := range p.selected() {
-			s.asks.ends[e] = true
+		a.policies[q] = by
+		for _, e := range q.selected() {
+			a.ends[e] = max(a.ends[e], by)
 		}
 	}
-	return s.asks
+	return a
+}
+
+// asksBy is how a policy may let its Pods ask.
+func (l *linter) asksBy(p *policyModel) dnsBy {
+	if p.broken {
+		return anyhow
+	}
+	by := notDNS
+	if p.isolates[policy.Egress] {
+		for _, r := range p.rules[policy.Egress] {
+			by = max(by, l.mayGiveDNS(r))
+		}
+	}
+	return by
+}
+
+// resolves reports whether an end that may ask in this way resolves names: its own
+// resolver may have been told to ask by TCP.
+func (e *end) resolves(by dnsBy) bool {
+	c := e.api.Spec.DNSConfig
+	return by == anyhow || by == byTCP && c != nil && slices.ContainsFunc(c.Options, func(o corev1.PodDNSConfigOption) bool { return o.Name == "use-vc" })
 }
 
 func (l *linter) egressWithoutDNS() {
@@ -101,19 +160,77 @@ func (l *linter) egressWithoutDNS() {
 		if p.broken || p.subject.Empty() || !p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], (*rule).needsNames) {
 			continue
 		}
-		message := "allows egress, and no policy for the same Pods allows DNS"
-		var found bool
-		if len(p.space.ends) == 0 {
-			// Any Pod that the policy selects may be selected by another.
-			found = !slices.ContainsFunc(l.askers(p.space).policies, func(q *policyModel) bool { return q.subject.Overlaps(p.subject) })
-		} else {
-			without := slices.DeleteFunc(slices.Clone(p.selected()), func(e *end) bool { return !e.isolable() || l.askers(p.space).ends[e] })
-			message, found = message+": "+named(without)+" cannot resolve a name", len(without) > 0
+		asks := l.askers(p)
+		if len(p.space.ends) > 0 {
+			if without := slices.DeleteFunc(slices.Clone(p.selected()), func(e *end) bool { return !e.isolable() || e.resolves(asks.ends[e]) }); len(without) > 0 {
+				l.findWithoutDNS(p, asks.least(without), ": "+named(without)+p.cannotResolve())
+			}
+			continue
 		}
-		if found {
-			l.find(Warning, p.object, path{"spec", "egress"}, message, "allow UDP and TCP port 53 to the cluster's DNS, here or in a policy for the whole namespace")
+		// Any Pod that the policy selects may be selected by another.
+		by := notDNS
+		for q, how := range asks.policies {
+			if q.subject.Overlaps(p.subject) {
+				by = max(by, how)
+			}
+		}
+		if by != anyhow {
+			l.findWithoutDNS(p, by, "")
 		}
 	}
+}
+
+// least is how all of the ends may ask.
+func (a *askers) least(ends []*end) dnsBy {
+	by := anyhow
+	for _, e := range ends {
+		by = min(by, a.ends[e])
+	}
+	return by
+}
+
+// findWithoutDNS tells of a policy whose Pods may not ask, or by TCP alone: there, if the
+// policy itself says so, at the port, to which a protocol is wanting.
+func (l *linter) findWithoutDNS(p *policyModel, by dnsBy, who string) {
+	at, message := path{"spec", "egress"}, "allows egress, and no policy for the same Pods allows DNS"
+	mend := "allow UDP and TCP port 53 to the cluster's DNS, here or in a policy for the whole namespace"
+	if by == byTCP {
+		message = "allows egress, and policies for the same Pods allow DNS by TCP alone: UDP 53 is missing, by which names are asked for first"
+		mend = "allow UDP port 53 beside TCP: a port without a protocol is TCP"
+		if own := p.tcpDNS(); own != nil {
+			at = own.path
+			message = fmt.Sprintf("allows DNS by TCP alone: %s is missing, by which names are asked for first", own.udp())
+		}
+	}
+	l.find(Warning, p.object, at, message+who, mend)
+}
+
+// tcpDNS is the first port by which the policy allows DNS by TCP, nil if it has none.
+func (p *policyModel) tcpDNS() *port {
+	for _, r := range p.rules[policy.Egress] {
+		for _, o := range r.ports {
+			if o.dns() == byTCP {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
+// udp names the port of DNS by UDP that belongs to one by TCP.
+func (p *port) udp() string {
+	if p.single() {
+		return fmt.Sprintf("UDP %d", p.First)
+	}
+	return "UDP 53"
+}
+
+// cannotResolve says what becomes of the Pods of a policy without DNS, and when.
+func (p *policyModel) cannotResolve() string {
+	if p.audited {
+		return " could not resolve a name once the policy is enforced"
+	}
+	return " cannot resolve a name"
 }
 
 // nodeDNS is a NodeLocal DNSCache: a Pod on the host's network that answers at
@@ -174,11 +291,11 @@ func (l *linter) nodeLocalDNS() {
 		return
 	}
 	for _, s := range l.spaces {
-		reach := s.reaching(cache)
 		for _, p := range s.policies {
 			if p.broken || !p.isolates[policy.Egress] || !slices.ContainsFunc(p.rules[policy.Egress], (*rule).dnsBySelector) {
 				continue
 			}
+			reach := p.reaching(cache)
 			denied := slices.DeleteFunc(slices.Clone(p.selected()), func(e *end) bool { return !e.isolable() || reach[e] })
 			if len(denied) == 0 {
 				continue
@@ -192,13 +309,14 @@ func (l *linter) nodeLocalDNS() {
 
 // dnsBySelector reports whether the rule allows port 53 to Pods.
 func (r *rule) dnsBySelector() bool {
-	return len(r.ports) > 0 && r.meansDNS() && slices.ContainsFunc(r.peers, func(p *peer) bool { return p.block == nil })
+	return r.dns() != notDNS && slices.ContainsFunc(r.peers, func(p *peer) bool { return p.block == nil })
 }
 
-// reaching are the ends that a policy lets ask the cache at one of its addresses.
-func (s *space) reaching(cache *nodeDNS) map[*end]bool {
+// reaching are the ends that a policy which counts where this one does lets ask the
+// cache at one of its addresses.
+func (p *policyModel) reaching(cache *nodeDNS) map[*end]bool {
 	out := map[*end]bool{}
-	for _, q := range s.policies {
+	for _, q := range p.beside() {
 		if !q.broken && !slices.ContainsFunc(q.rules[policy.Egress], cache.allowedBy) {
 			continue
 		}
@@ -211,7 +329,7 @@ func (s *space) reaching(cache *nodeDNS) map[*end]bool {
 
 // allowedBy reports whether a rule allows questions to one of the addresses.
 func (d *nodeDNS) allowedBy(r *rule) bool {
-	return (len(r.ports) == 0 || r.meansDNS()) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p *peer) bool {
+	return (len(r.ports) == 0 || r.dns() == anyhow) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p *peer) bool {
 		return p.block != nil && slices.ContainsFunc(d.addrs, p.block.Contains)
 	}))
 }

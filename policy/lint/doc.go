@@ -16,6 +16,8 @@
 //   - What a check says adds nothing can be removed, all of it at once, and no flow
 //     is judged otherwise, whatever Pods there are. What it says never matches can be
 //     removed, and no flow between the Pods of the input is.
+//   - A policy that is audited counts for no verdict, so it does nothing for one that is
+//     enforced; what is enforced does for both.
 //   - A policy with an error is not linted: what remains of it is not what its
 //     author wrote.
 //   - What each check must not report, and why, stands with the check.

@@ -46,6 +46,11 @@ the Pods of the input and by those that its Deployments, StatefulSets, DaemonSet
 ReplicaSets, ReplicationControllers, Jobs and CronJobs would make. Of namespaces of
 which the input has no workload nothing is said about what is selected there.
 
+**Audited policies.** One that is audited, by its annotation or its Namespace's label
+([audit.md](audit.md)), does nothing for one that is enforced: it makes none needless, and
+gives its Pods neither isolation nor DNS. What is enforced counts for both. Of an audited
+policy is said what would be so if it were enforced.
+
 **Severities.** An *error* cannot be what was meant. A *warning* is very likely not.
 A *note* is true and often meant so. The table has the highest that a check gives;
 where it is less sure, it gives less. The exit code is 1 from ` + "`--fail-on`" + ` upwards

@@ -52,6 +52,11 @@ func np(namespace, name, spec string) string {
 	return fmt.Sprintf("---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: %s, namespace: %s}\nspec: {%s}\n", name, namespace, spec)
 }
 
+// audited is np on trial.
+func audited(namespace, name, spec string) string {
+	return strings.Replace(np(namespace, name, spec), "namespace: "+namespace+"}", "namespace: "+namespace+", annotations: {sluice-net.github.io/mode: audit}}", 1)
+}
+
 func object(version, kind, namespace, name, rest string) string {
 	return fmt.Sprintf("---\napiVersion: %s\nkind: %s\nmetadata: {name: %s, namespace: %s}\n%s\n", version, kind, name, namespace, rest)
 }
@@ -180,6 +185,21 @@ func TestMessages(t *testing.T) {
 			deploy("shop", "a", "app: a", "{name: dns, containerPort: 53, protocol: UDP}") + np("shop", "p", "podSelector: {}, ingress: [{ports: [{port: dns}]}]"),
 			"no Pod that the rule is about has a TCP port named dns: Deployment shop/a declares it for UDP",
 			"write the name as a container of the Pods declares it, with its protocol, or the number",
+		},
+		"DNS by TCP": {
+			carts + np("shop", "p", "podSelector: {}, egress: [{ports: [{port: 53}]}]"),
+			"allows DNS by TCP alone: UDP 53 is missing, by which names are asked for first: Deployment shop/carts cannot resolve a name",
+			"allow UDP port 53 beside TCP: a port without a protocol is TCP",
+		},
+		"of an audited policy": {
+			carts + audited("shop", "p", "podSelector: {}, egress: [{ports: [{port: 443}]}]"),
+			"allows egress, and no policy for the same Pods allows DNS: Deployment shop/carts could not resolve a name once the policy is enforced",
+			"allow UDP and TCP port 53 to the cluster's DNS, here or in a policy for the whole namespace",
+		},
+		"isolated by what is audited": {
+			carts + deploy("shop", "web", "name: web", "") + deploy("shop", "db", "name: db", "") + np("shop", "p", "podSelector: {matchExpressions: [{key: name, operator: In, values: [carts, web]}]}") + audited("shop", "q", "podSelector: {matchLabels: {name: db}}"),
+			"no policy isolates its ingress, and policies isolate that of 2 of the 3 workloads of namespace shop; NetworkPolicy shop/q selects it, and is audited",
+			"enforce that once it denies nothing that is needed, or write a policy for it, or one for the whole namespace with policyTypes [Ingress] and no rules",
 		},
 	}
 	for name, tt := range tests {

@@ -21,7 +21,17 @@ type policyModel struct {
 	rules    [2][]*rule
 	// broken: it has an error, so what it says is not what was meant.
 	broken bool
+	// audited: it counts for no verdict.
+	audited bool
 }
+
+// countsFor reports whether what the policy isolates and allows counts wherever what
+// another one does: an audited policy does nothing for one that is enforced.
+func (m *policyModel) countsFor(o *policyModel) bool { return !m.audited || o.audited }
+
+// beside are the policies of its namespace that count wherever it does, itself among
+// them.
+func (m *policyModel) beside() []*policyModel { return m.space.counting(m.audited) }
 
 // rule is one rule. No peers, or no ports, is all of them.
 type rule struct {

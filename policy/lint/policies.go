@@ -41,7 +41,7 @@ func policyChecks() []check {
 			Says:   "Other policies select all Pods that this one selects, isolate them in the same directions, and allow all that it allows.",
 			Why:    "It can be removed and nothing changes. Whoever edits it expects otherwise.",
 			Mend:   "Remove it, or narrow the other.",
-			Silent: "Policies that isolate and allow nothing, which are written on purpose beside those that allow. What is covered only by several rules together, or only as things are: the comparison holds for any Pods.",
+			Silent: "What only audited policies do as well, of one that is enforced. Policies that isolate and allow nothing, which are written on purpose beside those that allow. What is covered only by several rules together, or only as things are: the comparison holds for any Pods.",
 		}, (*linter).policiesAddNothing},
 	}
 }

@@ -143,10 +143,10 @@ func otherProtocol(ends []*end, p *port) (found policy.Protocol, ok bool) {
 	return found, found != 0
 }
 
-// allowsAnyhow reports whether a rule for Pods that may be the same allows the port
-// for that protocol.
+// allowsAnyhow reports whether a rule for Pods that may be the same, which counts where
+// this one does, allows the port for that protocol.
 func (l *linter) allowsAnyhow(r *rule, proto policy.Protocol, number uint16) bool {
-	return slices.ContainsFunc(r.of.space.policies, func(q *policyModel) bool {
+	return slices.ContainsFunc(r.of.beside(), func(q *policyModel) bool {
 		return q.broken || q.subject.Overlaps(r.of.subject) && slices.ContainsFunc(q.rules[r.dir], func(o *rule) bool {
 			return len(o.ports) == 0 || slices.ContainsFunc(o.ports, func(p *port) bool { return p.name != "" || p.has(proto, number) })
 		})

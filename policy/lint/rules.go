@@ -29,7 +29,7 @@ func ruleChecks() []check {
 			Says:   "Another rule allows all that this one allows, to the same Pods or more.",
 			Why:    "It can be removed and nothing changes. Whoever narrows it to deny something will be surprised.",
 			Mend:   "Remove it, or narrow the other.",
-			Silent: "What is covered only by several rules together, or only by the Pods that there are: the comparison holds for any Pods. Blocks of addresses do not count as covering Pods.",
+			Silent: "What only an audited policy covers, of one that is enforced. What is covered only by several rules together, or only by the Pods that there are: the comparison holds for any Pods. Blocks of addresses do not count as covering Pods.",
 		}, (*linter).rulesAddNothing},
 	}
 }

@@ -9,6 +9,11 @@ func situations() map[string][]situation {
 	for _, part := range []map[string][]situation{policySituations(), ruleSituations(), peerSituations(), portSituations(), dnsSituations(), workloadSituations()} {
 		maps.Copy(all, part)
 	}
+	for _, part := range []map[string][]situation{auditedSituations(), byTCPSituations()} {
+		for id, list := range part {
+			all[id] = append(all[id], list...)
+		}
+	}
 	return all
 }
 

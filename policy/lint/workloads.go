@@ -11,7 +11,7 @@ func workloadChecks() []check {
 	return []check{
 		{Check{
 			ID: "pod-not-isolated", Severity: Note,
-			Says:   "No policy isolates a workload in a direction in which policies isolate most others of its namespace.",
+			Says:   "No policy that is enforced isolates a workload in a direction in which policies isolate most others of its namespace.",
 			Why:    "Everybody reaches it, or it reaches everybody. Where the others are protected, this one may have been forgotten.",
 			Mend:   "Write a policy for it, or one that selects every Pod of the namespace and allows nothing.",
 			Silent: "Namespaces in which most workloads are open; Pods on the host's network, which nothing isolates; Pods that a workload of the input makes, for which that one stands; input with policies of other kinds, or with some that could not be read.",
@@ -43,31 +43,55 @@ func (l *linter) podsNotIsolated() {
 			}
 		}
 		for _, d := range directions {
-			isolated := s.isolated(d)
-			open := slices.DeleteFunc(slices.Clone(ends), func(e *end) bool { return isolated[e] })
-			if 2*len(open) >= len(ends) {
-				continue
-			}
-			for _, e := range open {
-				l.find(Note, e.object, nil, fmt.Sprintf("no policy isolates its %s, and policies isolate that of %d of the %d workloads of namespace %s", d, len(ends)-len(open), len(ends), s.name),
-					fmt.Sprintf("write a policy for it, or one for the whole namespace with policyTypes [%s] and no rules", directionType(d)))
-			}
+			l.findOpen(s, d, ends)
 		}
 	}
 }
 
-// isolated are the ends that a policy may isolate in a direction.
-func (s *space) isolated(d policy.Direction) map[*end]bool {
-	out := map[*end]bool{}
-	for _, p := range s.policies {
+// findOpen tells of the few ends of a namespace that are open in a direction. What is
+// audited isolates nobody; where most are open, as in a namespace on trial, those are
+// told of that even audited policies leave out.
+func (l *linter) findOpen(s *space, d policy.Direction, ends []*end) {
+	open, others := openIn(ends, s.enforced, d), "policies isolate"
+	if 2*len(open) >= len(ends) {
+		open, others = openIn(ends, s.policies, d), "policies, those included that are audited, isolate"
+	}
+	if 2*len(open) >= len(ends) {
+		return
+	}
+	for _, e := range open {
+		message := fmt.Sprintf("no policy isolates its %s, and %s that of %d of the %d workloads of namespace %s", d, others, len(ends)-len(open), len(ends), s.name)
+		mend := fmt.Sprintf("write a policy for it, or one for the whole namespace with policyTypes [%s] and no rules", directionType(d))
+		if p := s.isolator(e, d); p != nil {
+			message += fmt.Sprintf("; %s selects it, and is audited", p.object)
+			mend = "enforce that once it denies nothing that is needed, or " + mend
+		}
+		l.find(Note, e.object, nil, message, mend)
+	}
+}
+
+// openIn are the ends that none of the policies may isolate in a direction.
+func openIn(ends []*end, policies []*policyModel, d policy.Direction) []*end {
+	isolated := map[*end]bool{}
+	for _, p := range policies {
 		if !p.isolates[d] && !p.broken {
 			continue
 		}
 		for _, e := range p.selected() {
-			out[e] = true
+			isolated[e] = true
 		}
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(ends), func(e *end) bool { return isolated[e] })
+}
+
+// isolator is the first policy that may isolate an end in a direction, nil if none does.
+func (s *space) isolator(e *end, d policy.Direction) *policyModel {
+	for _, p := range s.policies {
+		if (p.isolates[d] || p.broken) && e.may(p.subject) {
+			return p
+		}
+	}
+	return nil
 }
 
 // obsoleteKeys asked for isolation before networking.k8s.io/v1, on Namespaces.

@@ -39,14 +39,24 @@ type space struct {
 	// given: its labels are known. Otherwise only its name is.
 	given bool
 	ends  []*end
-	// policies are those of the namespace.
-	policies []*policyModel
+	// policies are those of the namespace, enforced those of them that count for
+	// verdicts.
+	policies, enforced []*policyModel
 	// doubt is why it may have Pods that are not seen, empty if nothing says so.
 	doubt string
 	// found are the ends that a selector may select, by its text.
 	found map[string][]*end
-	// asks is who may ask a DNS server, once that was wanted.
-	asks *askers
+	// asks is who may ask a DNS server, once that was wanted: by what is enforced, and
+	// by all.
+	asks [2]*askers
+}
+
+// counting are the policies that count where one does that is audited, or enforced.
+func (s *space) counting(audited bool) []*policyModel {
+	if audited {
+		return s.policies
+	}
+	return s.enforced
 }
 
 // selects are the ends that a podSelector may select. The same selectors are asked
@@ -86,6 +96,7 @@ func newWorld(in Input) *world {
 		m.broken = m.broken || broken[m.object.String()]
 		w.annotated[m.object] = np.Annotations
 		m.space = w.space(np.Namespace)
+		m.audited = policy.Audited(np, m.space.labels)
 		m.space.policies = append(m.space.policies, m)
 		w.policies = append(w.policies, m)
 	}
@@ -93,6 +104,7 @@ func newWorld(in Input) *world {
 	w.spaces = slices.SortedFunc(maps.Values(w.byName), func(a, b *space) int { return strings.Compare(a.name, b.name) })
 	for _, s := range w.spaces {
 		slices.SortFunc(s.policies, func(a, b *policyModel) int { return a.object.compare(b.object) })
+		s.enforced = slices.DeleteFunc(slices.Clone(s.policies), func(p *policyModel) bool { return p.audited })
 		slices.SortStableFunc(s.ends, func(a, b *end) int { return a.object.compare(b.object) })
 		w.ends = append(w.ends, s.ends...)
 	}

@@ -37,7 +37,7 @@ func (l *Loader) addPod(at place, text []byte) {
 
 // Essence is what network policy, those who act out a Pod and those who look
 // for it need of it: metadata without managed fields, the controller among the
-// owners, node, host network, the containers' names and ports, phase,
+// owners, node, host network, how it asks for names, the containers' names and ports, phase,
 // addresses and readiness, and of those on the host network the command lines,
 // for some answer in others' place. The rest is most of a large cluster.
 func Essence(p *corev1.Pod) *corev1.Pod {
@@ -50,7 +50,7 @@ func Essence(p *corev1.Pod) *corev1.Pod {
 			OwnerReferences: controller(p.OwnerReferences),
 		},
 		Spec: corev1.PodSpec{
-			NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork,
+			NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork, DNSConfig: p.Spec.DNSConfig,
 			InitContainers: portsOnly(p.Spec.InitContainers, false), Containers: portsOnly(p.Spec.Containers, p.Spec.HostNetwork),
 		},
 		Status: corev1.PodStatus{

@@ -29,4 +29,6 @@
 //
 //   - Pure and deterministic: the same objects and flows in any order give the same.
 //   - [Make] fails rather than suggest policies that deny a flow they were made from.
+//   - Applied beside the policies that there are, audited ones change no verdict: none has
+//     the name of an enforced policy, and [Make] fails rather than suggest one that does.
 package suggest

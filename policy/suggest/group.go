@@ -26,8 +26,9 @@ type group struct {
 	namespace string
 	labels    map[string]string
 	pods      []*policy.Pod
-	// name is what the group is called, unique in its namespace.
-	name string
+	// name is what the group is called, unique in its namespace; avoids is the policy that
+	// would have had it, empty where none would.
+	name, avoids string
 	// selector are the labels that select the group, nil if none do; also are the
 	// groups that it cannot be told from by labels.
 	selector map[string]string
@@ -53,8 +54,9 @@ func labelText(labels map[string]string) string {
 	return out.String()
 }
 
-// groups sorts Pods into groups, and finds how to select each.
-func groups(pods []*policy.Pod) []*group {
+// groups sorts Pods into groups, and finds how to select each. taken says which names a
+// group must not have.
+func groups(pods []*policy.Pod, taken func(*group, string) bool) []*group {
 	byKey := map[string]*group{}
 	for _, p := range pods {
 		labels := stable(p.Labels)
@@ -78,7 +80,7 @@ func groups(pods []*policy.Pod) []*group {
 		for _, g := range space {
 			g.choose(space)
 		}
-		giveNames(space)
+		giveNames(space, taken)
 	}
 	return out
 }
@@ -136,26 +138,32 @@ func selects(selector, labels map[string]string) bool {
 }
 
 // giveNames calls groups by the label that selects them, else by a Pod, each by a name
-// of its own.
-func giveNames(space []*group) {
-	taken := map[string]bool{}
+// that no other has and that is not taken.
+func giveNames(space []*group, taken func(*group, string) bool) {
+	given := map[string]bool{}
 	for _, g := range space {
-		name := ""
-		for _, key := range usual {
-			if v := g.selector[key]; v != "" && name == "" {
-				name = v
+		wanted := g.wantedName()
+		name := wanted
+		for n := 2; given[name] || taken(g, name); n++ {
+			if g.avoids == "" && !given[name] {
+				g.avoids = name
 			}
+			name = wanted + "-" + strconv.Itoa(n)
 		}
-		if name == "" {
-			name = g.pods[0].Name
-		}
-		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-		unique := name
-		for n := 2; taken[unique]; n++ {
-			unique = name + "-" + strconv.Itoa(n)
-		}
-		taken[unique], g.name = true, unique
+		given[name], g.name = true, name
 	}
+}
+
+// notInNames are what values of labels may have where names may not, or not everywhere.
+var notInNames = strings.NewReplacer("_", "-", ".", "-")
+
+func (g *group) wantedName() string {
+	for _, key := range usual {
+		if v := g.selector[key]; v != "" {
+			return strings.ToLower(notInNames.Replace(v))
+		}
+	}
+	return strings.ToLower(g.pods[0].Name)
 }
 
 // sharedPort is the name that a port has on all Pods of the group, empty if there is

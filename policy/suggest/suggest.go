@@ -8,6 +8,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
 )
@@ -23,6 +24,10 @@ type Input struct {
 	// Directions in which they are isolated; both where there are none.
 	Directions []policy.Direction
 	Flows      []Flow
+	// Existing are the policies that there are, of whatever namespaces.
+	Existing []*networkingv1.NetworkPolicy
+	// Audited: the policies are to be audited, so that no verdict is another with them.
+	Audited bool
 }
 
 // Result is what was made.
@@ -52,13 +57,21 @@ type maker struct {
 	byAddr map[netip.Addr]*policy.Pod
 	sides  map[*group]*[2]*side
 	used   []Flow
-	out    Result
+	// existing are the policies that there are, by name.
+	existing map[types.NamespacedName]*networkingv1.NetworkPolicy
+	out      Result
 }
 
 // Make makes policies of flows. An error says which of the flows they would deny, if any:
 // then there is a mistake in this package or flows that contradict the objects.
 func Make(in *Input) (*Result, error) {
-	m := &maker{in: in, byPod: map[string]*group{}, byAddr: map[netip.Addr]*policy.Pod{}, sides: map[*group]*[2]*side{}}
+	m := &maker{
+		in: in, byPod: map[string]*group{}, byAddr: map[netip.Addr]*policy.Pod{}, sides: map[*group]*[2]*side{},
+		existing: map[types.NamespacedName]*networkingv1.NetworkPolicy{},
+	}
+	for _, np := range in.Existing {
+		m.existing[nameOf(np)] = np
+	}
 	m.out.Left = map[string]int{}
 	flows := slices.SortedFunc(slices.Values(in.Flows), Flow.compare)
 	flows = slices.CompactFunc(flows, func(a, b Flow) bool { return a.compare(b) == 0 })
@@ -107,7 +120,7 @@ func (m *maker) know(flows []Flow) {
 			pods = append(pods, p)
 		}
 	}
-	m.groups = groups(pods)
+	m.groups = groups(pods, m.taken)
 	for _, g := range m.groups {
 		for _, p := range g.pods {
 			m.byPod[p.Namespace+"/"+p.Name] = g
@@ -198,6 +211,7 @@ func (m *maker) side(g *group, d policy.Direction) *side {
 func (m *maker) write() {
 	for _, g := range slices.SortedFunc(maps.Keys(m.sides), compareGroups) {
 		m.out.Policies = append(m.out.Policies, m.policy(g))
+		m.noteExisting(g)
 		for _, o := range g.also {
 			m.out.Notes = append(m.out.Notes, fmt.Sprintf("policy %s selects %s, too: no label tells them apart", g, o))
 		}
@@ -219,6 +233,7 @@ func (m *maker) policy(g *group) *networkingv1.NetworkPolicy {
 		ObjectMeta: metav1.ObjectMeta{Namespace: g.namespace, Name: g.name},
 		Spec:       networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: g.selector}},
 	}
+	m.setMode(np)
 	for _, d := range []policy.Direction{policy.Ingress, policy.Egress} {
 		if !m.chosen(g, d) {
 			continue

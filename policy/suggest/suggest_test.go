@@ -1,15 +1,12 @@
 package suggest
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-net/sluice/policy"
@@ -252,30 +249,8 @@ func TestSuggestionsAllowWhatWasSeen(t *testing.T) {
 	for seed := range uint64(150) {
 		r := spectest.Seeded(seed)
 		c := spectest.Random(r, spectest.Options{Plain: true, Pods: 3 + r.IntN(20), Namespaces: 1 + r.IntN(3)})
-		in := &Input{NamespaceLabels: map[string]map[string]string{}}
-		for _, p := range c.Pods {
-			if !slices.ContainsFunc(c.Namespaces, func(ns *corev1.Namespace) bool { return ns.Name == p.Namespace }) {
-				c.Namespaces = append(c.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.Namespace}})
-			}
-		}
-		for _, ns := range c.Namespaces {
-			ns.Labels = maps.Clone(ns.Labels)
-			if ns.Labels == nil {
-				ns.Labels = map[string]string{}
-			}
-			ns.Labels["kubernetes.io/metadata.name"] = ns.Name // as the API server has it
-			in.NamespaceLabels[ns.Name] = ns.Labels
-			if r.IntN(3) > 0 {
-				in.Namespaces = append(in.Namespaces, ns.Name)
-			}
-		}
-		for _, p := range c.Pods {
-			pod, err := policy.PodFromAPI(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in.Pods = append(in.Pods, pod)
-		}
+		in := inputOf(t, c)
+		in.Namespaces = slices.DeleteFunc(in.Namespaces, func(string) bool { return r.IntN(3) == 0 })
 		for range 1 + r.IntN(40) {
 			f := c.RandomFlow(r)
 			in.Flows = append(in.Flows, Flow{Src: End{Addr: f.Src}, Dst: End{Addr: f.Dst}, Protocol: policy.Protocol(f.Protocol), Port: f.Port})

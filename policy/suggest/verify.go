@@ -9,9 +9,8 @@ import (
 	"github.com/sluice-net/sluice/policy"
 )
 
-// verify asks the evaluator about every flow that the policies were made of, and counts
-// what else they let through.
-func (m *maker) verify() error {
+// index has all objects but policies.
+func (m *maker) index() *policy.Index {
 	x := policy.NewIndex(policy.Options{})
 	for name, labels := range m.in.NamespaceLabels {
 		x.SetNamespace(name, labels)
@@ -29,7 +28,16 @@ func (m *maker) verify() error {
 			x.SetPod(p)
 		}
 	}
+	return x
+}
+
+// verify asks the evaluator about every flow that the policies were made of, once they are
+// enforced and alone, and counts what else they let through.
+func (m *maker) verify() error {
+	x := m.index()
 	for _, np := range m.out.Policies {
+		np = np.DeepCopy()
+		np.Annotations = map[string]string{policy.ModeKey: policy.ModeEnforce}
 		if err := x.SetPolicy(np); err != nil {
 			return fmt.Errorf("check what is suggested: %w", err)
 		}
@@ -46,6 +54,9 @@ func (m *maker) verify() error {
 			len(m.used), len(denied), strings.Join(denied[:min(len(denied), 5)], ", "))
 	}
 	m.count(x)
+	if m.in.Audited {
+		return m.verifyUnchanged()
+	}
 	return nil
 }
 

@@ -101,6 +101,31 @@ func (a *agentFlags) completeNamespace() (err error) {
 	return err
 }
 
+// answered names the nodes that did not answer, and is the exit code of that: some did
+// not, or nobody could be asked at all.
+func answered(w io.Writer, fleet *agents.Fleet, failures []agents.Failure) error {
+	tellFailures(w, failures)
+	switch {
+	case len(failures) == 0:
+		return nil
+	case !fleet.AnyAnswered():
+		return &exitError{code: exitUnusable}
+	}
+	return &exitError{code: exitFailed}
+}
+
+// errNotInTime is of an agent that was followed and never answered.
+var errNotInTime = errors.New("it did not answer within the time")
+
+// followed is what kept an agent from being followed at the end, nil if nothing did: one
+// that is still being dialled has told nothing, and failed at nothing.
+func followed(fleet *agents.Fleet, a agents.Agent, last error) error {
+	if last == nil && !fleet.Answered(a) {
+		return errNotInTime
+	}
+	return last
+}
+
 // tellFailures names the nodes that did not answer.
 func tellFailures(w io.Writer, failures []agents.Failure) {
 	const most = 20

@@ -123,7 +123,7 @@ func (s *denialStream) followOne(ctx context.Context, a agents.Agent, arrived ch
 			}
 		})
 		if ctx.Err() != nil {
-			return last
+			return followed(s.fleet, a, last)
 		}
 		if err != nil {
 			last = err

@@ -77,7 +77,7 @@ func followFlows(ctx context.Context, fleet *agents.Fleet, query denials.Query, 
 			}
 			pause(ctx, flowRetry)
 		}
-		return last
+		return followed(fleet, a, last)
 	})
 }
 

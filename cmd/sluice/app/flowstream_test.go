@@ -30,6 +30,18 @@ func passes(asked *denials.Query, lines string) map[string]http.Handler {
 	})}
 }
 
+// addressed is a Pod of shop with a label and an address.
+func addressed(name, addr string) *corev1.Pod {
+	p := &corev1.Pod{}
+	p.Namespace, p.Name, p.Labels = "shop", name, map[string]string{"app": name}
+	p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = corev1.PodRunning, addr, []corev1.PodIP{{IP: addr}}
+	return p
+}
+
+func namespaceNamed(name string) *corev1.Namespace {
+	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
 // What passes on all nodes is shown until the time is over, each group once in a while,
 // and as it came in JSON.
 func TestObserveAllowed(t *testing.T) {
@@ -55,14 +67,8 @@ func TestObserveAllowed(t *testing.T) {
 // and nothing is asked of the cluster but objects.
 func TestTry(t *testing.T) {
 	s := agentstest.New(t)
-	labelled := func(name, addr string) *corev1.Pod {
-		p := &corev1.Pod{}
-		p.Namespace, p.Name, p.Labels = "shop", name, map[string]string{"app": name}
-		p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = corev1.PodRunning, addr, []corev1.PodIP{{IP: addr}}
-		return p
-	}
-	s.Set("/api/v1/pods", labelled("web", "10.0.0.1"), labelled("db", "10.0.0.2"), labelled("api", "10.0.0.3"))
-	s.Set("/api/v1/namespaces", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	s.Set("/api/v1/pods", addressed("web", "10.0.0.1"), addressed("db", "10.0.0.2"), addressed("api", "10.0.0.3"))
+	s.Set("/api/v1/namespaces", namespaceNamed("shop"))
 	s.Set("/apis/networking.k8s.io/v1/networkpolicies")
 	var asked denials.Query
 	s.Node("n1", mayRead(), passes(&asked, passedLine("web", "10.0.0.1", "db", "10.0.0.2", 5432)+

@@ -33,16 +33,21 @@ func (f *manifestFlags) add(flags *pflag.FlagSet) {
 }
 
 func (f *manifestFlags) validate() error {
-	stdin := 0
-	for _, p := range f.paths {
-		if p == "-" {
-			stdin++
-		}
-	}
-	if stdin > 1 {
+	if stdins(f.paths) > 1 {
 		return errors.New("-f -: stdin can be read once")
 	}
 	return nil
+}
+
+// stdins counts how often paths mean stdin.
+func stdins(paths []string) int {
+	n := 0
+	for _, p := range paths {
+		if p == "-" {
+			n++
+		}
+	}
+	return n
 }
 
 // given reports whether there are any.

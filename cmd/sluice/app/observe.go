@@ -52,7 +52,7 @@ sts/db), a namespace (ns/shop), an address or a block, a node (node/worker-1), o
 Exit codes:
   0  all nodes answered
   1  some did not: they are named, and what the others said is shown
-  2  unusable flags, or no agent can be asked`,
+  2  unusable flags, or no agent can be asked: none is found, or none answers`,
 		Example: `  sluice observe -n shop --last 10m
   sluice observe -f --pod deploy/web -n shop
   sluice observe --from ns/shop --to outside --reason Policy -o wide
@@ -156,11 +156,16 @@ func (o *ObserveOptions) show(ctx context.Context, s *denialStream) error {
 	if err := o.write(list, missed); err != nil {
 		return err
 	}
-	tellFailures(o.ErrOut, failures)
-	if len(failures) > 0 {
-		return &exitError{code: exitFailed}
+	nodes := len(s.fleet.Agents) + len(s.fleet.Without)
+	switch {
+	case o.output == "json" || len(list) > 0 || len(failures) == nodes:
+		// Where nobody has told all, there may be some.
+	case len(failures) > 0:
+		fmt.Fprintln(o.ErrOut, "No denials are remembered by the nodes that answered.")
+	default:
+		fmt.Fprintln(o.ErrOut, "No denials are remembered.")
 	}
-	return nil
+	return answered(o.ErrOut, s.fleet, failures)
 }
 
 func inTime(a, b *denials.Denial) int {
@@ -182,9 +187,7 @@ func (o *ObserveOptions) write(list []*denials.Denial, missed uint64) error {
 		return nil
 	}
 	var b bytes.Buffer
-	if len(list) == 0 {
-		fmt.Fprintln(o.ErrOut, "No denials are remembered.")
-	} else {
+	if len(list) > 0 {
 		b.WriteString(options.Table(observe.Grouped(list)))
 	}
 	if _, err := o.Out.Write(b.Bytes()); err != nil {
@@ -232,7 +235,7 @@ func (o *ObserveOptions) follow(ctx context.Context, s *denialStream) error {
 		select {
 		case t, more := <-arrived:
 			if !more {
-				return o.stopped(flush(time.Now()), <-ended)
+				return o.stopped(s.fleet, flush(time.Now()), <-ended)
 			}
 			switch {
 			case t.trouble != nil:
@@ -258,13 +261,9 @@ func (o *ObserveOptions) follow(ctx context.Context, s *denialStream) error {
 }
 
 // stopped ends a follow: whoever stops it has seen enough.
-func (o *ObserveOptions) stopped(err error, failures []agents.Failure) error {
+func (o *ObserveOptions) stopped(fleet *agents.Fleet, err error, failures []agents.Failure) error {
 	if err != nil {
 		return err
 	}
-	tellFailures(o.ErrOut, failures)
-	if len(failures) > 0 {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return answered(o.ErrOut, fleet, failures)
 }

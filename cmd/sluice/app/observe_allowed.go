@@ -27,7 +27,7 @@ func (o *ObserveOptions) followAllowed(ctx context.Context, fleet *agents.Fleet)
 			err = p.Tick(now)
 		case f, more := <-arrived:
 			if !more {
-				return o.stopped(p.Tick(time.Now()), <-ended)
+				return o.stopped(fleet, p.Tick(time.Now()), <-ended)
 			}
 			err = o.printPassed(p, f)
 		}

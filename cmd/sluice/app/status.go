@@ -49,7 +49,7 @@ status looks twice before it says so.
 Exit codes:
   0  all nodes that were asked answer, are ready and enforce what the API says
   1  some do not: they are named
-  2  unusable flags, or no agent can be asked`,
+  2  unusable flags, or no agent can be asked: none is found, or none answers`,
 		Example: `  sluice status
   sluice status -n shop
   sluice status netpol/db -n shop -o json
@@ -123,8 +123,10 @@ func (o *StatusOptions) Run(ctx context.Context) error {
 	if c.fleet.WithoutErr != nil {
 		fmt.Fprintf(o.ErrOut, "notice: whether there are nodes without an agent is not known: %v\n", c.fleet.WithoutErr)
 	}
-	tellFailures(o.ErrOut, failures)
-	if len(failures) > 0 || !report.fine() {
+	if err := answered(o.ErrOut, c.fleet, failures); err != nil {
+		return err
+	}
+	if !report.fine() {
 		return &exitError{code: exitFailed}
 	}
 	return nil

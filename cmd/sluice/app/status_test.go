@@ -228,7 +228,7 @@ func TestStatusSaysWhatItLacks(t *testing.T) {
 		t.Errorf("code %d: %s", got.code, got.err)
 	}
 	got = sluice(t, "", "status", "--socket", filepath.Join(t.TempDir(), "none"))
-	if got.code != exitFailed || !strings.Contains(got.err, "error: this node: ask the agent: dial unix ") {
+	if got.code != exitUnusable || !strings.Contains(got.err, "error: this node: ask the agent: dial unix ") {
 		t.Errorf("code %d: %s", got.code, got.err)
 	}
 }

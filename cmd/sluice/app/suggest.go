@@ -50,12 +50,16 @@ of the cluster, or of manifests with -f.
 
 What did not happen while somebody looked is in no flow. So the policies are only
 audited, unless --mode enforce: they count for no verdict, and what they would deny
-can be asked with explain. Remove the annotation to enforce one.
+can be asked with explain. Remove the annotation to enforce one. Policies that are
+there stay as they are: none that is suggested has the name of one, but for one that
+is audited and selects the same Pods, as one that was suggested before.
 
 Exit codes:
   0  policies are printed
-  1  no flow is about the namespace, so there are none
-  2  unusable input: flags, flows, manifests or the cluster`
+  1  no flow is about the namespace, so there are none; or, with --for, some agents did
+     not answer, and policies are printed without their flows
+  2  unusable input: flags, flows, manifests with errors, or the cluster; or no agent
+     can be asked`
 
 func newSuggestCommand(streams IOStreams) *cobra.Command {
 	o := &SuggestOptions{IOStreams: streams}
@@ -106,6 +110,10 @@ func (o *SuggestOptions) Validate() error {
 		none = errors.New("--for asks a cluster: leave out -f, or give flows with --flows")
 	case len(o.flows) == 0 && o.lasting == 0:
 		none = errors.New("no flows: give a file, or - for stdin, with --flows, or a time with --for")
+	case o.manifests.stdin() && slices.Contains(o.flows, "-"):
+		none = errors.New("-f - takes stdin for manifests: give the flows with --flows FILE")
+	case stdins(o.flows) > 1:
+		none = errors.New("--flows -: stdin can be read once")
 	}
 	return errors.Join(
 		none, o.sourceFlags.validate(),
@@ -118,7 +126,7 @@ func (o *SuggestOptions) Validate() error {
 // Run prints the policies on Out, and what is to be known of them on ErrOut.
 func (o *SuggestOptions) Run(ctx context.Context) error {
 	// Flows first: their Pods are then those that are, or were lately.
-	seen, err := o.watch(ctx)
+	seen, unanswered, err := o.watch(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,10 +136,15 @@ func (o *SuggestOptions) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.notices.report(o.ErrOut, c.problems)
+	if o.notices.report(o.ErrOut, c.problems) {
+		return unusablef("suggest: what cannot be read may be a Pod that a policy must name, or a policy that must not be replaced: mend the manifests first")
+	}
 	in, err := o.input(&c.set, seen)
 	if err != nil {
 		return unusable(err)
+	}
+	if len(in.Flows) == 0 {
+		return o.noFlows()
 	}
 	result, err := suggest.Make(in)
 	if err != nil {
@@ -141,12 +154,34 @@ func (o *SuggestOptions) Run(ctx context.Context) error {
 	if len(result.Policies) == 0 {
 		return &exitError{code: exitFailed, err: fmt.Errorf("none of the %d flows gives a policy in namespace %s", len(in.Flows), o.namespace)}
 	}
-	return o.print(result)
+	o.noteWithoutPolicies(in)
+	if err := o.print(result); err != nil {
+		return err
+	}
+	return unanswered
+}
+
+// noFlows is what becomes of an hour in which nothing passed, or of files without flows.
+func (o *SuggestOptions) noFlows() error {
+	if o.lasting > 0 {
+		return &exitError{code: exitFailed, err: fmt.Errorf("no flow of namespace %s passed within %s on the nodes that answered", o.namespace, o.lasting)}
+	}
+	return unusablef("read flows: there is none that passed")
+}
+
+// noteWithoutPolicies says of manifests without policies what is not known by them.
+func (o *SuggestOptions) noteWithoutPolicies(in *suggest.Input) {
+	if o.fromFiles() && !o.notices.quiet && !slices.ContainsFunc(in.Existing, func(np *networkingv1.NetworkPolicy) bool { return np.Namespace == o.namespace }) {
+		fmt.Fprintf(o.ErrOut, "notice: the manifests have no NetworkPolicy of namespace %s: one that the cluster has by the name of one of these is replaced when these are applied\n", o.namespace)
+	}
 }
 
 // input gathers the flows, and the objects that say who their ends are.
 func (o *SuggestOptions) input(set *manifest.Set, seen []suggest.Flow) (*suggest.Input, error) {
-	in := &suggest.Input{Flows: seen, Namespaces: []string{o.namespace}, NamespaceLabels: map[string]map[string]string{}}
+	in := &suggest.Input{
+		Flows: seen, Namespaces: []string{o.namespace}, NamespaceLabels: map[string]map[string]string{},
+		Existing: set.Policies, Audited: o.mode == policy.ModeAudit,
+	}
 	switch o.direction {
 	case "ingress":
 		in.Directions = []policy.Direction{policy.Ingress}
@@ -170,24 +205,22 @@ func (o *SuggestOptions) input(set *manifest.Set, seen []suggest.Flow) (*suggest
 			return nil, err
 		}
 	}
-	if len(in.Flows) == 0 {
-		return nil, errors.New("read flows: there is none that passed")
-	}
 	return in, nil
 }
 
 // mostSeen bounds the different flows that are gathered.
 const mostSeen = 1_000_000
 
-// watch gathers the flows that pass, for as long as it was asked for.
-func (o *SuggestOptions) watch(ctx context.Context) ([]suggest.Flow, error) {
+// watch gathers the flows that pass, for as long as it was asked for. Where only some
+// agents answered, unanswered is the exit code of that.
+func (o *SuggestOptions) watch(ctx context.Context) (out []suggest.Flow, unanswered, err error) {
 	if o.lasting == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	asking := agentFlags{kube: o.kube, where: agents.Options{Namespace: agents.Namespace}}
 	c, err := asking.connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.fleet.Close()
 	ctx, cancel := context.WithTimeout(ctx, o.lasting)
@@ -195,7 +228,6 @@ func (o *SuggestOptions) watch(ctx context.Context) ([]suggest.Flow, error) {
 	arrived := make(chan passed, 1000)
 	ended := make(chan []agents.Failure, 1)
 	go func() { ended <- followFlows(ctx, c.fleet, denials.Query{Namespace: o.namespace}, arrived) }()
-	var out []suggest.Flow
 	lines, missed := map[string]bool{}, uint64(0)
 	for p := range arrived {
 		missed += p.missed
@@ -221,10 +253,14 @@ func (o *SuggestOptions) watch(ctx context.Context) ([]suggest.Flow, error) {
 	if missed > 0 {
 		fmt.Fprintf(o.ErrOut, "notice: %d flows are missing: there were too many at a time\n", missed)
 	}
-	for _, f := range <-ended {
-		fmt.Fprintf(o.ErrOut, "notice: flows of %s are missing\n", f.Error())
+	unanswered = answered(o.ErrOut, c.fleet, <-ended)
+	if !c.fleet.AnyAnswered() {
+		return nil, nil, unanswered
 	}
-	return out, nil
+	if unanswered != nil {
+		fmt.Fprintln(o.ErrOut, "notice: the flows of these nodes are missing")
+	}
+	return out, unanswered, nil
 }
 
 // mostUnread is how many lines that cannot be read are named.
@@ -292,9 +328,6 @@ func (o *SuggestOptions) print(r *suggest.Result) error {
 	list.APIVersion, list.Kind = "networking.k8s.io/v1", "NetworkPolicyList"
 	var out bytes.Buffer
 	for i, np := range r.Policies {
-		if o.mode == policy.ModeAudit {
-			np.Annotations = map[string]string{policy.ModeKey: policy.ModeAudit}
-		}
 		list.Items = append(list.Items, *np)
 		text, err := yaml.Marshal(np)
 		if err != nil {

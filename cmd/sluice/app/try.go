@@ -44,7 +44,7 @@ allows and denies on paper, and docs/audit.md for policies that are tried for da
 Exit codes:
   0  nothing of what was seen would be denied
   1  something would, or not all agents could be followed
-  2  unusable flags or manifests, or no agent can be asked`
+  2  unusable flags or manifests, or no agent can be asked: none is found, or none answers`
 
 func newTryCommand(streams IOStreams) *cobra.Command {
 	o := &TryOptions{IOStreams: streams}
@@ -243,14 +243,20 @@ func (o *TryOptions) follow(ctx context.Context, fleet *agents.Fleet, t *trial) 
 			return err
 		}
 	}
-	failures := <-ended
-	tellFailures(o.ErrOut, failures)
+	err := answered(o.ErrOut, fleet, <-ended)
+	if !fleet.AnyAnswered() {
+		return err // of flows that nobody told of nothing is known
+	}
 	if missed > 0 {
 		fmt.Fprintf(o.ErrOut, "notice: %d flows are missing: there were too many at a time\n", missed)
 	}
-	fmt.Fprintf(o.ErrOut, "%s passed, %d of them would be denied\n", count(t.flows, "flow", "different flows"), t.denied)
-	if t.denied > 0 || len(failures) > 0 {
+	where := ""
+	if err != nil {
+		where = " on the nodes that answered"
+	}
+	fmt.Fprintf(o.ErrOut, "%s passed%s, %d of them would be denied\n", count(t.flows, "flow", "different flows"), where, t.denied)
+	if t.denied > 0 {
 		return &exitError{code: exitFailed}
 	}
-	return nil
+	return err
 }

@@ -47,9 +47,9 @@ to be without it.
 
 Exit codes:
   0  every node enforces it
-  1  not so within the time, or the object was deleted or made anew meanwhile: the
-     nodes that are missing are named
-  2  unusable flags, no such object, or no agent can be asked`,
+  1  not so within the time, whatever the reason, or the object was deleted or made
+     anew meanwhile: the nodes that are missing are named
+  2  unusable flags, no such object, or no agent is found`,
 		Example: `  kubectl apply -f policy.yaml && sluice wait netpol/db -n shop
   sluice wait pod/web-0 -n shop --timeout 30s
   kubectl delete -n shop netpol db && sluice wait netpol/db -n shop --for=deleted`,

@@ -129,9 +129,22 @@ func TestNodesThatDoNotAnswerAreNamed(t *testing.T) {
 	})})
 	s.Node("h", known, map[string]http.Handler{"/v1/status": http.RedirectHandler("https://evil.example/", http.StatusFound)})
 	s.Break("b")
-	answers, failures := ask(t, fleet(t, s))
+	asked := fleet(t, s)
+	if asked.AnyAnswered() {
+		t.Error("nobody was asked yet")
+	}
+	answers, failures := ask(t, asked)
 	if !slices.Equal(answers, []string{"a x=y"}) {
 		t.Errorf("%v", answers)
+	}
+	for _, a := range asked.Agents {
+		// What f answers is of no use, and it has answered.
+		if got := asked.Answered(a); got != (a.Node == "a" || a.Node == "f") {
+			t.Errorf("node %s has answered: %v", a.Node, got)
+		}
+	}
+	if !asked.AnyAnswered() {
+		t.Error("two have answered")
 	}
 	want := []string{
 		"node b: ask the agent: failed to connect to the port: dial tcp 127.0.0.1:1: connect: connection refused",
@@ -278,7 +291,8 @@ func TestSocketIsAskedWithoutAToken(t *testing.T) {
 	if answers, failures := ask(t, OnSocket(path)); len(failures) > 0 || !slices.Equal(answers, []string{"here x=y"}) {
 		t.Errorf("%v, %v", answers, failures)
 	}
-	if _, failures := ask(t, OnSocket(path+"x")); len(failures) != 1 {
+	nobody := OnSocket(path + "x")
+	if _, failures := ask(t, nobody); len(failures) != 1 || nobody.AnyAnswered() {
 		t.Errorf("%v", failures)
 	}
 }

@@ -51,6 +51,8 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	clients map[string]*http.Client
+	// heard are the nodes whose agents have answered a question.
+	heard map[string]bool
 }
 
 // Find finds the agents of a cluster.
@@ -172,6 +174,7 @@ func (f *Fleet) Open(ctx context.Context, a Agent, path string, query url.Values
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
 	if answer.StatusCode == http.StatusOK {
+		f.hear(a)
 		return answer.Body, nil
 	}
 	defer func() { _ = answer.Body.Close() }()
@@ -187,6 +190,29 @@ func (f *Fleet) Open(ctx context.Context, a Agent, path string, query url.Values
 		}
 	}
 	return nil, err
+}
+
+func (f *Fleet) hear(a Agent) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.heard == nil {
+		f.heard = map[string]bool{}
+	}
+	f.heard[a.Node] = true
+}
+
+// Answered reports whether an agent has answered a question, whatever became of the answer.
+func (f *Fleet) Answered(a Agent) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.heard[a.Node]
+}
+
+// AnyAnswered reports whether any agent has: otherwise nothing is known of any node.
+func (f *Fleet) AnyAnswered() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.heard) > 0
 }
 
 // plain leaves out of a text what could steer a terminal.
