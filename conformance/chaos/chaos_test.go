@@ -116,7 +116,11 @@ func (w *world) check(since, until int64) {
 	w.reachability(s, since, until)
 	w.checkReadiness()
 	now := time.Now().UnixNano()
+	violations, faults := w.checker.violations, len(w.faults)
 	w.carry = w.checker.round(s, now)
+	if w.checker.violations > violations || len(w.faults) > faults {
+		w.keepScene()
+	}
 	w.history.forget(since - int64(bound))
 	w.ready.forget(since)
 }
@@ -190,6 +194,19 @@ func (w *world) verdict(seed uint64) {
 	}
 	w.t.Errorf("%d violations (long, fresh, forged, hijacking: %v), %d faults; SEED=%d replays\n%s\n%s", c.violations, c.byKind, len(w.faults), seed,
 		strings.Join(c.report, "\n"), strings.Join(w.faults, "\n"))
-	w.t.Logf("what happened:\n%s", strings.Join(w.events[max(0, len(w.events)-150):], "\n"))
-	w.t.Logf("the agent's last words:\n%s", w.agent.lastWords(60))
+	w.keepScene()
+	for _, s := range w.scenes {
+		w.t.Log(s)
+	}
+}
+
+// mostScenes is how often it is kept what happened before something was found.
+const mostScenes = 4
+
+// keepScene keeps what happened, and what the agent said, as long as it is the last.
+func (w *world) keepScene() {
+	if len(w.scenes) < mostScenes {
+		w.scenes = append(w.scenes, fmt.Sprintf("what happened:\n%s\nthe agent's last words:\n%s",
+			strings.Join(w.events[max(0, len(w.events)-80):], "\n"), w.agent.lastWords(40)))
+	}
 }

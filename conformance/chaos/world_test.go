@@ -71,6 +71,8 @@ type world struct {
 	edited int64
 	carry  []datagram
 	events []string
+	// scenes are these, and the agent's words, when something was found.
+	scenes []string
 	faults []string
 	tally
 }
