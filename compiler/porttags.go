@@ -10,6 +10,8 @@ var (
 	taggedOrNot4   = isNumber(Protocol, etherIPv4)
 	taggedOrNot6   = isNumber(Protocol, etherIPv6)
 	taggedOrNotARP = isNumber(Protocol, etherARP)
+	// behindPriority stands before the protocol, whatever it compares where that is no tag:
+	// nft 1.0.6 breaks off as it lists the rule the other way round.
 	behindPriority = maskedNumber(TagInside, 0x0fff, 0)
 )
 
@@ -23,8 +25,8 @@ func fromStranger() []Rule {
 		leading(posing, dropMisplaced, taggedOrNot6, in(ipv6.set(podAddrsSet), IP6Source)),
 		leading(posing, dropMisplaced, taggedOrNotARP, in(ipv4.set(podAddrsSet), ARPSourceIP)),
 		leading(posing, dropMisplaced, taggedOrNot6, isNumber(L4Protocol, uint32(protoICMPv6)), isNumber(ICMPv6Type, ndTell), in(podTargetsSet, NeighbourTarget)),
-		leading(posing, dropMisplaced, isNumber(Protocol, etherVLAN), behindPriority),
-		leading(posing, dropMisplaced, isNumber(Protocol, etherQinQ), behindPriority),
+		leading(posing, dropMisplaced, behindPriority, isNumber(Protocol, etherVLAN)),
+		leading(posing, dropMisplaced, behindPriority, isNumber(Protocol, etherQinQ)),
 		rule(Accept{}),
 	}
 }
