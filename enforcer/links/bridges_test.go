@@ -11,7 +11,7 @@ import (
 )
 
 // A bridge whose ports are all of Pods gets no frame with a tag: by an uplink, a veth of the
-// node's own or a card one may come.
+// node's own or a tunnel one may come.
 func TestPortsThatAreNoPodsAreKnown(t *testing.T) {
 	node := netnstest.NewBridgeNode(t)
 	netnstest.BridgePod(node, "a", "10.1.0.2")
@@ -25,7 +25,7 @@ func TestPortsThatAreNoPodsAreKnown(t *testing.T) {
 		{"link del eth9", false},
 		{"link add in0 type veth peer name in1\nlink set in0 master cni0", true},
 		{"link set in0 nomaster", false},
-		{"link add card0 type dummy\nlink set card0 master cni0", true},
+		{"link add vx0 type vxlan id 1 dstport 4789\nlink set vx0 master cni0", true},
 	} {
 		node.IP("%s", tt.change)
 		l.must(t, false)
