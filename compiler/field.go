@@ -50,6 +50,11 @@ const (
 	EtherSource
 	EtherDestination
 	EtherProtocol
+	// Protocol is that of what is behind the link header and a tag, if there is one.
+	Protocol
+	// TagInside are the first 16 bits of what is behind these: where that is another tag,
+	// its priority and number.
+	TagInside
 	ARPHardware
 	ARPProtocol
 	ARPHardwareLength
@@ -117,6 +122,8 @@ var fieldTable = [FieldCount]fieldText{
 	EtherSource:         {text: "ether saddr", kind: EtherAddr, size: 6},
 	EtherDestination:    {text: "ether daddr", kind: EtherAddr, size: 6},
 	EtherProtocol:       {text: "ether type", kind: EtherType, size: 2},
+	Protocol:            {text: "meta protocol", kind: EtherType, size: 2},
+	TagInside:           {text: "@nh,0,16", kind: Integer, size: 2},
 	ARPHardware:         {text: "arp htype", kind: Number, size: 2},
 	ARPProtocol:         {text: "arp ptype", kind: EtherType, size: 2},
 	ARPHardwareLength:   {text: "arp hlen", kind: Number, size: 1},

@@ -197,25 +197,12 @@ func fromPod() []Rule {
 	}
 }
 
-// fromStranger is for whatever is no port of a Pod: it may send anything but in a
-// Pod's name.
-func fromStranger() []Rule {
-	return []Rule{
-		leading(posing, dropMisplaced, in(podHardware, EtherSource)),
-		leading(posing, dropMisplaced, ofIPv4, in(ipv4.set(podAddrsSet), IPSource)),
-		leading(posing, dropMisplaced, ofIPv6, in(ipv6.set(podAddrsSet), IP6Source)),
-		leading(posing, dropMisplaced, ofARP, in(ipv4.set(podAddrsSet), ARPSourceIP)),
-		leading(posing, dropMisplaced, isNumber(ICMPv6Type, ndTell), in(podTargetsSet, NeighbourTarget)),
-		rule(Accept{}),
-	}
-}
-
 // toPort judges what goes from one port to another. What a Pod's port is sent must
 // be addressed to the Pod, hardware address and address together: otherwise a Pod
 // could reach one by another's address, or all of them by a hardware address that
 // the bridge does not know.
 func (c *Config) toPort() []Rule {
-	return slices.Concat(addressedTo(), known(PortOut, InterfaceKindOut, toPodChain, Accept{}), c.otherPorts(unknownPortTo, dropUnknownTo, Accept{}))
+	return slices.Concat(addressedTo(), tagsToUnguarded(), known(PortOut, InterfaceKindOut, toPodChain, Accept{}), c.otherPorts(unknownPortTo, dropUnknownTo, Accept{}))
 }
 
 // toPod is what else reaches a Pod from another port.
@@ -361,7 +348,7 @@ func (c *Compiler) ReplacePorts() []Op {
 }
 
 // guarded yields what the Pod puts into the sets of table bridge sluice: an
-// address whose port or hardware address is not known, nothing.
+// address whose port or hardware address is not known, nothing that opens.
 func (s *subject) guarded(optOut bool, yield func(set string, key Key)) {
 	for i, a := range s.Addrs {
 		b := s.binds[i]
@@ -369,6 +356,9 @@ func (s *subject) guarded(optOut bool, yield func(set string, key Key)) {
 			continue
 		}
 		port := indexKey(b.Port)
+		if s.sets(a)[policy.Ingress] != nil {
+			yield(isolatedPorts, port)
+		}
 		if s.Unguarded && optOut {
 			yield(unguardedSet, port)
 			continue
@@ -384,9 +374,6 @@ func (s *subject) guarded(optOut bool, yield func(set string, key Key)) {
 		yield(podHardware, hardware)
 		yield(f.set(guardedSet), at+addrKey(a))
 		yield(f.set(podAddrsSet), addrKey(a))
-		if s.sets(a)[policy.Ingress] != nil {
-			yield(isolatedPorts, port)
-		}
 		if f == ipv4 {
 			continue
 		}

@@ -38,7 +38,7 @@ type ConditionKind struct {
 var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
 	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
-	{"BridgeUnfiltered", true, "Packets between two Pods of a bridge do not come past our hooks."},
+	{"BridgeUnfiltered", true, "Packets of a bridge of Pods do not come past our hooks: those between two Pods, or those in frames with a VLAN's tag."},
 	{"DenialsUnread", false, "The kernel's log of denied packets cannot be read, so nobody is told what is denied."},
 	{"DropPolicy", false, "A base chain of another program drops, unless its rules accept, what Pods send or get."},
 	{"Flowtable", true, "A flowtable takes connections of Pods past our hooks, so that a change of policy does not cut them."},

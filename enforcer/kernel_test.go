@@ -53,16 +53,16 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	if got, err := may.Ensure(nil); got.changed || err != nil {
 		t.Errorf("without bridged Pods: %v, %v", got, err)
 	}
-	got, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)})
+	got, err := mayNot.Ensure([]links.Bridge{readBridge(t, node)})
 	if i := readBridge(t, node); got.changed || err == nil || !strings.Contains(err.Error(), "cni0") || i.CallIPTables || i.CallIP6Tables {
 		t.Errorf("where only checking is allowed: %v, %v, bridge %+v", got, err, i)
 	}
 	known := readBridge(t, node)
-	got, err = may.Ensure([]*links.Interface{known})
+	got, err = may.Ensure([]links.Bridge{known})
 	if i := readBridge(t, node); !got.changed || err != nil || !i.CallIPTables || !i.CallIP6Tables {
 		t.Errorf("where setting is allowed: %v, %v, bridge %+v", got, err, i)
 	}
-	if got, err := may.Ensure([]*links.Interface{known}); got.changed || err != nil {
+	if got, err := may.Ensure([]links.Bridge{known}); got.changed || err != nil {
 		t.Errorf("again: %v, %v", got, err)
 	}
 	if got := strings.Join(strings.Fields(node.cmd("sysctl", "-n", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")), ""); got != "00" {
@@ -71,28 +71,28 @@ func TestBridgeNetfilterIsSetOnlyWhereAllowed(t *testing.T) {
 	for _, enough := range []struct{ sysctl4, sysctl6, own4, own6 int }{{1, 1, 0, 0}, {0, 0, 1, 1}, {1, 0, 0, 1}, {0, 1, 1, 0}} {
 		sysctls(enough.sysctl4, enough.sysctl6)
 		own(enough.own4, enough.own6)
-		if got, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)}); got.changed || err != nil {
+		if got, err := mayNot.Ensure([]links.Bridge{readBridge(t, node)}); got.changed || err != nil {
 			t.Errorf("%+v: %v, %v", enough, got, err)
 		}
 	}
 	own(1, 0)
 	sysctls(1, 0)
-	if _, err := mayNot.Ensure([]*links.Interface{readBridge(t, node)}); err == nil {
+	if _, err := mayNot.Ensure([]links.Bridge{readBridge(t, node)}); err == nil {
 		t.Error("no switch for IPv6 was good enough")
 	}
 }
 
 // readBridge returns cni0 as it is now.
-func readBridge(t *testing.T, node testNS) *links.Interface {
+func readBridge(t *testing.T, node testNS) links.Bridge {
 	t.Helper()
 	l := testLinks(t, node)
 	for _, i := range l.Interfaces() {
 		if i.Name == "cni0" {
-			return i
+			return links.Bridge{Interface: i}
 		}
 	}
 	t.Fatal("no cni0")
-	return nil
+	return links.Bridge{}
 }
 
 func TestBridgesOwnSwitchesAreRead(t *testing.T) {
@@ -149,8 +149,8 @@ func TestBridgesOwnSwitchesAreSetWhereTheNamespacesSuffices(t *testing.T) {
 func TestBridgesInSightBySomebodyElsesGraceAreTold(t *testing.T) {
 	node := newBridgeNode(t)
 	node.cmd("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1", "net.bridge.bridge-nf-call-ip6tables=1")
-	gone := &links.Interface{Index: 4711, Name: "cni9", Kind: "bridge"}
-	got, err := bridgeNetfilter{ns: node}.Ensure([]*links.Interface{gone})
+	gone := links.Bridge{Interface: &links.Interface{Index: 4711, Name: "cni9", Kind: "bridge"}}
+	got, err := bridgeNetfilter{ns: node}.Ensure([]links.Bridge{gone})
 	c := got.conditions()
 	if err != nil || len(c) != 1 || c[0].Object != "bridge cni9" || c[0].NotReady() {
 		t.Errorf("%v, conditions %v", err, c)

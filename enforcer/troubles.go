@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -23,12 +24,7 @@ func (s Status) troubles() []Condition {
 			Mend: "the kernel enforces what it did before, and it is tried again; the log has the whole error",
 		})
 	}
-	if s.BridgeError != nil {
-		out = append(out, Condition{
-			What: "BridgeUnfiltered", Message: s.BridgeError.Error(),
-			Mend: "load br_netfilter on the node, and let the agent set nf_call_iptables of the bridge",
-		})
-	}
+	out = append(out, bridgeTroubles(s.BridgeError)...)
 	for name, err := range s.Unguarded {
 		out = append(out, Condition{
 			What: "GuardFailed", Object: "interface " + name, Message: "interface " + name + " is not guarded: " + err.Error(),
@@ -40,6 +36,22 @@ func (s Status) troubles() []Condition {
 			What: "SourceFailed", Object: part, Message: err.Error(),
 			Mend: "what was delivered before stays enforced; mend what the error names",
 		})
+	}
+	return out
+}
+
+// bridgeTroubles are one for each bridge, or one for all that stands in the way of all.
+func bridgeTroubles(err error) []Condition {
+	if err == nil {
+		return nil
+	}
+	var unfiltered unfilteredBridges
+	if !errors.As(err, &unfiltered) {
+		return []Condition{{What: "BridgeUnfiltered", Message: err.Error(), Mend: loadBridgeFilter}}
+	}
+	var out []Condition
+	for _, b := range unfiltered {
+		out = append(out, Condition{What: "BridgeUnfiltered", Object: "bridge " + b.name, Message: b.err.Error(), Mend: b.mend})
 	}
 	return out
 }

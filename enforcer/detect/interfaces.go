@@ -59,6 +59,11 @@ func (l Look) interfaces(ctx context.Context, f *diagnosis.Facts) error {
 			list[i].Lower = n.Name
 		}
 	}
+	for _, b := range known.Bridges() {
+		for i := range list {
+			list[i].HidesTagged = list[i].HidesTagged || list[i].Name == b.Name && b.HidesTagged()
+		}
+	}
 	slices.SortFunc(list, func(a, b diagnosis.Interface) int { return strings.Compare(a.Name, b.Name) })
 	f.Interfaces, f.MoreInterfaces = list, more
 	if !l.Conditions {

@@ -83,7 +83,7 @@ func (l Look) ourTables(f *diagnosis.Facts) error {
 
 // bridgeFilter reads the namespace's switches.
 func (l Look) bridgeFilter(note func(error, ...string)) *diagnosis.BridgeFilter {
-	four, six, err := BridgeSwitches(l.NS)
+	switches, err := ReadBridgeSwitches(l.NS)
 	var missing *NoBridgeFilter
 	switch {
 	case errors.As(err, &missing):
@@ -92,7 +92,7 @@ func (l Look) bridgeFilter(note func(error, ...string)) *diagnosis.BridgeFilter 
 		note(err, diagnosis.IDBridges)
 		return nil
 	}
-	return &diagnosis.BridgeFilter{IPv4: four, IPv6: six}
+	return &diagnosis.BridgeFilter{IPv4: switches.IPv4, IPv6: switches.IPv6, Tagged: switches.Tagged}
 }
 
 // proxies are the traces of kube-proxy by its mode.

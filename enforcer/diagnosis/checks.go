@@ -100,9 +100,9 @@ var Checks = []Check{
 	},
 	{
 		ID:          IDBridges,
-		Looks:       "whether packets between two Pods of one bridge come past the hooks: the module br_netfilter, the namespace's bridge-nf-call-iptables and bridge-nf-call-ip6tables, and the bridges' own nf_call_iptables and nf_call_ip6tables; either is enough",
-		Consequence: "Pods of one bridge reach each other past all policies",
-		Mend:        "load the module on each start; the agent sets the bridges' own switches",
+		Looks:       "whether packets between two Pods of one bridge come past the hooks: the module br_netfilter, the namespace's bridge-nf-call-iptables and bridge-nf-call-ip6tables, and the bridges' own nf_call_iptables and nf_call_ip6tables; either is enough. Where a bridge of Pods filters VLANs and has other ports, bridge-nf-filter-vlan-tagged besides",
+		Consequence: "Pods of one bridge reach each other past all policies, or what is tagged does",
+		Mend:        "load the module on each start; the agent sets the bridges' own switches, and not the one for tags, which is of the whole node",
 		Clean:       "no Pod is behind a bridge, so that it does not matter",
 		Conditions:  map[string]State{"BridgeSwitch": Note, "BridgeUnfiltered": Problem},
 		judge:       judgeBridges,

@@ -126,6 +126,15 @@ func TestChecks(t *testing.T) {
 		{IDBridges, Problem, "ip link set cni0 type bridge nf_call_iptables 1", bridgeOff},
 		{IDBridges, Problem, "do not come past", func(f *Facts) { bridgeOff(f); f.Bridges.IPv4 = true }},
 		{IDBridges, Note, "the agent sets them", func(f *Facts) { bridgeOff(f); noAgent(f) }},
+		{IDBridges, Problem, "net.bridge.bridge-nf-filter-vlan-tagged=1", iface("cni0", func(i *Interface) { i.HidesTagged = true })},
+		{IDBridges, OK, "by its own switches", func(f *Facts) {
+			f.Bridges.Tagged = true
+			iface("cni0", func(i *Interface) { i.HidesTagged = true })(f)
+		}},
+		{IDBridges, Problem, "ip link set cni0 type bridge nf_call_iptables 1", func(f *Facts) {
+			bridgeOff(f)
+			iface("cni0", func(i *Interface) { i.HidesTagged = true })(f)
+		}},
 		{IDBridges, Warning, "modprobe br_netfilter", func(f *Facts) {
 			noAgent(f)
 			f.Interfaces, f.Bridges = nil, &BridgeFilter{Missing: "it is not there"}

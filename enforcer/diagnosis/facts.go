@@ -85,6 +85,8 @@ type BridgeFilter struct {
 	// IPv4 and IPv6 are bridge-nf-call-iptables and its twin.
 	IPv4 bool `json:"ipv4,omitempty"`
 	IPv6 bool `json:"ipv6,omitempty"`
+	// Tagged is bridge-nf-filter-vlan-tagged.
+	Tagged bool `json:"tagged,omitempty"`
 }
 
 // CNI is the configuration of the network plug-in.
@@ -127,6 +129,9 @@ type Interface struct {
 	// IPv4 and IPv6 are a bridge's own switches of bridge filtering.
 	IPv4 bool `json:"ipv4,omitempty"`
 	IPv6 bool `json:"ipv6,omitempty"`
+	// HidesTagged: a bridge filters VLANs, and has a port that is no Pod's, so that frames
+	// with tags reach Pods.
+	HidesTagged bool `json:"hidesTagged,omitempty"`
 	// ReversePath is its own rp_filter.
 	ReversePath int `json:"reversePath,omitempty"`
 }

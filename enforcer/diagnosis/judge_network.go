@@ -25,6 +25,8 @@ func names(list []Interface) []string {
 
 const loadBridgeFilter = "sudo modprobe br_netfilter && echo br_netfilter | sudo tee /etc/modules-load.d/br_netfilter.conf"
 
+const filterTagged = "echo net.bridge.bridge-nf-filter-vlan-tagged=1 | sudo tee /etc/sysctl.d/90-bridge-vlans.conf && sudo sysctl -p /etc/sysctl.d/90-bridge-vlans.conf"
+
 func judgeBridges(f *Facts) []Finding {
 	bridges := f.ofRole(RoleBridge)
 	if f.Bridges == nil || len(bridges) == 0 {
@@ -44,6 +46,12 @@ func judgeBridges(f *Facts) []Finding {
 			by = "by the namespace's switches"
 		}
 		switch {
+		case four && six && b.HidesTagged && !f.Bridges.Tagged:
+			out = append(out, Finding{
+				State: Problem, Object: "bridge " + b.Name, Found: "packets in frames with a VLAN's tag do not come past the hooks: it filters VLANs, has a port that is no Pod's, and bridge-nf-filter-vlan-tagged is 0",
+				Consequence: "what is tagged on the way reaches Pods and leaves them past all policies",
+				Mend:        "set the switch, which counts for all bridges whose packets rules see; the agent does not", Run: filterTagged,
+			})
 		case four && six:
 			out = append(out, Finding{State: OK, Object: "bridge " + b.Name, Found: "its packets come past the hooks, " + by})
 		case len(f.OurTables) == 0 && f.AgentProcess == "":

@@ -93,15 +93,28 @@ func (l *Links) Waiting() bool {
 	return false
 }
 
+// Bridge is a bridge that carries Pods, or may.
+type Bridge struct {
+	*Interface
+	// Strangers: it has a port that is no Pod's, by which frames with tags may come. Pods'
+	// own ports pass none, in either direction.
+	Strangers bool
+}
+
+// HidesTagged reports whether the bridge takes tags off: what comes tagged by one port goes
+// on untagged by another, and the other way round. A bridge that knows of no VLANs leaves
+// a tag where it is, and the guard of a Pod's port drops the frame.
+func (b Bridge) HidesTagged() bool { return b.FiltersVLANs && b.Strangers }
+
 // Bridges are the bridges that carry Pods, or may.
-func (l *Links) Bridges() []*Interface {
-	var out []*Interface
+func (l *Links) Bridges() []Bridge {
+	var out []Bridge
 	for index, role := range l.podBridges(l.known()) {
 		if role.pods {
-			out = append(out, l.ifaces[index])
+			out = append(out, Bridge{l.ifaces[index], role.uplink})
 		}
 	}
-	slices.SortFunc(out, func(a, b *Interface) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(out, func(a, b Bridge) int { return cmp.Compare(a.Index, b.Index) })
 	return out
 }
 

@@ -26,6 +26,8 @@ type Interface struct {
 	MAC        net.HardwareAddr
 	// CallIPTables and CallIP6Tables are a bridge's own switches.
 	CallIPTables, CallIP6Tables bool
+	// FiltersVLANs: a bridge knows of VLANs, and takes tags off and puts them on.
+	FiltersVLANs bool
 }
 
 // LeadsOut reports whether the interface is a veth whose other end is in
@@ -86,6 +88,8 @@ func (i *Interface) readInfo(info []byte) {
 			i.CallIPTables = set
 		case iflaBrCallIP6Tables:
 			i.CallIP6Tables = set
+		case nl.IFLA_BR_VLAN_FILTERING:
+			i.FiltersVLANs = set
 		}
 	}
 }

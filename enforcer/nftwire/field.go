@@ -164,6 +164,8 @@ var fields = [...]field{
 	compiler.EtherSource:         link(6, 6, ofEther).set(typeEther, etherOf, 2),
 	compiler.EtherDestination:    link(0, 6, ofEther).set(typeEther, etherOf, 1),
 	compiler.EtherProtocol:       link(12, 2, ofEther).set(typeEtherType, etherOf, 3),
+	compiler.Protocol:            meta(unix.NFT_META_PROTOCOL, 2),
+	compiler.TagInside:           network(0, 2, nothing),
 	compiler.ARPHardware:         network(0, 2, ofARP),
 	compiler.ARPProtocol:         network(2, 2, ofARP),
 	compiler.ARPHardwareLength:   network(4, 1, ofARP),

@@ -184,8 +184,8 @@ func (e *ruleEncoder) learn(f compiler.Field, value []byte) {
 	switch f {
 	case compiler.L4Protocol, compiler.IP6NextHeader:
 		e.known.transport = int(value[0])
-	case compiler.EtherProtocol:
-		e.known.fromType = true
+	case compiler.EtherProtocol, compiler.Protocol:
+		e.known.fromType = e.known.fromType || f == compiler.EtherProtocol
 		switch binary.BigEndian.Uint16(value) {
 		case unix.ETH_P_ARP:
 			e.known.network = ofARP
