@@ -139,28 +139,28 @@ func eachBelow(ctx context.Context, source manifestSource, path string, add func
 		return fmt.Errorf("read manifests: %w", err)
 	}
 	if found.None() {
-		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", source.shown(path))
+		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", shownIn(source, path))
 	}
 	charts, checkedOut := chartsOf(source, found.Files), ""
 	if of := source.of(); of != "" {
 		checkedOut = ", in a checkout of " + of
 	}
 	if slices.Contains(charts, filepath.Clean(path)) {
-		return fmt.Errorf("%s is a Helm chart, whose templates are no manifests yet: helm template NAME %s | sluice … -f -%s", source.shown(path), path, checkedOut)
+		return fmt.Errorf("%s is a Helm chart, whose templates are no manifests yet: helm template NAME %s | sluice … -f -%s", shownIn(source, path), path, checkedOut)
 	}
 	for _, problem := range source.leftOut() {
 		leftOut(problem)
 	}
 	for _, chart := range charts {
-		leftOut(manifest.Problem{Source: source.shown(chart), Notice: true, Message: "left out: a Helm chart, whose templates are no manifests yet: give what helm template NAME " + chart + " prints" + checkedOut})
+		leftOut(manifest.Problem{Source: shownIn(source, chart), Notice: true, Message: "left out: a Helm chart, whose templates are no manifests yet: give what helm template NAME " + chart + " prints" + checkedOut})
 	}
 	files := slices.DeleteFunc(found.Files, func(file string) bool { return inside(charts, file) })
 	for _, file := range files {
 		if isKustomization(file) {
-			leftOut(manifest.Problem{Source: source.shown(file), Notice: true, Message: "not built: the files are read as they are, patches included; give -k " + source.shown(filepath.Dir(file)) + " for what it makes of them"})
+			leftOut(manifest.Problem{Source: shownIn(source, file), Notice: true, Message: "not built: the files are read as they are, patches included; give -k " + shownIn(source, filepath.Dir(file)) + " for what it makes of them"})
 		}
 	}
-	err = source.read(ctx, files, func(file string, data []byte) { add(source.shown(file), data) })
+	err = source.read(ctx, files, func(file string, data []byte) { add(shownIn(source, file), data) })
 	if err != nil {
 		return fmt.Errorf("read manifests: %w", err)
 	}

@@ -20,12 +20,18 @@ type manifestSource interface {
 	glob(pattern string) ([]string, error)
 	// read hands over files, in their order.
 	read(ctx context.Context, files []string, add func(file string, data []byte)) error
-	// shown is a path as a command line has it.
-	shown(path string) string
 	// of is the revision, empty on the disk.
 	of() string
 	// leftOut is what of a directory that was listed is left out.
 	leftOut() []manifest.Problem
+}
+
+// shownIn is a path of a source as a command line has it.
+func shownIn(source manifestSource, path string) string {
+	if tree, is := source.(*gitTree); is {
+		return tree.shown(path)
+	}
+	return path
 }
 
 // sourceOf is where a path leads, and what the path is there. What is there as a file, or
@@ -50,9 +56,11 @@ func sourceOf(ctx context.Context, path string) (manifestSource, string, error) 
 
 // there fails if the revision has no such path, and nothing that it matches.
 func (t *gitTree) there(r gitRevision, at string) error {
-	if _, err := t.resolve(at); err == nil || isPattern(at) {
+	_, err := t.resolve(at)
+	switch {
+	case err == nil || isPattern(at):
 		return nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("read manifests: %s: %w", r, err)
 	}
 	return fmt.Errorf("read manifests: there is no %q in revision %s (paths are those from the top of the repository; ./ leads from here)", r.path, r.revision)
@@ -62,7 +70,6 @@ func (t *gitTree) there(r gitRevision, at string) error {
 type onDisk struct{ manifestfiles.Disk }
 
 func (onDisk) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
-func (onDisk) shown(path string) string              { return path }
 func (onDisk) of() string                            { return "" }
 func (onDisk) leftOut() []manifest.Problem           { return nil }
 
