@@ -167,14 +167,20 @@ func (x *Index) anyAudited(subjects claims, d Direction) bool {
 	return false
 }
 
+// IsAudited reports whether a policy is audited, by itself or by its Namespace.
+func (x *Index) IsAudited(name types.NamespacedName) bool {
+	ns := x.namespaces[name.Namespace]
+	if ns == nil {
+		return false
+	}
+	p, _ := ns.policy(name.Name)
+	return p != nil && p.audited(ns)
+}
+
 // markAudited says of the policies of a verdict which are audited.
 func (x *Index) markAudited(v *DirectionVerdict) {
 	for i := range v.Policies {
 		t := &v.Policies[i]
-		if ns := x.namespaces[t.Policy.Namespace]; ns != nil {
-			if p, _ := ns.policy(t.Policy.Name); p != nil {
-				t.Audited = p.audited(ns)
-			}
-		}
+		t.Audited = x.IsAudited(t.Policy)
 	}
 }

@@ -12,7 +12,8 @@
 //     without permission, a link that leads nowhere, a pipe or a device, a manifest of
 //     more than [Longest] bytes. The files beside it are listed all the same.
 //
-// The package knows files and nothing of what is in them, and builds on every system.
+// The package knows files and nothing of what is in them, and builds on every system. What
+// is no directory of the disk, as a commit of git, is read by the same rules: [Tree].
 package manifestfiles
 
 import (
@@ -74,10 +75,36 @@ func (l *Listing) Err() error {
 	return errors.Join(errs...)
 }
 
+// Tree is files and directories that are somewhere else than on the disk, by paths as
+// those of package os are, with its errors.
+type Tree interface {
+	Stat(path string) (fs.FileInfo, error)
+	Lstat(path string) (fs.FileInfo, error)
+	ReadDir(path string) ([]fs.DirEntry, error)
+	SameFile(a, b fs.FileInfo) bool
+}
+
+// Disk is the files of the system.
+type Disk struct{}
+
+// Stat is os.Stat.
+func (Disk) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
+
+// Lstat is os.Lstat.
+func (Disk) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(path) }
+
+// ReadDir is os.ReadDir.
+func (Disk) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(path) }
+
+// SameFile is os.SameFile.
+func (Disk) SameFile(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
+
 // Reader lists the manifests of a path, once or again and again. The zero value is ready
 // for one look. One that looks again may be told what it found before: a directory that
 // held manifests and is another, empty one now is as good as unread.
 type Reader struct {
+	// Tree is where the path is, the disk if it is nil.
+	Tree Tree
 	// Enter, if it is set, is called with each directory before it is read: what appears
 	// in one after that, a watch that it set up tells of.
 	Enter func(dir string)
@@ -89,7 +116,10 @@ type Reader struct {
 
 // List finds the manifests that path stands for. It fails if path itself cannot be read.
 func (r *Reader) List(path string) (Listing, error) {
-	info, err := os.Stat(path)
+	if r.Tree == nil {
+		r.Tree = Disk{}
+	}
+	info, err := r.Tree.Stat(path)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -108,7 +138,7 @@ func (r *Reader) List(path string) (Listing, error) {
 
 // walk adds what is in a directory; above are the directories around it.
 func (r *Reader) walk(dir string, info fs.FileInfo, above []fs.FileInfo, found *Listing) error {
-	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return r.Tree.SameFile(a, info) }) {
 		return nil // a link that leads in a circle: all in it is read already
 	}
 	if len(above) > Deepest {
@@ -118,7 +148,7 @@ func (r *Reader) walk(dir string, info fs.FileInfo, above []fs.FileInfo, found *
 	if r.Enter != nil {
 		r.Enter(dir)
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := r.Tree.ReadDir(dir)
 	if err != nil {
 		return err
 	}
@@ -140,7 +170,7 @@ func (r *Reader) walk(dir string, info fs.FileInfo, above []fs.FileInfo, found *
 // cannot be read although it is there is not.
 func (r *Reader) visit(path string, above []fs.FileInfo, found *Listing) {
 	matters := Named(path) || r.known(path)
-	info, err := os.Stat(path)
+	info, err := r.Tree.Stat(path)
 	if err == nil && info.IsDir() {
 		if err = r.walk(path, info, above, found); err == nil {
 			return
@@ -149,7 +179,7 @@ func (r *Reader) visit(path string, above []fs.FileInfo, found *Listing) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if _, still := os.Lstat(path); still == nil && matters {
+		if _, still := r.Tree.Lstat(path); still == nil && matters {
 			found.Unread[path] = ErrDangling
 		}
 	case !matters:
@@ -168,7 +198,7 @@ func (r *Reader) known(path string) bool { return r.Known != nil && r.Known(path
 
 func (r *Reader) isAsBefore(dir string, info fs.FileInfo) bool {
 	was := r.dirs[dir]
-	return was != nil && os.SameFile(was, info)
+	return was != nil && r.Tree.SameFile(was, info)
 }
 
 // Named reports whether a file is called as manifests are.

@@ -240,9 +240,11 @@ func (d *differ) turned(t turn, less, more *moment) []Cause {
 	return out
 }
 
-// mark says whether the policy of a cause differs.
+// mark says whether the policy of a cause differs, and whether its mode does.
 func (d *differ) mark(c Cause) Cause {
-	_, c.PolicyChanged = d.changed.list[types.NamespacedName{Namespace: c.Policy.Namespace, Name: c.Policy.Name}]
+	name := types.NamespacedName{Namespace: c.Policy.Namespace, Name: c.Policy.Name}
+	_, c.PolicyChanged = d.changed.list[name]
+	c.Mode = d.changed.modes[name]
 	return c
 }
 

@@ -99,10 +99,27 @@ type Cause struct {
 	// Grant is the rule with its peer. With Isolates and NoLongerIsolates it is no
 	// rule, but the policy as a whole in its direction: Rule is -1.
 	Grant
-	// PolicyChanged: the policy differs in the two clusters. Otherwise it is
-	// labels or ports that do.
+	// PolicyChanged: the policy differs in the two clusters, in its rules or in the
+	// mode that it says. Otherwise it is labels or ports that do.
 	PolicyChanged bool
+	// Mode is set where the policy is enforced in one cluster and audited in the other,
+	// be it by a label of its Namespace.
+	Mode ModeChange
 }
+
+// ModeChange says how the mode of a policy changed.
+type ModeChange uint8
+
+const (
+	// SameMode: it did not.
+	SameMode ModeChange = iota
+	// NowEnforced: the policy was audited, and counts now.
+	NowEnforced
+	// NowAudited: the policy was enforced, and counts no more.
+	NowAudited
+)
+
+func (m ModeChange) String() string { return [...]string{"", "nowEnforced", "nowAudited"}[m] }
 
 func (c Cause) key() string {
 	key := c.Effect.String() + " " + c.RuleRef.String() + " " + c.Path()
@@ -158,12 +175,19 @@ func withoutAddrs(c *Cluster) *Cluster {
 type policyChanges struct {
 	list      map[types.NamespacedName]PolicyChange
 	effective map[types.NamespacedName]bool
+	modes     map[types.NamespacedName]ModeChange
 }
 
 func changedPolicies(a, b *world) policyChanges {
-	out := policyChanges{map[types.NamespacedName]PolicyChange{}, map[types.NamespacedName]bool{}}
+	out := policyChanges{map[types.NamespacedName]PolicyChange{}, map[types.NamespacedName]bool{}, map[types.NamespacedName]ModeChange{}}
 	for name, before := range a.policies {
 		after, both := b.policies[name]
+		switch was, is := a.index.IsAudited(name), b.index.IsAudited(name); {
+		case both && was && !is:
+			out.modes[name] = NowEnforced
+		case both && is && !was:
+			out.modes[name] = NowAudited
+		}
 		if !both || !samePolicy(before, after) {
 			out.list[name] = PolicyChange{Policy: name, Old: true, New: both}
 		}
@@ -178,6 +202,10 @@ func changedPolicies(a, b *world) policyChanges {
 
 // samePolicy compares what the API server would make of them.
 func samePolicy(a, b *networkingv1.NetworkPolicy) bool {
+	mode, said := a.Annotations[policy.ModeKey]
+	if other, too := b.Annotations[policy.ModeKey]; said != too || mode != other {
+		return false
+	}
 	a, b = a.DeepCopy(), b.DeepCopy()
 	policy.Default(a)
 	policy.Default(b)

@@ -44,7 +44,7 @@ const (
 	// KindRange is all addresses of a CIDR.
 	KindRange Kind = "Range"
 	// KindInternet is all addresses that are no Pod's and, as far as is known, no
-	// node's and from no range of these.
+	// node's and from no range of these: what a list calls so.
 	KindInternet Kind = "Internet"
 	// KindAny is every Pod and the internet.
 	KindAny Kind = "Any"

@@ -81,7 +81,7 @@ func (p *pass) speakers(e End) ([]member, error) {
 		return out, nil
 	case who.Cloud:
 		p.note(fmt.Sprintf("policies see the load balancer of %s, whose addresses are outside of the cluster, and not its clients", who.Name))
-		return append(p.ranges(netip.MustParsePrefix("0.0.0.0/0")), p.ranges(netip.MustParsePrefix("::/0"))...), nil
+		return p.internet()
 	}
 	p.note(fmt.Sprintf("policies see %s, and not its clients; no Pod of %s is recognised as its own: name it as SRC, if it is there; a Pod's own node reaches it in any case", who.Name, p.where))
 	return []member{p.imagineSpeaker(who.Name)}, nil

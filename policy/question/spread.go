@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
-	"github.com/sluice-net/sluice/policy/connectivity"
 )
 
 // mostPaths bounds a question about many: more is a list, and not a question.
@@ -43,10 +42,16 @@ func (p *pass) spreadMembers(e End) ([]member, error) {
 			}
 		}
 		slices.SortFunc(out, func(a, b member) int { return a.addrs[0].Compare(b.addrs[0]) })
-		out = append(out, p.ranges(e.Prefix)...)
+		out = append(out, p.standing(p.ranges(e.Prefix, nil, p.podAddrs()))...)
 	case KindInternet, KindAny:
-		out = append(out, p.ranges(netip.MustParsePrefix("0.0.0.0/0"))...)
-		out = append(out, p.ranges(netip.MustParsePrefix("::/0"))...)
+		outside, err := p.internet()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, outside...)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no address of %s is one that a Pod or anybody outside can have", e)
 	}
 	return out, nil
 }
@@ -101,58 +106,6 @@ func (w *World) podAddrs() map[netip.Addr]types.NamespacedName {
 	return out
 }
 
-// ranges cuts a prefix wherever an ipBlock of a policy begins or ends, and puts what
-// the same blocks hold together. Each is one address that is nobody's.
-func (p *pass) ranges(of netip.Prefix) []member {
-	blocks := p.blocks(of)
-	cuts := []netip.Addr{of.Addr()}
-	for _, b := range blocks {
-		cuts = append(cuts, b.Addr())
-		if end := lastAddr(b).Next(); end.IsValid() {
-			cuts = append(cuts, end)
-		}
-	}
-	cuts = slices.DeleteFunc(cuts, func(a netip.Addr) bool { return !of.Contains(a) })
-	slices.SortFunc(cuts, netip.Addr.Compare)
-	cuts = slices.Compact(cuts)
-	taken := p.podAddrs()
-	at := map[string]int{}
-	var texts [][]string
-	var out []member
-	for i, first := range cuts {
-		last := lastAddr(of)
-		if i+1 < len(cuts) {
-			last = cuts[i+1].Prev()
-		}
-		var key strings.Builder
-		for n, b := range blocks {
-			if b.Contains(first) {
-				fmt.Fprintf(&key, "%d ", n)
-			}
-		}
-		free, ok := freeAddr(first, last, taken)
-		if !ok {
-			continue
-		}
-		n, known := at[key.String()]
-		if !known {
-			n = len(out)
-			at[key.String()] = n
-			out = append(out, member{End: AddrEnd(free), addrs: []netip.Addr{free}})
-			texts = append(texts, nil)
-		}
-		texts[n] = append(texts[n], connectivity.AddrRange{First: first, Last: last}.String())
-	}
-	for i := range out {
-		text := strings.Join(texts[i][:min(3, len(texts[i]))], ", ")
-		if more := len(texts[i]) - 3; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		p.answer.stand(out[i].Addr, text)
-	}
-	return out
-}
-
 // blocks are the CIDRs of ipBlocks and their exceptions that share addresses with a
 // prefix, each once.
 func (w *World) blocks(of netip.Prefix) []netip.Prefix {
@@ -183,7 +136,7 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// freeAddr is the first address of a range that is no Pod's, nor one that nobody has.
+// freeAddr is the first address of a range that is not taken, nor one that nobody has.
 func freeAddr(first, last netip.Addr, taken map[netip.Addr]types.NamespacedName) (netip.Addr, bool) {
 	a := first
 	for _, reserved := range []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("::/128"), netip.MustParsePrefix("100::/64")} {

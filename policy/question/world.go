@@ -34,8 +34,9 @@ type World struct {
 
 	made standIns
 
-	// nodes, addressed and caches are made when they are first needed.
+	// nodes, outside, addressed and caches are made when they are first needed.
 	nodes     *nodeTable
+	outside   []addrRanges
 	addressed *serviceAddrs
 	caches    *[]nodeDNS
 }

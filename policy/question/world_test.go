@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
@@ -73,6 +77,7 @@ func TestMissing(t *testing.T) {
 		{"203.0.113.7", "node/b:30080", "Node; Service; EndpointSlice default api"},
 		{"client", "203.0.113.9:80", "Service; Node"},
 		{"203.0.113.7", "192.168.0.1:22", "Service; Node"},
+		{"internet", "client:1", "Node"},
 	} {
 		core := set
 		core.Services, core.EndpointSlices, core.Nodes, core.Workloads = nil, nil, nil, nil
@@ -104,5 +109,15 @@ func TestMissing(t *testing.T) {
 		if got := strings.Join(needs, "; "); got != tt.needs {
 			t.Errorf("%s → %s needs %q, want %q", tt.src, tt.dst, got, tt.needs)
 		}
+	}
+}
+
+// Who may not list Nodes is told that addresses of nodes may be among those of the internet.
+func TestInternetWithoutNodes(t *testing.T) {
+	w := NewLive(load(t, fixture(t, "town.yaml")))
+	w.Supply(Need{Kind: KindNode}, manifest.Set{}, apierrors.NewForbidden(corev1.Resource("nodes"), "", nil))
+	a, err := w.Ask(Question{Src: End{Kind: KindInternet}, Dst: PodEnd("default", "client"), Protocol: policy.TCP, Port: "1"})
+	if err != nil || !strings.Contains(strings.Join(a.Notices, "\n"), "only nodes that run Pods are known") {
+		t.Errorf("%v, %v", a.Notices, err)
 	}
 }

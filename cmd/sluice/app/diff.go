@@ -23,8 +23,11 @@ type DiffOptions struct {
 	output    string
 	failOn    string
 	apply     bool
+	build     bool
 
 	before, after objectReader
+	// live: a side is a cluster. built: a side is built.
+	live, built bool
 	// typed is the command line, for a page.
 	typed typedCommand
 }
@@ -51,7 +54,12 @@ OLD and NEW are each one of
                     main:deploy/ or HEAD~1:deploy/; the path is that from the top of
                     the repository, ./ leads from here
   cluster           the cluster of the kubeconfig, or of --context: all of it, so that
-                    who may read a part only is refused
+                    who may read a part only is refused; ./cluster is a path
+
+Symbolic links, patterns, Helm charts and kustomizations are of a revision what they are
+of a directory. With -k a side that is the directory of a kustomization, here or in a
+revision, is built as kubectl apply -k builds it; the other one is read as it is, if it
+is none.
 
 Workloads are the same if kind, namespace and name are; addresses of Pods are not
 looked at. Give both sides the workloads, not the policies alone; or a change as NEW,
@@ -83,6 +91,9 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
   # what a policy would change in a cluster, if it were applied
   sluice diff cluster policy.yaml --apply
 
+  # what a commit changed in what a kustomization makes
+  sluice diff -k HEAD~1:overlays/prod overlays/prod
+
   # a comment for a pull request; fails only where something opens
   sluice diff origin/main:deploy/ deploy/ -o md --fail-on allowed`,
 		Args:    cobra.ExactArgs(2),
@@ -95,6 +106,7 @@ func newDiffCommand(streams IOStreams) *cobra.Command {
 	flags.StringVarP(&o.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
 	flags.StringVarP(&o.output, "output", "o", "text", diffOutputs.usage())
 	flags.StringVar(&o.failOn, "fail-on", "any", "the difference for exit code 1: any, allowed (something passes now that did not) or never")
+	flags.BoolVarP(&o.build, "kustomize", "k", false, "OLD and NEW are built, as kubectl apply -k builds them, where they are directories of kustomizations")
 	flags.BoolVar(&o.apply, "apply", false, "NEW is applied to OLD, as kubectl apply does, and not all that there is")
 	return cmd
 }
@@ -105,10 +117,10 @@ func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
 	if args[0] == "-" && args[1] == "-" {
 		return errors.New("OLD and NEW are both stdin, which can be read once")
 	}
-	if o.before, err = o.side(args[0]); err != nil {
+	if o.before, err = o.side(cmd.Context(), args[0]); err != nil {
 		return fmt.Errorf("OLD: %w", err)
 	}
-	if o.after, err = o.side(args[1]); err != nil {
+	if o.after, err = o.side(cmd.Context(), args[1]); err != nil {
 		return fmt.Errorf("NEW: %w", err)
 	}
 	if !o.apply {
@@ -124,30 +136,53 @@ func (o *DiffOptions) Complete(cmd *cobra.Command, args []string) (err error) {
 }
 
 // side is where one side is read: what is there as a file is that file.
-func (o *DiffOptions) side(arg string) (objectReader, error) {
-	files := fileReader{manifestFlags: manifestFlags{paths: []string{arg}}, in: o.In, namespace: o.namespace}
-	if arg == "-" {
-		return files, nil
-	}
-	if _, err := os.Stat(arg); err == nil {
-		return files, nil
-	}
+func (o *DiffOptions) side(ctx context.Context, arg string) (objectReader, error) {
 	if arg == "cluster" {
-		client, server, err := o.kube.client()
+		return o.cluster()
+	}
+	files := fileReader{in: o.In, namespace: o.namespace}
+	if _, err := os.Stat(arg); err != nil && arg != "-" {
+		if _, is := parseRevision(arg); !is && !isPattern(arg) {
+			return nil, fmt.Errorf("%q is no file or directory, no REVISION:PATH of git, and not \"cluster\"", arg)
+		}
+	}
+	if o.build && arg != "-" {
+		built, err := holdsKustomization(ctx, arg)
 		if err != nil {
 			return nil, err
 		}
-		return liveReader{client: client, server: server, instead: "compare manifests: a part of a cluster differs from anything by all that was not read"}, nil
+		if built {
+			o.built, files.kustomizations = true, []string{arg}
+			return files, nil
+		}
 	}
-	if _, is := parseRevision(arg); is || isPattern(arg) {
-		return files, nil
-	}
-	return nil, fmt.Errorf("%q is no file or directory, no REVISION:PATH of git, and not \"cluster\"", arg)
+	files.paths = []string{arg}
+	return files, nil
 }
 
-// Validate refuses unknown words.
+// cluster reads the one that the flags name. A path of that name is not taken for it, nor
+// it for the path, unless a flag tells that the cluster is meant.
+func (o *DiffOptions) cluster() (objectReader, error) {
+	if _, err := os.Stat("cluster"); err == nil && o.kube.changed() == "" {
+		return nil, errors.New("\"cluster\" is the cluster of the kubeconfig, and here it is a path, too: write ./cluster for the path, or give --context or --kubeconfig for the cluster")
+	}
+	client, server, err := o.kube.client()
+	if err != nil {
+		return nil, err
+	}
+	o.live = true
+	return liveReader{client: client, server: server, instead: "compare manifests: a part of a cluster differs from anything by all that was not read"}, nil
+}
+
+// Validate refuses unknown words, and flags of which the answer would not depend.
 func (o *DiffOptions) Validate() error {
-	return errors.Join(validateNamespace(o.namespace), diffOutputs.validate(o.output), oneOf("fail-on", o.failOn, "any", "allowed", "never"))
+	var unused error
+	if flag := o.kube.changed(); flag != "" && !o.live {
+		unused = fmt.Errorf("--%s is for a cluster, and neither OLD nor NEW is \"cluster\": leave it out", flag)
+	} else if o.build && !o.built {
+		unused = errors.New("-k: neither OLD nor NEW is a directory with a kustomization.yaml: leave it out")
+	}
+	return errors.Join(unused, validateNamespace(o.namespace), diffOutputs.validate(o.output), oneOf("fail-on", o.failOn, "any", "allowed", "never"))
 }
 
 // entryDiff compares the ways in from outside; most clusters have none.

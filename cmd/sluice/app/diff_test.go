@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +110,75 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelec
 	somewhere := write(t, "kubeconfig", "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n")
 	if r := sluice(t, "", "diff", before, "cluster", "--apply", "--kubeconfig", somewhere); r.code != exitUnusable || !strings.Contains(r.err, "--apply: NEW is what is applied") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Of what OLD's manifests gave an object, NEW takes away what it does not give: whole and
+// applied, the change is the same one. What others gave stays.
+func TestDiffApplyTakesAway(t *testing.T) {
+	const namespaces = `
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: shop%s}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: guests%s}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: g, namespace: guests}, status: {podIP: 10.1.0.9}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: guests, namespace: shop%s}, spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelector: {matchLabels: {trusted: "true"}}}]}]}}
+`
+	all := func(shop, guests, policy string) string {
+		return write(t, "all.yaml", shopManifests+fmt.Sprintf(namespaces, shop, guests, policy))
+	}
+	const policy, enforced = "policy shop/guests (", ") isolates the ingress; the policy was audited and is enforced now"
+	old := all("", `, labels: {trusted: "true"}`, "")
+	for name, tt := range map[string]struct{ old, now, says string }{
+		"an annotation of a policy": {all("", "", `, annotations: {sluice-net.github.io/mode: audit}`), all("", "", ""), enforced + "\n"},
+		"a label of its Namespace":  {all(`, labels: {sluice-net.github.io/mode: audit}`, "", ""), all("", "", ""), enforced + " by its Namespace's label\n"},
+		"a label of a Namespace":    {old, all("", "", ""), "guests/g → shop/web"},
+		"an annotation comes":       {all("", "", ""), all("", "", `, annotations: {sluice-net.github.io/mode: audit}`), "isolated the ingress; the policy was enforced and is audited now\n"},
+		"nothing but another label": {old, all(`, labels: {team: a}`, `, labels: {trusted: "true"}`, ""), "No difference"},
+	} {
+		whole, applied := sluice(t, "", "diff", "-q", tt.old, tt.now), sluice(t, "", "diff", "-q", tt.old, tt.now, "--apply")
+		if whole != applied || !strings.Contains(applied.out, tt.says) || strings.Contains(tt.says, "audited") && strings.Contains(applied.out, "the policy is the same") {
+			t.Errorf("%s: %q is missing, or whole and applied differ:\n%s\n%s", name, tt.says, whole.out, applied.out)
+		}
+		if strings.Contains(tt.says, enforced) && !strings.Contains(applied.out, policy) {
+			t.Errorf("%s:\n%s", name, applied.out)
+		}
+	}
+	if r := sluice(t, "", "diff", all(`, labels: {sluice-net.github.io/mode: audit}`, "", ""), all("", "", ""), "-o", "json"); !strings.Contains(r.out, `"mode": "nowEnforced"`) {
+		t.Errorf("the document does not have the mode: %+v", r)
+	}
+	others := all("", `, uid: 6b8, labels: {trusted: "true"}`, "")
+	if r := sluice(t, "", "diff", "-q", others, all("", "", ""), "--apply"); r.code != exitOK {
+		t.Errorf("a label that others gave: %+v", r)
+	}
+}
+
+// What a flag or a word means nothing for is refused, and not left out.
+func TestDiffRefusesWhatItWouldNotUse(t *testing.T) {
+	t.Chdir(t.TempDir())
+	config := write(t, "kubeconfig", "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n")
+	for _, name := range []string{"cluster", "shop.yaml"} {
+		if err := os.WriteFile(name, []byte(shopManifests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"./cluster", "shop.yaml"}, exitOK, "No difference"},
+		{[]string{"cluster", "shop.yaml"}, exitUnusable, "write ./cluster for the path, or give --context or --kubeconfig"},
+		{[]string{"shop.yaml", "cluster"}, exitUnusable, "write ./cluster for the path, or give --context or --kubeconfig"},
+		{[]string{"cluster", "shop.yaml", "--kubeconfig", config}, exitUnusable, "OLD: "},
+		{[]string{"./cluster", "shop.yaml", "--context", "c", "--as", "jane"}, exitUnusable, "neither OLD nor NEW is \"cluster\": leave it out"},
+		{[]string{"shop.yaml", "shop.yaml", "--kubeconfig", config}, exitUnusable, "--kubeconfig is for a cluster"},
+	} {
+		if r := sluice(t, "", append([]string{"diff"}, tt.args...)...); r.code != tt.code || !strings.Contains(r.out+r.err, tt.says) {
+			t.Errorf("%v: want %d, %q: %+v", tt.args, tt.code, tt.says, r)
+		}
 	}
 }
 

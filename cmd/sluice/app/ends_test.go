@@ -61,6 +61,29 @@ func TestExplainEnds(t *testing.T) {
 	}
 }
 
+// The internet has no nodes and no Pods, be it of verify, of list or of what a cloud's load
+// balancer sends: a rule for the cluster's own ranges opens nothing to it.
+func TestInternetIsOutside(t *testing.T) {
+	file := write(t, "node.yaml", shopManifests+`
+  - from: [{ipBlock: {cidr: 10.244.0.0/16}}, {ipBlock: {cidr: 192.168.77.2/32}}]
+---
+{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDR: 10.244.0.0/16}, status: {addresses: [{type: InternalIP, address: 192.168.77.2}]}}
+`)
+	const flows = "internet -> shop/db:5432 deny\n10.244.0.0/16 -> shop/db:5432 allow\nnode/n1 -> shop/db:5432 allow\ninternet -> shop/web:80 allow\n"
+	if r := sluice(t, flows, "verify", "-f", file); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if r := sluice(t, "", "list", "-f", file, "--focus", "shop/db", "--direction", "ingress"); strings.Contains(r.out, "internet") || !strings.Contains(r.out, "nodes → shop/db") {
+		t.Errorf("%+v", r)
+	}
+	nowhere := write(t, "node.yaml", shopManifests+"---\n{apiVersion: v1, kind: Node, metadata: {name: n1}, spec: {podCIDRs: [0.0.0.0/0, '::/0']}}\n")
+	for file, end := range map[string]string{nowhere: "internet", file: "0.0.0.0/8"} {
+		if r := sluice(t, "", "explain", end, "shop/db:80", "-f", file); r.code != exitUnusable || !strings.Contains(r.err, "no address of "+end+" is one that") {
+			t.Errorf("%s: %+v", end, r)
+		}
+	}
+}
+
 // What depends is neither allowed nor denied, so that it meets no expectation.
 func TestVerifyDepends(t *testing.T) {
 	file := write(t, "shop.yaml", shopBlocks)

@@ -85,6 +85,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		{lint, "fail-on", []string{"", "info", "warning,error"}, []string{"error", "warning", "note"}, "--fail-on: "},
 		{[]string{"verify", "--kubeconfig", kubeconfig, "--flows", file}, "recursive", []string{"true"}, []string{"false"}, "-R"},
 	}
+	built := filepath.Dir(write(t, "kustomization.yaml", "resources: []\n"))
 	list, exposure, diff := []string{"list", "-f", file}, []string{"exposure", "-f", file}, []string{"diff", file, file}
 	suggest := []string{"suggest", "-f", file, "--flows", file}
 	tests = append(tests, []flagTest{
@@ -105,6 +106,9 @@ func TestFlagsAreChecked(t *testing.T) {
 		{exposure, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},
 		{diff, "output", []string{"", "csv"}, []string{"text", "json", "md", "github", "sarif", "junit", "html"}, "--output: "},
 		{diff, "fail-on", []string{"", "denied", "any,allowed"}, []string{"any", "allowed", "never"}, "--fail-on: "},
+		{[]string{"diff", built, built}, "kustomize", []string{"", "maybe"}, []string{"true", "false"}, "kustomize"},
+		{diff, "kustomize", []string{"true"}, []string{"false"}, "-k: neither OLD nor NEW"},
+		{diff, "context", []string{"c", ""}, nil, "--context is for a cluster"},
 		{diff, "apply", []string{"", "maybe"}, []string{"true", "false"}, "apply"},
 		{suggest, "output", []string{"", "text"}, []string{"yaml", "json"}, "--output: "},
 		{suggest, "direction", []string{"", "up"}, []string{"both", "ingress", "egress"}, "--direction: "},

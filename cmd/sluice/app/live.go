@@ -84,11 +84,12 @@ func (r liveReader) policed(ctx context.Context) (p policed, err error) {
 	return p, nil
 }
 
+// allNamespaces keeps what verdicts follow from, and what says who gave it.
 func (r liveReader) allNamespaces(ctx context.Context, set *manifest.Set) error {
 	return list(ctx, "list Namespaces", r.client.CoreV1().Namespaces().List, func(l *corev1.NamespaceList) {
 		for i := range l.Items {
 			set.Namespaces = append(set.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-				Name: l.Items[i].Name, Labels: l.Items[i].Labels,
+				Name: l.Items[i].Name, UID: l.Items[i].UID, Labels: l.Items[i].Labels, Annotations: l.Items[i].Annotations,
 			}})
 		}
 	})

@@ -67,7 +67,12 @@ func (s *apiServer) load(manifests ...string) {
 			meta, _ := o["metadata"].(map[string]any)
 			namespace, _ := meta["namespace"].(string)
 			if o["kind"] == "Namespace" {
-				meta["labels"] = map[string]any{"kubernetes.io/metadata.name": meta["name"]}
+				labels, _ := meta["labels"].(map[string]any)
+				if labels == nil {
+					labels = map[string]any{}
+				}
+				labels["kubernetes.io/metadata.name"] = meta["name"]
+				meta["labels"] = labels
 			}
 			key := namespace + "/" + resources[o["kind"].(string)]
 			s.objects[key] = append(s.objects[key], o)
@@ -191,6 +196,26 @@ contexts:
 }
 
 // liveShop serves the shop of the demo, and what is in front of it.
+// Of what kubectl applied to a Namespace a change takes away what it does not give, and
+// leaves what others gave.
+func TestLiveDiffApplyTakesAway(t *testing.T) {
+	const guarded = `
+{apiVersion: v1, kind: Namespace, metadata: {name: lobby, uid: 6b8, labels: {LABEL: "true"}, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{"metadata": {"labels": {"applied": "true"}}}'}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: g, namespace: lobby, uid: 6b9}, spec: {nodeName: node-a, containers: [{name: c, image: i}]}, status: {phase: Running, podIPs: [{ip: 10.244.9.9}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: lobby, namespace: lobby}, spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {LABEL: "true"}}}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: h, namespace: lobby, uid: 6c0}, spec: {nodeName: node-a, containers: [{name: c, image: i}]}, status: {phase: Running, podIPs: [{ip: 10.244.9.8}]}}`
+	change := write(t, "ns.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: lobby}}")
+	for label, want := range map[string]int{"applied": exitFailed, "given": exitOK} {
+		_, config := liveShop(t, strings.ReplaceAll(guarded, "LABEL", label))
+		if got := sluice(t, "", "diff", "cluster", change, "--apply", "--kubeconfig", config); got.code != want {
+			t.Errorf("%s: want %d, got %+v", label, want, got)
+		}
+	}
+}
+
 func liveShop(t *testing.T, more ...string) (*apiServer, string) {
 	t.Helper()
 	s := &apiServer{t: t}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,7 +63,7 @@ func (f *manifestFlags) each(ctx context.Context, in io.Reader, add func(name st
 		}
 	}
 	for _, dir := range f.kustomizations {
-		text, err := buildKustomization(dir)
+		text, err := buildKustomization(ctx, dir)
 		if err != nil {
 			return err
 		}
@@ -95,8 +94,8 @@ func (r fileReader) read(ctx context.Context) (*cluster, error) {
 }
 
 // eachManifest hands over each manifest that a path stands for, with its name: stdin, a
-// file or directory, a pattern, or else a revision of git. What of a directory is left
-// out, though it is called as manifests are, it says.
+// file or directory, a pattern, or any of these in a revision of git. What of a directory
+// is left out, though it is called as manifests are, it says.
 func eachManifest(ctx context.Context, in io.Reader, path string, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
 	if path == "-" {
 		data, err := io.ReadAll(in)
@@ -109,45 +108,66 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 	if strings.Contains(path, "://") {
 		return fmt.Errorf("read manifests: %s: nothing is fetched from the network: curl -fL %s | sluice … -f -", path, path)
 	}
-	_, statErr := os.Stat(path)
-	if statErr != nil && isPattern(path) {
-		return eachMatch(ctx, in, path, add, leftOut)
+	source, at, err := sourceOf(ctx, path)
+	if err != nil {
+		return err
 	}
-	if revision, is := parseRevision(path); statErr != nil && is {
-		return revision.each(ctx, add)
+	paths := []string{at}
+	if _, err := source.Stat(at); err != nil && isPattern(at) {
+		if paths, err = source.glob(at); err != nil {
+			return fmt.Errorf("read manifests: %s: %w", path, err)
+		}
+		if len(paths) == 0 {
+			return fmt.Errorf("read manifests: nothing is called as %s", path)
+		}
 	}
-	var reader manifestfiles.Reader
+	for _, p := range paths {
+		if err := eachBelow(ctx, source, p, add, leftOut); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachBelow hands over the manifests of one file or directory.
+func eachBelow(ctx context.Context, source manifestSource, path string, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
+	reader := manifestfiles.Reader{Tree: source}
 	found, err := reader.List(path)
 	if err == nil {
 		// An agent goes on with what such a file said before; a question has no before.
 		err = found.Err()
 	}
 	if err != nil {
+		if of := source.of(); of != "" {
+			err = fmt.Errorf("in revision %s: %w", of, err)
+		}
 		return fmt.Errorf("read manifests: %w", err)
 	}
 	if found.None() {
-		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", path)
+		return fmt.Errorf("read manifests: no .yaml, .yml or .json file in %s, nor below", shownIn(source, path))
 	}
-	charts := chartsOf(found.Files)
+	charts, checkedOut := chartsOf(source, found.Files), ""
+	if of := source.of(); of != "" {
+		checkedOut = ", in a checkout of " + of
+	}
 	if slices.Contains(charts, filepath.Clean(path)) {
-		return fmt.Errorf("%s is a Helm chart, whose templates are no manifests yet: helm template NAME %s | sluice … -f -", path, path)
+		return fmt.Errorf("%s is a Helm chart, whose templates are no manifests yet: helm template NAME %s | sluice … -f -%s", shownIn(source, path), path, checkedOut)
+	}
+	for _, problem := range source.leftOut() {
+		leftOut(problem)
 	}
 	for _, chart := range charts {
-		leftOut(manifest.Problem{Source: chart, Notice: true, Message: "left out: a Helm chart, whose templates are no manifests yet: give what helm template NAME " + chart + " prints"})
+		leftOut(manifest.Problem{Source: shownIn(source, chart), Notice: true, Message: "left out: a Helm chart, whose templates are no manifests yet: give what helm template NAME " + chart + " prints" + checkedOut})
 	}
-	for _, file := range found.Files {
-		if inside(charts, file) {
-			continue
-		}
+	files := slices.DeleteFunc(found.Files, func(file string) bool { return inside(charts, file) })
+	for _, file := range files {
 		if isKustomization(file) {
-			dir := filepath.Dir(file)
-			leftOut(manifest.Problem{Source: file, Notice: true, Message: "not built: the files are read as they are, patches included; give -k " + dir + " for what it makes of them"})
+			leftOut(manifest.Problem{Source: shownIn(source, file), Notice: true, Message: "not built: the files are read as they are, patches included; give -k " + shownIn(source, filepath.Dir(file)) + " for what it makes of them"})
 		}
-		data, err := manifestfiles.Read(file)
-		if err != nil {
-			return fmt.Errorf("read manifests: %s: %w", file, err)
-		}
-		add(file, data)
+	}
+	err = source.read(ctx, files, func(file string, data []byte) { add(shownIn(source, file), data) })
+	if err != nil {
+		return fmt.Errorf("read manifests: %w", err)
 	}
 	return nil
 }
@@ -155,32 +175,16 @@ func eachManifest(ctx context.Context, in io.Reader, path string, add func(name 
 // isPattern reports whether a path has what a shell would have expanded.
 func isPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
 
-func eachMatch(ctx context.Context, in io.Reader, pattern string, add func(name string, data []byte), leftOut func(manifest.Problem)) error {
-	paths, err := filepath.Glob(pattern)
-	if err != nil {
-		return fmt.Errorf("read manifests: %s: %w", pattern, err)
-	}
-	if len(paths) == 0 {
-		return fmt.Errorf("read manifests: nothing is called as %s", pattern)
-	}
-	for _, path := range paths {
-		if err := eachManifest(ctx, in, path, add, leftOut); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // chartsOf are the directories that hold a Helm chart: its templates are no manifests
 // before Helm has filled them in.
-func chartsOf(files []string) []string {
+func chartsOf(source manifestSource, files []string) []string {
 	var out []string
 	for _, file := range files {
 		dir := filepath.Dir(file)
 		if name := filepath.Base(file); name != "Chart.yaml" {
 			continue
 		}
-		if info, err := os.Stat(filepath.Join(dir, "templates")); err == nil && info.IsDir() {
+		if info, err := source.Stat(filepath.Join(dir, "templates")); err == nil && info.IsDir() {
 			out = append(out, dir)
 		}
 	}

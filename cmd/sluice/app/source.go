@@ -25,7 +25,8 @@ const endsHelp = `Ends are written as
   type/name         or type/namespace/name, with kubectl's types: svc, deploy, sts,
                     ds, job, cronjob, rs, rc, pod, and node/name
   10.9.8.7          an address of either family, as the Pods and clients have it
-  10.0.0.0/8        all addresses of a CIDR; internet is all that are no Pod's
+  10.0.0.0/8        all addresses of a CIDR; internet is all that are no Pod's and no
+                    node's, nor from their ranges
   ns/name           every Pod of a namespace; any is every Pod and the internet
   app=web           every Pod with labels, ns/name:app=web of one namespace
   ingress/name      what comes in by an Ingress, and so gateway/, httproute/, grpcroute/,

@@ -15,8 +15,8 @@ import (
 
 // Apply is what a set becomes once the objects of a change are applied to it, as kubectl
 // apply does: those of the same kind and name are replaced, others are added, and none
-// goes. Labels and annotations stay that others than an earlier apply have given to a
-// Namespace, a Pod or a policy (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/#merge-patch-calculation). Pods of a workload whose template is another one then are gone: the new template
+// goes. Labels and annotations stay that others than an earlier apply, or the manifests of
+// the set, have given to a Namespace, a Pod or a policy (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/#merge-patch-calculation). Pods of a workload whose template is another one then are gone: the new template
 // stands for those that will take their place. Neither set is changed.
 func Apply(set, change *manifest.Set) manifest.Set {
 	out := manifest.Set{
@@ -77,8 +77,13 @@ type manifestMetadata struct {
 }
 
 // lastApplied is the manifest that an object was applied from last, empty where that is
-// not known.
+// not known. What no API server has given a UID is that manifest itself: nobody else can
+// have given it anything.
 func lastApplied(o metav1.Object) (out manifestMetadata) {
+	if _, told := o.GetAnnotations()[corev1.LastAppliedConfigAnnotation]; !told && o.GetUID() == "" {
+		out.Metadata.Labels, out.Metadata.Annotations = o.GetLabels(), o.GetAnnotations()
+		return out
+	}
 	// Whoever wrote something else there has nothing removed.
 	_ = json.Unmarshal([]byte(o.GetAnnotations()[corev1.LastAppliedConfigAnnotation]), &out)
 	return out

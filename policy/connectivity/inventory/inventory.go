@@ -222,6 +222,16 @@ func askedFor(policies []*networkingv1.NetworkPolicy) map[string]bool {
 	return out
 }
 
+// Ranges are where the addresses of Pods and of nodes are from, as [Cluster] has them.
+func Ranges(set *manifest.Set) (pods, nodes []netip.Prefix) {
+	t := newTaker(&manifest.Set{})
+	t.out = &connectivity.Cluster{}
+	for _, p := range set.Pods {
+		t.pod(p)
+	}
+	return ranges(set, t.out.Workloads)
+}
+
 // ranges are where addresses of Pods and of nodes are from. Nodes say of Pods what
 // the network plug-in was given, which not all keep to: a Pod elsewhere shows it.
 func ranges(set *manifest.Set, workloads []connectivity.Workload) (pods, nodes []netip.Prefix) {

@@ -156,10 +156,26 @@ func (d *Diff) causeText(c *connectivity.Cause) string {
 	if c.If != nil {
 		text += ", if " + c.If.String()
 	}
-	if !c.PolicyChanged && c.Policy.Name != "" {
-		text += "; the policy is the same, labels or ports are not"
+	return text + differs(c)
+}
+
+// differs says what of a cause differs, if it is not what the policy allows.
+func differs(c *connectivity.Cause) string {
+	by := ""
+	if !c.PolicyChanged {
+		by = " by its Namespace's label"
 	}
-	return text
+	switch {
+	case c.Policy.Name == "":
+		return ""
+	case c.Mode == connectivity.NowEnforced:
+		return "; the policy was audited and is enforced now" + by
+	case c.Mode == connectivity.NowAudited:
+		return "; the policy was enforced and is audited now" + by
+	case !c.PolicyChanged:
+		return "; the policy is the same, labels or ports are not"
+	}
+	return ""
 }
 
 // idle are policies that changed and change nothing.

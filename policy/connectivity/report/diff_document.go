@@ -56,6 +56,9 @@ type Cause struct {
 	Rule
 	// PolicyChanged: it is the policy that differs, and not labels or ports.
 	PolicyChanged bool `json:"policyChanged"`
+	// Mode is nowEnforced or nowAudited where the policy's mode changed, maybe by its
+	// Namespace's label.
+	Mode string `json:"mode,omitempty"`
 }
 
 // PolicyChange is a policy that differs.
@@ -90,7 +93,7 @@ func (d *Diff) Document() DiffDocument {
 				if cause.Effect == connectivity.NoLongerAllows || cause.Effect == connectivity.NoLongerIsolates {
 					at = d.Old
 				}
-				change.Causes = append(change.Causes, Cause{cause.Effect, ruleOf(&cause.Grant, at), cause.PolicyChanged})
+				change.Causes = append(change.Causes, Cause{cause.Effect, ruleOf(&cause.Grant, at), cause.PolicyChanged, cause.Mode.String()})
 			}
 			one.Stretches = append(one.Stretches, change)
 		}
