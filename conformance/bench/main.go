@@ -30,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	if len(os.Args) > 1 && os.Args[1] == analysis.MeasureCommand {
-		os.Exit(analysis.Measure(ctx, os.Args[2:]))
+		os.Exit(analysis.Measure(ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == sluiceCommand {
 		os.Exit(app.Main(ctx, os.Args[2:], app.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))

@@ -111,7 +111,7 @@ func TestAgentTellsTheReasonOfTheTime(t *testing.T) {
 // Under forbidden packets as fast as a Pod can send them, each of another flow, an agent
 // tells of a bounded number, says what it left out, and enforces what changes meanwhile.
 func TestAgentUnderAFloodOfDeniedPackets(t *testing.T) {
-	w := watch(t, lab.PTP, lab.OneNode, map[string]string{"shop/default-deny": denyAll}, func(c *enforcer.Config) { c.Denials.Rate = 100; c.AuditInterval = 100 * time.Millisecond })
+	w := watch(t, lab.PTP, lab.OneNode, map[string]string{"shop/default-deny": denyAll}, func(c *enforcer.Config) { c.Denials.Rate = 100; c.InspectInterval = 100 * time.Millisecond })
 	agent := w.Agent(w.nodes[0])
 	const during = 4 * time.Second
 	attacker := w.Pod(types.NamespacedName{Namespace: "guests", Name: "p1"})

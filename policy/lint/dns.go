@@ -206,8 +206,8 @@ func (l *linter) findWithoutDNS(p *policyModel, by dnsBy, who string) {
 }
 
 // tcpDNS is the first port by which the policy allows DNS by TCP, nil if it has none.
-func (p *policyModel) tcpDNS() *port {
-	for _, r := range p.rules[policy.Egress] {
+func (m *policyModel) tcpDNS() *port {
+	for _, r := range m.rules[policy.Egress] {
 		for _, o := range r.ports {
 			if o.dns() == byTCP {
 				return o
@@ -226,8 +226,8 @@ func (p *port) udp() string {
 }
 
 // cannotResolve says what becomes of the Pods of a policy without DNS, and when.
-func (p *policyModel) cannotResolve() string {
-	if p.audited {
+func (m *policyModel) cannotResolve() string {
+	if m.audited {
 		return " could not resolve a name once the policy is enforced"
 	}
 	return " cannot resolve a name"
@@ -314,9 +314,9 @@ func (r *rule) dnsBySelector() bool {
 
 // reaching are the ends that a policy which counts where this one does lets ask the
 // cache at one of its addresses.
-func (p *policyModel) reaching(cache *nodeDNS) map[*end]bool {
+func (m *policyModel) reaching(cache *nodeDNS) map[*end]bool {
 	out := map[*end]bool{}
-	for _, q := range p.beside() {
+	for _, q := range m.beside() {
 		if !q.broken && !slices.ContainsFunc(q.rules[policy.Egress], cache.allowedBy) {
 			continue
 		}

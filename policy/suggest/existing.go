@@ -19,7 +19,7 @@ func nameOf(np *networkingv1.NetworkPolicy) types.NamespacedName {
 // Pods, for it counts for no verdict, and is most likely what was suggested before.
 func (m *maker) taken(g *group, name string) bool {
 	np := m.existing[types.NamespacedName{Namespace: g.namespace, Name: name}]
-	return np != nil && !(m.audited(np) && g.selectedBy(np))
+	return np != nil && (!m.audited(np) || !g.selectedBy(np))
 }
 
 // audited reports whether a policy that there is counts for no verdict.

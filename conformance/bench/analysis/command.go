@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -20,16 +20,15 @@ type took struct {
 	Seconds, MiB float64
 }
 
-// Measure runs a command and writes to the standard output what it took; the command's own
-// output is dropped. It is for a process of its own: Linux counts a program's memory from
+// Measure runs a command and writes what it took; the command's own output is dropped. It is for a process of its own: Linux counts a program's memory from
 // what the process had that started it, and one that has measured for an hour has much.
-func Measure(ctx context.Context, args []string) (code int) {
-	out, err := measureCommand(ctx, args)
+func Measure(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
+	t, err := measureCommand(ctx, args)
 	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(out)
+		err = json.NewEncoder(out).Encode(t)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		_, _ = fmt.Fprintln(errOut, err)
 		return 1
 	}
 	return 0
