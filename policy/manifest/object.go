@@ -36,14 +36,15 @@ func (l *Loader) addScanned(at place, text []byte, v scanned, depth int) {
 		here, done := at, 0
 		for i, item := range v.items {
 			here, done = here.after(text[done:item[0]]), item[0]
-			l.addItem(here, v.typeMeta, i, text[item[0]:item[1]], depth+1)
+			l.addItem(here, v.typeMeta, i, text[item[0]:item[1]], depth+1, v.faulty)
 		}
 	}
 }
 
 // addItem adds the item of a list. Items of a typed list, as a PodList, need
-// not say what they are.
-func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth int) {
+// not say what they are. Where it is not known in which item of a list a key stands
+// twice, each is taken for faulty.
+func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth int, faulty bool) {
 	item, err := scanObject(text)
 	if err != nil {
 		l.fail(at, list.Kind, fmt.Sprintf("items[%d]", index), "is no object: it needs apiVersion, kind and metadata")
@@ -55,6 +56,7 @@ func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth 
 			item.APIVersion = list.APIVersion
 		}
 	}
+	item.faulty = faulty
 	l.addScanned(at, text, item, depth)
 }
 
