@@ -55,6 +55,10 @@ func FuzzLoader(f *testing.F) {
 			}
 		}
 		checkSet(t, set, problems)
+		repository := Loader{Repository: true}
+		repository.Add("f.yaml", data)
+		set, problems = repository.Finish()
+		checkSet(t, set, problems)
 	})
 }
 
