@@ -144,6 +144,26 @@ func TestDirSourceBrokenAtTheStartIsolatesWhatItNames(t *testing.T) {
 	})
 }
 
+// What is wrong with objects that a node does not enforce stops nothing that it does.
+func TestDirSourceGoesOnWithoutWorkloads(t *testing.T) {
+	dir := t.TempDir()
+	bad := ""
+	for _, object := range []string{
+		"{apiVersion: v1, kind: Deployment, metadata: {name: a}}", "{apiVersion: apps/v1, kind: deployment, metadata: {name: a}}",
+		"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {template: {spec: {containers: [{ports: [{containerPort: '80'}]}]}}}}",
+		"{apiVersion: apps/v1, kind: Deployment, metadata: {}}", "{apiVersion: networking.k8s.io/v1beta1, kind: Ingress, metadata: {name: a}}",
+		"{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: a}, spec: {defaultBackend: {}}}",
+	} {
+		bad += object + "\n---\n"
+	}
+	write(t, filepath.Join(dir, "a.yaml"), bad+podYAML("a", "10.0.0.1")+"---\n"+policyYAML("deny"))
+	write(t, filepath.Join(dir, "b.json"), `[{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"namespace": "shop", "name": "listed"}, "spec": {"podSelector": {}}}]`)
+	sink := startDir(t, dir)
+	if !sink.has(PolicyEvent, "shop", "deny") || !sink.has(PolicyEvent, "shop", "listed") || !sink.has(PodEvent, "shop", "a") {
+		t.Error("what is to be enforced is not there")
+	}
+}
+
 func TestDirSourceUnderstandsHowEditorsSave(t *testing.T) {
 	dir := t.TempDir()
 	a := filepath.Join(dir, "a.yaml")

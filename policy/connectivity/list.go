@@ -1,16 +1,21 @@
 package connectivity
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
+
+	"github.com/sluice-net/sluice/policy"
 )
 
 // ListOptions narrow a list. The zero value lists everything, without reasons.
 type ListOptions struct {
 	// From and To choose the ends, nil for all.
 	From, To func(*End) bool
-	// Ports, if there are any, are the only ones that are of interest.
+	// Ports and Named, if there are any, are the only ones that are of interest. A name is
+	// of the port that each destination has by it.
 	Ports []Ports
+	Named []policy.NamedPortRef
 	// Why lists the reasons. What passes for different reasons is on different
 	// lines then.
 	Why bool
@@ -39,7 +44,7 @@ type List struct {
 func (m *Matrix) List(o ListOptions) List {
 	from, to := m.chosen(o.From), m.chosen(o.To)
 	g := newGrid(len(from), len(to))
-	v := viewer{Matrix: m, clip: clipSpans(o.Ports), why: o.Why, seen: map[[2]uint32]uint32{}}
+	v := viewer{Matrix: m, clips: newClips(m.ends, &o), why: o.Why, seen: map[viewed]uint32{}}
 	v.lines.put(nil, func() []Stretch { return nil }) // number 0
 	for i, src := range from {
 		row := g.row(i)
@@ -86,49 +91,110 @@ func pickInts(from, at []int) []int {
 	return out
 }
 
-func clipSpans(ports []Ports) []span {
+// OfInterest reports whether a port of a destination is one of those that are asked for.
+func (o *ListOptions) OfInterest(dst *End, at Ports) bool {
+	return o.all() || slices.ContainsFunc(o.spans(dst), func(s span) bool { return s.from <= at.span().from && at.span().to <= s.to })
+}
+
+// all reports whether no port is asked for.
+func (o *ListOptions) all() bool { return len(o.Ports)+len(o.Named) == 0 }
+
+// spans are the ports of a destination that are asked for.
+func (o *ListOptions) spans(dst *End) []span {
 	var out []span
-	for _, p := range ports {
+	for _, p := range o.Ports {
 		out = append(out, p.span())
 	}
+	for _, own := range dst.Ports {
+		if slices.Contains(o.Named, policy.NamedPortRef{Protocol: own.Protocol, Name: own.Name}) {
+			out = append(out, Ports{own.Protocol, own.Number, own.Number}.span())
+		}
+	}
 	return mergeSpans(out)
+}
+
+// clips are the spans that are of interest, by destination; those of one number are the
+// same. The zero value has all be of interest.
+type clips struct {
+	spans table[[]span]
+	of    []uint32
+}
+
+func newClips(ends []End, o *ListOptions) (c clips) {
+	for i := range ends {
+		if o.all() {
+			break
+		}
+		spans := o.spans(&ends[i])
+		var key []byte
+		for _, s := range spans {
+			key = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, s.from), s.to)
+		}
+		c.of = append(c.of, c.spans.put(key, func() []span { return spans }))
+	}
+	return c
+}
+
+// clipOf is the number of a destination's spans.
+func (c *clips) clipOf(dst int) uint32 {
+	if c.of == nil {
+		return 0
+	}
+	return c.of[dst]
+}
+
+// clipped is what of a span is of interest.
+func (c *clips) clipped(number uint32, s span) []span {
+	if c.of == nil {
+		return []span{s}
+	}
+	var out []span
+	for _, clip := range c.spans.list[number] {
+		if at := (span{max(s.from, clip.from), min(s.to, clip.to)}); at.from < at.to {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 // viewer gives cells numbers by what is to be told apart. 0 is nothing.
 type viewer struct {
 	*Matrix
-	clip []span
-	why  bool
-	// seen are the numbers by the sides of both ends, or by what passes.
-	seen  map[[2]uint32]uint32
+	clips
+	why   bool
+	seen  map[viewed]uint32
 	lines table[[]Stretch]
 }
+
+// viewed is what a cell's number hangs on: what passes, or the sides of both ends, and which
+// ports are of interest.
+type viewed struct{ a, b, clip uint32 }
 
 func (v *viewer) value(src, dst int) uint32 {
 	passes := v.cell(src, dst)
 	if passes == 0 {
 		return 0
 	}
-	key := [2]uint32{passes}
+	key := viewed{a: passes, clip: v.clipOf(dst)}
 	if v.why {
-		key[0], key[1] = v.sidesOf(src, dst)
+		key.a, key.b = v.sidesOf(src, dst)
 	}
 	id, known := v.seen[key]
 	if !known {
 		if v.why {
-			id = v.putReasons(key[0], key[1])
+			id = v.putReasons(key)
 		} else {
-			id = v.putPlain(passes)
+			id = v.putPlain(key)
 		}
 		v.seen[key] = id
 	}
 	return id
 }
 
-func (v *viewer) putPlain(passes uint32) uint32 {
+func (v *viewer) putPlain(key viewed) uint32 {
 	var w what
-	for _, s := range v.whats.list[passes].plain() {
-		for _, at := range v.clipped(s.span) {
+	for _, s := range v.whats.list[key.a].plain() {
+		for _, at := range v.clipped(key.clip, s.span) {
 			w = append(w, whatSpan{at, s.by})
 		}
 	}
@@ -136,11 +202,11 @@ func (v *viewer) putPlain(passes uint32) uint32 {
 }
 
 // putReasons lays two sides over each other, and looks at their reasons too.
-func (v *viewer) putReasons(egress, ingress uint32) uint32 {
+func (v *viewer) putReasons(of viewed) uint32 {
 	var key []byte
 	var at []overlap
-	for _, o := range v.overlaps(egress, ingress) {
-		for _, s := range v.clipped(o.span) {
+	for _, o := range v.overlaps(of.a, of.b) {
+		for _, s := range v.clipped(of.clip, o.span) {
 			o.span, o.by = s, o.by.plain()
 			at = append(at, o)
 			key = v.reasonKey(append(key, what{{s, o.by}}.key()...), o)
@@ -157,20 +223,6 @@ func (v *viewer) putReasons(egress, ingress uint32) uint32 {
 
 func (v *viewer) reasonKey(key []byte, o overlap) []byte {
 	return v.sides.list[o.ingress].reasonKey(v.sides.list[o.egress].reasonKey(key, o.a), o.b)
-}
-
-// clipped is what of a span is of interest.
-func (v *viewer) clipped(s span) []span {
-	if len(v.clip) == 0 {
-		return []span{s}
-	}
-	var out []span
-	for _, c := range v.clip {
-		if at := (span{max(s.from, c.from), min(s.to, c.to)}); at.from < at.to {
-			out = append(out, at)
-		}
-	}
-	return out
 }
 
 // Internet is what a list of ends is called that are all of the outside.

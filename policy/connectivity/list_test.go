@@ -118,6 +118,57 @@ func TestListOfSomeEndsAndPorts(t *testing.T) {
 	}
 }
 
+// A list of a named port is about the port that each destination has by the name.
+func TestListOfNamedPorts(t *testing.T) {
+	found, elsewhere := 0, 0
+	for seed := range *clustersFlag / 4 {
+		m := connectivity.New(clusterOf(t, random(seed), false))
+		var named policy.NamedPortRef
+		numbers := map[uint16]bool{}
+		own := func(e *connectivity.End, number uint16) bool {
+			return slices.Contains(e.Ports, policy.NamedPort{Name: named.Name, Protocol: named.Protocol, Number: number})
+		}
+		for i := range m.Ends() {
+			for _, p := range m.Ends()[i].Ports {
+				if named.Name == "" {
+					named = policy.NamedPortRef{Protocol: p.Protocol, Name: p.Name}
+				}
+				numbers[p.Number] = true
+			}
+		}
+		if named.Name == "" {
+			continue
+		}
+		for _, why := range []bool{false, true} {
+			at := byPair(t, m.List(connectivity.ListOptions{Named: []policy.NamedPortRef{named}, Why: why}))
+			for src := range m.Ends() {
+				for dst := range m.Ends() {
+					for number := range numbers {
+						want, _, _ := m.Allows(src, dst, named.Protocol, number)
+						if !own(&m.Ends()[dst], number) || outside(m, src) && outside(m, dst) || alone(m, src, dst) {
+							if want != connectivity.Denied {
+								elsewhere++
+							}
+							want = connectivity.Denied
+						}
+						got := connectivity.Denied
+						if s := where(at[[2]int{src, dst}], endpoint{named.Protocol, number}); s != nil {
+							got = s.Answer
+							found++
+						}
+						if got != want {
+							t.Fatalf("seed %d: %s → %s %v %d is %s on the list, not %s", seed, &m.Ends()[src], &m.Ends()[dst], named, number, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+	if found == 0 || elsewhere == 0 {
+		t.Errorf("this tests nothing: %d, %d", found, elsewhere)
+	}
+}
+
 // Stretches are sorted, do not overlap, and name a rule for all that is allowed
 // by one.
 func TestStretchesAreCanonical(t *testing.T) {

@@ -16,7 +16,9 @@
 //     reported and returned without its rules: a misspelt "from" would
 //     otherwise allow everybody.
 //   - What cannot be read is an error, never silently skipped; what is not ours
-//     to read (other kinds) is a notice.
+//     to read (other kinds) is a notice. Objects by which Pods and addresses are
+//     found, as workloads and Ingresses, are a Repository's to miss; a node, which
+//     enforces the same without them, has notices of them.
 //   - An error in one document takes nothing from the others.
 //   - Time and memory stay proportional to the input: documents and the items
 //     of lists are read one at a time, aliases cannot multiply, and a single

@@ -314,8 +314,8 @@ func (o *gatewayObject) eachAddress(r *gatewayRouting, do func(string)) {
 	}
 }
 
-// addEntry reads an entry, or a class of them. They decide nothing, so what is wrong with
-// them is a notice.
+// addEntry reads an entry, or a class of them. They decide nothing, so to a node what is
+// wrong with them is a notice.
 func (l *Loader) addEntry(at place, text []byte, kind string) {
 	var e Entry
 	var faults []fieldFault
@@ -352,6 +352,10 @@ func (l *Loader) addEntry(at place, text []byte, kind string) {
 	l.set.Entries = append(l.set.Entries, e)
 	id := identity{kind, e.Namespace, e.Name}.String()
 	for _, f := range faults {
-		l.notice(at, id, f.field, f.message)
+		if l.Repository {
+			l.fail(at, id, f.field, f.message)
+		} else {
+			l.notice(at, id, f.field, f.message)
+		}
 	}
 }

@@ -21,6 +21,9 @@ var fuzzSeeds = []string{
 	"apiVersion: v1\nkind: List\nitems:\n- apiVersion: &a v1\n  kind: Pod\n- *a\n- {<<: {a: b}, a: c}\n",
 	"{\"apiVersion\":\"v1\",\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"name\":\"a\"}},null,1]} # x\n{\"kind\":",
 	entrySeed,
+	"a: &a {b: 1, b: 2}\nc: {<<: *a, b: 3, ? {d: e} : f, !!binary Yg== : 4}\nd: {<<: [*a, {b: 5}], *a : 6}\n",
+	"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, kind: Pod, <<: {kind: x}}\n- <<: {a: 1}\n  a: 2\n",
+	"[{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"a\"}}, {\"a\": [1]}, null]",
 	"a: &a [x]\nb: &b [*a,*a]\nc: [*b,*b,*a]\n",
 	"a: !!binary aGVsbG8=\nb: !!timestamp 2001-01-01\n? [c]\n: d\n1: 2\n.inf: .nan\n",
 }
@@ -51,6 +54,10 @@ func FuzzLoader(f *testing.F) {
 				t.Fatalf("%#v is of no use", p)
 			}
 		}
+		checkSet(t, set, problems)
+		repository := Loader{Repository: true}
+		repository.Add("f.yaml", data)
+		set, problems = repository.Finish()
 		checkSet(t, set, problems)
 	})
 }

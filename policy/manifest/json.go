@@ -24,7 +24,7 @@ func (l *Loader) addJSON(at place, text []byte) bool {
 		if len(text) == 0 {
 			return true
 		}
-		value, err := scanObject(text)
+		value, err := scanValue(text)
 		if err != nil {
 			if i == 0 && len(text) <= mayBeYAML && !cutOff(err) {
 				return false
@@ -32,7 +32,11 @@ func (l *Loader) addJSON(at place, text []byte) bool {
 			l.jsonFault(at, text, err)
 			return true
 		}
-		l.addScanned(at, text[:value.end], value, 0)
+		if value.foreignArray() {
+			l.noObject(at)
+		} else {
+			l.addScanned(at, text[:value.end], value, 0)
+		}
 		at = at.after(text[:value.end])
 		text = text[value.end:]
 	}
@@ -44,23 +48,31 @@ func (l *Loader) addValue(at place, text []byte, faulty bool) {
 	if bytes.Equal(text, []byte("null")) {
 		return
 	}
-	value, err := scanObject(text)
-	if err != nil && l.Repository {
-		l.remark(Foreign, at, "", "", "skipped: the document is no object, so it is none of Kubernetes'")
-		return
-	}
-	if err != nil {
-		l.fail(at, "", "", "the document is no object: it needs apiVersion, kind and metadata")
+	value, err := scanValue(text)
+	if err != nil || value.foreignArray() {
+		l.noObject(at)
 		return
 	}
 	value.faulty = faulty
 	l.addScanned(at, text, value, 0)
 }
 
-// looksLikeJSON reports whether an object begins as JSON must. Flow style YAML
-// mostly has no quotes there.
+// noObject tells of a value that is none of Kubernetes' objects.
+func (l *Loader) noObject(at place) {
+	if l.Repository {
+		l.remark(Foreign, at, "", "", "skipped: the document is no object, so it is none of Kubernetes'")
+		return
+	}
+	l.fail(at, "", "", "the document is no object: it needs apiVersion, kind and metadata")
+}
+
+// looksLikeJSON reports whether an object, or an array of them, begins as JSON must. Flow
+// style YAML mostly has no quotes there.
 func looksLikeJSON(text []byte) bool {
-	if text[0] != '{' {
+	if text[0] == '[' {
+		text = bytes.TrimLeft(text[1:], " \t\r\n")
+	}
+	if len(text) == 0 || text[0] != '{' {
 		return false
 	}
 	rest := bytes.TrimLeft(text[1:], " \t\r\n")
@@ -104,8 +116,37 @@ type scanned struct {
 	// badItems: "items" is there and no list.
 	badItems bool
 	end      int
+	// array: it is no object, but an array.
+	array bool
 	// faulty: it had keys that stand twice, which are lost.
 	faulty bool
+}
+
+// foreignArray reports whether it is an array without any object of Kubernetes.
+func (s *scanned) foreignArray() bool { return s.array && s.Kind == "" }
+
+// scanValue finds the outline of the object or array that text begins with. An array is
+// read as a List, if one of its items is an object of Kubernetes: jq prints the items of
+// one so. Else it is something else's, as many arrays are.
+func scanValue(text []byte) (scanned, error) {
+	if len(text) == 0 || text[0] != '[' {
+		return scanObject(text)
+	}
+	s := scanned{array: true}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	var err error
+	if s.items, err = scanItems(text, decoder, new(json.RawMessage)); err != nil {
+		return s, err
+	}
+	s.end = int(decoder.InputOffset())
+	for _, bounds := range s.items {
+		item, err := scanObject(text[bounds[0]:bounds[1]])
+		if err == nil && (item.Kind != "" && item.APIVersion != "" || item.Kind == "NetworkPolicy") {
+			s.typeMeta = typeMeta{APIVersion: "v1", Kind: "List"}
+			break
+		}
+	}
+	return s, nil
 }
 
 // scanObject finds the outline of the object that text begins with. It copies

@@ -95,6 +95,7 @@ func (l *Loader) Add(source string, data []byte) {
 // are in the set too, with the one label that every namespace has.
 func (l *Loader) Finish() (Set, []Problem) {
 	l.sharedAddresses()
+	l.withoutTemplate()
 	if !l.Addition {
 		l.impliedNamespaces()
 	}

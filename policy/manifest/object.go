@@ -12,14 +12,6 @@ import (
 	"sigs.k8s.io/json"
 )
 
-// apiVersions are the kinds that are read.
-var apiVersions = map[string]string{
-	"Namespace":     "v1",
-	"NetworkPolicy": "networking.k8s.io/v1",
-	"Pod":           "v1",
-	"Service":       "v1",
-}
-
 // deepest is how deep lists may lie in lists: each level is read once more.
 const deepest = 16
 
@@ -36,14 +28,15 @@ func (l *Loader) addScanned(at place, text []byte, v scanned, depth int) {
 		here, done := at, 0
 		for i, item := range v.items {
 			here, done = here.after(text[done:item[0]]), item[0]
-			l.addItem(here, v.typeMeta, i, text[item[0]:item[1]], depth+1)
+			l.addItem(here, v.typeMeta, i, text[item[0]:item[1]], depth+1, v.faulty)
 		}
 	}
 }
 
 // addItem adds the item of a list. Items of a typed list, as a PodList, need
-// not say what they are.
-func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth int) {
+// not say what they are. Where it is not known in which item of a list a key stands
+// twice, each is taken for faulty.
+func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth int, faulty bool) {
 	item, err := scanObject(text)
 	if err != nil {
 		l.fail(at, list.Kind, fmt.Sprintf("items[%d]", index), "is no object: it needs apiVersion, kind and metadata")
@@ -55,6 +48,7 @@ func (l *Loader) addItem(at place, list typeMeta, index int, text []byte, depth 
 			item.APIVersion = list.APIVersion
 		}
 	}
+	item.faulty = faulty
 	l.addScanned(at, text, item, depth)
 }
 
@@ -75,15 +69,28 @@ func (l *Loader) addObject(at place, text []byte, v scanned) {
 		l.read(at, text, v)
 	case known && foreign(v.APIVersion):
 		l.notice(at, l.named(text, v.Kind).String(), "apiVersion", fmt.Sprintf("skipped: %s %s is not Kubernetes' own %s, which is %s", v.APIVersion, v.Kind, v.Kind, want))
-	case known:
-		l.wrongVersion(at, text, v, want)
+	case l.mistaken(v.typeMeta):
+		l.wrongVersion(at, text, v)
 	case v.APIVersion == "":
 		l.fail(at, l.named(text, v.Kind).String(), "apiVersion", "is missing: every object needs apiVersion, kind and metadata")
-	case misspelt(v.Kind) != "" && !foreign(v.APIVersion):
-		l.fail(at, l.named(text, v.Kind).String(), "kind", fmt.Sprintf("is misspelt: write %s", misspelt(v.Kind)))
+	case l.counts(misspelt(v.typeMeta)):
+		l.fail(at, l.named(text, v.Kind).String(), "kind", "is misspelt: write "+misspelt(v.typeMeta))
 	default:
 		l.remark(OtherKind, at, l.named(text, v.Kind).String(), "", fmt.Sprintf("skipped: of %s %s nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes", v.APIVersion, v.Kind))
 	}
+}
+
+// counts reports whether an object of a kind that cannot be read is an error. To whoever
+// asks about a repository that is each by which Pods and addresses are found: the answer
+// lacks them. A node enforces the same without them, and goes on.
+func (l *Loader) counts(kind string) bool {
+	return apiVersions[kind] != "" || l.Repository && versionOf(kind) != ""
+}
+
+// mistaken reports whether an object is of a kind that is read, by its name, and of a
+// version that no current API server has of it.
+func (l *Loader) mistaken(t typeMeta) bool {
+	return l.counts(t.Kind) && !foreign(t.APIVersion) || t.APIVersion == "" && versionOf(t.Kind) != ""
 }
 
 func (l *Loader) read(at place, text []byte, v scanned) {
@@ -101,8 +108,16 @@ func (l *Loader) read(at place, text []byte, v scanned) {
 
 // wrongVersion reports a kind under a version that no current API server has.
 // A policy isolates nevertheless: its author believes that it does.
-func (l *Loader) wrongVersion(at place, text []byte, v scanned, want string) {
-	message := fmt.Sprintf("must be %s for a %s, not %q", want, v.Kind, v.APIVersion)
+func (l *Loader) wrongVersion(at place, text []byte, v scanned) {
+	want := versionOf(v.Kind)
+	if want == GatewayGroup {
+		want = "a version of " + want
+	}
+	a := "a"
+	if strings.ContainsAny(v.Kind[:1], "AEIOU") {
+		a = "an"
+	}
+	message := fmt.Sprintf("must be %s for %s %s, not %q", want, a, v.Kind, v.APIVersion)
 	if v.APIVersion == "" {
 		message = fmt.Sprintf("is missing: write apiVersion: %s", want)
 	}
@@ -116,23 +131,6 @@ func (l *Loader) wrongVersion(at place, text []byte, v scanned, want string) {
 	l.finishPolicy(at, policy)
 }
 
-// foreign reports whether an apiVersion is of a group that is not Kubernetes'
-// own, where a kind of the same name is another thing.
-func foreign(apiVersion string) bool {
-	group, _, found := strings.Cut(apiVersion, "/")
-	return found && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
-}
-
-// misspelt is the kind that was meant, if only its capitals are wrong.
-func misspelt(kind string) string {
-	for right := range apiVersions {
-		if strings.EqualFold(kind, right) {
-			return right
-		}
-	}
-	return ""
-}
-
 // named is the identity of an object that is not read any further.
 func (l *Loader) named(text []byte, kind string) identity {
 	var object struct {
@@ -141,7 +139,10 @@ func (l *Loader) named(text []byte, kind string) identity {
 	// Whatever can be made out is good enough for a message.
 	_ = json.UnmarshalCaseSensitivePreserveInts(text, &object)
 	id := identity{kind, object.Metadata.Namespace, object.Metadata.Name}
-	if _, known := apiVersions[kind]; known && kind != "Namespace" && id.name != "" {
+	switch {
+	case !inNamespace(kind):
+		id.namespace = ""
+	case versionOf(kind) != "" && id.name != "":
 		id.namespace = l.namespaceOr(id.namespace)
 	}
 	return id

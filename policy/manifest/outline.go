@@ -32,6 +32,8 @@ type Outline struct {
 	// directives are by source and line.
 	directives map[string]map[int]remark
 	unread     []string
+	// given: there was a document with something in it.
+	given bool
 }
 
 // remark is a comment that asks for something; alone, if nothing else is on its line.
@@ -53,7 +55,7 @@ type Sketch struct {
 	// Template is a Pod as a workload would make it, under the workload's name; nil
 	// for what makes none and for one whose template could not be read.
 	Template *corev1.Pod
-	// Unreadable: it makes Pods, and what they are like is not known.
+	// Unreadable: it makes Pods, or was meant to, and what they are like is not known.
 	Unreadable bool
 
 	outline *Outline
@@ -68,6 +70,10 @@ func (o *Outline) Objects() []*Sketch { return o.objects }
 
 // Unread are the places of documents that could not be outlined, as "file:line".
 func (o *Outline) Unread() []string { return o.unread }
+
+// Empty reports whether nothing was given at all: no document, nor one that could not be
+// outlined. A List without items says something.
+func (o *Outline) Empty() bool { return !o.given && len(o.unread) == 0 }
 
 // Find is the object of a name that counts, nil if there is none. The namespace does not
 // count for a Namespace.
@@ -133,7 +139,7 @@ func (o *Outline) addJSON(at place, text []byte) bool {
 		if len(text) == 0 {
 			return true
 		}
-		value, err := scanObject(text)
+		value, err := scanValue(text)
 		if err != nil {
 			if i == 0 && !cutOff(err) {
 				return false
@@ -141,7 +147,11 @@ func (o *Outline) addJSON(at place, text []byte) bool {
 			o.unread = append(o.unread, at.String())
 			return true
 		}
-		o.addScanned(at, text[:value.end], text[:value.end], value, 0)
+		if value.foreignArray() {
+			o.unread = append(o.unread, at.String())
+		} else {
+			o.addScanned(at, text[:value.end], text[:value.end], value, 0)
+		}
 		at = at.after(text[:value.end])
 		text = text[value.end:]
 	}
@@ -169,9 +179,9 @@ func (o *Outline) addDocument(at place, text []byte, list typeMeta) {
 	}
 	v, scanErr := scanned{}, err
 	if err == nil {
-		v, scanErr = scanObject(value)
+		v, scanErr = scanValue(value)
 	}
-	if scanErr != nil {
+	if scanErr != nil || v.foreignArray() {
 		o.unread = append(o.unread, first.String())
 		return
 	}
@@ -195,6 +205,7 @@ func (t typeMeta) itemOf(list typeMeta) typeMeta {
 
 // addScanned outlines a JSON value. Its lines are those of text, if there is one.
 func (o *Outline) addScanned(at place, text, value []byte, v scanned, depth int) {
+	o.given = true
 	if !strings.HasSuffix(v.Kind, "List") || v.items == nil {
 		o.addObject(at, value, v.typeMeta)
 		if text != nil {
@@ -237,7 +248,8 @@ func (o *Outline) addObject(at place, value []byte, is typeMeta) {
 		Annotations: object.Metadata.Annotations,
 		Source:      at.source, Line: at.line, outline: o,
 	}
-	if related[is.Kind] != "" && related[is.Kind] == is.APIVersion && is.Kind != "Node" && is.Kind != "EndpointSlice" {
+	s.Unreadable = badWorkload(is)
+	if makesPods(is.Kind) && related[is.Kind] == is.APIVersion {
 		s.Template = template(value, s)
 		// Only a part of a workload has no labels: the API server refuses it, but for
 		// Jobs, whose Pods it labels itself.
@@ -292,8 +304,7 @@ func template(value []byte, s *Sketch) *corev1.Pod {
 		},
 		Spec: from.Spec,
 	}
-	// What is wrong with ports the API server says when the Pod is made.
-	containerPorts(&pod.Spec)
+	containerPorts(&pod.Spec, nil) // the Loader says what is wrong with them
 	return Essence(pod)
 }
 

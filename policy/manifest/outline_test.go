@@ -121,18 +121,26 @@ apiVersion: apps/v1beta2
 kind: Deployment
 metadata: {name: old}
 spec: {template: {metadata: {labels: {app: old}}}}
+---
+apiVersion: apps/v1
+kind: deployment
+metadata: {name: small}
+---
+apiVersion: apps.kruise.io/v1
+kind: StatefulSet
+metadata: {name: other}
 `))
 	if s := o.Find("CronJob", "default", "nightly"); s == nil || s.Template == nil || s.Template.Labels["app"] != "nightly" {
 		t.Errorf("CronJob: %+v", s)
 	}
-	for _, of := range []string{"StatefulSet/patched", "DaemonSet/odd"} {
+	for _, of := range []string{"StatefulSet/patched", "DaemonSet/odd", "Deployment/old", "deployment/small"} {
 		kind, name, _ := strings.Cut(of, "/")
 		if s := o.Find(kind, "default", name); s == nil || s.Template != nil || !s.Unreadable {
 			t.Errorf("%s: %+v", of, s)
 		}
 	}
-	if s := o.Find("Deployment", "default", "old"); s == nil || s.Template != nil || s.Unreadable {
-		t.Errorf("a version that is not read: %+v", s)
+	if s := o.Find("StatefulSet", "default", "other"); s == nil || s.Template != nil || s.Unreadable {
+		t.Errorf("of another group: %+v", s)
 	}
 }
 

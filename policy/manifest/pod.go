@@ -25,7 +25,7 @@ func (l *Loader) addPod(at place, text []byte) {
 	}
 	l.fieldErrors(at, id.String(), validateMetadata(&p.ObjectMeta, apivalidation.NameIsDNSSubdomain))
 	l.fieldErrors(at, id.String(), podAddresses(&p.Status))
-	l.fieldErrors(at, id.String(), containerPorts(&p.Spec))
+	l.fieldErrors(at, id.String(), containerPorts(&p.Spec, nil))
 	if !l.register(at, id) {
 		return
 	}
@@ -123,12 +123,17 @@ func validateMetadata(meta *metav1.ObjectMeta, name apivalidation.ValidateNameFu
 			errs = append(errs, field.Invalid(path.Child("namespace"), meta.Namespace, msg))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(meta.Labels)) {
+	return append(errs, validateLabels(meta.Labels, path.Child("labels"))...)
+}
+
+func validateLabels(labels map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		for _, msg := range validation.IsQualifiedName(key) {
-			errs = append(errs, field.Invalid(path.Child("labels"), key, msg))
+			errs = append(errs, field.Invalid(path, key, msg))
 		}
-		for _, msg := range validation.IsValidLabelValue(meta.Labels[key]) {
-			errs = append(errs, field.Invalid(path.Child("labels"), meta.Labels[key], fmt.Sprintf("of key %q: %s", key, msg)))
+		for _, msg := range validation.IsValidLabelValue(labels[key]) {
+			errs = append(errs, field.Invalid(path, labels[key], fmt.Sprintf("of key %q: %s", key, msg)))
 		}
 	}
 	return errs
@@ -161,8 +166,8 @@ func podAddresses(s *corev1.PodStatus) field.ErrorList {
 }
 
 // containerPorts applies the default protocol and validates what named ports
-// depend on.
-func containerPorts(s *corev1.PodSpec) field.ErrorList {
+// depend on. The spec is that of a Pod, or of the template at a path.
+func containerPorts(s *corev1.PodSpec, template *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	each := func(containers []corev1.Container, path *field.Path) {
 		for i := range containers {
@@ -175,8 +180,8 @@ func containerPorts(s *corev1.PodSpec) field.ErrorList {
 			}
 		}
 	}
-	each(s.InitContainers, field.NewPath("spec", "initContainers"))
-	each(s.Containers, field.NewPath("spec", "containers"))
+	each(s.InitContainers, template.Child("spec", "initContainers"))
+	each(s.Containers, template.Child("spec", "containers"))
 	return errs
 }
 

@@ -43,8 +43,21 @@ func TestProblems(t *testing.T) {
 			"f.yaml:3: Pod shop/b: metadata.name: notice: stands twice: remove one"}},
 		{name: "a scalar", in: "hello\n", problems: []string{
 			"f.yaml:3: the document is no object: it needs apiVersion, kind and metadata"}},
-		{name: "a sequence", in: "- apiVersion: v1\n  kind: Pod\n", problems: []string{
+		{name: "a sequence", in: "- apiVersion: v1\n- kind: Pod\n", problems: []string{
 			"f.yaml:3: the document is no object: it needs apiVersion, kind and metadata"}},
+		{name: "a sequence of objects", in: "- apiVersion: v1\n  kind: Pod\n- " + podA + "- kind: Pod\n- a\n", want: []string{"Pod shop/a"}, problems: []string{
+			"f.yaml:3: Pod: metadata.name: is missing: give the object a name",
+			"f.yaml:3: Pod: apiVersion: is missing: write apiVersion: v1",
+			"f.yaml:3: List: items[3]: is no object: it needs apiVersion, kind and metadata"}},
+		{name: "an array in JSON", in: "[\n{\"apiVersion\": \"v1\",\n\"kind\": \"Pod\"},\n" + `{"kind": "Pod"}]` + " {\"a\": 1}\n[{\"a\": 1}]\n", problems: []string{
+			"f.yaml:4: Pod: metadata.name: is missing: give the object a name",
+			"f.yaml:6: Pod: apiVersion: is missing: write apiVersion: v1",
+			"f.yaml:6: kind: is missing: every object needs apiVersion, kind and metadata",
+			"f.yaml:7: the document is no object: it needs apiVersion, kind and metadata"}},
+		{name: "an array that is cut off", in: "[{\"apiVersion\": \"v1\",\n\"kind\": \"Pod\"},\n", problems: []string{
+			"f.yaml:5: not valid JSON: it ends in the middle of a value: is the file cut off?"}},
+		{name: "a policy in an array isolates, version or not", in: `[{"kind": "NetworkPolicy", "metadata": {"name": "p", "namespace": "shop"}, "spec": {"podSelector": {}, "ingress": [{}]}}]`, want: []string{policyObject}, problems: []string{
+			"f.yaml:3: NetworkPolicy shop/p: apiVersion: is missing: write apiVersion: networking.k8s.io/v1"}},
 		{name: "no kind", in: "a: b\n", problems: []string{
 			"f.yaml:3: kind: is missing: every object needs apiVersion, kind and metadata"}},
 		{name: "no apiVersion", in: "kind: Pod\nmetadata: {name: a}\n---\nkind: ConfigMap\n", problems: []string{
@@ -55,8 +68,10 @@ func TestProblems(t *testing.T) {
 			"f.yaml:9: DeploymentList: notice: skipped: of v1 DeploymentList nothing is read, only of Namespaces, NetworkPolicies, Nodes, Pods, Services, workloads, Ingresses, Gateways and routes",
 			"f.yaml:11: Service default/s: apiVersion: notice: skipped: serving.knative.dev/v1 Service is not Kubernetes' own Service, which is v1",
 			"f.yaml:13: NetworkPolicy shop/s: apiVersion: notice: skipped: crd.projectcalico.org/v1 NetworkPolicy is not Kubernetes' own NetworkPolicy, which is networking.k8s.io/v1"}},
-		{name: "misspelt kinds", in: "{apiVersion: networking.k8s.io/v1, kind: Networkpolicy, metadata: {name: p, namespace: shop}}\n", problems: []string{
-			"f.yaml:3: Networkpolicy shop/p: kind: is misspelt: write NetworkPolicy"}},
+		{name: "misspelt kinds", in: "{apiVersion: networking.k8s.io/v1, kind: Networkpolicy, metadata: {name: p, namespace: shop}}\n---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolcy}\n---\n{apiVersion: v1, kind: pods}\n", problems: []string{
+			"f.yaml:3: Networkpolicy shop/p: kind: is misspelt: write NetworkPolicy",
+			"f.yaml:5: NetworkPolcy: kind: is misspelt: write NetworkPolicy",
+			"f.yaml:7: pods: kind: is misspelt: write Pod"}},
 		{name: "wrong versions", in: "{apiVersion: v2, kind: Pod, metadata: {name: a, namespace: shop}}\n---\n{apiVersion: extensions/v1beta1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}, spec: {ingress: [{}]}}\n", want: []string{policyObject}, problems: []string{
 			`f.yaml:3: Pod shop/a: apiVersion: must be v1 for a Pod, not "v2"`,
 			`f.yaml:5: NetworkPolicy shop/p: apiVersion: must be networking.k8s.io/v1 for a NetworkPolicy, not "extensions/v1beta1"`}},

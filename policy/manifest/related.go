@@ -6,15 +6,17 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 )
 
-// related are kinds by which Pods and addresses are found. They decide nothing,
-// so what is wrong with them is a notice, and so is what is not known of them:
-// other versions are skipped as other kinds are.
+// related are kinds by which Pods and addresses are found. They decide nothing, so to a
+// node what is wrong with them is a notice, and other versions are skipped as other kinds
+// are. An answer lacks what could not be read of them: of a Repository it is an error.
 var related = map[string]string{
 	"CronJob":               "batch/v1",
 	"DaemonSet":             "apps/v1",
@@ -43,8 +45,7 @@ type Workload struct {
 	Done bool
 }
 
-// WithTemplate says what Pods the workload makes. What is wrong with its ports the
-// API server says when the Pod is made.
+// WithTemplate says what Pods the workload makes.
 func (w Workload) WithTemplate(t *corev1.PodTemplateSpec) Workload {
 	if t == nil {
 		return w
@@ -56,7 +57,7 @@ func (w Workload) WithTemplate(t *corev1.PodTemplateSpec) Workload {
 		},
 		Spec: t.Spec,
 	}
-	containerPorts(&pod.Spec)
+	containerPorts(&pod.Spec, nil) // what is wrong with them is said elsewhere
 	w.Pod = Essence(pod)
 	return w
 }
@@ -110,6 +111,7 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 	case "ReplicationController":
 		c := &corev1.ReplicationController{}
 		if l.decodeRelated(at, text, kind, c, &c.ObjectMeta) {
+			l.checkWorkload(at, kind, &c.ObjectMeta, nil, c.Spec.Template, field.NewPath("spec", "template"))
 			made := NewWorkload(kind, &c.ObjectMeta, &metav1.LabelSelector{MatchLabels: c.Spec.Selector})
 			l.addWorkload(at, made.WithTemplate(c.Spec.Template))
 		}
@@ -128,15 +130,16 @@ func (l *Loader) addRelated(at place, text []byte, kind string) {
 		if !l.decodeRelated(at, text, kind, &w, &w.ObjectMeta) {
 			return
 		}
-		template := w.Spec.Template
+		template, path := w.Spec.Template, field.NewPath("spec", "template")
 		switch {
 		case kind == "CronJob" && w.Spec.JobTemplate != nil:
-			template = &w.Spec.JobTemplate.Spec.Template
+			template, path = &w.Spec.JobTemplate.Spec.Template, field.NewPath("spec", "jobTemplate", "spec", "template")
 		case w.Spec.Selector == nil && kind == "Job" && template != nil:
 			// The API server writes a Job's selector; by hand there is only the
 			// template.
 			w.Spec.Selector = &metav1.LabelSelector{MatchLabels: template.Labels}
 		}
+		l.checkWorkload(at, kind, &w.ObjectMeta, w.Spec.Selector, template, path)
 		made := NewWorkload(kind, &w.ObjectMeta, w.Spec.Selector).WithTemplate(template)
 		made.Done = kind == "Job" && JobDone(w.Status.Conditions)
 		l.addWorkload(at, made)
@@ -154,19 +157,33 @@ func NodeEssence(n *corev1.Node) *corev1.Node {
 	}
 }
 
+// refused tells of what an API server would refuse of an object by which others are found,
+// with which it is of no use here.
+func (l *Loader) refused(at place, object, path, message string) {
+	if l.Repository {
+		l.fail(at, object, path, message)
+		return
+	}
+	l.notice(at, object, path, "skipped: "+message)
+}
+
 // decodeRelated reports whether the object is of use. The first of its name
 // counts.
 func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, meta *metav1.ObjectMeta) bool {
 	if err := json.UnmarshalCaseSensitivePreserveInts(text, object); err != nil {
 		path, message := misfit(text, err)
-		l.notice(at, l.named(text, kind).String(), path, "skipped: "+message)
+		l.refused(at, l.named(text, kind).String(), path, message)
 		return false
 	}
-	if meta.Namespace = l.namespaceOr(meta.Namespace); kind == "Node" || kind == "IngressClass" || kind == "GatewayClass" {
+	if meta.Namespace = l.namespaceOr(meta.Namespace); !inNamespace(kind) {
 		meta.Namespace = ""
 	}
 	id := identity{kind, meta.Namespace, meta.Name}
-	if meta.Name == "" {
+	switch {
+	case meta.Name == "" && l.Repository:
+		l.missingName(at, kind, meta.GenerateName)
+		return false
+	case meta.Name == "":
 		l.notice(at, id.String(), "metadata.name", "skipped: it has no name")
 		return false
 	}
@@ -187,11 +204,40 @@ func (l *Loader) decodeRelated(at place, text []byte, kind string, object any, m
 	return true
 }
 
+// checkWorkload says what an API server would refuse of a workload, as far as answers hang
+// on it: names, labels and ports. What is missing a patch may leave out, so that is no
+// mistake.
+func (l *Loader) checkWorkload(at place, kind string, meta *metav1.ObjectMeta, selector *metav1.LabelSelector, t *corev1.PodTemplateSpec, path *field.Path) {
+	if !l.Repository {
+		return
+	}
+	errs := validateMetadata(meta, apivalidation.NameIsDNSSubdomain)
+	if _, err := metav1.LabelSelectorAsSelector(selector); err != nil {
+		errs = append(errs, field.Invalid(field.NewPath("spec", "selector"), metav1.FormatLabelSelector(selector), err.Error()))
+	}
+	if t != nil {
+		errs = append(errs, validateLabels(t.Labels, path.Child("metadata", "labels"))...)
+		errs = append(errs, containerPorts(&t.Spec, path)...)
+	}
+	l.fieldErrors(at, identity{kind, meta.Namespace, meta.Name}.String(), errs)
+}
+
 // addWorkload adds a workload. For whoever asks about a repository its Pods are in its
 // namespace already; a node enforces nothing of them yet.
 func (l *Loader) addWorkload(at place, w Workload) {
 	l.set.Workloads = append(l.set.Workloads, w)
 	if w.Pod != nil && l.Repository {
 		l.use(at, w.Namespace)
+	}
+}
+
+// withoutTemplate names the workloads of which nobody says what Pods they make. They may be
+// patches of others, so that is no mistake.
+func (l *Loader) withoutTemplate() {
+	for i := range l.set.Workloads {
+		w := &l.set.Workloads[i]
+		if id := (identity{w.Kind, w.Namespace, w.Name}); w.Pod == nil && l.Repository {
+			l.notice(l.related[id], id.String(), "", "is left out: it has no template, so nothing says what Pods it makes")
+		}
 	}
 }

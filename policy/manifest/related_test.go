@@ -8,7 +8,7 @@ import (
 )
 
 // Workloads, EndpointSlices and Nodes are read for what leads to Pods; what is
-// wrong with them is no error.
+// wrong with them is no error to a node, which enforces the same without them.
 func TestRelated(t *testing.T) {
 	set, problems := load(`{apiVersion: v1, kind: Namespace, metadata: {name: default}}
 ---
@@ -66,7 +66,7 @@ func TestRelated(t *testing.T) {
 	wantTold := []string{
 		"f.yaml:17: Deployment default/web: metadata.name: notice: skipped: the same object is already at f.yaml:3",
 		"f.yaml:19: Deployment: metadata.name: notice: skipped: it has no name",
-		"f.yaml:21: DaemonSet bad: spec: notice: skipped: is a list where a mapping is needed",
+		"f.yaml:21: DaemonSet default/bad: spec: notice: skipped: is a list where a mapping is needed",
 	}
 	if diff := cmp.Diff(wantTold, told); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

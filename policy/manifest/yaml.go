@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v2"
 )
 
 // YAML becomes JSON, and JSON becomes objects: the API's types are defined by
@@ -37,10 +35,9 @@ func (l *Loader) addYAML(at, first place, text []byte) bool {
 		l.fail(first, "", "", fmt.Sprintf("a document of %d MB is larger than any object can be: separate the objects with ---, or write their List as kubectl prints it", len(text)/1e6))
 		return true
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.SetStrict(!bytes.Contains(text, []byte("<<")))
+	documents := newYAMLDocuments(text)
 	for {
-		value, faults, err := decodeYAML(decoder, len(text))
+		value, faults, err := documents.next()
 		if errors.Is(err, io.EOF) {
 			return true
 		}
@@ -61,19 +58,21 @@ func (l *Loader) addBlockList(at place, list blockList) (added bool) {
 		return false
 	}
 	type read struct {
-		at    place
-		value []byte
+		at          place
+		text, value []byte
+		faults      []string
 	}
 	var items []read
 	for item := range list.items() {
 		value, faults, err := itemYAML(item.text)
-		if len(faults) > 0 || err != nil {
+		if err != nil {
 			return false
 		}
-		items = append(items, read{at.below(item.skipped), value})
+		items = append(items, read{at.below(item.skipped), item.text, value, faults})
 	}
 	for i, item := range items {
-		l.addItem(item.at.flattened(), head, i, item.value, 1)
+		l.yamlFaults(item.at, item.text, item.faults)
+		l.addItem(item.at.flattened(), head, i, item.value, 1, len(item.faults) > 0)
 	}
 	return true
 }
@@ -94,7 +93,7 @@ func (l *Loader) addLongList(at place, list blockList) (added, goOn bool) {
 		if err != nil {
 			l.yamlFaults(here, item.text, []string{err.Error()})
 		} else {
-			l.addItem(here.flattened(), head, i, value, 1)
+			l.addItem(here.flattened(), head, i, value, 1, len(faults) > 0)
 		}
 		if errors.Is(err, errAliases) {
 			return true, false
@@ -149,35 +148,14 @@ func soleYAML(text []byte) (value []byte, faults []string, err error) {
 	if len(text) > largest {
 		return nil, nil, errors.New("the item is larger than any object can be")
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.SetStrict(!bytes.Contains(text, []byte("<<")))
-	if value, faults, err = decodeYAML(decoder, len(text)); err != nil {
+	documents := newYAMLDocuments(text)
+	if value, faults, err = documents.next(); err != nil {
 		return nil, faults, err
 	}
-	if _, _, err := decodeYAML(decoder, len(text)); !errors.Is(err, io.EOF) {
+	if _, _, err := documents.next(); !errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("more than one document")
 	}
 	return value, faults, nil
-}
-
-// decodeYAML reads the next document as JSON. Faults are errors that leave a
-// value to go on with: keys that stand twice.
-func decodeYAML(decoder *yaml.Decoder, size int) (value []byte, faults []string, err error) {
-	var decoded any
-	err = decoder.Decode(&decoded)
-	if faulty := (*yaml.TypeError)(nil); errors.As(err, &faulty) {
-		faults = faulty.Errors
-	} else if err != nil {
-		if strings.Contains(err.Error(), "excessive aliasing") {
-			err = errAliases
-		}
-		return nil, nil, err
-	}
-	w := jsonWriter{left: 16*size + 64<<10}
-	if err := w.write(decoded); err != nil {
-		return nil, faults, err
-	}
-	return w.out.Bytes(), faults, nil
 }
 
 // errAliases ends the reading of a file: whoever wrote it wants us to choke.

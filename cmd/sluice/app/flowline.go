@@ -56,6 +56,9 @@ func parseFlowLine(number int, data []byte, defaultNamespace string) (flowLine, 
 		if answerKeys[f.key] {
 			continue
 		}
+		if f.key == "<<" {
+			return line, errors.New(`"<<" merges nothing here, in quotes or in JSON: write the fields out`)
+		}
 		line.fields = append(line.fields, f)
 		if _, twice := values[f.key]; twice {
 			return line, fmt.Errorf("%s: given twice", f.key)

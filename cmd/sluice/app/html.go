@@ -71,7 +71,7 @@ func listPage(w io.Writer, m *connectivity.Matrix, options []connectivity.ListOp
 		all.Lines = append(all.Lines, m.List(one).Lines...)
 	}
 	// With --port an end may deny a pair on that port alone, which Denies does not tell.
-	if !slices.ContainsFunc(options, func(l connectivity.ListOptions) bool { return len(l.Ports) > 0 }) {
+	if !slices.ContainsFunc(options, func(l connectivity.ListOptions) bool { return len(l.Ports)+len(l.Named) > 0 }) {
 		o.Denies = m.Denies
 	}
 	o.Asked = func(src, dst *connectivity.End) bool {

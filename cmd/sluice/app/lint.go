@@ -146,9 +146,5 @@ func (o *LintOptions) read(ctx context.Context) (lint.Input, error) {
 	if err != nil {
 		return lint.Input{}, err
 	}
-	in := lint.Input{Set: files.set, Problems: files.problems, Outline: files.outline}
-	if len(in.Outline.Objects()) == 0 && len(in.Problems) == 0 {
-		return in, errors.New("read manifests: there is no object in them")
-	}
-	return in, nil
+	return lint.Input{Set: files.set, Problems: files.problems, Outline: files.outline}, nil
 }

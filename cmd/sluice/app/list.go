@@ -46,7 +46,7 @@ policies let in whoever speaks for them.
 --focus lists only what one of its ends has a part in; ends are written as for
 explain, and --direction ingress is what reaches them, egress what they reach.
 --port is a number, a range or a name, with a protocol if it is not TCP: 443,
-8000-8100, 53/UDP, http.
+8000-8100, 53/UDP, http. A name is of the port that each destination itself has by it.
 
 Who may not read the whole cluster is answered about namespaces that they may read if
 they name them, with -n or --focus: what reaches Pods of other namespaces, or comes from
@@ -120,7 +120,7 @@ func (o *ListOptions) Run(ctx context.Context) error {
 	list := report.NewList(m, in.place, options...)
 	list.Namespaces = in.only
 	to, from := o.asked()
-	list.Entries = in.ways(c, m).About(to, from, options[0].Ports)
+	list.Entries = in.ways(c, m).About(to, from, o.askedPorts(&options[0]))
 	found := &listed{list, func(w io.Writer) error {
 		return listPage(w, m, options, withEntries(pageOptions(o.typed, in), list.Entries.Lines()))
 	}}
@@ -147,16 +147,22 @@ func (o *ListOptions) asked() (to, from func(*connectivity.End) bool) {
 	return o.among, o.among
 }
 
+// askedPorts are those of --port; nil for all.
+func (o *ListOptions) askedPorts(options *connectivity.ListOptions) func(*connectivity.End, connectivity.Ports) bool {
+	if len(o.ports) == 0 {
+		return nil
+	}
+	return options.OfInterest
+}
+
 // narrow is what is to be listed.
 func (o *ListOptions) narrow(m *connectivity.Matrix) ([]connectivity.ListOptions, error) {
 	all := connectivity.ListOptions{Why: o.why}
 	for _, p := range o.ports {
 		wanted, _ := parsePorts(p) // validated
-		ports, err := wanted.of(m.Ends())
-		if err != nil {
+		if err := wanted.narrow(&all, m.Ends()); err != nil {
 			return nil, err
 		}
-		all.Ports = append(all.Ports, ports...)
 	}
 	if len(o.ends) == 0 {
 		return []connectivity.ListOptions{all}, nil

@@ -91,3 +91,48 @@ func TestListRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A port's name is of each destination's own port: another number that some other workload
+// has by it is not asked for.
+func TestListOfNamedPort(t *testing.T) {
+	workload := func(name, port string) string {
+		return "---\n{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: shop, name: " + name + "}, spec: {selector: {matchLabels: {app: " + name + "}}, template: {metadata: {labels: {app: " + name + "}}, spec: {containers: [{name: c, ports: [" + port + "]}]}}}}\n"
+	}
+	file := write(t, "named.yaml", workload("a", "{name: http, containerPort: 80}")+workload("b", "{name: http, containerPort: 8080}")+workload("c", "{name: sql, containerPort: 8080}")+`---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: shop, name: a}, spec: {podSelector: {matchLabels: {app: a}}, ingress: [{ports: [{port: 8080}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: c}, spec: {selector: {app: c}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: b}, spec: {selector: {app: b}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {namespace: shop, name: web}, spec: {defaultBackend: {service: {name: c, port: {number: 80}}}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {namespace: shop, name: web-b}, spec: {defaultBackend: {service: {name: b, port: {number: 80}}}}}
+`)
+	for name, c := range map[string]struct {
+		args      []string
+		has, lack []string
+	}{
+		"denied on its own":  {[]string{"--port", "http", "--focus", "shop/a", "--direction", "ingress"}, nil, []string{"→ shop/a"}},
+		"its own":            {[]string{"--port", "http"}, []string{"→ shop/b  TCP 8080", "Ingress shop/web-b"}, []string{"→ shop/a", "→ shop/c", "Ingress shop/web ", "→ internet"}},
+		"two names":          {[]string{"--port", "http", "--port", "sql"}, []string{"TCP 8080", "Ingress shop/web ", "Ingress shop/web-b"}, []string{"→ shop/a", "TCP 80 "}},
+		"with a number":      {[]string{"--port", "http", "--port", "8080", "--focus", "shop/a", "--direction", "ingress"}, []string{"→ shop/a  TCP 8080"}, nil},
+		"with the reasons":   {[]string{"--port", "http", "--why"}, []string{"→ shop/b  TCP 8080"}, []string{"→ shop/a"}},
+		"a number, as it is": {[]string{"--port", "8080"}, []string{"shop/a", "shop/c", "internet"}, []string{"TCP 80 "}},
+	} {
+		r := sluice(t, "", append([]string{"list", "-f", file, "-q"}, c.args...)...)
+		if r.code != exitOK {
+			t.Errorf("%s: %d: %s", name, r.code, r.err)
+		}
+		for _, want := range c.has {
+			if !strings.Contains(r.out, want) {
+				t.Errorf("%s: %q is missing:\n%s", name, want, r.out)
+			}
+		}
+		for _, not := range c.lack {
+			if strings.Contains(r.out, not) {
+				t.Errorf("%s: %q should not be there:\n%s", name, not, r.out)
+			}
+		}
+	}
+}

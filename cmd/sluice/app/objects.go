@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -112,6 +113,9 @@ func (r fileReader) objects(ctx context.Context) (*objects, error) {
 	}
 	out.set, out.problems = loader.Finish()
 	out.problems = append(out.problems, skipped...)
+	if out.outline.Empty() && len(out.problems) == 0 {
+		return nil, unusable(errors.New("read manifests: there is no object in them: if another program writes them, see what it says"))
+	}
 	return out, nil
 }
 

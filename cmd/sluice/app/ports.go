@@ -50,24 +50,23 @@ func parsePorts(s string) (portWord, error) {
 	return portWord{protocol: p, first: uint16(first), last: uint16(last)}, nil
 }
 
-// of are the ports that are meant of some ends.
-func (p portWord) of(ends []connectivity.End) ([]connectivity.Ports, error) {
+// narrow adds the ports to those that a list is about. A name is each destination's own
+// matter, but some end must have it.
+func (p portWord) narrow(o *connectivity.ListOptions, ends []connectivity.End) error {
 	if p.name == "" {
-		return []connectivity.Ports{{Protocol: p.protocol, First: p.first, Last: p.last}}, nil
+		o.Ports = append(o.Ports, connectivity.Ports{Protocol: p.protocol, First: p.first, Last: p.last})
+		return nil
 	}
-	var out []connectivity.Ports
 	var names []string
 	for i := range ends {
 		for _, n := range ends[i].Ports {
 			names = append(names, n.Name)
 			if n.Name == p.name && n.Protocol == p.protocol {
-				out = append(out, connectivity.Ports{Protocol: n.Protocol, First: n.Number, Last: n.Number})
+				o.Named = append(o.Named, policy.NamedPortRef{Protocol: n.Protocol, Name: n.Name})
+				return nil
 			}
 		}
 	}
-	if len(out) == 0 {
-		slices.Sort(names)
-		return nil, fmt.Errorf("--port: no workload has a port named %q with protocol %s%s", p.name, p.protocol, question.DidYouMean(p.name, slices.Compact(names)))
-	}
-	return out, nil
+	slices.Sort(names)
+	return fmt.Errorf("--port: no workload has a port named %q with protocol %s%s", p.name, p.protocol, question.DidYouMean(p.name, slices.Compact(names)))
 }

@@ -38,7 +38,7 @@ what is expected: unit tests for policies. It asks the cluster of the kubeconfig
 or reads manifests with -f.
 
 Flows are read from --flows or else from stdin. A line is a flow, as text or as JSON;
-YAML is a list of either, also under "flows":
+YAML, and JSON that goes over many lines, is a list of either, also under "flows":
 
   shop/frontend -> shop/api:http allow  # PCI 1.2
   internet -> ns/shop:5432 deny
@@ -263,10 +263,20 @@ func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 			data = bytes.TrimPrefix(data, []byte("\ufeff"))
 		}
 		text := bytes.TrimSpace(data)
-		if first && len(text) > 0 && text[0] != '#' && formatOf(text) == asYAML {
-			return v.answerYAML(ctx, io.MultiReader(strings.NewReader(strings.Repeat("\n", number-1)), bytes.NewReader(data), lines))
+		said := len(text) > 0 && text[0] != '#'
+		if first && said && formatOf(text) != byLine {
+			flows, again, err := wholeFlows(formatOf(text), io.MultiReader(strings.NewReader(strings.Repeat("\n", number-1)), bytes.NewReader(data), lines))
+			switch {
+			case err != nil:
+				return unusable(err)
+			case again == nil:
+				return v.answerWhole(ctx, flows)
+			}
+			lines.Reset(again)
+			first, number = false, 0
+			continue
 		}
-		if len(text) > 0 && text[0] != '#' {
+		if said {
 			first = false
 			answers = append(answers, v.answer(ctx, number, text))
 		}
@@ -287,16 +297,16 @@ func (v *verification) answerAll(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// answerYAML answers flows that are a YAML list.
-func (v *verification) answerYAML(ctx context.Context, in io.Reader) error {
-	flows, err := yamlFlows(in)
-	if err != nil {
-		return unusable(err)
-	}
+// answerWhole answers flows that are a document.
+func (v *verification) answerWhole(ctx context.Context, flows []wholeFlow) error {
 	var answers []answer
 	for _, f := range flows {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if f.err != nil {
+			answers = append(answers, answer{input: f.data, line: flowLine{number: f.line}, err: f.err})
+			continue
 		}
 		answers = append(answers, v.answer(ctx, f.line, f.data))
 	}

@@ -26,10 +26,10 @@ func NewEntries(ways []entries.Way, ends []connectivity.End, place EntryPlaces) 
 }
 
 // About keeps the ways that are of interest: those to ends of to or for which an end of
-// from speaks, nil for all, and on ports, if there are any. What leads nowhere is of
-// interest where nobody asks for certain ends or ports.
-func (e *Entries) About(to, from func(*connectivity.End) bool, ports []connectivity.Ports) *Entries {
-	if e == nil || to == nil && len(ports) == 0 {
+// from speaks, nil for all, and to ports of these that are asked for, nil for all. What leads
+// nowhere is of interest where nobody asks for certain ends or ports.
+func (e *Entries) About(to, from func(*connectivity.End) bool, ports func(*connectivity.End, connectivity.Ports) bool) *Entries {
+	if e == nil || to == nil && ports == nil {
 		return e
 	}
 	out := *e
@@ -37,10 +37,8 @@ func (e *Entries) About(to, from func(*connectivity.End) bool, ports []connectiv
 	for _, w := range e.Ways {
 		speaks := from != nil && slices.ContainsFunc(w.Speakers, func(n int) bool { return from(&e.names.ends[n]) })
 		w.Backends = slices.DeleteFunc(slices.Clone(w.Backends), func(b entries.Backend) bool {
-			asked := len(ports) == 0 || slices.ContainsFunc(ports, func(p connectivity.Ports) bool {
-				return p.Protocol == b.Port.Protocol && p.First <= b.Port.First && b.Port.First <= p.Last
-			})
-			return !asked || to != nil && !to(&e.names.ends[b.End]) && !speaks
+			end := &e.names.ends[b.End]
+			return ports != nil && !ports(end, b.Port) || to != nil && !to(end) && !speaks
 		})
 		if len(w.Backends) > 0 {
 			out.Ways = append(out.Ways, w)
