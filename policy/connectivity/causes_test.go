@@ -109,3 +109,93 @@ func TestOtherAddressesAreAChange(t *testing.T) {
 		t.Errorf("policies: %+v", d.Policies)
 	}
 }
+
+// Which addresses the blocks mean counts, and not how they are written: one within
+// another, halves for the whole, what is cut out and let in again, and what is where no
+// Pod is.
+func TestTheSameAddressesAreNoChange(t *testing.T) {
+	pods := pod("shop", "web") + pod("shop", "db")
+	for name, c := range map[string]struct {
+		pods          string // the Pods' range, where it is known
+		before, after string // peers
+		opens, closes bool
+	}{
+		"one in the other goes":  {"", `{ipBlock: {cidr: 192.168.0.0/16}}, {ipBlock: {cidr: 192.168.0.1/32}}`, `{ipBlock: {cidr: 192.168.0.0/16}}`, false, false},
+		"one in the other comes": {"", `{ipBlock: {cidr: 192.168.0.0/16}}`, `{ipBlock: {cidr: 192.168.0.0/16}}, {ipBlock: {cidr: 192.168.0.1/32}}`, false, false},
+		"halves":                 {"", `{ipBlock: {cidr: 192.168.0.0/16}}`, `{ipBlock: {cidr: 192.168.0.0/17}}, {ipBlock: {cidr: 192.168.128.0/17}}`, false, false},
+		"another order":          {"", `{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: fd00::/8}}`, `{ipBlock: {cidr: fd00::/8}}, {ipBlock: {cidr: 10.0.0.0/8}}`, false, false},
+		"an exception": {"", `{ipBlock: {cidr: 10.0.0.0/8}}`,
+			`{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}, {ipBlock: {cidr: 10.1.0.0/16}}`, false, false},
+		"beside the Pods": {"10.1.0.0/16", `{ipBlock: {cidr: 10.1.0.0/24}}`, `{ipBlock: {cidr: 10.1.0.0/24}}, {ipBlock: {cidr: 10.2.0.0/16}}`, false, false},
+		"wider":           {"", `{ipBlock: {cidr: 10.1.0.0/16}}`, `{ipBlock: {cidr: 10.0.0.0/8}}`, true, false},
+		"narrower":        {"", `{ipBlock: {cidr: 10.0.0.0/8}}`, `{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}`, false, true},
+		"others":          {"10.0.0.0/8", `{ipBlock: {cidr: 10.0.0.0/9}}`, `{ipBlock: {cidr: 10.128.0.0/9}}`, true, true},
+		"the other family": {"", `{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: fd00::/8}}`,
+			`{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: fd00::/9}}`, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := func(peers string) *connectivity.Cluster {
+				out := cluster(t, pods+netpol("shop", "db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [`+peers+`]}]}`))
+				if c.pods != "" {
+					out.PodRanges = []netip.Prefix{netip.MustParsePrefix(c.pods)}
+				}
+				return out
+			}
+			d := connectivity.Diff(given(c.before), given(c.after))
+			opens, closes := false, false
+			for _, change := range d.Changes {
+				if !slices.ContainsFunc(change.Sources, func(e int) bool { return len(d.Ends[e].Workloads) > 0 }) {
+					continue // what is outside has addresses
+				}
+				if !change.ByAddress() {
+					t.Errorf("no ports differ: %+v", change)
+				}
+				for _, s := range change.Stretches {
+					opens = opens || s.Opens
+					for _, cause := range s.Causes {
+						closes = closes || cause.Effect == connectivity.NoLongerAllows
+						if cause.Effect == connectivity.Allows && !s.Opens {
+							t.Errorf("nothing opens, and the cause is %+v", cause)
+						}
+					}
+				}
+			}
+			if opens != c.opens || closes != c.closes {
+				t.Errorf("opens %v, closes %v", opens, closes)
+			}
+		})
+	}
+}
+
+// What only one side of the egress and the ingress lets pass is no difference.
+func TestAddressesThatTheOtherSideDeniesAreNoChange(t *testing.T) {
+	given := func(six string) *connectivity.Cluster {
+		return cluster(t, pod("shop", "web")+pod("shop", "db")+
+			netpol("shop", "db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: `+six+`}}]}]}`)+
+			netpol("shop", "web", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}`))
+	}
+	d := connectivity.Diff(given("fd00::/8"), given("fd00::/9"))
+	for _, text := range changes(&d) {
+		if strings.Contains(text, "Pod shop/web →") || strings.Contains(text, ", Pod shop/web") {
+			t.Errorf("web sends nothing over IPv6: %s", text)
+		}
+	}
+}
+
+// Manifests name no nodes, and so no ranges: the same objects with and without them do
+// not differ.
+func TestRangesOfOneSideAreThoseOfBoth(t *testing.T) {
+	given := func(ranges bool) *connectivity.Cluster {
+		c := cluster(t, pod("shop", "web")+pod("shop", "db")+netpol("shop", "db",
+			`{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 192.168.0.0/16}}, {ipBlock: {cidr: 10.0.0.0/8}}]}]}`))
+		if ranges {
+			c.PodRanges, c.NodeRanges = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}, []netip.Prefix{netip.MustParsePrefix("192.168.7.2/32")}
+		}
+		return c
+	}
+	for _, with := range []bool{true, false} {
+		if d := connectivity.Diff(given(with), given(!with)); len(d.Changes) > 0 {
+			t.Errorf("ranges before: %v: %v", with, changes(&d))
+		}
+	}
+}
