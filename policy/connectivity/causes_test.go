@@ -2,6 +2,7 @@ package connectivity_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/spectest"
 )
 
 // changes are the changes between workloads, as text.
@@ -198,4 +201,87 @@ func TestRangesOfOneSideAreThoseOfBoth(t *testing.T) {
 			t.Errorf("ranges before: %v: %v", with, changes(&d))
 		}
 	}
+}
+
+// A difference by addresses is that of asking for each address alone.
+func TestAddressesOneByOne(t *testing.T) {
+	space := netip.MustParsePrefix("10.0.0.0/29")
+	var addrs []netip.Addr
+	for a := space.Addr(); space.Contains(a); a = a.Next() {
+		addrs = append(addrs, a)
+	}
+	block := func(r *rand.Rand, within netip.Prefix) netip.Prefix {
+		p, _ := addrs[r.IntN(len(addrs))].Prefix(within.Bits() + r.IntN(33-within.Bits()))
+		return p
+	}
+	peers := func(r *rand.Rand) string {
+		var out []string
+		for range 1 + r.IntN(3) {
+			p := block(r, netip.MustParsePrefix("10.0.0.0/28"))
+			text := fmt.Sprintf("{ipBlock: {cidr: %s}}", p)
+			if hole := block(r, space); p.Contains(hole.Addr()) && p.Bits() < hole.Bits() {
+				text = fmt.Sprintf("{ipBlock: {cidr: %s, except: [%s]}}", p, hole)
+			}
+			out = append(out, text)
+		}
+		return strings.Join(out, ", ")
+	}
+	counts := map[string]int{}
+	for seed := range uint64(100) {
+		r := spectest.Seeded(seed)
+		sides := [2]string{peers(r), peers(r)}
+		given := func(side int, web ...netip.Addr) *connectivity.Cluster {
+			c := cluster(t, pod("shop", "web")+pod("shop", "db")+netpol("shop", "db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [`+sides[side]+`]}]}`))
+			c.PodRanges = []netip.Prefix{space}
+			for i := range c.Workloads {
+				if c.Workloads[i].Name == "web" {
+					c.Workloads[i].Addrs = web
+				}
+			}
+			return c
+		}
+		more, less := false, false
+		for _, a := range addrs {
+			var passes [2]bool
+			for side := range passes {
+				m := connectivity.New(given(side, a))
+				all, _, _ := m.Allows(endNamed(t, m.Ends(), "web"), endNamed(t, m.Ends(), "db"), policy.TCP, 80)
+				passes[side] = all == connectivity.Allowed
+			}
+			more, less = more || passes[1] && !passes[0], less || passes[0] && !passes[1]
+		}
+		d := connectivity.Diff(given(0), given(1))
+		opens, closes := false, false
+		for _, c := range d.Changes {
+			if !slices.ContainsFunc(c.Sources, func(e int) bool { return slices.ContainsFunc(d.Ends[e].Workloads, isWeb) }) {
+				continue
+			}
+			for _, s := range c.Stretches {
+				opens = opens || s.Opens
+				for _, cause := range s.Causes {
+					closes = closes || cause.Effect == connectivity.NoLongerAllows
+				}
+			}
+		}
+		if opens != more || closes != less {
+			t.Fatalf("seed %d: %s becomes %s: more pass %v, fewer %v, and the difference opens %v, closes %v", seed, sides[0], sides[1], more, less, opens, closes)
+		}
+		counts[fmt.Sprint(more, less)]++
+	}
+	if len(counts) != 4 {
+		t.Errorf("some kind never came up: %v", counts)
+	}
+}
+
+func isWeb(n connectivity.Name) bool { return n.Name == "web" }
+
+func endNamed(t *testing.T, ends []connectivity.End, name string) int {
+	t.Helper()
+	i := slices.IndexFunc(ends, func(e connectivity.End) bool {
+		return slices.ContainsFunc(e.Workloads, func(n connectivity.Name) bool { return n.Name == name })
+	})
+	if i < 0 {
+		t.Fatalf("%s is no end", name)
+	}
+	return i
 }
