@@ -113,7 +113,11 @@ func (s *sandbox) attach() error {
 	if s.w.topology == lab.Bridge {
 		return runAll(s.w.node, fmt.Sprintf("ip link set %s master cni0 up", s.veth), fmt.Sprintf("ip link set %s type bridge_slave hairpin on", s.veth))
 	}
-	return runAll(s.w.node, fmt.Sprintf("ip link set %s up", s.veth), fmt.Sprintf("ip -6 address replace fe80::1/64 dev %s nodad", s.veth))
+	return runAll(s.w.node, fmt.Sprintf("ip link set %s up", s.veth),
+		// The address that the Pod routes by: when the last veth that has it is gone, no
+		// Pod finds its gateway any more.
+		fmt.Sprintf("ip address replace %s/32 dev %s scope link", s.gateways[0], s.veth),
+		fmt.Sprintf("ip -6 address replace fe80::1/64 dev %s nodad", s.veth))
 }
 
 // route leads to the sandbox's addresses, where its veth is no bridge's.

@@ -1,7 +1,6 @@
 package denials
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -50,77 +49,6 @@ type EndPattern struct {
 	namespace, pod, workload, node string
 	// prefix: pod is how its name begins.
 	prefix bool
-}
-
-// workloadKinds are the kinds of workloads, by how kubectl lets people write them.
-var workloadKinds = map[string]string{
-	"deploy": "Deployment", "deployment": "Deployment", "deployments": "Deployment", "deployment.apps": "Deployment", "deployments.apps": "Deployment",
-	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet", "statefulset.apps": "StatefulSet", "statefulsets.apps": "StatefulSet",
-	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet", "daemonset.apps": "DaemonSet", "daemonsets.apps": "DaemonSet",
-	"job": "Job", "jobs": "Job", "job.batch": "Job", "jobs.batch": "Job",
-	"cj": "CronJob", "cronjob": "CronJob", "cronjobs": "CronJob", "cronjob.batch": "CronJob", "cronjobs.batch": "CronJob",
-}
-
-// mostPattern bounds what is read as an end: a namespace and a Pod of 63 and 253 letters.
-const mostPattern = 400
-
-// ParseEnd reads which ends are meant, as people write them:
-//
-//	web            the Pod web of the namespace, of any if that is empty
-//	web-*          the Pods whose names begin so
-//	shop/web       the Pod web of namespace shop
-//	deploy/web     the Pods of the Deployment web; other workloads likewise
-//	ns/shop        the Pods of namespace shop
-//	10.0.0.7       whatever has the address
-//	10.0.0.0/8     whatever has an address in the block
-//	node, node/a   a node, the node a
-//	outside        what is neither Pod nor node
-func ParseEnd(s, namespace string) (*EndPattern, error) {
-	if s == "" || len(s) > mostPattern {
-		return nil, fmt.Errorf("%q is no end of a flow: write a Pod, NAMESPACE/POD, deploy/NAME, ns/NAME, an address, a CIDR block, node or outside", shorten(s))
-	}
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap().WithZone("")
-		return &EndPattern{block: netip.PrefixFrom(a, a.BitLen())}, nil
-	}
-	if b, err := netip.ParsePrefix(s); err == nil {
-		return &EndPattern{block: b.Masked()}, nil
-	}
-	switch strings.ToLower(s) {
-	case "outside":
-		return &EndPattern{kind: OutsideEnd}, nil
-	case "node", "nodes":
-		return &EndPattern{kind: NodeEnd}, nil
-	}
-	before, name, slash := strings.Cut(s, "/")
-	if !slash {
-		return podPattern(namespace, s)
-	}
-	kind := strings.ToLower(before)
-	switch {
-	case name == "" || before == "" || strings.Contains(name, "/"):
-		return nil, fmt.Errorf("%q is no end of a flow: write NAMESPACE/POD or KIND/NAME", shorten(s))
-	case workloadKinds[kind] != "":
-		return &EndPattern{kind: PodEnd, namespace: namespace, workload: workloadKinds[kind] + "/" + name}, nil
-	case kind == "ns" || kind == "namespace" || kind == "namespaces":
-		return &EndPattern{kind: PodEnd, namespace: name}, nil
-	case kind == "pod" || kind == "pods" || kind == "po":
-		return podPattern(namespace, name)
-	case kind == "node" || kind == "nodes" || kind == "no":
-		return &EndPattern{kind: NodeEnd, node: name}, nil
-	}
-	return podPattern(before, name)
-}
-
-func podPattern(namespace, name string) (*EndPattern, error) {
-	p := &EndPattern{kind: PodEnd, namespace: namespace, pod: name}
-	if start, ok := strings.CutSuffix(name, "*"); ok {
-		p.pod, p.prefix = start, true
-	}
-	if strings.Contains(p.pod, "*") {
-		return nil, fmt.Errorf("%q is no Pod: a * can only stand at the end of its name", shorten(name))
-	}
-	return p, nil
 }
 
 func (p *EndPattern) matches(e *End, a netip.Addr) bool {

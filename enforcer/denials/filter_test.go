@@ -44,7 +44,13 @@ func TestFilter(t *testing.T) {
 		{"from a workload", Query{From: "deploy/web"}, "pods"},
 		{"to a workload", Query{To: "statefulsets.apps/db"}, "pods"},
 		{"a workload of another namespace", Query{Namespace: "a", Pod: "deploy/web"}, ""},
+		{"to a workload with its namespace", Query{To: "sts/shop/db"}, "pods"},
+		{"a workload with another namespace", Query{To: "sts/a/db"}, ""},
+		{"Pod with its type and namespace", Query{Pod: "pod/shop/web"}, "away"},
 		{"to the outside", Query{To: "outside"}, "away"},
+		{"to the internet", Query{To: "internet"}, "away"},
+		{"from any", Query{From: "any"}, "pods away node other"},
+		{"any Pod at both ends", Query{From: "*", To: "*"}, "pods other"},
 		{"from a node", Query{From: "node"}, "node"},
 		{"from one node", Query{From: "node/n2"}, ""},
 		{"from an address", Query{From: "192.0.2.1"}, "node"},
@@ -87,6 +93,31 @@ func TestParseEndRefuses(t *testing.T) {
 		if p, err := ParseEnd(s, ""); err == nil {
 			t.Errorf("%.60q is read as %+v", s, p)
 		}
+	}
+}
+
+// What would pass for a Pod that nobody has finds nothing, which reads as if nothing were
+// denied: it is refused, with what to write.
+func TestParseEndSaysWhatToWrite(t *testing.T) {
+	for s, want := range map[string]string{
+		"svc/db": "deploy/NAME", "Service/db": "pod/service/NAME", "services.v1/db": "deploy/NAME", "svc/shop/db": "deploy/NAME",
+		"rs/web-7d9": "NAME-*", "replicasets.apps/web-7d9": "the Deployment that made it", "rc/web": "NAME-*",
+		"ingress/web": "deploy/NAME", "gateway/gw": "deploy/NAME", "httproute/api": "deploy/NAME", "route/api": "deploy/NAME", "netpol/db": "that it selects",
+		"app=web": "labels", "app!=web": "labels", "ns/shop:app=web": "labels", "app in (a, b)": "labels", "!app": "labels",
+		"deploy/web-*": wantEnd, "deploy/web:80": wantEnd, "ns/shop*": wantEnd, "ns/shop/web": wantEnd, "node/a/b": wantEnd, "deploy/a/b/c": wantEnd, "deploy//b": wantEnd, "pod//b": wantEnd,
+		"shop/web:80": wantEnd, "Shop/web": wantEnd, "web_1": wantEnd, "foo.example.org/db": wantEnd,
+		"10.0.0": "no address", "10.0.0.0/33": "no address", "10.0.0.1:80": "no address",
+	} {
+		for _, namespace := range []string{"", "shop"} {
+			if p, err := ParseEnd(s, namespace); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %+v, %v, want %q", s, p, err, want)
+			}
+		}
+	}
+	// Of a namespace that is called as a type, a Pod is written with its own.
+	p, err := ParseEnd("pod/svc/db", "")
+	if err != nil || p.namespace != "svc" || p.pod != "db" {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

@@ -19,6 +19,8 @@ type pairKey struct {
 	// sides are egress and ingress, before and after.
 	sides [2][2]uint32
 	rows  [2][2]int
+	// places are those of the other end of each side, see placeOf.
+	places [2][2]int
 }
 
 // change is the number of the change between two ends, given by their numbers
@@ -30,12 +32,13 @@ func (d *differ) change(src, dst [2]int) uint32 {
 	for i, m := range []*Matrix{d.old, d.now} {
 		if src[i] < 0 || dst[i] < 0 {
 			whole = false
-			key.sides[i] = [2]uint32{noSide, noSide}
+			key.sides[i], key.places[i] = [2]uint32{noSide, noSide}, [2]int{-1, -1}
 			continue
 		}
 		listed = listed || m.listed(src[i], dst[i])
 		key.sides[i][0], key.sides[i][1] = m.sidesOf(src[i], dst[i])
 		key.rows[i] = [2]int{m.out[src[i]], m.in[dst[i]]}
+		key.places[i] = [2]int{m.placeOf(dst[i]), m.placeOf(src[i])}
 		cells[i] = m.cell(src[i], dst[i])
 	}
 	if !listed || whole && d.alike(cells) {
@@ -47,6 +50,15 @@ func (d *differ) change(src, dst [2]int) uint32 {
 		d.ids[key] = id
 	}
 	return id
+}
+
+// placeOf is the number of an end's place, -1 for a range: that is in each block as a
+// whole or not at all.
+func (m *Matrix) placeOf(e int) int {
+	if m.traits[e].class >= 0 {
+		return -1
+	}
+	return m.traits[e].place
 }
 
 // alike reports whether the same passes, under no conditions.
@@ -80,7 +92,7 @@ func (d *differ) put(key pairKey, cells [2]uint32) uint32 {
 		text.WriteByte('\n')
 	}
 	for _, s := range c.Stretches {
-		fmt.Fprintf(&text, "%s %d %d", s.Ports, s.Old, s.New)
+		fmt.Fprintf(&text, "%s %d %d %v", s.Ports, s.Old, s.New, s.Opens)
 		for _, cause := range s.Causes {
 			text.WriteString("\n\t" + cause.key())
 		}
@@ -94,6 +106,8 @@ type moment struct {
 	sides [2]*side // egress and ingress, nil for an end that is not there
 	spans [2]*sideSpan
 	rows  [2]int
+	// places are those of the other end of each side, -1 for a range.
+	places [2]int
 }
 
 func (t *moment) at(port uint32) {
@@ -131,7 +145,7 @@ func (t *moment) passes() families {
 
 // stretches are the ports on which something differs.
 func (d *differ) stretches(key pairKey) []StretchChange {
-	moments := [2]moment{{Matrix: d.old, rows: key.rows[0]}, {Matrix: d.now, rows: key.rows[1]}}
+	moments := [2]moment{{Matrix: d.old, rows: key.rows[0], places: key.places[0]}, {Matrix: d.now, rows: key.rows[1], places: key.places[1]}}
 	var bounds []uint32
 	for i := range moments {
 		t := &moments[i]
@@ -153,14 +167,14 @@ func (d *differ) stretches(key pairKey) []StretchChange {
 			moments[j].at(bounds[i-1])
 		}
 		was, is := moments[0].passes(), moments[1].passes()
-		causes := d.causes(&moments[0], &moments[1], was, is)
-		if was == is && len(causes) == 0 {
+		at := span{bounds[i-1], bounds[i]}
+		one := StretchChange{Ports: at.ports(), Old: was.together(), New: is.together()}
+		one.Opens, one.Causes = d.causes(&moments[0], &moments[1], was, is)
+		if was == is && len(one.Causes) == 0 {
 			continue
 		}
-		at := span{bounds[i-1], bounds[i]}
 		last := len(out) - 1
-		one := StretchChange{Ports: at.ports(), Old: was.together(), New: is.together(), Causes: causes}
-		if last >= 0 && out[last].span().to == at.from && out[last].Old == one.Old && out[last].New == one.New && slices.EqualFunc(out[last].Causes, causes, Cause.same) {
+		if last >= 0 && out[last].span().to == at.from && out[last].sameBut(&one) {
 			out[last].Last = one.Last
 			continue
 		}
@@ -169,32 +183,38 @@ func (d *differ) stretches(key pairKey) []StretchChange {
 	return out
 }
 
+// sameBut reports whether only the ports differ.
+func (s *StretchChange) sameBut(o *StretchChange) bool {
+	return s.Old == o.Old && s.New == o.New && s.Opens == o.Opens && slices.EqualFunc(s.Causes, o.Causes, Cause.same)
+}
+
 func (c Cause) same(o Cause) bool { return c.key() == o.key() }
 
-// causes are what made the difference, none if there is none.
-func (d *differ) causes(old, now *moment, was, is families) []Cause {
+// causes are what made the difference, none if there is none, and whether something
+// passes that did not, be it for other addresses only.
+func (d *differ) causes(old, now *moment, was, is families) (opens bool, causes []Cause) {
 	up, down := is.more(was), was.more(is)
 	// The same may be answered for other addresses.
-	moved := was == is && was.together() == Depends && old.conditions() != now.conditions()
+	shifts := d.shifts(old, now, was, is)
+	opens = up || shifts[0].more || shifts[1].more
 	switch {
-	case was == is && !moved:
-		return nil
+	case was == is && shifts == [2]shift{}:
+		return false, nil
 	case old.sides[0] == nil:
-		return []Cause{{Effect: AddedWorkload, Grant: Grant{Peer: -1}}}
+		return opens, []Cause{{Effect: AddedWorkload, Grant: Grant{Peer: -1}}}
 	case now.sides[0] == nil:
-		return []Cause{{Effect: RemovedWorkload, Grant: Grant{Peer: -1}}}
+		return opens, []Cause{{Effect: RemovedWorkload, Grant: Grant{Peer: -1}}}
 	}
-	var out []Cause
 	for i, dir := range []policy.Direction{policy.Egress, policy.Ingress} {
-		if up || moved {
-			out = append(out, d.turned(turn{dir, i, NoLongerIsolates, Allows, moved}, old, now)...)
+		if up || shifts[i].more {
+			causes = append(causes, d.turned(turn{dir, i, NoLongerIsolates, Allows, shifts[i].more}, old, now)...)
 		}
-		if down || moved {
-			out = append(out, d.turned(turn{dir, i, Isolates, NoLongerAllows, moved}, now, old)...)
+		if down || shifts[i].less {
+			causes = append(causes, d.turned(turn{dir, i, Isolates, NoLongerAllows, shifts[i].less}, now, old)...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Cause) int { return a.compare(b.Grant) })
-	return out
+	slices.SortStableFunc(causes, func(a, b Cause) int { return a.compare(b.Grant) })
+	return opens, causes
 }
 
 // turn is a side of which one matrix says more than the other.
@@ -203,7 +223,7 @@ type turn struct {
 	at  int // in moment.sides
 	// isolation and rule are what it means.
 	isolation, rule Effect
-	// moved: what counts is for which addresses, and not how much.
+	// moved: it says more of some addresses, though as surely of all together.
 	moved bool
 }
 
@@ -249,21 +269,3 @@ func (d *differ) mark(c Cause) Cause {
 }
 
 func grantText(g Grant) string { return Cause{Grant: g}.key() }
-
-// conditions are equal where the same addresses pass: they are those of the
-// sides that depend.
-func (t *moment) conditions() string {
-	var out []string
-	for i, s := range t.spans {
-		if s == nil || s.by.together() != Depends {
-			continue
-		}
-		for _, g := range s.grants {
-			if c := t.grant(g).If; c != nil {
-				out = append(out, fmt.Sprint(i, c.String()))
-			}
-		}
-	}
-	slices.Sort(out)
-	return strings.Join(slices.Compact(out), "\n")
-}

@@ -2,6 +2,7 @@ package connectivity
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -47,6 +48,12 @@ func (k ChangeKind) String() string { return [...]string{"allowed", "denied", "c
 // MarshalText writes the kind as String does.
 func (k ChangeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
+// ByAddress reports whether the same is answered on all ports as before, for other
+// addresses.
+func (c *Change) ByAddress() bool {
+	return c.Kind == Changed && !slices.ContainsFunc(c.Stretches, func(s StretchChange) bool { return s.Old != s.New })
+}
+
 // Change is a difference between each of the sources and each of the
 // destinations.
 type Change struct {
@@ -64,7 +71,9 @@ type Change struct {
 type StretchChange struct {
 	Ports
 	Old, New Answer
-	Causes   []Cause
+	// Opens: something passes that did not, be it for other addresses only.
+	Opens  bool
+	Causes []Cause
 }
 
 // Effect says how a policy causes a change.
@@ -140,9 +149,14 @@ type PolicyChange struct {
 }
 
 // Diff compares two clusters. Workloads are the same if kind, namespace and name
-// are. Addresses of Pods are not looked at: they differ from day to day.
+// are. Addresses of Pods are not looked at: they differ from day to day. Ranges that
+// only one of the clusters tells of are those of both: manifests name no nodes, and that
+// changes nothing.
 func Diff(before, after *Cluster) Difference {
-	a, b := newWorld(withoutAddrs(before)), newWorld(withoutAddrs(after))
+	before, after = withoutAddrs(before), withoutAddrs(after)
+	before.PodRanges, after.PodRanges = bothKnow(before.PodRanges, after.PodRanges)
+	before.NodeRanges, after.NodeRanges = bothKnow(before.NodeRanges, after.NodeRanges)
+	a, b := newWorld(before), newWorld(after)
 	ranges := cut(slices.Concat(a.prefixes(), b.prefixes()))
 	d := differ{
 		old: newMatrix(a, ranges), now: newMatrix(b, ranges),
@@ -161,7 +175,7 @@ func Diff(before, after *Cluster) Difference {
 
 func withoutAddrs(c *Cluster) *Cluster {
 	if c == nil {
-		return nil
+		return &Cluster{}
 	}
 	out := *c
 	out.Workloads = slices.Clone(c.Workloads)
@@ -169,6 +183,17 @@ func withoutAddrs(c *Cluster) *Cluster {
 		out.Workloads[i].Addrs = nil
 	}
 	return &out
+}
+
+// bothKnow gives each side the other's ranges where it has none.
+func bothKnow(a, b []netip.Prefix) (_, _ []netip.Prefix) {
+	switch {
+	case len(a) == 0:
+		return b, b
+	case len(b) == 0:
+		return a, a
+	}
+	return a, b
 }
 
 // policyChanges are the policies that differ, and those that are a cause.

@@ -112,7 +112,7 @@ func (l *linter) unknownIgnores() {
 		}
 		for _, word := range listed(s.Annotations[IgnoreAnnotation]) {
 			if word != "*" && !known(word) {
-				l.find(Warning, o, path{"metadata", "annotations", IgnoreAnnotation}, fmt.Sprintf("there is no check %q%s", word, meant(word)), mend)
+				l.findIn(s, Warning, o, path{"metadata", "annotations", IgnoreAnnotation}, fmt.Sprintf("there is no check %q%s", word, meant(word)), mend)
 			}
 		}
 	}

@@ -59,28 +59,26 @@ type linter struct {
 // find notes a finding of the check that is being made. A severity above the
 // check's own would make the documentation a lie.
 func (l *linter) find(s Severity, o Object, at path, message, mend string) {
+	l.findIn(l.input.Outline.Find(o.Kind, o.Namespace, o.Name), s, o, at, message, mend)
+}
+
+// findIn notes a finding of an object that stands there; nil is nowhere.
+func (l *linter) findIn(sketch *manifest.Sketch, s Severity, o Object, at path, message, mend string) {
 	f := Finding{
 		ID: l.check.ID, Severity: min(s, l.check.Severity), Object: o, Field: at.String(),
 		Message: message, Mend: mend,
 	}
-	sketch := l.input.Outline.Find(o.Kind, o.Namespace, o.Name)
+	annotations := l.annotated[o]
 	if sketch != nil {
+		annotations = sketch.Annotations
 		where := sketch.Field(at...)
 		f.Place = Place{sketch.Source, where.Line}
 		f.Silenced = silencedByComment(f.ID, sketch, where)
 	}
-	if f.Silenced == "" && ignores(l.annotations(o)[IgnoreAnnotation], f.ID) {
+	if f.Silenced == "" && ignores(annotations[IgnoreAnnotation], f.ID) {
 		f.Silenced = "annotation"
 	}
 	l.findings = append(l.findings, f)
-}
-
-// annotations are those of an object of the input.
-func (l *linter) annotations(o Object) map[string]string {
-	if s := l.input.Outline.Find(o.Kind, o.Namespace, o.Name); s != nil {
-		return s.Annotations
-	}
-	return l.annotated[o]
 }
 
 // IgnoreAnnotation on an object silences the checks that it lists, separated by

@@ -78,3 +78,26 @@ func TestSilenceOfOthers(t *testing.T) {
 		t.Errorf("(-want +got):\n%s\n%v", diff, got.Findings)
 	}
 }
+
+// An object of another group with the name of a policy silences nothing of it, and does
+// not say where it stands; what it asks for itself is found at its own line.
+func TestSilenceByAnotherGroup(t *testing.T) {
+	const calico = "---\napiVersion: crd.projectcalico.org/v1\nkind: NetworkPolicy\nmetadata: {name: typo, namespace: shop, annotations: {sluice-net.github.io/lint-ignore: 'policy-selects-nothing, rule-splt'}}\nspec: {selector: all()}\n"
+	policy := np("shop", "typo", "podSelector: {matchLabels: {name: nobody}}")
+	for name, input := range map[string]string{"after it": carts + policy + calico, "before it": carts + calico + policy} {
+		got := run(input)
+		places := map[string]int{}
+		for _, f := range got.Findings {
+			places[f.ID] = f.Place.Line
+		}
+		if len(got.Silenced) > 0 || places["policy-selects-nothing"] != lineOf(input, "podSelector: {matchLabels: {name: nobody}}") || places["unknown-ignore"] != lineOf(input, "apiVersion: crd")+2 {
+			t.Errorf("%s: lines %v, silenced %v", name, places, got.Silenced)
+		}
+	}
+}
+
+// lineOf is the line on which the text begins.
+func lineOf(input, text string) int {
+	before, _, _ := strings.Cut(input, text)
+	return strings.Count(before, "\n") + 1
+}

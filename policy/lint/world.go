@@ -143,7 +143,7 @@ func (w *world) addPods(in Input) {
 
 // ownedIn reports whether the input has what made an object.
 func ownedIn(o *manifest.Outline, namespace string, owners []metav1.OwnerReference) bool {
-	return len(owners) > 0 && o.Find(owners[0].Kind, namespace, owners[0].Name) != nil
+	return len(owners) > 0 && o.Find(manifest.KindName(owners[0].APIVersion, owners[0].Kind), namespace, owners[0].Name) != nil
 }
 
 func (w *world) addTemplates(in Input) {

@@ -76,9 +76,38 @@ func (o *Outline) Unread() []string { return o.unread }
 func (o *Outline) Empty() bool { return !o.given && len(o.unread) == 0 }
 
 // Find is the object of a name that counts, nil if there is none. The namespace does not
-// count for a Namespace.
+// count for a Namespace. The kind is as [KindName] has it.
 func (o *Outline) Find(kind, namespace, name string) *Sketch {
 	return o.byName[sketchIdentity(kind, namespace, name)]
+}
+
+// KindName tells kinds of one name apart: those of other groups are written as kubectl
+// takes them, "NetworkPolicy.crd.projectcalico.org", and those that are read by their kind
+// alone.
+func KindName(apiVersion, kind string) string {
+	if !foreign(apiVersion) || isEntry(typeMeta{APIVersion: apiVersion, Kind: kind}) {
+		return kind
+	}
+	group, _, _ := strings.Cut(apiVersion, "/")
+	return kind + "." + group
+}
+
+// isRead reports whether a [Loader] makes something of the object. It does so of a policy
+// of any version.
+func (s *Sketch) isRead() bool {
+	want := cmp.Or(apiVersions[s.Kind], related[s.Kind])
+	return s.Kind == "NetworkPolicy" || want == s.APIVersion || isEntry(typeMeta{APIVersion: s.APIVersion, Kind: s.Kind})
+}
+
+// counts reports whether the object is what its name stands for, and not the first one.
+func (s *Sketch) counts(first *Sketch, repository bool) bool {
+	switch {
+	case first == nil:
+		return true
+	case s.isRead() != first.isRead():
+		return s.isRead()
+	}
+	return repository
 }
 
 func sketchIdentity(kind, namespace, name string) identity {
@@ -261,12 +290,13 @@ func (o *Outline) addObject(at place, value []byte, is typeMeta) {
 	if o.byName == nil {
 		o.byName = map[identity]*Sketch{}
 	}
-	id := sketchIdentity(s.Kind, s.Namespace, s.Name)
-	if first := o.byName[id]; first != nil && first.APIVersion == s.APIVersion && o.Repository {
+	id := sketchIdentity(KindName(s.APIVersion, s.Kind), s.Namespace, s.Name)
+	first := o.byName[id]
+	if first != nil && first.APIVersion == s.APIVersion && o.Repository {
 		o.objects = slices.DeleteFunc(o.objects, func(s *Sketch) bool { return s == first })
 	}
 	o.objects = append(o.objects, s)
-	if o.byName[id] == nil || o.Repository {
+	if s.counts(first, o.Repository) {
 		o.byName[id] = s
 	}
 }

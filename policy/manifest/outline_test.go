@@ -213,6 +213,49 @@ func TestOutlineTwins(t *testing.T) {
 	}
 }
 
+// An object of another group is another one, whatever its kind is called, and of two
+// versions the one counts that is read.
+func TestOutlineGroups(t *testing.T) {
+	object := func(apiVersion, kind, namespace string) string {
+		return fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: x, namespace: %s}\n", apiVersion, kind, namespace)
+	}
+	for _, c := range []struct{ kind, ours, other, otherKind string }{
+		{"NetworkPolicy", "networking.k8s.io/v1", "crd.projectcalico.org/v1", "NetworkPolicy.crd.projectcalico.org"},
+		{"NetworkPolicy", "networking.k8s.io/v1", "projectcalico.org/v3", "NetworkPolicy.projectcalico.org"},
+		{"Namespace", "v1", "tenancy.example.org/v1", "Namespace.tenancy.example.org"},
+		{"Service", "v1", "serving.knative.dev/v1", "Service.serving.knative.dev"},
+		{"Job", "batch/v1", "batch.volcano.sh/v1alpha1", "Job.batch.volcano.sh"},
+		{"Gateway", "gateway.networking.k8s.io/v1", "networking.istio.io/v1", "Gateway.networking.istio.io"},
+		{"Route", "route.openshift.io/v1", "serving.knative.dev/v1", "Route.serving.knative.dev"},
+		{"Ingress", "networking.k8s.io/v1", "config.openshift.io/v1", "Ingress.config.openshift.io"},
+		{"Ingress", "networking.k8s.io/v1", "extensions/v1beta1", ""},
+		{"Deployment", "apps/v1", "extensions/v1beta1", ""},
+	} {
+		ours, other := object(c.ours, c.kind, "shop"), object(c.other, c.kind, "shop")
+		for _, repository := range []bool{false, true} {
+			for order, text := range map[string]string{"first": ours + "---\n" + other, "last": other + "---\n" + ours} {
+				o := Outline{Repository: repository}
+				o.Add("m.yaml", []byte(text))
+				if s := o.Find(c.kind, "shop", "x"); s == nil || s.APIVersion != c.ours {
+					t.Errorf("%s %s, %s, repository %v: found %+v", c.ours, c.kind, order, repository, s)
+				}
+				if s := o.Find(c.otherKind, "shop", "x"); c.otherKind != "" && (s == nil || s.APIVersion != c.other) {
+					t.Errorf("%s, ours %s, repository %v: found %+v", c.otherKind, order, repository, s)
+				}
+				if n := len(o.Objects()); n != 2 {
+					t.Errorf("%s: %d objects", c.other, n)
+				}
+			}
+		}
+		// What is not there has no place, as where a change is applied to what others have.
+		o := Outline{}
+		o.Add("m.yaml", []byte(other))
+		if s := o.Find(c.kind, "shop", "x"); c.otherKind != "" && s != nil {
+			t.Errorf("%s %s is not there, and is %+v", c.ours, c.kind, s)
+		}
+	}
+}
+
 // FuzzOutline: what the Loader reads, the outline has, at a line of the source.
 func FuzzOutline(f *testing.F) {
 	f.Add([]byte(outlined))

@@ -35,6 +35,7 @@ func (a *agentFlags) add(flags *pflag.FlagSet) {
 	allowEmpty(flags.Lookup("namespace"))
 	a.addWays(flags)
 	flags.StringVar(&a.socket, "socket", "", "ask the agent of this machine by its socket, and no cluster")
+	a.kube.without = "no cluster: " + giveKubeconfig + "; the agent of this machine alone is asked with --socket, as root"
 }
 
 // addWays adds what it takes to reach the agents of a cluster.

@@ -69,6 +69,7 @@ Exit codes:
 	}
 	flags := cmd.Flags()
 	o.addWays(flags)
+	o.kube.without = "no kubeconfig: to ask a cluster give --kubeconfig, $KUBECONFIG or ~/.kube/config; to look at this machine run it as root, on Linux: sudo sluice doctor"
 	flags.StringVar(&o.socket, "socket", "", "socket of this machine's agent, to ask it as well (default: "+defaultSocket+", where it is there)")
 	flags.BoolVar(&o.agents, "agents", false, "ask the agents of the cluster, also as root")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -92,7 +93,7 @@ func (o *DoctorOptions) Complete(_ *cobra.Command, args []string) error {
 	o.here = o.socket != "" || root && !o.agents && o.node == "" && o.kube.changed() == ""
 	if !o.here {
 		if _, err := o.kube.config(); err != nil {
-			return unusable(noCluster(err))
+			return unusable(err)
 		}
 	}
 	return nil

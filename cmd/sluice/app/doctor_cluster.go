@@ -30,7 +30,7 @@ const startupTaint = "sluice-net.github.io/agent-not-ready"
 func (o *DoctorOptions) askCluster(ctx context.Context) (doctored, error) {
 	config, err := o.kube.config()
 	if err != nil {
-		return doctored{}, unusable(noCluster(err))
+		return doctored{}, unusable(err)
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -68,14 +68,6 @@ func (o *DoctorOptions) askCluster(ctx context.Context) (doctored, error) {
 	r.Findings = append(r.Findings, whatIsWell(r.Findings)...)
 	r.Judge()
 	return found, nil
-}
-
-// noCluster says what else doctor can do where there is no cluster to ask.
-func noCluster(err error) error {
-	if strings.HasPrefix(err.Error(), "no manifests and no cluster") {
-		return errors.New("no kubeconfig: to ask a cluster give --kubeconfig, $KUBECONFIG or ~/.kube/config; to look at this machine run it as root, on Linux: sudo sluice doctor")
-	}
-	return err
 }
 
 // whatIsWell are the checks over the cluster that found nothing.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/connectivity/report"
+	"github.com/sluice-net/sluice/policy/question"
 )
 
 // ExposureOptions says to whom workloads are open.
@@ -74,6 +76,20 @@ func (o *ExposureOptions) Validate() error {
 	return errors.Join(o.validate(), exposureOutputs.validate(o.output))
 }
 
+// presentWorkloads refuses ends that are nobody, and those that are no workload, of which
+// nothing would be said.
+func (o *ExposureOptions) presentWorkloads(ends []connectivity.End) error {
+	if err := o.present(ends); err != nil {
+		return err
+	}
+	for _, e := range o.ends {
+		if e.Kind != question.KindAny && !slices.ContainsFunc(ends, func(c connectivity.End) bool { return len(c.Workloads) > 0 && e.Among(&c) }) {
+			return unusablef("--focus: %s is no workload's address, and exposure says to whom workloads are open: name a workload, ns/NAME or labels; \"sluice list --focus %s\" says what it reaches and who reaches it", e, e)
+		}
+	}
+	return nil
+}
+
 // Run prints the exposure.
 func (o *ExposureOptions) Run(ctx context.Context) error {
 	in, bad, err := o.input(ctx, o.IOStreams)
@@ -93,7 +109,7 @@ func (o *ExposureOptions) Run(ctx context.Context) error {
 	if len(o.ends) > 0 {
 		x.Only = o.among
 	}
-	if err := o.present(x.Ends); err != nil {
+	if err := o.presentWorkloads(x.Ends); err != nil {
 		return err
 	}
 	if len(in.set.Entries) > 0 && o.direction != "egress" {

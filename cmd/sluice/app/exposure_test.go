@@ -19,4 +19,17 @@ func TestExposureCommand(t *testing.T) {
 	if r := sluice(t, "", "exposure", "-f", file, "--focus", "shop/dbb"); r.code != exitUnusable || !strings.Contains(r.err, "did you mean shop/db?") {
 		t.Errorf("%+v", r)
 	}
+	// What is no workload has no exposure, and an empty answer looks like a good one.
+	addressed := write(t, "pods.yaml", twoPods)
+	for focus, want := range map[string]string{
+		"internet": "internet is no workload's", "203.0.113.0/24": "203.0.113.0/24 is no workload's", "203.0.113.7": "sluice list --focus 203.0.113.7",
+		"any": "", "10.0.0.2": "", "10.0.0.0/8": "", "ns/default": "",
+	} {
+		for _, more := range [][]string{nil, {"--focus", "a"}} {
+			r := sluice(t, "", append([]string{"exposure", "-f", addressed, "--focus", focus}, more...)...)
+			if want == "" && (r.code != exitOK || !strings.Contains(r.out, "anyone")) || want != "" && (r.code != exitUnusable || r.out != "" || !strings.Contains(r.err, want)) {
+				t.Errorf("%s and %v: %+v", focus, more, r)
+			}
+		}
+	}
 }

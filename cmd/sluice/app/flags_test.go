@@ -172,7 +172,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		{observe, "output", []string{"", "yaml"}, []string{"text", "wide", "json"}, "--output: "},
 		{observe, "follow", []string{"maybe"}, []string{"true"}, "follow"},
 		{observe, "pod", []string{"", "a/b/c", "deploy/"}, []string{"web", "shop/web", "deploy/web", "10.0.0.7"}, "--pod: "},
-		{observe, "from", []string{"", "a/b/c"}, []string{"ns/shop", "outside"}, "--from: "},
+		{observe, "from", []string{"", "a/b/c", "app=web"}, []string{"ns/shop", "outside", "internet"}, "--from: "},
 		{observe, "to", []string{"", "a/b/c"}, []string{"10.0.0.0/8", "node/a"}, "--to: "},
 		{observe, "reason", []string{"", "Because"}, []string{"Policy", "Policy,Guard"}, "--reason: "},
 		{observe, "last", []string{"-1m", "soon"}, []string{"10m"}, "last"},

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy/question"
@@ -33,7 +32,7 @@ type flowLine struct {
 // earlier run, and they are replaced.
 var answerKeys = map[string]bool{
 	"allowed": true, "egress": true, "ingress": true, "kernel": true, "error": true, "notice": true, "paths": true,
-	"reason": true, "policies": true, "nearest": true,
+	"reason": true, "policies": true, "nearest": true, "result": true, "dependsOn": true, "mismatch": true,
 }
 
 // misnomers are fields that would be taken for comments, and so turn a flow
@@ -78,6 +77,10 @@ func parseFlowLine(number int, data []byte, defaultNamespace string) (flowLine, 
 func questionOf(values map[string]json.RawMessage, defaultNamespace string) (q question.Question, err error) {
 	if q.Src, err = endField(values["src"], defaultNamespace); err != nil {
 		return q, fmt.Errorf("src: %w", err)
+	}
+	if target, whole, err := wholeTarget(values, defaultNamespace); whole || err != nil {
+		target.Src = q.Src
+		return target, err
 	}
 	if q.Dst, err = endField(values["dst"], defaultNamespace); err != nil {
 		return q, fmt.Errorf("dst: %w", err)
@@ -247,70 +250,4 @@ func (a *answer) doubts() []string {
 		}
 	}
 	return nil
-}
-
-// json appends the answer as a JSON line: the fields of the input, then ours.
-func (a *answer) json(b *bytes.Buffer, inKernel bool, reasons []string) {
-	b.WriteByte('{')
-	sep := ""
-	write := func(key string, value []byte) {
-		b.WriteString(sep)
-		name, _ := json.Marshal(key)
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(value)
-		sep = ","
-	}
-	for _, f := range a.line.fields {
-		write(f.key, f.value)
-	}
-	text := func(s string) []byte {
-		var out bytes.Buffer
-		e := json.NewEncoder(&out)
-		e.SetEscapeHTML(false)
-		_ = e.Encode(s) // a string
-		return bytes.TrimSpace(out.Bytes())
-	}
-	boolean := func(v bool) []byte {
-		if v {
-			return []byte("true")
-		}
-		return []byte("false")
-	}
-	if a.err != nil {
-		if len(a.line.fields) == 0 {
-			write("input", text(string(a.input)))
-		}
-		write("error", text(fmt.Sprintf("line %d: %v", a.line.number, a.err)))
-	} else {
-		verdict := &a.First().Verdict
-		write("allowed", boolean(verdict.Allowed && a.Result() == question.Allowed))
-		write("egress", boolean(verdict.Egress.Allowed))
-		write("ingress", boolean(verdict.Ingress.Allowed))
-		policies, nearest := deciders(verdict)
-		list, _ := json.Marshal(append([]string{}, policies...))
-		write("reason", text(strings.Join(reasons, "; ")))
-		write("policies", list)
-		if nearest != "" {
-			write("nearest", text(nearest))
-		}
-		if a.Plural {
-			write("paths", fmt.Appendf(nil, `{"allowed":%d,"total":%d}`, a.Allowed, a.Total))
-		}
-		if inKernel {
-			if a.kernel == nil {
-				write("kernel", []byte("null"))
-			} else {
-				write("kernel", boolean(*a.kernel))
-			}
-		}
-		notices := slices.Concat(a.Notices, a.First().Path.Notices)
-		if a.kernelWhy != "" {
-			notices = append(notices, "kernel: "+a.kernelWhy)
-		}
-		if len(notices) > 0 {
-			write("notice", text(strings.Join(notices, "; ")))
-		}
-	}
-	b.WriteString("}\n")
 }

@@ -201,6 +201,10 @@ func TestVerifyOutputs(t *testing.T) {
 	if err := xml.Unmarshal([]byte(run("junit")), &suites); err != nil || suites.Tests != 6 || suites.Failures != 2 {
 		t.Errorf("%+v, %v", suites, err)
 	}
+	// What is as expected is left out of every format.
+	if err := xml.Unmarshal([]byte(run("junit", "--only-mismatches")), &suites); err != nil || suites.Tests != 2 || suites.Failures != 2 {
+		t.Errorf("only mismatches: %+v, %v", suites, err)
+	}
 }
 
 func FuzzTextFlows(f *testing.F) {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,7 +24,13 @@ type kubeFlags struct {
 	overrides  clientcmd.ConfigOverrides
 	// flags are those given here, to know which were used.
 	flags *pflag.FlagSet
+	// without is what the command says where there is no cluster to ask, if it knows of
+	// something else to ask.
+	without string
 }
+
+// giveKubeconfig is how a cluster is named.
+const giveKubeconfig = "give a kubeconfig with --kubeconfig, $KUBECONFIG or ~/.kube/config"
 
 // rarely are flags of kubectl that work and are not listed.
 var rarely = []string{
@@ -133,7 +140,7 @@ func (k *kubeFlags) client() (client kubernetes.Interface, server string, err er
 // sayWhy says of an unusable kubeconfig what can be done about it.
 func (k *kubeFlags) sayWhy(err error) error {
 	if clientcmd.IsEmptyConfig(err) {
-		return errors.New("no manifests and no cluster: give manifests with -f PATH, or a kubeconfig with --kubeconfig, $KUBECONFIG or ~/.kube/config")
+		return errors.New(cmp.Or(k.without, "no cluster: "+giveKubeconfig))
 	}
 	if raw, rawErr := k.loader().RawConfig(); rawErr == nil {
 		if name := k.overrides.CurrentContext; name != "" && raw.Contexts[name] == nil {

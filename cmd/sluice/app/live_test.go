@@ -286,7 +286,7 @@ func TestLiveVerify(t *testing.T) {
 	_, config := liveShop(t)
 	got := sluice(t, `{"src":"deploy/frontend","dst":"svc/api","port":"http","expected":true}
 {"src":"10.9.9.9","dst":"node/node-b","port":30080,"expected":false}`, "verify", "--kubeconfig", config, "-o", "json")
-	want := `{"src":"deploy/frontend","dst":"svc/api","port":"http","expected":true,"allowed":true,"egress":true,"ingress":true,"reason":"egress: a rule allows it: shop/frontend egress[0]; ingress: a rule allows it: shop/api ingress[0]","policies":["shop/default-deny","shop/dns","shop/frontend","shop/api"],"paths":{"allowed":1,"total":1}}
+	want := `{"src":"deploy/frontend","dst":"svc/api","port":"http","expected":true,"result":"allowed","allowed":true,"egress":true,"ingress":true,"reason":"egress: a rule allows it: shop/frontend egress[0]; ingress: a rule allows it: shop/api ingress[0]","policies":["shop/default-deny","shop/dns","shop/frontend","shop/api"],"paths":{"allowed":1,"total":1}}
 `
 	if got.code != exitOK || !strings.HasPrefix(got.out, want) || !strings.Contains(got.out, "node node-b hides the client: the Pod sees 192.168.77.2") {
 		t.Errorf("got %+v", got)

@@ -44,8 +44,9 @@ when it begins. Agents read connections only meanwhile, a notice of the kernel f
 each new one, and keep none.
 
 --pod, --from and --to take a Pod (web, shop/web, web-*), a workload (deploy/web,
-sts/db), a namespace (ns/shop), an address or a block, a node (node/worker-1), or
-"outside".
+sts/shop/db), a namespace (ns/shop), an address or a block, a node (node/worker-1),
+or "outside", which is also "internet". A denial tells no Services and no labels:
+these are refused.
 
 ` + agentsHelp + `
 

@@ -38,6 +38,7 @@ address that is not known yet is answered as depending, with on what.`
 func (s *sourceFlags) add(flags *pflag.FlagSet) {
 	s.manifests.add(flags)
 	s.kube.add(flags)
+	s.kube.without = "no manifests and no cluster: give manifests with -f PATH, or a kubeconfig with --kubeconfig, $KUBECONFIG or ~/.kube/config"
 	s.notices.add(flags)
 	flags.StringVarP(&s.namespace, "namespace", "n", "", "namespace of ends, and of manifests, that name none (default: the context's; with -f \"default\")")
 	allowEmpty(flags.Lookup("namespace"))

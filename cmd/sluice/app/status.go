@@ -48,7 +48,7 @@ status looks twice before it says so.
 
 Exit codes:
   0  all nodes that were asked answer, are ready and enforce what the API says
-  1  some do not: they are named
+  1  some do not, or a policy cannot be understood as a whole: they are named
   2  unusable flags, or no agent can be asked: none is found, or none answers`,
 		Example: `  sluice status
   sluice status -n shop

@@ -116,6 +116,22 @@ func TestStatusOfABlockedPod(t *testing.T) {
 	}
 }
 
+// Whatever is called a problem is one for the exit code.
+func TestStatusOfAnInvalidPolicy(t *testing.T) {
+	s := agentstest.New(t)
+	s.Set(shopPolicies, apiPolicy("db", "10"))
+	s.Set(shopPods)
+	s.Node("n1", mayRead(), agentPaths(aNode(hasPolicy("db", "10", 1, func(p *nodestatus.Policy) { p.Invalid = "spec.ingress[0]: no range" })), nil))
+	for _, arg := range []string{"netpol/db", "-A", "node/n1"} {
+		s.Set("/apis/networking.k8s.io/v1/networkpolicies", apiPolicy("db", "10"))
+		s.Set("/api/v1/pods")
+		got := sluice(t, "", "status", arg, "--kubeconfig", kubeconfigFor(t, s, "mine"))
+		if got.code != exitFailed || !strings.Contains(got.out, "problem in policy shop/db: spec.ingress[0]: no range") || !strings.Contains(got.out, "n1    yes ") {
+			t.Errorf("%s: code %d:\n%s%s", arg, got.code, got.out, got.err)
+		}
+	}
+}
+
 func mayRead() agentstest.Reviewer { return agentstest.Reviewer{agentstest.ReaderToken} }
 
 func TestStatusOfACluster(t *testing.T) {

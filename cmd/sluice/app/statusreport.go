@@ -250,7 +250,11 @@ func (r *statusReport) behind() bool {
 	return slices.ContainsFunc(r.Policies, wrong) || slices.ContainsFunc(r.Pods, wrong)
 }
 
-// fine reports whether every node that answered is ready and enforces what the API says.
+// fine reports whether nothing is told of as a problem: every node that answered is ready
+// and enforces what the API says. Of a policy that cannot be understood as a whole none
+// enforces what it says.
 func (r *statusReport) fine() bool {
-	return !r.behind() && !slices.ContainsFunc(r.Nodes, func(n *nodestatus.Node) bool { return !n.Ready })
+	return !r.behind() &&
+		!slices.ContainsFunc(r.Nodes, func(n *nodestatus.Node) bool { return !n.Ready }) &&
+		!slices.ContainsFunc(r.Policies, func(o objectStatus) bool { return o.Invalid != "" })
 }

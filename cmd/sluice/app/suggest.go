@@ -93,6 +93,9 @@ func newSuggestCommand(streams IOStreams) *cobra.Command {
 
 // Complete finds out where to read.
 func (o *SuggestOptions) Complete(*cobra.Command, []string) (err error) {
+	if o.lasting > 0 {
+		o.kube.without = "" // manifests see no flows
+	}
 	if err := o.completeNamespace(); err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func newTryCommand(streams IOStreams) *cobra.Command {
 	flags := cmd.Flags()
 	o.addColour(flags)
 	o.agentFlags.add(flags)
+	o.kube.without = "" // one agent is not enough
 	o.manifests.add(flags)
 	o.notices.add(flags)
 	flags.Lookup("filename").Usage = "manifests of the policies to try: files, directories, or - for stdin"

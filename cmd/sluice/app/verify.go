@@ -61,10 +61,26 @@ as expected.
 
 Addresses are those of the Pods themselves: after Service translation, before
 masquerading; the Pods of other nodes see a node of an overlay network by its
-tunnel's address, as the annotations of flannel and Calico tell it. With -o json each line is the input's fields and "allowed",
-"egress", "ingress", "reason", "policies" and "nearest" (the rule that came nearest to allowing); with --in-kernel "kernel" too, which is null where no
-packet can be sent; where an end may stand for several Pods "paths", with how many
-are allowed of the total; on a line that cannot be used "error" instead.
+tunnel's address, as the annotations of flannel and Calico tell it.
+
+With -o json each line is the input's fields, and then
+
+  result             allowed, denied, partly (some of its paths are allowed) or depends
+                     (on addresses that are not known)
+  allowed            whether it is allowed on all paths, whatever the addresses are
+  egress, ingress    what either end's policies say; with partly and depends, on the
+                     path and with the address that "reason" is about
+  reason, policies   why, and which policies had a say
+  nearest            the rule that came nearest to allowing
+  dependsOn          on what, where a path depends
+  mismatch           what is not as expected, if so
+  paths              how many are allowed of the total, where an end may stand for
+                     several Pods
+  kernel             with --in-kernel: what packets did; null where none can be sent
+  error              instead of all these, on a line that cannot be used
+
+Such lines can be given to verify again: it answers them anew. Of a line of text, dst
+is as it stood there, with the port.
 
 The other formats of -o: junit (a case for each flow), github (annotations of a
 workflow at the lines of the flows), md (a table of what is not as expected).

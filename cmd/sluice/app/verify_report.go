@@ -31,6 +31,8 @@ func (v *verification) collect(answers []answer) {
 			f.Key = string(a.input)
 		case m != "":
 			f.Message, f.Mend, f.Key = a.Name()+": "+m+a.because(), strings.Join(v.reasons(a), "\n"), a.Name()
+		case !v.printed(a):
+			continue
 		default:
 			v.found.Passed = append(v.found.Passed, findings.Pass{Name: a.Name() + a.because(), Class: string(a.Result())})
 			continue

@@ -213,11 +213,11 @@ func TestVerifyJSON(t *testing.T) {
 		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47}`,
 	}, "\n")
 	want := strings.Join([]string{
-		`{"id":7,"src":"a","dst":"b","port":"http","expected":true,"why":["x", {"y":1}],"allowed":true,"egress":true,"ingress":true,"reason":"egress: a rule allows it: default/p egress[0]; ingress: a rule allows it: default/p ingress[0]","policies":["default/p"]}`,
-		`{"dst":"10.0.0.2","src":"192.0.2.1","port":8080,"allowed":false,"egress":true,"ingress":false,"reason":"ingress: policy default/p isolates default/b for ingress and none of its rules allows the flow (implicit default deny); nearest: default/p ingress[0], where 192.0.2.1 is no Pod","policies":["default/p"],"nearest":"default/p ingress[0]"}`,
-		`{"src":"default/a","dst":"192.0.2.1","proto":"ICMP","expected":true,"allowed":false,"egress":false,"ingress":true,"reason":"egress: policy default/p isolates default/a for egress and none of its rules allows the flow (implicit default deny); nearest: default/p egress[0], where ICMP has no ports: only a rule without ports allows it","policies":["default/p"],"nearest":"default/p egress[0]"}`,
-		`{"src":"a","dst":"a","port":1,"allowed":true,"egress":true,"ingress":true,"reason":"egress: a Pod always reaches itself; ingress: a Pod always reaches itself","policies":["default/p"]}`,
-		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47,"allowed":true,"egress":true,"ingress":true,"reason":"egress: 192.0.2.1 is no Pod, so no policy selects it; ingress: 192.0.2.2 is no Pod, so no policy selects it","policies":[]}`,
+		`{"id":7,"src":"a","dst":"b","port":"http","expected":true,"why":["x", {"y":1}],"result":"allowed","allowed":true,"egress":true,"ingress":true,"reason":"egress: a rule allows it: default/p egress[0]; ingress: a rule allows it: default/p ingress[0]","policies":["default/p"]}`,
+		`{"dst":"10.0.0.2","src":"192.0.2.1","port":8080,"result":"denied","allowed":false,"egress":true,"ingress":false,"reason":"ingress: policy default/p isolates default/b for ingress and none of its rules allows the flow (implicit default deny); nearest: default/p ingress[0], where 192.0.2.1 is no Pod","policies":["default/p"],"nearest":"default/p ingress[0]"}`,
+		`{"src":"default/a","dst":"192.0.2.1","proto":"ICMP","expected":true,"result":"denied","allowed":false,"egress":false,"ingress":true,"reason":"egress: policy default/p isolates default/a for egress and none of its rules allows the flow (implicit default deny); nearest: default/p egress[0], where ICMP has no ports: only a rule without ports allows it","policies":["default/p"],"nearest":"default/p egress[0]","mismatch":"expected allowed, is denied"}`,
+		`{"src":"a","dst":"a","port":1,"result":"allowed","allowed":true,"egress":true,"ingress":true,"reason":"egress: a Pod always reaches itself; ingress: a Pod always reaches itself","policies":["default/p"]}`,
+		`{"src":"192.0.2.1","dst":"192.0.2.2","proto":47,"result":"allowed","allowed":true,"egress":true,"ingress":true,"reason":"egress: 192.0.2.1 is no Pod, so no policy selects it; ingress: 192.0.2.2 is no Pod, so no policy selects it","policies":[]}`,
 	}, "\n") + "\n"
 	got := sluice(t, flows, "verify", "-o", "json", "-f", path)
 	if diff := cmp.Diff(want, got.out); diff != "" {

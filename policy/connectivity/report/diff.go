@@ -32,21 +32,13 @@ func NewDiff(d connectivity.Difference, before, after Places) *Diff {
 
 // Opens reports whether anything passes that did not before.
 func (d *Diff) Opens() bool {
-	return d.Entries.opens() || slices.ContainsFunc(d.Changes, func(c connectivity.Change) bool { return slices.ContainsFunc(c.Stretches, opens) })
+	return d.Entries.opens() || slices.ContainsFunc(d.Changes, func(c connectivity.Change) bool {
+		return slices.ContainsFunc(c.Stretches, func(s connectivity.StretchChange) bool { return s.Opens })
+	})
 }
 
 // Same reports whether nothing differs in who can reach whom.
 func (d *Diff) Same() bool { return len(d.Changes)+len(d.Entries.Changes) == 0 }
-
-func opens(s connectivity.StretchChange) bool { return passing(s.New) > passing(s.Old) }
-
-// passing orders answers by how much passes.
-func passing(a connectivity.Answer) int {
-	if a == connectivity.Absent {
-		return 0
-	}
-	return int(a)
-}
 
 // moved reports whether all of a change is that a workload came or went.
 func moved(c *connectivity.Change) bool {
@@ -70,23 +62,27 @@ type group struct {
 func (d *Diff) groups() []group {
 	out := []group{
 		{id: "newly-allowed", title: "Newly allowed"}, {id: "changed-ports", title: "Allowed on other ports"},
+		{id: "changed-addresses", title: "Allowed for other addresses"},
 		{id: "newly-denied", title: "Newly denied"}, {id: "workload-added", title: "Of new workloads"}, {id: "workload-removed", title: "Of workloads that are gone"},
 	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
-		at := map[connectivity.ChangeKind]int{connectivity.NewlyAllowed: 0, connectivity.Changed: 1, connectivity.NewlyDenied: 2}[c.Kind]
-		if moved(c) {
-			at = 3
-			if c.Kind == connectivity.NewlyDenied {
-				at = 4
-			}
+		at := map[connectivity.ChangeKind]int{connectivity.NewlyAllowed: 0, connectivity.Changed: 1, connectivity.NewlyDenied: 3}[c.Kind]
+		switch {
+		case moved(c) && c.Kind == connectivity.NewlyDenied:
+			at = 5
+		case moved(c):
+			at = 4
+		case c.ByAddress():
+			at = 2
 		}
 		out[at].changes = append(out[at].changes, c)
 	}
 	return slices.DeleteFunc(out, func(g group) bool { return len(g.changes) == 0 })
 }
 
-// ports says what changed: "TCP 80", or "TCP 80, was TCP 81".
+// ports says what changed: "TCP 80", or "TCP 80, was TCP 81". For other addresses, it may
+// be said alike before and after.
 func ports(c *connectivity.Change) string {
 	switch c.Kind {
 	case connectivity.NewlyAllowed:
@@ -94,7 +90,11 @@ func ports(c *connectivity.Change) string {
 	case connectivity.NewlyDenied:
 		return answered(c.Old)
 	}
-	return answered(c.New) + ", was " + answered(c.Old)
+	now, was := answered(c.New), answered(c.Old)
+	if now == was {
+		return now
+	}
+	return now + ", was " + was
 }
 
 // causes are those of a change, each once, with the ports if they are not all of it.

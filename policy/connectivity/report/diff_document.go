@@ -45,7 +45,9 @@ type StretchChange struct {
 	LastPort  *uint16             `json:"lastPort,omitempty"`
 	Old       connectivity.Answer `json:"old"`
 	New       connectivity.Answer `json:"new"`
-	Causes    []Cause             `json:"causes"`
+	// Opens: something passes that did not, be it for other addresses only.
+	Opens  bool    `json:"opens"`
+	Causes []Cause `json:"causes"`
 }
 
 // Cause is a policy, or a rule of it, by which something changed.
@@ -85,7 +87,7 @@ func (d *Diff) Document() DiffDocument {
 		one := Change{Kind: c.Kind, Sources: c.Sources, Destinations: c.Destinations, Old: answered(c.Old), New: answered(c.New)}
 		for j := range c.Stretches {
 			s := &c.Stretches[j]
-			change := StretchChange{Old: s.Old, New: s.New, Causes: []Cause{}}
+			change := StretchChange{Old: s.Old, New: s.New, Opens: s.Opens, Causes: []Cause{}}
 			change.Protocol, change.FirstPort, change.LastPort = portsIn(s.Ports)
 			for k := range s.Causes {
 				cause := &s.Causes[k]

@@ -66,6 +66,7 @@ const diffDocs = "https://github.com/sluice-net/sluice/blob/main/docs/analysis.m
 var diffChecks = []findings.Check{
 	{ID: "newly-allowed", Says: "A connection is allowed that was denied.", Why: "It may be meant; a reviewer should see it.", Mend: "Look at the rule that allows it.", Level: findings.Warning, HelpURI: diffDocs},
 	{ID: "changed-ports", Says: "A connection is allowed on other ports than before.", Why: "It may be meant; a reviewer should see it.", Mend: "Look at the rule that changed.", Level: findings.Warning, HelpURI: diffDocs},
+	{ID: "changed-addresses", Says: "A connection is allowed, on the same ports, for other addresses than before.", Why: "It may be meant; a reviewer should see it.", Mend: "Look at the ipBlock that changed.", Level: findings.Warning, HelpURI: diffDocs},
 	{ID: "newly-denied", Says: "A connection is denied that was allowed.", Why: "Whoever uses it will be cut off.", Mend: "Look at the policy that isolates, and at the rule that is gone.", Level: findings.Warning, HelpURI: diffDocs},
 	{ID: "workload-added", Says: "A new workload can be reached, or reaches others.", Why: "It was not there before.", Mend: "Nothing, if it is meant.", Level: findings.Note, HelpURI: diffDocs},
 	{ID: "workload-removed", Says: "A connection is gone with its workload.", Why: "It was there before.", Mend: "Nothing, if it is meant.", Level: findings.Note, HelpURI: diffDocs},

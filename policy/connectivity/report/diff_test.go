@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -68,6 +69,28 @@ func TestDiffOpens(t *testing.T) {
 		if got := diff(c.before, c.after).Opens(); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// What passes on the same ports for other addresses is not said to be about ports, and
+// more addresses open something.
+func TestDiffOfAddresses(t *testing.T) {
+	given := func(cidr string) *connectivity.Cluster {
+		c := shop()
+		c.PodRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		c.Policies = []*networkingv1.NetworkPolicy{ingress("db", "db", from(tcp(5432), block(cidr)))}
+		return c
+	}
+	wider, narrower := diff(given("10.1.0.0/24"), given("10.1.0.0/16")), diff(given("10.1.0.0/16"), given("10.1.0.0/24"))
+	if !wider.Opens() || narrower.Opens() {
+		t.Errorf("wider opens: %v, narrower opens: %v", wider.Opens(), narrower.Opens())
+	}
+	got := text(t, wider.Text)
+	if !strings.Contains(got, "Allowed for other addresses\n") || !strings.Contains(got, "TCP 5432 (depends)\n") || strings.Contains(got, "other ports") || strings.Contains(got, ", was") {
+		t.Error(got)
+	}
+	if got := text(t, wider.GitHub); !strings.Contains(got, "changed-addresses") {
+		t.Error(got)
 	}
 }
 
