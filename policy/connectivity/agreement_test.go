@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/sluice-net/sluice/policy"
 	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/spectest"
@@ -23,7 +25,7 @@ func TestKnownAddressesAgree(t *testing.T) {
 		c := random(seed)
 		r := spectest.Seeded(seed ^ 1<<40)
 		x := indexOf(t, c, podsOf(t, c))
-		m := connectivity.New(clusterOf(t, c, true))
+		m := connectivity.New(withRanges(seed, clusterOf(t, c, true), c))
 		for src := range m.Ends() {
 			for dst := range m.Ends() {
 				o := newOpinion(m, src, dst)
@@ -134,9 +136,13 @@ func TestUnknownAddressesAgreeWithAny(t *testing.T) {
 	for seed := range *clustersFlag {
 		c := random(seed)
 		r := spectest.Seeded(seed ^ 2<<40)
-		m := connectivity.New(clusterOf(t, c, false))
+		m := connectivity.New(withRanges(seed, clusterOf(t, c, false), c))
+		free := candidates(c, m)
+		if seed%2 == 1 {
+			free = within(c, podRanges)
+		}
 		for range 3 {
-			assigned := assign(r, c, m)
+			assigned := assign(r, c, free)
 			pods := podsOf(t, assigned)
 			x := indexOf(t, assigned, pods)
 			for _, src := range pods {
@@ -181,10 +187,10 @@ func endOf(t *testing.T, m *connectivity.Matrix, p *policy.Pod) int {
 
 // assign gives the Pods other addresses: those at the borders of what the
 // policies tell apart.
-func assign(r *rand.Rand, c *spectest.Cluster, m *connectivity.Matrix) *spectest.Cluster {
+func assign(r *rand.Rand, c *spectest.Cluster, free []netip.Addr) *spectest.Cluster {
 	out := *c
 	out.Pods = nil
-	free := candidates(c, m)
+	free = slices.Clone(free)
 	r.Shuffle(len(free), func(i, j int) { swap(free, i, j) })
 	for _, p := range c.Pods {
 		p = p.DeepCopy()
@@ -202,6 +208,42 @@ func assign(r *rand.Rand, c *spectest.Cluster, m *connectivity.Matrix) *spectest
 		out.Pods = append(out.Pods, p)
 	}
 	return &out
+}
+
+// within are addresses that Pods may have in ranges: at the borders of these, and of the
+// blocks of policies.
+func within(c *spectest.Cluster, ranges []netip.Prefix) []netip.Addr {
+	out := []netip.Addr{netip.MustParseAddr("10.64.200.1"), netip.MustParseAddr("10.71.255.254"), netip.MustParseAddr("fd00:64::ffff"), netip.MustParseAddr("fd00:64:ffff::1")}
+	for _, np := range c.Policies {
+		for _, b := range blocksOf(np) {
+			for _, s := range append(b.Except, b.CIDR) {
+				if p, err := policy.ParseCIDR(s); err == nil {
+					out = append(out, p.Masked().Addr(), p.Masked().Addr().Prev(), p.Masked().Addr().Next())
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return without(slices.Compact(out), func(a netip.Addr) bool {
+		return !slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(a) }) || taken(c, a)
+	})
+}
+
+// blocksOf are the ipBlocks of a policy.
+func blocksOf(np *networkingv1.NetworkPolicy) (out []*networkingv1.IPBlock) {
+	var peers []networkingv1.NetworkPolicyPeer
+	for i := range np.Spec.Ingress {
+		peers = append(peers, np.Spec.Ingress[i].From...)
+	}
+	for i := range np.Spec.Egress {
+		peers = append(peers, np.Spec.Egress[i].To...)
+	}
+	for i := range peers {
+		if peers[i].IPBlock != nil {
+			out = append(out, peers[i].IPBlock)
+		}
+	}
+	return out
 }
 
 // candidates are addresses that a Pod may have, at the borders of ranges.

@@ -24,6 +24,25 @@ func random(seed uint64) *spectest.Cluster {
 	return c
 }
 
+// podRanges are where random clusters have the addresses of Pods.
+var podRanges = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/13"), netip.MustParsePrefix("fd00:64::/32")}
+
+// withRanges says of every second cluster from where addresses of Pods and of nodes are, as
+// its Nodes would.
+func withRanges(seed uint64, c *connectivity.Cluster, of *spectest.Cluster) *connectivity.Cluster {
+	if seed%2 == 0 {
+		return c
+	}
+	c.PodRanges = podRanges
+	for _, p := range of.Pods {
+		for _, ip := range p.Status.HostIPs {
+			a := netip.MustParseAddr(ip.IP)
+			c.NodeRanges = append(c.NodeRanges, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return c
+}
+
 // clusterOf is the cluster as a question, with the addresses of Pods or without.
 func clusterOf(t *testing.T, c *spectest.Cluster, addrs bool) *connectivity.Cluster {
 	t.Helper()

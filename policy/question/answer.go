@@ -3,7 +3,6 @@ package question
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/sluice-net/sluice/policy"
@@ -33,6 +32,8 @@ type Answer struct {
 	Stands map[netip.Addr]string
 	// Outcomes are the ways in which paths end, at least one, denied ones first.
 	Outcomes []Outcome
+	// over is the family over which a flow is allowed whose paths are those over both.
+	over string
 }
 
 // Outcome is paths that end alike: with the same verdicts, decided by the same
@@ -52,7 +53,12 @@ type Outcome struct {
 	// Depends says on what the outcome hangs, where it does on addresses that are not
 	// known. The verdict is that for one possible address.
 	Depends []string
+	// src and dst are Pods on the host network for whose addresses others stand in.
+	src, dst string
 }
+
+// Name shows the flow of the path on one line.
+func (o *Outcome) Name() string { return flowName(o.Path.Flow(), o.src, o.dst) }
 
 // Result sums up an answer.
 type Result string
@@ -93,13 +99,17 @@ func (a *Answer) stand(addr netip.Addr, text string) {
 // there is any.
 func (a *Answer) First() *Outcome { return &a.Outcomes[0] }
 
-// Tally counts the paths in words, as "2 of 3 Pods".
+// Tally counts the paths in words, as "2 of 3 Pods" or "1 of 2 address families (IPv6)".
 func (a *Answer) Tally() string {
 	noun := a.Noun
 	if a.Total == 1 {
 		noun = noun[:len(noun)-1]
 	}
-	return fmt.Sprintf("%d of %d %s", a.Allowed, a.Total, noun)
+	s := fmt.Sprintf("%d of %d %s", a.Allowed, a.Total, noun)
+	if a.over != "" {
+		s += " (" + a.over + ")"
+	}
+	return s
 }
 
 // Name shows the flow: as it was asked for, where that stands for several.
@@ -107,7 +117,7 @@ func (a *Answer) Name() string {
 	if a.Plural {
 		return a.Question
 	}
-	return FlowName(a.First().Path.Flow())
+	return a.First().Name()
 }
 
 // Single reports whether the answer is about one packet that the nodes of both
@@ -121,17 +131,21 @@ func (a *Answer) Single() bool {
 func (w *World) Explain(a *Answer) {
 	for i := range a.Outcomes {
 		o := &a.Outcomes[i]
-		o.Verdict = o.Path.verdict(w.Index.Explain)
+		o.Verdict = o.Path.verdict(w.Index, (*policy.Index).Explain)
 		o.Audited = o.Path.audited(w.Index)
 		f := o.Path.Flow()
 		for _, e := range []policy.End{f.Src, f.Dst} {
-			if StandIn(e.Addr) {
-				withoutAddr(o.Verdict.Egress.Policies, e.Addr)
-				withoutAddr(o.Verdict.Ingress.Policies, e.Addr)
-				if o.Audited != nil {
-					withoutAddr(o.Audited.Egress.Policies, e.Addr)
-					withoutAddr(o.Audited.Ingress.Policies, e.Addr)
-				}
+			if !StandIn(e.Addr) {
+				continue
+			}
+			if o.Path.placed != nil {
+				e.Addr = o.Path.placed.instead[e.Addr]
+			}
+			withoutAddr(o.Verdict.Egress.Policies, e.Addr)
+			withoutAddr(o.Verdict.Ingress.Policies, e.Addr)
+			if o.Audited != nil {
+				withoutAddr(o.Audited.Egress.Policies, e.Addr)
+				withoutAddr(o.Audited.Ingress.Policies, e.Addr)
 			}
 		}
 	}
@@ -154,6 +168,8 @@ func withoutAddr(traces []policy.PolicyTrace, a netip.Addr) {
 				peer := &r.Peers[i]
 				switch {
 				case !strings.Contains(peer.Why, a.String()):
+				case peer.Why == a.String()+" is no Pod":
+					peer.Why = "its node is no Pod"
 				case peer.Matched:
 					peer.Why = strings.ReplaceAll(peer.Why, a.String(), "its address, whatever it will be,")
 				default:
@@ -162,90 +178,4 @@ func withoutAddr(traces []policy.PolicyTrace, a netip.Addr) {
 			}
 		}
 	}
-}
-
-// ending is what makes paths alike: the verdict and what decided it.
-type ending struct {
-	egress, ingress ruling
-	hidden          bool
-	depends         string
-}
-
-type ruling struct {
-	allowed bool
-	reason  policy.Reason
-	by      policy.RuleRef
-}
-
-func rulingOf(d policy.DirectionVerdict) ruling {
-	r := ruling{allowed: d.Allowed, reason: d.Reason}
-	if d.AllowedBy != nil {
-		r.by = *d.AllowedBy
-	}
-	return r
-}
-
-// conclude judges all paths and groups them.
-func (a *Answer) conclude(w *World, paths []Path, unknown *unknownSpeaker) {
-	if a.Total, a.Noun = len(paths), noun(paths); len(a.Stands) > 0 {
-		a.Noun = "paths"
-	}
-	var at map[ending]int
-	if len(paths) > 1 {
-		at = map[ending]int{} // most questions have one path
-	}
-	var allowed, unsure, denied []Outcome
-	for i := range paths {
-		v := paths[i].verdict(w.Index.Evaluate)
-		var depends []string
-		if paths[i].Egress == paths[i].Ingress {
-			depends = w.hangsOn(paths[i].Egress)
-		}
-		depends = append(depends, w.onNode(&paths[i], &v)...)
-		if unknown != nil {
-			depends = append(depends, unknown.hangs(w, &paths[i], &v)...)
-		}
-		group := &denied
-		switch {
-		case len(depends) > 0:
-			a.Unsure++
-			group = &unsure
-		case v.Allowed:
-			a.Allowed++
-			group = &allowed
-		}
-		end := ending{rulingOf(v.Egress), rulingOf(v.Ingress), paths[i].Hidden, strings.Join(depends, "\x00")}
-		n, known := at[end]
-		if !known {
-			n = len(*group)
-			if at != nil {
-				at[end] = n
-			}
-			*group = append(*group, Outcome{Path: paths[i], Verdict: v, Depends: depends})
-		}
-		(*group)[n].Count++
-	}
-	a.Outcomes = slices.Concat(denied, unsure, allowed)
-}
-
-// noun is what the paths differ in: Pods, if each has one of its own.
-func noun(paths []Path) string {
-	if len(paths) == 1 {
-		if paths[0].Ingress.Dst.Pod == nil {
-			return "paths"
-		}
-		return "Pods"
-	}
-	srcs, dsts := map[netip.Addr]bool{}, map[netip.Addr]bool{}
-	pods := true
-	for i := range paths {
-		f := paths[i].Flow()
-		srcs[f.Src.Addr], dsts[f.Dst.Addr] = true, true
-		pods = pods && f.Dst.Pod != nil
-	}
-	switch {
-	case len(srcs) == 1 && len(dsts) == len(paths) && pods, len(dsts) == 1 && len(srcs) == len(paths):
-		return "Pods"
-	}
-	return "paths"
 }

@@ -24,7 +24,10 @@ func (w *World) Ask(q Question) (Answer, error) {
 	case err != nil:
 		return Answer{}, err
 	}
-	p.answer.conclude(w, p.paths, p.unknown)
+	p.answer.conclude(w, p.ways, p.unknown)
+	if len(w.missing) > 0 {
+		return Answer{}, &Missing{w.missing}
+	}
 	return p.answer, nil
 }
 
@@ -34,7 +37,7 @@ type pass struct {
 	// q is settled, and gets the port and the protocol that are found out.
 	q      Question
 	answer Answer
-	paths  []Path
+	ways   []way
 	// leftOut is why some of what the question stands for has no path.
 	leftOut []error
 	// unfit is why a pair of those that are meant on both sides has no path.
@@ -76,7 +79,7 @@ func (p *pass) run() error {
 			return fmt.Errorf("src: %w", err)
 		}
 	}
-	if len(p.paths) == 0 {
+	if len(p.ways) == 0 {
 		return append(p.leftOut, p.unfit)[0]
 	}
 	for _, err := range p.leftOut {
@@ -178,22 +181,51 @@ func (p *pass) direct(src *member, dsts []member) error {
 			}
 			continue
 		}
-		if twin, is := p.made.twins[podName(flow.Dst)]; is && flow.Src == flow.Dst {
-			flow.Dst = twin
-		}
-		paths, more, err := p.fromNode(src, flow)
+		first, notes, err := p.directOver(src, flow, notices)
 		if err != nil {
 			return err
 		}
-		more = append(more, p.atNodeDNS(&paths[0])...)
-		for _, path := range paths {
-			path.Notices = append(notices[:len(notices):len(notices)], path.Notices...)
-			p.paths = append(p.paths, path)
+		p.answer.Plural = p.answer.Plural || len(first) > 1
+		p.note(notes...)
+		other, notes, err := p.overOther(src, &dsts[i], flow)
+		if err != nil {
+			return err
 		}
-		p.answer.Plural = p.answer.Plural || len(paths) > 1
-		p.note(more...)
+		p.add(first, other, notes)
 	}
 	return nil
+}
+
+// directOver are the paths of a flow with nothing between its ends, and what is to be said
+// of them.
+func (p *pass) directOver(src *member, flow policy.Flow, notices []string) ([]Path, []string, error) {
+	if twin, is := p.made.twins[podName(flow.Dst)]; is && flow.Src == flow.Dst {
+		flow.Dst = twin[family(flow.Dst.Addr)]
+	}
+	paths, notes, err := p.fromNode(src, flow)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes = append(notes, p.atNodeDNS(&paths[0])...)
+	for i := range paths {
+		paths[i].Notices = append(notices[:len(notices):len(notices)], paths[i].Notices...)
+	}
+	return paths, notes, nil
+}
+
+// overOther are the paths over the other family than that of a flow: none where one of the
+// ends has no address of it that is its own.
+func (p *pass) overOther(src, dst *member, flow policy.Flow) ([]Path, []string, error) {
+	s, d := *src, *dst
+	s.addrs, d.addrs = otherFamily(src.addrs, flow.Src.Addr), otherFamily(dst.addrs, flow.Dst.Addr)
+	if len(s.addrs) == 0 || len(d.addrs) == 0 {
+		return nil, nil, nil
+	}
+	other, notices, err := p.flow(&s, &d)
+	if err != nil || other.Src.Addr == other.Dst.Addr && src.pod() != dst.pod() {
+		return nil, nil, nil //nolint:nilerr // the first family has told what is wrong
+	}
+	return p.directOver(&s, other, notices)
 }
 
 // podName is the Pod's name of an end, empty where it is none.

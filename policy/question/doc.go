@@ -26,6 +26,10 @@
 //   - Nothing is guessed in silence. Where a path depends on what is not known, all
 //     possible ones are judged, and a notice says on what it depends. Where one must
 //     speak for all, a denied one does.
+//   - Two ends that have addresses of both families may use either. Where the answer is
+//     not the same over both, both are paths.
+//   - Whose a Pod is, and from where addresses are, package inventory says: a list of all
+//     connections is of the same ends.
 //   - Verdicts are those of [policy.Index], and routes those of package service:
 //     nothing here decides what a policy allows.
 //

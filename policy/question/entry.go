@@ -194,7 +194,7 @@ func (p *pass) toEntry(srcs []member) error {
 	p.answer.Plural, p.answer.Question = true, asked.Src.String()+" → "+asked.Dst.String()
 	p.answer.Through = asked.Dst.String() + ", which leads to " + strings.Join(through, "; and ")
 	switch {
-	case len(p.paths) > 0:
+	case len(p.ways) > 0:
 	case len(p.leftOut) > 0:
 		return fmt.Errorf("dst: %w", p.leftOut[0])
 	default:
@@ -264,7 +264,7 @@ func (p *pass) toTarget(srcs []member, b *manifest.EntryBackend) error {
 
 // behindDoor adds the paths to all that is behind a port of a Service.
 func (p *pass) behindDoor(srcs []member, d *door) error {
-	if err := tooMany(len(srcs)*max(1, len(p.paths)), len(d.behind.List)); err != nil {
+	if err := tooMany(len(srcs)*max(1, len(p.ways)), len(d.behind.List)); err != nil {
 		return err
 	}
 	p.enter(d)

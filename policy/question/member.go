@@ -177,6 +177,12 @@ func (p *pass) member(e End) (member, error) {
 	if len(m.addrs) == 0 {
 		return m, fmt.Errorf("the Pod %s has no address: status.podIP is empty", e.Object)
 	}
+	if StandIn(m.addrs[0]) {
+		var err error
+		if m.addrs, err = p.possible(pod.HostNetwork, m.addrs); err != nil {
+			return m, err
+		}
+	}
 	if pod.Finished {
 		m.notice = fmt.Sprintf("Pod %s is finished: judged by its bare address", e.Object)
 	}
@@ -193,10 +199,8 @@ func (p *pass) podsOf(e End) ([]types.NamespacedName, error) {
 		return nil, fmt.Errorf("no %s %s in %s%s", e.Kind, e.Object, p.where, p.meant(e))
 	}
 	var names []types.NamespacedName
-	for _, o := range p.objects.Pods {
-		if o.Namespace == w.Namespace && belongs(o, w, between) {
-			names = append(names, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
-		}
+	for _, o := range p.podsMadeBy(w, between) {
+		names = append(names, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 	}
 	slices.SortFunc(names, func(a, b types.NamespacedName) int { return strings.Compare(a.Name, b.Name) })
 	names = slices.DeleteFunc(names, func(name types.NamespacedName) bool {

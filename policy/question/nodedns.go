@@ -86,18 +86,18 @@ func flagAddrs(p *corev1.Pod, name string) (addrs []netip.Addr, known bool) {
 	return addrs, known
 }
 
-// onNode adds the paths to a ClusterIP that NodeLocal DNSCache may answer, and
-// reports whether none goes another way.
-func (p *pass) onNode(d *door, client service.Client) (all bool) {
+// onNode is the path to a ClusterIP that NodeLocal DNSCache may answer, if there is one;
+// all says that none goes another way.
+func (p *pass) onNode(d *door, client service.Client) (paths []Path, notes []string, all bool) {
 	if client.Kind == service.Outside || d.pod != nil || d.Kind != service.AtClusterIP || d.port.Port != nodeDNSPort || p.q.Protocol == policy.SCTP {
-		return false
+		return nil, nil, false
 	}
 	at := d.At.Addr()
 	if !at.IsValid() {
 		ips := clusterIPs(d.svc)
 		i := slices.IndexFunc(ips, func(a netip.Addr) bool { return a.Is4() == client.Addr.Is4() })
 		if i < 0 {
-			return false
+			return nil, nil, false
 		}
 		at = ips[i]
 	}
@@ -113,13 +113,12 @@ func (p *pass) onNode(d *door, client service.Client) (all bool) {
 			fmt.Sprintf("NodeLocal DNSCache (Pod %s) answers at %s on the client's own node: the question reaches no Pod behind the Service, and egress is judged to the address itself, which no podSelector matches, but an ipBlock does", c.pod, at),
 			nodeDNSHint(path.NodeDNS, at),
 		}
-		p.paths = append(p.paths, path)
 		if all = c.sure && client.Node != "" && c.node != ""; !all {
-			p.note(fmt.Sprintf("it depends on whether NodeLocal DNSCache (Pod %s) is at work on the client's node, and at which addresses: both ways are judged", c.pod))
+			notes = append(notes, fmt.Sprintf("it depends on whether NodeLocal DNSCache (Pod %s) is at work on the client's node, and at which addresses: both ways are judged", c.pod))
 		}
-		return all
+		return []Path{path}, notes, all
 	}
-	return false
+	return nil, nil, false
 }
 
 // nodeDNSHint says what the agents' configuration does to the verdict.

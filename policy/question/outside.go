@@ -6,12 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy/connectivity"
-	"github.com/sluice-net/sluice/policy/connectivity/inventory"
-	"github.com/sluice-net/sluice/policy/manifest"
 )
 
 // addrRanges are ranges that all policies treat alike, with an address that stands for
@@ -54,10 +51,11 @@ func (p *pass) internet() ([]member, error) {
 	}
 	p.note(nodes.notice)
 	if p.outside == nil {
-		within, err := p.clusterRanges()
+		where, err := p.whereabouts()
 		if err != nil {
 			return nil, err
 		}
+		within := slices.Concat(where.pods, where.nodes)
 		taken := p.podAddrs()
 		for a := range nodes.byAddr {
 			taken[a] = types.NamespacedName{}
@@ -65,23 +63,6 @@ func (p *pass) internet() ([]member, error) {
 		p.outside = append(p.ranges(netip.MustParsePrefix("0.0.0.0/0"), within, taken), p.ranges(netip.MustParsePrefix("::/0"), within, taken)...)
 	}
 	return p.standing(p.outside), nil
-}
-
-// clusterRanges are where Pods and nodes are, as a list has it. Addresses that stand in
-// for others say nothing of that.
-func (w *World) clusterRanges() ([]netip.Prefix, error) {
-	found, err := w.find(Need{Kind: KindNode})
-	if err != nil && !apierrors.IsForbidden(err) {
-		return nil, err
-	}
-	set := manifest.Set{Nodes: found.Nodes}
-	for _, o := range w.objects.Pods {
-		if a, err := netip.ParseAddr(o.Status.PodIP); err != nil || !StandIn(a) {
-			set.Pods = append(set.Pods, o)
-		}
-	}
-	pods, nodes := inventory.Ranges(&set)
-	return append(pods, nodes...), nil
 }
 
 // ranges cuts a prefix wherever an ipBlock of a policy, or a range that is not meant,

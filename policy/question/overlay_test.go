@@ -48,7 +48,7 @@ func TestNodeSourceInAnOverlay(t *testing.T) {
 		"flannel, NodePort of another node, by its node":     {vxlan, "hooks/here", "192.0.2.2:30443", own, "PARTLY ALLOWED", "node cp hides the client: the Pod sees 192.0.2.1"},
 		"flannel, NodePort of another node, by both":         {vxlan, "hooks/here", "node/worker:30443", "0.0.0.0/0", "ALLOWED", "so both ways are judged"},
 		"flannel, NodePort of the own node":                  {vxlan, "hooks/here", "node/cp:30443", own, "DENIED", "node cp hides the client: the Pod sees 10.244.0.0"},
-		"flannel vxlan, a Pod keeps its address":             {vxlan, "hooks/here", "hooks/there:9443", "10.244.0.10/32", "ALLOWED", ""},
+		"flannel vxlan, a Pod keeps its address":             {vxlan, "hooks/here", "10.244.1.10:9443", "10.244.0.10/32", "ALLOWED", ""},
 		"flannel vxlan, an outsider keeps its address":       {vxlan, "203.0.113.7", "hooks/there:9443", "203.0.113.7/32", "ALLOWED", ""},
 		"flannel vxlan, node of the Pod not known":           {vxlan, "node/cp", "hooks/anywhere:9443", tunnel, "PARTLY ALLOWED", "is not known"},
 		"flannel vxlan told by another node":                 {silent, "node/cp", "hooks/there:9443", tunnel, "ALLOWED", "the Pod sees 10.244.0.0"},

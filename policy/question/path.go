@@ -18,6 +18,8 @@ type Path struct {
 	NodeDNS bool
 	// Notices are what a reader might not expect of this path.
 	Notices []string
+	// placed judges it, where an address that stands in would not do.
+	placed *placed
 }
 
 // Flow is the one from the client to whoever gets it in the end.
@@ -29,10 +31,10 @@ func (p *Path) Flow() policy.Flow {
 // selects an end.
 func (p *Path) audited(index *policy.Index) *policy.Verdict {
 	any := false
-	v := p.verdict(func(f policy.Flow) policy.Verdict {
-		audited, asked := index.ExplainAudited(f)
+	v := p.verdict(index, func(x *policy.Index, f policy.Flow) policy.Verdict {
+		audited, asked := x.ExplainAudited(f)
 		if !asked {
-			return index.Explain(f)
+			return x.Explain(f)
 		}
 		any = true
 		return audited
@@ -44,10 +46,15 @@ func (p *Path) audited(index *policy.Index) *policy.Verdict {
 }
 
 // verdict judges each end by what it sees.
-func (p *Path) verdict(judge func(policy.Flow) policy.Verdict) policy.Verdict {
-	v := judge(p.Egress)
+func (p *Path) verdict(index *policy.Index, judge func(*policy.Index, policy.Flow) policy.Verdict) policy.Verdict {
+	if p.placed != nil {
+		v := judge(p.placed.index, p.placed.flow(p.Egress))
+		v.Flow = p.Flow()
+		return v
+	}
+	v := judge(index, p.Egress)
 	if p.Egress != p.Ingress {
-		v.Ingress = judge(p.Ingress).Ingress
+		v.Ingress = judge(index, p.Ingress).Ingress
 		v.Allowed = v.Egress.Allowed && v.Ingress.Allowed
 		v.Flow = p.Flow()
 	}

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -127,8 +128,11 @@ func bracketed(end string) string {
 
 // FlowName shows a flow on one line, in the syntax that Parse reads, with an arrow
 // between the ends.
-func FlowName(f policy.Flow) string {
-	s := EndName(f.Src) + " → " + bracketed(EndName(f.Dst)) + ":"
+func FlowName(f policy.Flow) string { return flowName(f, "", "") }
+
+// flowName names the ends as given, if they are.
+func flowName(f policy.Flow, src, dst string) string {
+	s := cmp.Or(src, EndName(f.Src)) + " → " + bracketed(cmp.Or(dst, EndName(f.Dst))) + ":"
 	if f.Protocol.HasPorts() {
 		s += strconv.Itoa(int(f.Port))
 	}

@@ -1,17 +1,16 @@
 package question
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-net/sluice/policy"
-	"github.com/sluice-net/sluice/policy/connectivity"
 	"github.com/sluice-net/sluice/policy/manifest"
 )
 
@@ -28,8 +27,12 @@ func StandIn(a netip.Addr) bool {
 // standIns are the made-up Pods of a world.
 type standIns struct {
 	next uint32
-	// twins are second Pods of workloads, by the name of the first.
-	twins map[types.NamespacedName]policy.End
+	// twins are second Pods of workloads over each family, by the name of the first.
+	twins map[types.NamespacedName][2]policy.End
+	// hosts are the Pods on the host network for whose nodes' addresses others stand in.
+	hosts map[netip.Addr]types.NamespacedName
+	// where is made when it is first needed.
+	where *whereabouts
 	// answers are what connectivity said of two ends.
 	answers map[[2]policyEnd]*opinion
 	// blocks are the namespaces that have an ipBlock in a direction.
@@ -55,40 +58,24 @@ func (s *standIns) addrs() (v4, v6 netip.Addr) {
 func (w *World) imagineAll() {
 	w.objects.Pods = slices.Clone(w.objects.Pods)
 	for i, p := range w.objects.Pods {
-		if p.Status.PodIP == "" && len(p.Status.PodIPs) == 0 && !p.Spec.HostNetwork && !over(p) {
+		if unaddressed(p) && !over(p) {
 			w.objects.Pods[i] = w.imagine(p.DeepCopy())
 		}
 	}
-	for i := range w.objects.Workloads {
-		o := &w.objects.Workloads[i]
-		if !w.madeByAnother(o) && !w.runs(o) {
-			w.imagineWorkload(o)
-		}
+	for _, o := range w.idle() {
+		w.imagineWorkload(o)
 	}
+}
+
+// unaddressed reports whether nothing tells the address of a Pod; on the host network it is
+// its node's.
+func unaddressed(p *corev1.Pod) bool {
+	s := &p.Status
+	return s.PodIP == "" && len(s.PodIPs) == 0 && (!p.Spec.HostNetwork || s.HostIP == "" && len(s.HostIPs) == 0)
 }
 
 func over(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
-func (w *World) madeByAnother(o *manifest.Workload) bool {
-	return slices.ContainsFunc(w.objects.Workloads, func(other manifest.Workload) bool {
-		return other.Namespace == o.Namespace && slices.ContainsFunc(o.Owners, func(r metav1.OwnerReference) bool { return made(&r, &other) })
-	})
-}
-
-func (w *World) runs(o *manifest.Workload) bool {
-	var between []manifest.Workload
-	if kind := makers[Kind(o.Kind)]; kind != "" {
-		for _, other := range w.objects.Workloads {
-			if other.Kind == string(kind) && other.Namespace == o.Namespace {
-				between = append(between, other)
-			}
-		}
-	}
-	return slices.ContainsFunc(w.objects.Pods, func(p *corev1.Pod) bool {
-		return p.Namespace == o.Namespace && !over(p) && belongs(p, o, between)
-	})
 }
 
 // imagine gives a Pod addresses that stand in for its own.
@@ -100,7 +87,10 @@ func (w *World) imagine(p *corev1.Pod) *corev1.Pod {
 	if pod, _ := policy.PodFromAPI(p); pod != nil {
 		w.Index.SetPod(pod)
 	}
-	w.pods[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = p
+	name := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+	if w.pods[name] = p; p.Spec.HostNetwork {
+		w.made.hosts[v4], w.made.hosts[v6] = name, name
+	}
 	return p
 }
 
@@ -129,174 +119,27 @@ func (w *World) imagineWorkload(o *manifest.Workload) bool {
 	twin.Status.PodIP, twin.Status.PodIPs = v4.String(), []corev1.PodIP{{IP: v4.String()}, {IP: v6.String()}}
 	if pod, _ := policy.PodFromAPI(twin); pod != nil {
 		w.Index.SetPod(pod)
-		w.made.twins[name] = w.Index.EndOfPod(pod, v4)
+		w.made.twins[name] = [2]policy.End{w.Index.EndOfPod(pod, v4), w.Index.EndOfPod(pod, v6)}
 	}
 	return true
 }
 
-// policyEnd is an end as connectivity knows it.
-type policyEnd struct {
-	pod  types.NamespacedName
-	addr netip.Addr
+// hostOf is the Pod on the host network for whose address that of an end stands in, empty
+// for other ends.
+func (w *World) hostOf(e policy.End) string {
+	if e.Pod != nil || !StandIn(e.Addr) {
+		return ""
+	}
+	return w.made.hosts[e.Addr].String()
 }
 
-func endKey(e policy.End) policyEnd {
-	if e.Pod != nil && StandIn(e.Addr) {
-		return policyEnd{pod: e.Pod.NamespacedName}
-	}
-	return policyEnd{addr: e.Addr}
-}
+// endName is EndName, or the Pod on the host network that is meant.
+func (w *World) endName(e policy.End) string { return cmp.Or(w.hostOf(e), EndName(e)) }
 
-// opinion is what connectivity says of two ends.
-type opinion struct {
-	m        *connectivity.Matrix
-	src, dst int
-}
-
-// hangsOn says on what a flow hangs where it hangs on an address that is not known,
-// nil where it does not.
-func (w *World) hangsOn(f policy.Flow) []string {
-	from, to := f.Src.Pod != nil && StandIn(f.Src.Addr), f.Dst.Pod != nil && StandIn(f.Dst.Addr)
-	matters := to && f.Src.Pod != nil && w.hasBlocks(f.Src.Pod.Namespace, policy.Egress) ||
-		from && f.Dst.Pod != nil && w.hasBlocks(f.Dst.Pod.Namespace, policy.Ingress)
-	if !matters {
-		return nil
+// family is 0 for IPv4, and 1 for IPv6.
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
 	}
-	o := w.opinion(f)
-	if o == nil {
-		return nil
-	}
-	all, v4, v6 := o.m.Allows(o.src, o.dst, f.Protocol, f.Port)
-	switch {
-	case from && to:
-	case f.Src.Addr.Is4():
-		all = v4
-	default:
-		all = v6
-	}
-	if all != connectivity.Depends {
-		return nil
-	}
-	var out []string
-	for _, s := range o.m.Connection(o.src, o.dst) {
-		if s.Protocol != f.Protocol && (s.Protocol != connectivity.OtherProtocols || f.Protocol.HasPorts()) || f.Port < s.First || f.Port > s.Last {
-			continue
-		}
-		for _, c := range s.Egress.Conditions() {
-			out = once(out, "the address of "+EndName(f.Dst)+" "+where(c))
-		}
-		for _, c := range s.Ingress.Conditions() {
-			out = once(out, "the address of "+EndName(f.Src)+" "+where(c))
-		}
-		if len(out) == 0 {
-			out = append(out, "it is IPv4 or IPv6: IPv4 is "+s.IPv4.String()+", IPv6 "+s.IPv6.String())
-		}
-	}
-	return out
-}
-
-// onNode says that a verdict hangs on the node of a Pod on the host network, which is
-// not known: a Pod's own node always reaches it, and blocks may hold a node's address.
-func (w *World) onNode(p *Path, v *policy.Verdict) []string {
-	src, dst := p.Ingress.Src, p.Egress.Dst
-	switch {
-	case src.Pod == nil && StandIn(src.Addr) && v.Egress.Allowed && v.Ingress.Reason == policy.ReasonNoRule:
-		return []string{"the source is on the destination's own node, which always reaches it"}
-	case dst.Pod == nil && StandIn(dst.Addr) && p.Egress.Src.Pod != nil && w.hasBlocks(p.Egress.Src.Pod.Namespace, policy.Egress) &&
-		(v.Egress.Reason == policy.ReasonNoRule || v.Egress.Reason == policy.ReasonRule):
-		return []string{"an ipBlock holds the address of the destination's node"}
-	}
-	return nil
-}
-
-func where(c connectivity.Condition) string {
-	if c.Block != nil {
-		return "is in " + c.Block.String()
-	}
-	return c.String()
-}
-
-func (w *World) hasBlocks(namespace string, d policy.Direction) bool {
-	key := blockKey{namespace, d}
-	has, known := w.made.blocks[key]
-	if known {
-		return has
-	}
-	for _, np := range w.objects.Policies {
-		has = has || np.Namespace == namespace && len(blocksOf(np, d)) > 0
-	}
-	w.made.blocks[key] = has
-	return has
-}
-
-// blocksOf are the ipBlocks of a policy in a direction.
-func blocksOf(np *networkingv1.NetworkPolicy, d policy.Direction) []*networkingv1.IPBlock {
-	var peers []networkingv1.NetworkPolicyPeer
-	for i := range np.Spec.Ingress {
-		if d == policy.Ingress {
-			peers = append(peers, np.Spec.Ingress[i].From...)
-		}
-	}
-	for i := range np.Spec.Egress {
-		if d == policy.Egress {
-			peers = append(peers, np.Spec.Egress[i].To...)
-		}
-	}
-	var out []*networkingv1.IPBlock
-	for i := range peers {
-		if peers[i].IPBlock != nil {
-			out = append(out, peers[i].IPBlock)
-		}
-	}
-	return out
-}
-
-// opinion asks connectivity about two ends, of which the world is small: their
-// namespaces' policies.
-func (w *World) opinion(f policy.Flow) *opinion {
-	key := [2]policyEnd{endKey(f.Src), endKey(f.Dst)}
-	if o, known := w.made.answers[key]; known {
-		return o
-	}
-	c := &connectivity.Cluster{Namespaces: w.objects.Namespaces}
-	at := [2]int{-1, -1}
-	var in []string
-	for i, e := range []policy.End{f.Src, f.Dst} {
-		if e.Pod == nil {
-			continue
-		}
-		work := connectivity.Workload{
-			Kind: []string{"src", "dst"}[i], NamespacedName: e.Pod.NamespacedName, Labels: e.Pod.Labels, Ports: e.Pod.Ports,
-		}
-		if !StandIn(e.Addr) {
-			work.Addrs = e.Pod.Addrs
-		}
-		in = append(in, e.Pod.Namespace)
-		c.Workloads = append(c.Workloads, work)
-	}
-	for _, np := range w.objects.Policies {
-		if slices.Contains(in, np.Namespace) {
-			c.Policies = append(c.Policies, np)
-		}
-	}
-	m := connectivity.New(c)
-	for i, e := range []policy.End{f.Src, f.Dst} {
-		if e.Pod == nil {
-			if over := m.Overlapping(netip.PrefixFrom(e.Addr, e.Addr.BitLen())); len(over) > 0 {
-				at[i] = over[0]
-			}
-			continue
-		}
-		for n := range m.Ends() {
-			if slices.ContainsFunc(m.Ends()[n].Workloads, func(x connectivity.Name) bool { return x.Kind == []string{"src", "dst"}[i] }) {
-				at[i] = n
-			}
-		}
-	}
-	var o *opinion
-	if at[0] >= 0 && at[1] >= 0 {
-		o = &opinion{m, at[0], at[1]}
-	}
-	w.made.answers[key] = o
-	return o
+	return 1
 }

@@ -37,32 +37,66 @@ func (p *pass) through(named *door, src *member) error {
 	if client.Addr, err = d.clientAddr(src.addrs); err != nil {
 		return err
 	}
-	if p.onNode(d, client) {
-		p.note(notice)
-		return nil
+	first, notes, err := p.throughOver(d, client, src)
+	if err != nil {
+		return err
+	}
+	p.note(once(nil, append([]string{notice}, notes...)...)...)
+	var other []Path
+	if client.Addr = d.otherAddr(src.addrs, client.Addr); client.Addr.IsValid() {
+		// Where it does not lead over the other family, there is the first.
+		other, notes, _ = p.throughOver(d, client, src)
+	}
+	p.add(first, other, notes)
+	return nil
+}
+
+// throughOver finds the paths through a door over the family of a client's address, and
+// what is to be said of them.
+func (p *pass) throughOver(named *door, client service.Client, src *member) (out []Path, notes []string, err error) {
+	at := *named
+	d := &at
+	out, notes, all := p.onNode(d, client)
+	if all {
+		return out, notes, nil
 	}
 	nodes, nodeNotice, err := p.nodesFor(client, d.Door)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if d.Kind == service.AtNode && d.At.Addr().Is4() != client.Addr.Is4() {
 		i := slices.IndexFunc(nodes, func(n service.Node) bool { return n.Name == d.Node })
 		if i < 0 {
-			return fmt.Errorf("node %s has no address of the family of %s", d.Node, client.Addr)
+			return nil, nil, fmt.Errorf("node %s has no address of the family of %s", d.Node, client.Addr)
 		}
 		d.At = netip.AddrPortFrom(nodes[i].Addr, d.At.Port())
 	}
 	paths := service.Paths(d.svc, client, d.Door, d.behind.List, nodes)
 	if len(paths) == 0 {
-		return d.unreachable(client)
+		return nil, nil, d.unreachable(client)
 	}
-	p.note(notice, nodeNotice)
-	p.note(d.notices(client, paths)...)
-	p.note(p.overlayNotices(client, paths)...)
+	notes = append(append(notes, nodeNotice), d.notices(client, paths)...)
+	notes = append(notes, p.overlayNotices(client, paths)...)
 	for _, f := range paths {
-		p.paths = append(p.paths, p.path(f, src.pod(), p.q.Protocol))
+		out = append(out, p.path(f, src.pod(), p.q.Protocol))
 	}
-	return nil
+	return out, notes, nil
+}
+
+// otherAddr is an address of a client over whose family a Service that is named, and
+// something behind it, can be reached, too: not valid if there is none.
+func (d *door) otherAddr(addrs []netip.Addr, first netip.Addr) netip.Addr {
+	if d.addressed {
+		return netip.Addr{}
+	}
+	ips := clusterIPs(d.svc)
+	for _, a := range otherFamily(addrs, first) {
+		same := func(b netip.Addr) bool { return b.Is4() == a.Is4() }
+		if (len(ips) == 0 || slices.ContainsFunc(ips, same)) && slices.ContainsFunc(d.behind.List, func(b service.Backend) bool { return same(b.Addr()) }) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // clientAddr picks the client's address: of the family that was dialled, or of the

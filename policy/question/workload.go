@@ -1,48 +1,54 @@
 package question
 
 import (
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-net/sluice/policy/connectivity"
+	"github.com/sluice-net/sluice/policy/connectivity/inventory"
 	"github.com/sluice-net/sluice/policy/manifest"
-	"github.com/sluice-net/sluice/policy/workload"
 )
 
 // makers are the kinds between a workload and its Pods.
 var makers = map[Kind]Kind{"Deployment": "ReplicaSet", "CronJob": "Job"}
 
-// belongs reports whether a workload made a Pod: by its owner, or the owner's
-// owner. A Pod without an owner, as written by hand, belongs by its labels.
-func belongs(p *corev1.Pod, w *manifest.Workload, between []manifest.Workload) bool {
-	owner := metav1.GetControllerOfNoCopy(p)
-	if owner == nil {
-		return w.Selector != nil && w.Selector.Matches(labels.Set(p.Labels))
-	}
-	if made(owner, w) {
-		return true
-	}
-	known := false
-	for i := range between {
-		b := &between[i]
-		if !made(owner, b) {
-			continue
-		}
-		known = true
-		for j := range b.Owners {
-			if made(&b.Owners[j], w) {
-				return true
-			}
+// podsMadeBy are the Pods of a workload, where between are those between it and them.
+func (w *World) podsMadeBy(o *manifest.Workload, between []manifest.Workload) []*corev1.Pod {
+	known := inventory.NewMakers(append([]manifest.Workload{*o}, between...))
+	name := inventory.NameOf(o)
+	var out []*corev1.Pod
+	for _, p := range w.objects.Pods {
+		if p.Namespace == o.Namespace && slices.Contains(known.Of(p), name) {
+			out = append(out, p)
 		}
 	}
-	// The ReplicaSet may be missing from the manifests: its name tells whose
-	// it is.
-	return !known && w.Kind == "Deployment" && owner.Kind == "ReplicaSet" && w.Name != "" &&
-		workload.DeploymentOf(owner.Name, p.Labels[workload.TemplateHash]) == w.Name
+	return out
 }
 
-// made reports whether an owner reference names a workload. UIDs tell it from
-// an earlier one of the same name, where both are known.
-func made(owner *metav1.OwnerReference, w *manifest.Workload) bool {
-	return owner.Kind == w.Kind && owner.Name == w.Name && (owner.UID == "" || w.UID == "" || owner.UID == w.UID)
+// idle are the workloads of which no Pod runs, but for those that are another one's.
+func (w *World) idle() []*manifest.Workload {
+	known := inventory.NewMakers(w.objects.Workloads)
+	at := make(map[connectivity.Name]*manifest.Workload, len(w.objects.Workloads))
+	for i := range w.objects.Workloads {
+		o := &w.objects.Workloads[i]
+		at[inventory.NameOf(o)] = o
+	}
+	run := map[connectivity.Name]bool{}
+	for _, p := range w.objects.Pods {
+		if over(p) {
+			continue
+		}
+		for _, name := range known.Of(p) {
+			run[name] = run[name] || inventory.Stands(p, at[name])
+		}
+	}
+	var out []*manifest.Workload
+	for i := range w.objects.Workloads {
+		o := &w.objects.Workloads[i]
+		if len(known.Above(o)) == 0 && !run[inventory.NameOf(o)] {
+			out = append(out, o)
+		}
+	}
+	return out
 }

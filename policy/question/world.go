@@ -51,7 +51,8 @@ func New(set manifest.Set) *World {
 		w.pods[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = p
 	}
 	w.made = standIns{
-		twins: map[types.NamespacedName]policy.End{}, answers: map[[2]policyEnd]*opinion{}, blocks: map[blockKey]bool{},
+		twins: map[types.NamespacedName][2]policy.End{}, hosts: map[netip.Addr]types.NamespacedName{},
+		answers: map[[2]policyEnd]*opinion{}, blocks: map[blockKey]bool{},
 	}
 	w.imagineAll()
 	return w

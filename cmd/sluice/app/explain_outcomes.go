@@ -12,6 +12,8 @@ import (
 
 // explanation is a verdict with its reasoning, ready to be shown.
 type explanation struct {
+	// name is the flow on one line.
+	name    string
 	flow    policy.Flow
 	verdict policy.Verdict
 	// audited is nil where no audited policy selects an end.
@@ -27,7 +29,7 @@ type explanation struct {
 
 // explanationOf is that of the paths that end alike.
 func explanationOf(a *question.Answer, o *question.Outcome) explanation {
-	return explanation{flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, nearly: o.Nearly, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
+	return explanation{name: o.Name(), flow: o.Path.Flow(), verdict: o.Verdict, audited: o.Audited, nearly: o.Nearly, notices: o.Path.Notices, depends: o.Depends, stands: a.Stands}
 }
 
 // simple is the explanation of the only path, for a question between two Pods

@@ -45,7 +45,7 @@ func (e explanation) text(b *bytes.Buffer, p palette) {
 	if len(e.depends) > 0 {
 		verdict = p.bold("DEPENDS")
 	}
-	fmt.Fprintf(b, "%s  %s\n", verdict, p.bold(question.FlowName(f)))
+	fmt.Fprintf(b, "%s  %s\n", verdict, p.bold(e.name))
 	fmt.Fprintf(b, "  from %s\n  to   %s\n", e.endDetail(f.Src), e.endDetail(f.Dst))
 	for i, d := range e.depends {
 		word := "on"

@@ -26,7 +26,7 @@ func Apply(set, change *manifest.Set) manifest.Set {
 		Services:       replaced(set.Services, change.Services, key),
 		EndpointSlices: replaced(set.EndpointSlices, change.EndpointSlices, key),
 		Nodes:          replaced(set.Nodes, change.Nodes, func(n *corev1.Node) string { return n.Name }),
-		Workloads:      replaced(set.Workloads, change.Workloads, func(w manifest.Workload) connectivity.Name { return nameOf(&w) }),
+		Workloads:      replaced(set.Workloads, change.Workloads, func(w manifest.Workload) connectivity.Name { return NameOf(&w) }),
 		Entries: replaced(set.Entries, change.Entries, func(e manifest.Entry) connectivity.Name {
 			return connectivity.Name{Kind: e.Kind, Namespace: e.Namespace, Name: e.Name}
 		}),
@@ -40,7 +40,7 @@ func Apply(set, change *manifest.Set) manifest.Set {
 	for i := range change.Workloads {
 		w := &change.Workloads[i]
 		if made, ok := templateOf(w); ok {
-			applied[nameOf(w)] = &made
+			applied[NameOf(w)] = &made
 		}
 	}
 	out.Pods = slices.DeleteFunc(out.Pods, func(p *corev1.Pod) bool {

@@ -48,55 +48,18 @@ func Cluster(set *manifest.Set) connectivity.Cluster {
 
 type taker struct {
 	// asked are keys of labels that some policy asks for.
-	asked map[string]bool
-	at    map[connectivity.Name]*manifest.Workload
+	asked  map[string]bool
+	makers *Makers
 	// running are the Pods that run of each workload.
 	running map[connectivity.Name][]connectivity.Workload
 	out     *connectivity.Cluster
 }
 
 func newTaker(set *manifest.Set) *taker {
-	t := &taker{
-		asked: askedFor(set.Policies), at: map[connectivity.Name]*manifest.Workload{},
+	return &taker{
+		asked: askedFor(set.Policies), makers: NewMakers(set.Workloads),
 		running: map[connectivity.Name][]connectivity.Workload{},
 	}
-	for i := range set.Workloads {
-		w := &set.Workloads[i]
-		t.at[nameOf(w)] = w
-	}
-	return t
-}
-
-func nameOf(w *manifest.Workload) connectivity.Name {
-	return connectivity.Name{Kind: w.Kind, Namespace: w.Namespace, Name: w.Name}
-}
-
-// maker is the workload of the set that made an object, by way of others; the name
-// given if there is none.
-func (t *taker) maker(name connectivity.Name, owners []metav1.OwnerReference, labels map[string]string) connectivity.Name {
-	for range 4 { // a CronJob's Pod is two steps away; more is a circle
-		if len(owners) == 0 {
-			return name
-		}
-		above := connectivity.Name{Kind: owners[0].Kind, Namespace: name.Namespace, Name: owners[0].Name}
-		w := t.at[above]
-		if w == nil {
-			return t.unseen(name, above, labels)
-		}
-		name, owners = above, w.Owners
-	}
-	return name
-}
-
-// unseen is the Deployment of a Pod whose ReplicaSet is not in the set: its name
-// tells whose it is.
-func (t *taker) unseen(name, above connectivity.Name, labels map[string]string) connectivity.Name {
-	made := workload.DeploymentOf(above.Name, labels[workload.TemplateHash])
-	deployment := connectivity.Name{Kind: "Deployment", Namespace: name.Namespace, Name: made}
-	if above.Kind != "ReplicaSet" || t.at[deployment] == nil {
-		return name
-	}
-	return deployment
 }
 
 func (t *taker) pod(p *corev1.Pod) {
@@ -104,7 +67,7 @@ func (t *taker) pod(p *corev1.Pod) {
 	if !ok {
 		return
 	}
-	if maker.Kind != "Pod" || len(p.OwnerReferences) > 0 {
+	if maker.Kind != "Pod" {
 		t.running[maker] = append(t.running[maker], w)
 	}
 	t.out.Workloads = append(t.out.Workloads, w)
@@ -118,11 +81,9 @@ func (t *taker) judged(p *corev1.Pod) (w connectivity.Workload, maker connectivi
 		return w, maker, false
 	}
 	bare := connectivity.Name{Kind: "Pod", Namespace: p.Namespace, Name: p.Name}
-	maker = t.maker(bare, p.OwnerReferences, p.Labels)
-	if maker == bare {
-		maker = controllerOf(p, bare)
-	}
-	if maker == bare && len(p.OwnerReferences) == 0 {
+	if makers := t.makers.Of(p); len(makers) > 0 {
+		maker = makers[len(makers)-1]
+	} else if maker = controllerOf(p, bare); maker == bare {
 		return w, maker, true
 	}
 	w.Kind, w.NamespacedName = maker.Kind, types.NamespacedName{Namespace: maker.Namespace, Name: maker.Name}
@@ -153,9 +114,9 @@ func (t *taker) shared(labels map[string]string, kind string) map[string]string 
 }
 
 func (t *taker) workload(w *manifest.Workload) {
-	name := nameOf(w)
+	name := NameOf(w)
 	made, ok := templateOf(w)
-	if !ok || w.Done || t.maker(name, w.Owners, nil) != name {
+	if !ok || w.Done || len(t.makers.Above(w)) > 0 {
 		return
 	}
 	for _, r := range t.running[name] {
