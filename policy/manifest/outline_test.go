@@ -139,7 +139,7 @@ metadata: {name: other}
 			t.Errorf("%s: %+v", of, s)
 		}
 	}
-	if s := o.Find("StatefulSet", "default", "other"); s == nil || s.Template != nil || s.Unreadable {
+	if s := o.Find("StatefulSet.apps.kruise.io", "default", "other"); s == nil || s.Template != nil || s.Unreadable {
 		t.Errorf("of another group: %+v", s)
 	}
 }
