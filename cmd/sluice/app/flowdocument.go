@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -266,4 +267,23 @@ func yamlItem(item *yaml.Node) ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// openFlows opens what flows are read from, which flowsName names.
+func (o *VerifyOptions) openFlows() (io.ReadCloser, error) {
+	if o.flows == "-" {
+		return io.NopCloser(o.In), nil
+	}
+	f, err := os.Open(o.flows)
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
+	}
+	return f, nil
+}
+
+func (o *VerifyOptions) flowsName() string {
+	if o.flows == "-" {
+		return "stdin"
+	}
+	return o.flows
 }

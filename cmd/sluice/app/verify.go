@@ -218,24 +218,6 @@ func (o *VerifyOptions) Run(ctx context.Context) error {
 	return nil
 }
 
-func (o *VerifyOptions) openFlows() (io.ReadCloser, error) {
-	if o.flows == "-" {
-		return io.NopCloser(o.In), nil
-	}
-	f, err := os.Open(o.flows)
-	if err != nil {
-		return nil, fmt.Errorf("read flows: %w", err)
-	}
-	return f, nil
-}
-
-func (o *VerifyOptions) flowsName() string {
-	if o.flows == "-" {
-		return "stdin"
-	}
-	return o.flows
-}
-
 // verification is one run of verify.
 type verification struct {
 	options *VerifyOptions
