@@ -17,12 +17,12 @@ import (
 func wholeTarget(values map[string]json.RawMessage, defaultNamespace string) (q question.Question, whole bool, err error) {
 	var dst string
 	if json.Unmarshal(values["dst"], &dst) != nil {
-		return q, false, nil
+		return q, false, nil //nolint:nilerr // told when it is read as an end
 	}
 	q, err = question.Parse("any", dst, defaultNamespace)
 	switch {
 	case err != nil || q.Port == "" && q.Protocol.HasPorts():
-		return q, false, nil
+		return q, false, nil //nolint:nilerr // likewise
 	case isNull(values["port"]) && isNull(values["proto"]):
 		return q, true, nil
 	}
