@@ -5,6 +5,7 @@
 package residents
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -34,6 +35,8 @@ type Register struct {
 	byTold    map[netip.Addr]types.UID
 	connected bool
 	version   uint64
+	// met are the sandboxes of which it was told whose Pods were known, or passed by.
+	met map[types.UID]bool
 
 	// covered are Pods whose sandboxes are among those that are presumed to be some
 	// Pods'.
@@ -57,7 +60,7 @@ type resident struct {
 // New is the register of a node, of which no Pod is known yet. It keeps the index up to
 // date, whose owner must not set Pods of the node by itself.
 func New(node string, index *policy.Index, l *links.Links, now func() time.Time) *Register {
-	return &Register{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}}
+	return &Register{node: node, index: index, links: l, now: now, pods: map[types.NamespacedName]*resident{}, met: map[types.UID]bool{}}
 }
 
 // SetPod takes in a Pod's object.
@@ -98,6 +101,9 @@ func (w *Register) DeletePod(name types.NamespacedName, last *policy.Pod) {
 
 // passBy notes a Pod that is gone, or has ended, before it was ever known.
 func (w *Register) passBy(p *policy.Pod) {
+	if _, told := w.told[p.UID]; told {
+		w.met[p.UID] = true
+	}
 	was := *p
 	was.Finished = false
 	one := leaver{&resident{object: &was}, nil}
@@ -188,6 +194,7 @@ func (w *Register) Hear(b *Told) {
 			w.byTold[a] = uid
 		}
 	}
+	maps.DeleteFunc(w.met, func(uid types.UID, _ bool) bool { _, told := w.told[uid]; return !told })
 	w.takeIn(was)
 	for name, r := range w.pods {
 		w.tell(r)

@@ -183,20 +183,22 @@ func (w *Register) haunted(now time.Time) time.Duration {
 
 // ForgetLost drops what the runtime said, before its connection was lost, of a sandbox
 // whose interface or whose Pod has gone since: nobody will say when the sandbox goes, and
-// its addresses would be lost to every later Pod. What lives on in it is nobody's then.
+// its addresses would be lost to every later Pod. What lives on in it is nobody's then. A
+// Pod that never came may still come.
 func (w *Register) ForgetLost(b *Told) {
-	if w.connected {
-		return
-	}
 	forgot := false
 	for uid, s := range w.told {
 		r := w.pods[s.Pod]
 		lives := r != nil && r.object.UID == uid
-		if lives && (!r.placed || w.links.Carries(s.Pod, s.Addrs)) {
+		if lives {
+			w.met[uid] = true
+		}
+		if w.connected || !w.met[uid] || lives && (!r.placed || w.links.Carries(s.Pod, s.Addrs)) {
 			continue
 		}
 		b.forget(s)
 		delete(w.told, uid)
+		delete(w.met, uid)
 		for _, a := range s.Addrs {
 			delete(w.byTold, a)
 		}

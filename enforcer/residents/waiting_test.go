@@ -34,6 +34,7 @@ func TestLostSandboxesOfPodsThatAreGone(t *testing.T) {
 		told.Set([]Sandbox{{UID: "1", Pod: types.NamespacedName{Namespace: "shop", Name: "old"}, Addrs: []netip.Addr{addr}}})
 		w.SetPod(pod("old", "1"))
 		w.Hear(told)
+		w.ForgetLost(told)
 		change(w)
 		w.SetPod(pod("new", "3"))
 		w.Hear(told)
@@ -47,5 +48,23 @@ func TestLostSandboxesOfPodsThatAreGone(t *testing.T) {
 		if !has("new") || told.Number() != 0 {
 			t.Errorf("%s: nobody hears of the sandbox any more, and its address is lost to a new Pod; %d sandboxes are known", what, told.Number())
 		}
+	}
+}
+
+// A sandbox is told of before its Pod's object comes. If the runtime falls silent then, the
+// Pod still gets what was said of it.
+func TestLostSandboxesOfPodsThatAreToCome(t *testing.T) {
+	addr := netip.MustParseAddr("10.0.0.1")
+	name := types.NamespacedName{Namespace: "shop", Name: "young"}
+	told := NewTold(func() {})
+	index := policy.NewIndex(policy.Options{})
+	w := New("node", index, nil, time.Now)
+	told.Set([]Sandbox{{UID: "1", Pod: name, Addrs: []netip.Addr{addr}}})
+	told.Lost()
+	w.Hear(told)
+	w.ForgetLost(told)
+	w.SetPod(&policy.Pod{NamespacedName: name, UID: "1", Node: "node"})
+	if p, ok := index.Pod(name); !ok || !slices.Contains(p.Addrs, addr) {
+		t.Errorf("%+v", p)
 	}
 }
