@@ -82,6 +82,17 @@ func (e *explained) share() share {
 	return none
 }
 
+// over is the answer over the family of an address: a name means both where both ends have
+// them, and a policy may allow one alone.
+func (e *explained) over(a netip.Addr) bool {
+	for i := range e.Outcomes {
+		if src, err := netip.ParseAddr(e.Outcomes[i].Flow.Src.Address); err == nil && src.Is4() == a.Is4() {
+			return e.Outcomes[i].Allowed
+		}
+	}
+	return e.Allowed
+}
+
 // agree asks sluice all questions, and sends packets for each.
 func (w *world) agree(when string, questions []question) {
 	w.t.Helper()

@@ -115,8 +115,8 @@ func (d *door) check(w *world) {
 		w.expect(fmt.Sprintf("%s, with %s allowed alone", d, c.who), d.cell(c.addr == judged))
 		e, err := w.explain(src, dst)
 		w.must("explain", err)
-		if e.Allowed != (c.addr == judged) {
-			w.t.Errorf("%s, with %s allowed alone: explain says %v", d, c.who, e.Allowed)
+		if says := e.over(d.client); says != (c.addr == judged) {
+			w.t.Errorf("%s, with %s allowed alone: explain says %v", d, c.who, says)
 		}
 		w.deletePolicy(w.ns, "only")
 	}
