@@ -68,6 +68,12 @@ func command(ctx context.Context, args []string) error {
 		return renderAgain(dir)
 	}
 	o.log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	var earlier *figures.Run
+	if o.keep { // before it takes half an hour to find out that there is none
+		if earlier, err = readRun(dir); err != nil {
+			return err
+		}
+	}
 	run, err := o.measure(ctx)
 	if err != nil && len(run.Parts) > 0 {
 		o.log("what was measured is written to %s", stoppedReport)
@@ -77,10 +83,6 @@ func command(ctx context.Context, args []string) error {
 		return err
 	}
 	if o.keep {
-		earlier, err := readRun(dir)
-		if err != nil {
-			return err
-		}
 		if err := run.Keep(earlier, known); err != nil {
 			return errors.Join(err, write(stoppedReport, run))
 		}

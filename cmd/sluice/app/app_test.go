@@ -20,6 +20,21 @@ type result struct {
 	out, err string
 }
 
+// holds says what of the output is missing, and what should not be there.
+func (r result) holds(t *testing.T, what string, has, lack []string) {
+	t.Helper()
+	for _, want := range has {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("%s: %q is missing:\n%s", what, want, r.out)
+		}
+	}
+	for _, not := range lack {
+		if strings.Contains(r.out, not) {
+			t.Errorf("%s: %q should not be there:\n%s", what, not, r.out)
+		}
+	}
+}
+
 // sluice runs a command line in process.
 func sluice(t *testing.T, stdin string, args ...string) result {
 	t.Helper()

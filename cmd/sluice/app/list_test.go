@@ -50,16 +50,7 @@ func TestListCommand(t *testing.T) {
 		if r.code != exitOK {
 			t.Errorf("%s: %d: %s", name, r.code, r.err)
 		}
-		for _, want := range c.has {
-			if !strings.Contains(r.out, want) {
-				t.Errorf("%s: %q is missing:\n%s", name, want, r.out)
-			}
-		}
-		for _, not := range c.lack {
-			if strings.Contains(r.out, not) {
-				t.Errorf("%s: %q should not be there:\n%s", name, not, r.out)
-			}
-		}
+		r.holds(t, name, c.has, c.lack)
 	}
 	for format := range listOutputs {
 		if r := sluice(t, shopManifests, "list", "-f", "-", "-o", format); r.code != exitOK || r.out == "" {
@@ -124,15 +115,6 @@ func TestListOfNamedPort(t *testing.T) {
 		if r.code != exitOK {
 			t.Errorf("%s: %d: %s", name, r.code, r.err)
 		}
-		for _, want := range c.has {
-			if !strings.Contains(r.out, want) {
-				t.Errorf("%s: %q is missing:\n%s", name, want, r.out)
-			}
-		}
-		for _, not := range c.lack {
-			if strings.Contains(r.out, not) {
-				t.Errorf("%s: %q should not be there:\n%s", name, not, r.out)
-			}
-		}
+		r.holds(t, name, c.has, c.lack)
 	}
 }

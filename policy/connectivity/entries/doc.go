@@ -1,5 +1,6 @@
 // Package entries says how connections come in from outside: by which Ingress, Gateway,
-// route or Route of OpenShift, to which ports of which workloads, and whether policies let them through.
+// route or Route of OpenShift, to which ports of which workloads, and whether policies let
+// them through.
 //
 // What policies judge is the connection of the program that answers for an entry, the
 // ingress controller or the Gateway's proxy, to the Pods behind a Service. The client's
