@@ -37,6 +37,10 @@ var transactions = []struct {
 	ok         bool
 	// stricter: the simulation refuses what the kernel takes.
 	stricter bool
+	// older: it refuses what some kernels say they take, Linux 6.1 among them, and leave
+	// out: they compare no more than the first field of a concatenation, and so take an
+	// element that overlaps with another for that one.
+	older bool
 }{
 	{name: "add what is there", text: "add chain inet t leaf\nadd element inet t addrs { 10.0.0.1 }\nadd set inet t addrs { type ipv4_addr ; }", ok: true},
 	{name: "another type under the same name", text: "add set inet t addrs { type ipv6_addr ; }"},
@@ -68,8 +72,8 @@ var transactions = []struct {
 	{name: "adjacent range", text: "add element inet t nets { 192.168.0.10-192.168.0.20 }", ok: true},
 	{name: "same interval", text: "add element inet t nets { 10.0.0.0/8 }", ok: true},
 	{name: "part of an interval deleted", text: "delete element inet t nets { 10.1.0.0/16 }"},
-	{name: "narrower concatenation", text: "add element inet t ports { tcp . 85 }"},
-	{name: "partly overlapping concatenation", text: "add element inet t ports { tcp . 85-95 }"},
+	{name: "narrower concatenation", text: "add element inet t ports { tcp . 85 }", older: true},
+	{name: "partly overlapping concatenation", text: "add element inet t ports { tcp . 85-95 }", older: true},
 	{name: "wider concatenation", text: "add element inet t ports { tcp . 70-95 }", stricter: true},
 	{name: "same ports of another protocol", text: "add element inet t ports { sctp . 85-95 }", ok: true},
 	{name: "part of a concatenation deleted", text: "delete element inet t ports { tcp . 85 }", stricter: true},
@@ -128,7 +132,7 @@ func TestTransactionsLikeTheKernel(t *testing.T) {
 			if err != nil && cmd.ProcessState.ExitCode() != 9 {
 				t.Fatalf("this needs root, unshare and nft: %v\n%s", err, out)
 			}
-			if (err == nil) != (tt.ok || tt.stricter) {
+			if (err == nil) != (tt.ok || tt.stricter) && !tt.older {
 				t.Errorf("kernel: %v\n%s\nwant ok=%t", err, out, tt.ok || tt.stricter)
 			}
 		})

@@ -66,7 +66,8 @@ func (f files) tree(name, from string, leaveOut func(file string) bool) error {
 // there. All are in bin, which the other directories for programs lead to.
 var commands = []string{
 	"bash", "bridge", "cat", "depmod", "env", "ip", "ip6tables", "ip6tables-legacy", "ip6tables-restore", "iptables", "iptables-legacy",
-	"iptables-restore", "iptables-save", "ipvsadm", "kmod", "ls", "modprobe", "nft", "sh", "sleep", "sysctl", "tc", "true", "unshare",
+	"iptables-restore", "iptables-save", "ipvsadm", "kmod", "ls", "modprobe", "nft", "nsenter", "sh", "sleep", "sysctl", "tc", "timeout",
+	"true", "unshare",
 }
 
 // libraryDirs are where shared libraries are looked for, as the linker of Debian does.
