@@ -175,7 +175,7 @@ ONLY    ?=
 .PHONY: kernel-matrix
 kernel-matrix: ## the kernel tests on KERNELS='package package/suite' in qemu, into conformance/kernels.md: ONLY=expression
 	@.tools/need qemu-system-x86_64=qemu-system-x86 depmod=kmod ipvsadm=ipvsadm nft=nftables ip=iproute2 iptables-legacy=iptables sysctl=procps unshare=util-linux
-	@$(GO) run ./conformance/kernels -kernels '$(KERNELS)' $(if $(ONLY),-run '$(ONLY)')
+	@$(GO) run ./conformance/kernels -kernels '$(KERNELS)' -revision '$(VERSION)' $(if $(ONLY),-run '$(ONLY)')
 
 .PHONY: page
 page: ## build the program of the HTML page from cmd/sluice/app/page/web, with npm

@@ -21,6 +21,12 @@ type kernel struct {
 	dir     string
 }
 
+// named is the kernel without where it was unpacked.
+func (k kernel) named() kernel {
+	k.dir = ""
+	return k
+}
+
 func (k kernel) String() string {
 	if k.Release == "" {
 		return k.Package

@@ -169,12 +169,12 @@ func TestDocumentTellsEachTest(t *testing.T) {
 	s := selected(t, "")
 	a, b, c := s.of(module + "enforcer")[0], s.of(module + "enforcer")[1], s.of(module + "conformance/lab")[0]
 	columns := []column{
-		{kernel: kernel{Release: "6.1", Deb: "d", Version: "1"}, results: map[testID]result{a: {Passed: true, Try: 1}, b: {Passed: true, Try: 2}, c: {LeftOut: "no tcx"}}},
-		{kernel: kernel{Release: "6.12", Deb: "d", Version: "2"}, trouble: "it does not boot", results: map[testID]result{a: {Why: "a|b"}, b: {LeftOut: "no tcx"}}},
+		{kernel: kernel{Release: "6.1", Deb: "d", Version: "1"}, results: map[testID]result{a: {Passed: true, Try: 1, Revision: "v1"}, b: {Passed: true, Try: 2, Revision: "v2"}, c: {LeftOut: "no tcx"}}},
+		{kernel: kernel{Release: "6.12", Deb: "d", Version: "2"}, trouble: "it does not boot", results: map[testID]result{a: {Why: "a|b", Revision: "v1"}, b: {LeftOut: "no tcx"}}},
 	}
 	got := document(s, columns)
 	for _, want := range []string{
-		"| 6.1 | d 1 | 1 | 1 | 0 | 1 |", "| 6.12 | d 2 | 0 | 0 | 1 | 1 |", "6.12: it does not boot",
+		"| 6.1 | d 1 | 1 | 1 | 0 | 1 | 0 | v1 (1), v2 (1) |", "| 6.12 | d 2 | 0 | 0 | 1 | 1 | 1 | v1 |", "6.12: it does not boot",
 		"| `TestA` | passed | **failed** (2) |", "| `TestB` | passed, at the second try | left out (1) |", "| `TestC` | left out (1) | **not tried** |",
 		"1. no tcx", "2. a\\|b",
 	} {
@@ -184,6 +184,48 @@ func TestDocumentTellsEachTest(t *testing.T) {
 	}
 	if columns[1].failures() != 1 {
 		t.Error("a failure is not counted")
+	}
+}
+
+// What one run does not try stays as an earlier one found it, unless the kernel is another.
+func TestRecordIsOfAllRuns(t *testing.T) {
+	s := selected(t, "6.12* enforcer TestB it came later\n")
+	a, b := s.of(module + "enforcer")[0], s.of(module + "enforcer")[1]
+	file := filepath.Join(t.TempDir(), "record.json")
+	old := kernel{Package: "p", Deb: "p-6.1", Release: "6.1", Version: "1", dir: "/somewhere"}
+	for _, run := range []column{
+		{kernel: old, results: map[testID]result{a: {Why: "slow", Try: 2}, b: {Passed: true, Try: 1}, {module + "gone", "TestGone"}: {Passed: true}}},
+		{kernel: old, results: map[testID]result{a: {Passed: true, Try: 1, Revision: "v2"}}},
+		{kernel: kernel{Package: "p/later", Release: "6.12"}, results: map[testID]result{b: {LeftOut: "it came later"}}},
+		{kernel: kernel{Package: "p/later"}, trouble: "no such package"},
+	} {
+		record, err := readRecord(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writeRecord(file, add(record, run)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record, err := readRecord(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := columns(record, s)
+	if len(got) != 2 || got[1].kernel.Release != "6.12" || got[1].trouble != "no such package" {
+		t.Fatalf("%+v", got)
+	}
+	want := map[testID]result{a: {Passed: true, Try: 1, Revision: "v2"}, b: {Passed: true, Try: 1}}
+	if diff := cmp.Diff(want, got[0].results, cmp.AllowUnexported(testID{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[testID]result{b: {LeftOut: "it came later"}}, got[1].results, cmp.AllowUnexported(testID{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	newer := old
+	newer.Version = "2"
+	if got := columns(add(record, column{kernel: newer}), s); len(got[0].results) != 0 {
+		t.Errorf("results of version 1 count for version 2: %v", got[0].results)
 	}
 }
 

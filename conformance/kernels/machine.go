@@ -118,6 +118,7 @@ type machine struct {
 	timeout       time.Duration
 	dir           string
 	out           io.Writer
+	revision      string
 }
 
 // job is what the first process reads; guest/main.go has its twin.
@@ -148,7 +149,7 @@ func (m *machine) results(ctx context.Context, tests []string, into map[testID]r
 			if !tried {
 				continue
 			}
-			r.Try = try
+			r.Try, r.Revision = try, m.revision
 			into[testID{m.binary.pkg, t}] = r
 			if r.Passed {
 				passed[t] = r

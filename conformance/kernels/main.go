@@ -28,6 +28,8 @@ type options struct {
 	run       *regexp.Regexp
 	dir       string
 	document  string
+	record    string
+	revision  string
 	memory    int
 	timeout   time.Duration
 	out       io.Writer
@@ -39,9 +41,11 @@ func main() {
 	tests := flag.String("tests", "conformance/kernel-tests.txt,conformance/kernels/tests.txt", "`files` that name the tests, separated by commas")
 	flag.StringVar(&o.leftOut, "left-out", "conformance/kernels/left-out.txt", "`file` that names tests that are left out, and why")
 	flag.StringVar(&o.arguments, "arguments", "conformance/kernels/arguments.txt", "`file` that says which arguments tests are given, and why")
-	only := flag.String("run", "", "run the tests alone whose package and name match the `expression`; then the document is not written")
+	only := flag.String("run", "", "run the tests alone whose package and name match the `expression`; of the others the record stays as it is")
 	flag.StringVar(&o.dir, "dir", "bin/kernels", "`directory` for packages, machines and results; what ran there already, with the same binary on the same kernel, is not run again if it passed")
 	flag.StringVar(&o.document, "document", "conformance/kernels.md", "`file` to write the table to")
+	flag.StringVar(&o.record, "record", "conformance/kernels/record.json", "`file` with what all runs found, that the table is made of")
+	flag.StringVar(&o.revision, "revision", "unknown", "what is tried, for the record")
 	flag.IntVar(&o.memory, "memory", 3072, "MiB of a machine")
 	flag.DurationVar(&o.timeout, "timeout", 90*time.Minute, "for the tests of one package: an emulated processor is slow")
 	flag.Parse()
@@ -96,27 +100,31 @@ func (o *options) matrix(ctx context.Context, only string) error {
 	if err != nil {
 		return err
 	}
-	var columns []column
+	record, err := readRecord(o.record)
+	if err != nil {
+		return err
+	}
 	var failed []error
 	for _, name := range o.kernels {
+		if ctx.Err() != nil {
+			break
+		}
 		c, err := o.column(ctx, name, selected, binaries, base)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("kernel %s: %w", name, err))
 			c.trouble = err.Error()
 		}
-		columns = append(columns, c)
+		record = add(record, c)
 		if n := c.failures(); n > 0 {
 			failed = append(failed, fmt.Errorf("kernel %s: %d tests failed", c.kernel, n))
 		}
 	}
-	if only == "" && ctx.Err() == nil {
-		text := document(selected, columns)
-		if err := os.WriteFile(o.document, []byte(text), 0o644); err != nil {
-			return err
-		}
+	// Also of a run that was interrupted: what it tried it has tried.
+	written := errors.Join(writeRecord(o.record, record), os.WriteFile(o.document, []byte(document(selected, columns(record, selected))), 0o644))
+	if written == nil {
 		fmt.Fprintf(o.out, "%s is written\n", o.document)
 	}
-	return errors.Join(failed...)
+	return errors.Join(append(failed, written)...)
 }
 
 // lock keeps a second run out of the directory, whose machines would write to the same
@@ -156,7 +164,7 @@ func (o *options) column(ctx context.Context, name string, selected *selection, 
 		if len(tests) == 0 {
 			continue
 		}
-		m := machine{kernel: k, base: base, modules: modules, binary: binaries[pkg], memory: o.memory, timeout: o.timeout, dir: o.dir, out: o.out}
+		m := machine{kernel: k, base: base, modules: modules, binary: binaries[pkg], memory: o.memory, timeout: o.timeout, dir: o.dir, out: o.out, revision: o.revision}
 		for _, a := range selected.given(pkg) {
 			m.arguments = append(m.arguments, a.text)
 		}

@@ -21,6 +21,8 @@ type result struct {
 	Try int
 	// LeftOut is why it was not tried, Why why it did not pass.
 	LeftOut, Why string `json:",omitempty"`
+	// Revision is of which the test was.
+	Revision string `json:",omitempty"`
 }
 
 // event is a line of test2json (go doc cmd/test2json), or the machine's last word.

@@ -62,10 +62,10 @@ func document(s *selection, columns []column) string {
 	line("without the help of a processor, and runs there what [kernel-tests.txt](kernel-tests.txt)")
 	line("and [kernels/tests.txt](kernels/tests.txt) name: [how](kernels/README.md). A test that did")
 	line("not report has failed. An emulated processor is slow, so what fails is tried once more by")
-	line("itself.")
+	line("itself. Results may be of several runs, and then of several revisions.")
 	line("")
-	line("| kernel | Debian package | passed | at the second try | failed | left out |")
-	line("| --- | --- | --- | --- | --- | --- |")
+	line("| kernel | Debian package | passed | at the second try | failed | left out | not tried | of revision |")
+	line("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	for i := range columns {
 		c := &columns[i]
 		passed, second, left := 0, 0, 0
@@ -79,7 +79,8 @@ func document(s *selection, columns []column) string {
 				passed++
 			}
 		}
-		line("| %s | %s %s | %d | %d | %d | %d |", c.kernel, c.kernel.Deb, c.kernel.Version, passed, second, c.failures(), left)
+		line("| %s | %s %s | %d | %d | %d | %d | %d | %s |", c.kernel, c.kernel.Deb, c.kernel.Version, passed, second, c.failures(), left,
+			len(s.tests)-len(c.results), c.revisions())
 	}
 	for i := range columns {
 		if c := &columns[i]; c.trouble != "" {
