@@ -115,10 +115,9 @@ func (w *world) check(since, until int64) {
 	s.sent = append(w.carry, s.sent...)
 	w.reachability(s, since, until)
 	w.checkReadiness()
-	now := time.Now().UnixNano()
-	violations, faults := w.checker.violations, len(w.faults)
-	w.carry = w.checker.round(s, now)
-	if w.checker.violations > violations || len(w.faults) > faults {
+	w.carry = w.checker.round(s, time.Now().UnixNano())
+	if found := w.checker.violations + len(w.faults); found > w.found {
+		w.found = found
 		w.keepScene()
 	}
 	w.history.forget(since - int64(bound))

@@ -133,9 +133,9 @@ func (w *world) expectNotReady(tr *trouble, from int64, why string) {
 	tr.silenced = append(tr.silenced, e)
 }
 
-// catchesUpWithin is how long an agent may take to be ready when all is healed:
-// client-go waits up to 30 seconds, and more by chance, before it asks a server
-// again that refused it.
+// catchesUpWithin is how long an agent may take to be ready when all is healed: a source
+// waits for up to 30 seconds before it asks a server again that refused it, and once more
+// before it lists what the server has forgotten.
 const catchesUpWithin = 75 * time.Second
 
 // awaitReady waits until the agent has caught up with all, and returns when it

@@ -71,8 +71,10 @@ type world struct {
 	edited int64
 	carry  []datagram
 	events []string
-	// scenes are these, and the agent's words, when something was found.
+	// scenes are these, and the agent's words, when something was found; found is how
+	// much that was, of all kinds, when one was last kept.
 	scenes []string
+	found  int
 	faults []string
 	tally
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // patience bounds how long a Kube may be deaf before that is told. A server
@@ -34,12 +35,24 @@ type patience struct {
 	proof time.Duration
 	// tick is how often the ears are looked at.
 	tick time.Duration
+	// retryFirst and retryLast are the first and the last pause before a server is asked
+	// again that refused or was not there: at least so long, at most twice. One that has
+	// forgotten the versions since is asked twice, for a watch and then for a list, so that
+	// a change is heard within 4·retryLast after it is back. client-go's own pauses are twice
+	// as long; without their spread all agents would ask for lists at once.
+	retryFirst, retryLast time.Duration
+}
+
+// retries are these pauses as a reflector takes them.
+func (p patience) retries() *wait.Backoff {
+	return &wait.Backoff{Duration: p.retryFirst, Factor: 2, Jitter: 1, Cap: p.retryLast, Steps: 64}
 }
 
 func defaultPatience() patience {
 	return patience{
 		hiccup: 4 * time.Second, answer: 8 * time.Second, giveUp: 20 * time.Second,
 		quiet: 15 * time.Second, proof: time.Second, tick: 500 * time.Millisecond,
+		retryFirst: 800 * time.Millisecond, retryLast: 15 * time.Second,
 	}
 }
 
@@ -117,12 +130,15 @@ func (e *ear) listen(now time.Time) {
 }
 
 // fails says that a request failed. It goes on waiting if the client tries again
-// by itself.
+// by itself. One that had no answer has failed for as long as it waited: otherwise its end
+// would look like an answer, and the trouble be over until the hiccup is.
 func (e *ear) fails(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.failing.IsZero() {
-		e.failing = time.Now()
+		if e.failing = e.waiting; e.failing.IsZero() {
+			e.failing = time.Now()
+		}
 	}
 	e.why, e.blamed = err, true
 }

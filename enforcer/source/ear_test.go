@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,27 @@ func TestWatchThatBrokeOffIsNotCurrentForAMinute(t *testing.T) {
 		if err := e.current(time.Now()); (err == nil) != tt.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A request that is given up without an answer is no sign of life: what is told of the
+// silence is told until something is heard.
+func TestSilenceIsToldWithoutAGap(t *testing.T) {
+	p, now := defaultPatience(), time.Now()
+	e := &ear{heard: now.Add(-p.giveUp), waiting: now.Add(-p.giveUp)}
+	if e.trouble(now, p) == nil {
+		t.Fatal("a request without an answer is not told")
+	}
+	e.fails(errors.New("no answer"))
+	e.answered()
+	for _, later := range []time.Duration{0, p.tick, p.hiccup, p.giveUp} {
+		if e.trouble(now.Add(later), p) == nil {
+			t.Errorf("%v after it was given up nothing is told", later)
+		}
+	}
+	e.hears()
+	if err := e.trouble(time.Now(), p); err != nil {
+		t.Errorf("told of a watch that stands: %v", err)
 	}
 }
 

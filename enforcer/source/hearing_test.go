@@ -33,6 +33,7 @@ func impatient(config *rest.Config, node string) *Kube {
 		hiccup: 200 * time.Millisecond, answer: 300 * time.Millisecond, giveUp: 600 * time.Millisecond,
 		// A watch of less than a second is a failed one to the reflector.
 		quiet: 1400 * time.Millisecond, proof: 50 * time.Millisecond, tick: 10 * time.Millisecond,
+		retryFirst: 400 * time.Millisecond, retryLast: time.Second,
 	}
 	return s
 }
@@ -235,6 +236,15 @@ func TestPatienceIsWithinTheBound(t *testing.T) {
 	}
 	if worst := unheardFor + unheardFor/3 + p.hiccup + p.tick; worst > 30*time.Second {
 		t.Errorf("a server that is no longer there is told of after %v", worst)
+	}
+	pauses, longest := p.retries(), time.Duration(0)
+	for range 20 {
+		longest = max(longest, pauses.Step())
+	}
+	// Asked for a watch just before it is back, then for the watch that it refuses, then for
+	// a list.
+	if 2*longest > time.Minute || p.retryLast*4 > time.Minute {
+		t.Errorf("a server that is back is asked again after %v", longest)
 	}
 	if p.giveUp <= p.answer {
 		t.Error("requests are dropped before their silence is told")

@@ -134,7 +134,7 @@ func (r *resource) run(ctx context.Context, store *eventStore, p patience) {
 			return r.openWatch(ctx, o, store.ear, p)
 		},
 	}}
-	cache.NewReflectorWithOptions(lister, r.make(), store, cache.ReflectorOptions{Name: r.name, Logger: &logger}).RunWithContext(ctx)
+	cache.NewReflectorWithOptions(lister, r.make(), store, cache.ReflectorOptions{Name: r.name, Logger: &logger, Backoff: p.retries()}).RunWithContext(ctx)
 	// The goroutine that waits for all lists must not wait for ever.
 	store.listed()
 }
