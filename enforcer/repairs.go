@@ -37,7 +37,7 @@ func repairConditions(r rounds.Repairs, by string, failed error) []Condition {
 	if r.Contested {
 		out = append(out, Condition{
 			What:    "TableContested",
-			Message: fmt.Sprintf("another program keeps changing Sluice's nftables: more than %d times in %v; each time they are open for up to %v and the repair; the last time it was %s", rounds.RepairsAtOnce, rounds.RepairWindow, rounds.RepairPause, by),
+			Message: fmt.Sprintf("another program keeps changing Sluice's nftables: more than %d times, with less than %v between the repairs in all; each time they are open for up to %v and the repair; the last time it was %s", rounds.RepairsAtOnce, rounds.RepairWindow, rounds.RepairPause, by),
 			Mend:    "find it with \"nft monitor\" and keep it from flushing or changing tables named sluice",
 		})
 	}

@@ -4,10 +4,14 @@ import "time"
 
 // contest meters how often our tables are repaired after somebody else changed them.
 // The rules are open until they are, so it is done at once: only against somebody who
-// insists it is slowed down, lest the two keep the node busy.
+// insists it is slowed down, lest the two keep the node busy. How soon somebody comes
+// again is counted from the end of a repair: on a slow node one takes longer than a pause.
 type contest struct {
-	// recent is when the last repairs began, oldest first, at most RepairsAtOnce.
-	recent []time.Time
+	// calms are how long our tables were left alone between the last repairs, oldest
+	// first, at most one fewer than RepairsAtOnce.
+	calms []time.Duration
+	// began and ended are of the last repair. It ends when all was brought.
+	began, ended time.Time
 	// contested: somebody insisted when we looked last.
 	contested bool
 	// running: a repair was begun and has not succeeded yet.
@@ -15,8 +19,9 @@ type contest struct {
 }
 
 const (
-	// RepairsAtOnce is how many repairs follow each other without a pause, within
-	// RepairWindow. From then on there is one every RepairPause.
+	// RepairsAtOnce is how many repairs follow each other without a pause, if our tables
+	// were left alone for less than RepairWindow between them, all in all. From then on
+	// there is a pause of RepairPause after each.
 	RepairsAtOnce = 5
 	RepairWindow  = RepairsAtOnce * RepairPause
 	RepairPause   = 500 * time.Millisecond
@@ -25,21 +30,45 @@ const (
 	ContestCalm = time.Minute
 )
 
-// wait is how long the next repair has to wait.
-func (c *contest) wait(now time.Time) time.Duration {
-	if len(c.recent) < RepairsAtOnce || now.Sub(c.recent[0]) >= RepairWindow {
+// calm is how long our tables have been left alone.
+func (c *contest) calm(now time.Time) time.Duration {
+	if c.running {
 		return 0
 	}
-	return max(0, RepairPause-now.Sub(c.recent[len(c.recent)-1]))
+	return now.Sub(c.ended)
+}
+
+// insists reports whether a repair that begins now is one too many.
+func (c *contest) insists(now time.Time) bool {
+	sum := c.calm(now)
+	for _, d := range c.calms {
+		sum += d
+	}
+	return len(c.calms) == RepairsAtOnce-1 && sum < RepairWindow
+}
+
+// wait is how long the next repair has to wait.
+func (c *contest) wait(now time.Time) time.Duration {
+	if !c.insists(now) {
+		return 0
+	}
+	return max(0, RepairPause-c.calm(now))
 }
 
 func (c *contest) begin(now time.Time) {
-	c.running = true
-	c.contested = c.contested || len(c.recent) == RepairsAtOnce && now.Sub(c.recent[0]) < RepairWindow
-	if len(c.recent) == RepairsAtOnce {
-		c.recent = c.recent[1:]
+	c.contested = c.contested || c.insists(now)
+	if !c.began.IsZero() {
+		c.calms = append(c.calms, c.calm(now))
+		c.calms = c.calms[max(0, len(c.calms)-RepairsAtOnce+1):]
 	}
-	c.recent = append(c.recent, now)
+	c.began, c.running = now, true
+}
+
+// end takes in that all was brought.
+func (c *contest) end(now time.Time) {
+	if c.running {
+		c.ended, c.running = now, false
+	}
 }
 
 // Drift takes in whether others changed our tables since it was last asked, or may
@@ -76,8 +105,10 @@ func (s *State) Repairs(failed bool, now time.Time) (r Repairs, tell bool) {
 	if !c.running && !c.contested {
 		return r, false
 	}
-	c.running = c.running && failed
-	if c.contested && now.Sub(c.recent[len(c.recent)-1]) >= ContestCalm {
+	if !failed {
+		c.end(now)
+	}
+	if c.contested && now.Sub(c.began) >= ContestCalm {
 		c.contested = false
 	}
 	return Repairs{Contested: c.contested, Failing: c.running}, true
