@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,8 @@ const asAgent = "SLUICE_CHAOS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asAgent) == "" {
+		flag.Parse()
+		slowDown(*slow)
 		os.Exit(kerneltest.Run(m))
 	}
 	// An agent must not outlive its test, however that ends.

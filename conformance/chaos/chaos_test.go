@@ -14,11 +14,21 @@ import (
 var (
 	duration = flag.Duration("sluice.duration", 0, "how long all runs together take; 0: short ones with fixed seeds, and one by the clock")
 	seedFlag = flag.Uint64("sluice.seed", 0, "seed of the runs; 0: by the clock")
+	slow     = flag.Int("sluice.slow", 1, "how many times slower than a processor this one is, if it is emulated: what is waited for, and granted, is so many times as long")
 	patient  = flag.Bool("sluice.long", false, "let the API server be away for longer than half a minute now and then")
 )
 
 // actionsToQuiet is how much happens until all is healed and compared.
 const actionsToQuiet = 9
+
+// slowDown makes all waits, and all that the checker grants, fit a slow processor.
+func slowDown(times int) {
+	for _, d := range []*time.Duration{&bound, &noticedWithin, &filesNoticedWithin, &catchesUpWithin, &sendEvery} {
+		*d *= time.Duration(times)
+	}
+	answerWithin *= int64(times)
+	mendsWithin *= int64(times)
+}
 
 func TestChaosBridge(t *testing.T) { chaos(t, lab.Bridge) }
 func TestChaosPTP(t *testing.T)    { chaos(t, lab.PTP) }
@@ -93,7 +103,7 @@ func (w *world) quiet(ctx context.Context, compare bool) {
 	w.must(w.prober.renew())
 	since := time.Now().UnixNano()
 	w.history.renewed(since)
-	sleep(ctx, time.Second)
+	sleep(ctx, time.Second+time.Duration(answerWithin))
 	until := time.Now().UnixNano()
 	if s, found := w.ready.find(since, until, false); found {
 		w.fault("readyz did not say ok at %s, at rest: %s", w.checker.clock(s.until), s.text)

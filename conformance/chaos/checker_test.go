@@ -43,10 +43,10 @@ type arrival struct {
 
 // answerWithin is how long after a datagram its echo may still be on its way,
 // and with it in the hands of the rules.
-const answerWithin = int64(300 * time.Millisecond)
+var answerWithin = int64(300 * time.Millisecond)
 
 // mendsWithin is how long a path may stay interrupted after what was done to it.
-const mendsWithin = int64(1500 * time.Millisecond)
+var mendsWithin = int64(1500 * time.Millisecond)
 
 // counts are what a checker has seen.
 type counts struct {

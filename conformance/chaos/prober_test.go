@@ -17,11 +17,11 @@ import (
 	"github.com/sluice-net/sluice/conformance/lab"
 )
 
-// How often each end sends to each other: on the flows that live, and on new ones.
-const (
-	sendEvery  = 100 * time.Millisecond
-	freshEvery = 3 // rounds
-)
+// sendEvery is how often each end sends to each other on the flows that live, freshEvery
+// in how many rounds it does so on new ones.
+var sendEvery = 100 * time.Millisecond
+
+const freshEvery = 3
 
 // firstLongPort is where long flows come from at first. Whenever they are replaced
 // by new ones they take the next of so many.

@@ -26,7 +26,7 @@ func (w *world) opened(what string, f func() error) {
 }
 
 // noticedWithin is how soon readyz must tell that the rules cannot be mended.
-const noticedWithin = 7 * time.Second
+var noticedWithin = 7 * time.Second
 
 func (w *world) nft(args ...string) (string, error) {
 	return run(w.node, append([]string{"nft"}, args...)...)
@@ -147,7 +147,7 @@ func (w *world) upsetServer(ctx context.Context) {
 
 // filesNoticedWithin is how soon readyz must tell that manifests are broken or
 // gone: file systems that tell of no changes are looked at every ten seconds.
-const filesNoticedWithin = 13 * time.Second
+var filesNoticedWithin = 13 * time.Second
 
 // upsetFiles breaks a manifest, or takes the directory away.
 func (w *world) upsetFiles(ctx context.Context) {

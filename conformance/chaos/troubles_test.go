@@ -136,7 +136,7 @@ func (w *world) expectNotReady(tr *trouble, from int64, why string) {
 // catchesUpWithin is how long an agent may take to be ready when all is healed: a source
 // waits for up to 30 seconds before it asks a server again that refused it, and once more
 // before it lists what the server has forgotten.
-const catchesUpWithin = 75 * time.Second
+var catchesUpWithin = 75 * time.Second
 
 // awaitReady waits until the agent has caught up with all, and returns when it
 // said so.

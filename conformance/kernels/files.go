@@ -41,11 +41,17 @@ func (f files) copy(name, from string) error {
 
 func (f files) link(name, target string) { f[name] = file{mode: 0o777, target: target} }
 
-// tree takes all regular files below a directory that are not left out.
+// tree takes all regular files below a directory, but for files and directories that are
+// left out.
 func (f files) tree(name, from string, leaveOut func(file string) bool) error {
 	err := filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || leaveOut(p) {
+		switch {
+		case err != nil:
 			return err
+		case d.IsDir() && p != from && leaveOut(p):
+			return fs.SkipDir
+		case d.IsDir() || leaveOut(p):
+			return nil
 		}
 		if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() {
 			return err
@@ -66,7 +72,7 @@ func (f files) tree(name, from string, leaveOut func(file string) bool) error {
 // there. All are in bin, which the other directories for programs lead to.
 var commands = []string{
 	"bash", "bridge", "cat", "depmod", "env", "ip", "ip6tables", "ip6tables-legacy", "ip6tables-restore", "iptables", "iptables-legacy",
-	"iptables-restore", "iptables-save", "ipvsadm", "kmod", "ls", "modprobe", "nft", "nsenter", "sh", "sleep", "sysctl", "tc", "timeout",
+	"iptables-nft", "iptables-restore", "iptables-save", "ipvsadm", "kmod", "ls", "modprobe", "nft", "nsenter", "sh", "sleep", "sysctl", "tc", "timeout",
 	"true", "unshare",
 }
 

@@ -28,8 +28,8 @@ const buildTag = "kernels"
 type binary struct {
 	pkg  string
 	data []byte
-	// beside are the files that tests find in their directory.
-	beside files
+	// libraries are what it needs to start.
+	libraries files
 }
 
 // hash tells apart binaries, which are built the same way each time, and what they are
@@ -50,22 +50,17 @@ func (b binary) directory() string { return path.Join("src", strings.TrimPrefix(
 func buildTests(ctx context.Context, dir string, packages []string) (map[string]binary, error) {
 	out := map[string]binary{}
 	for _, pkg := range packages {
-		b := binary{pkg: pkg, beside: files{}}
+		b := binary{pkg: pkg, libraries: files{}}
 		at := filepath.Join(dir, "tests", strings.ReplaceAll(strings.TrimPrefix(pkg, module), "/", "-")+".test")
 		// As make test builds them, so that nothing is compiled twice.
 		if err := build(ctx, at, "test", "-c", "-buildvcs=false", "-tags", buildTag, "-ldflags", "-s -w", "-o", at, pkg); err != nil {
 			return nil, err
 		}
-		if err := b.beside.addLibraries(at); err != nil {
+		if err := b.libraries.addLibraries(at); err != nil {
 			return nil, err
 		}
 		var err error
 		if b.data, err = os.ReadFile(at); err != nil {
-			return nil, err
-		}
-		from := filepath.FromSlash(strings.TrimPrefix(pkg, module))
-		err = b.beside.tree(b.directory(), from, func(file string) bool { return strings.HasSuffix(file, ".go") || tooLarge(file) })
-		if err != nil {
 			return nil, err
 		}
 		out[pkg] = b
@@ -73,10 +68,10 @@ func buildTests(ctx context.Context, dir string, packages []string) (map[string]
 	return out, nil
 }
 
-// tooLarge is what no test reads.
-func tooLarge(file string) bool {
+// unread is what no test reads of the project: what is hidden, what was built, programs.
+func unread(file string) bool {
 	info, err := os.Stat(file)
-	return err == nil && info.Size() > 4<<20
+	return strings.HasPrefix(filepath.Base(file), ".") || file == "bin" || strings.HasSuffix(file, ".go") || err == nil && info.Size() > 4<<20
 }
 
 func build(ctx context.Context, at string, args ...string) error {
@@ -90,7 +85,7 @@ func build(ctx context.Context, at string, args ...string) error {
 }
 
 // baseFiles are in every machine: the first process, what turns the tests' words into
-// events, and commands.
+// events, commands, and the files of the project that tests read.
 func baseFiles(ctx context.Context, dir string) (files, error) {
 	f := files{}
 	for name, pkg := range map[string]string{"init": "./conformance/kernels/guest", "bin/test2json": "cmd/test2json"} {
@@ -102,10 +97,7 @@ func baseFiles(ctx context.Context, dir string) (files, error) {
 			return nil, err
 		}
 	}
-	if err := f.addCommands(); err != nil {
-		return nil, err
-	}
-	return f, f.addSettings()
+	return f, errors.Join(f.addCommands(), f.tree("src", ".", unread), f.addSettings())
 }
 
 // machine runs the tests of one package on one kernel.
@@ -256,7 +248,7 @@ func (m *machine) writeRoot(to string, tests []string) error {
 	}
 	own["job.json"] = file{mode: 0o644, data: j}
 	own[m.binary.directory()+"/.here"] = file{mode: 0o644}
-	maps.Copy(own, m.binary.beside)
+	maps.Copy(own, m.binary.libraries)
 	out, err := os.Create(to)
 	if err != nil {
 		return err

