@@ -23,7 +23,8 @@ func TestPortsThatAreNoPodsAreKnown(t *testing.T) {
 		{"link set va up", false},
 		{"link add eth9 type veth peer name far netns " + netnstest.New(t).Name + "\nlink set eth9 master cni0", true},
 		{"link del eth9", false},
-		{"link add in0 type veth peer name in1\nlink set in0 master cni0", true},
+		{"link add in0 type veth peer name in1\nlink set in0 master cni0", false},
+		{"link set in1 up", true},
 		{"link set in0 nomaster", false},
 		{"link add vx0 type vxlan id 1 dstport 4789\nlink set vx0 master cni0", true},
 	} {

@@ -23,7 +23,9 @@ type Interface struct {
 	// Peer and NSID name the other end of a veth; NSID is -1 if that is in our
 	// own namespace.
 	Peer, NSID int
-	MAC        net.HardwareAddr
+	// Up: it is switched on.
+	Up  bool
+	MAC net.HardwareAddr
 	// CallIPTables and CallIP6Tables are a bridge's own switches.
 	CallIPTables, CallIP6Tables bool
 	// FiltersVLANs: a bridge knows of VLANs, and takes tags off and puts them on.
@@ -31,7 +33,8 @@ type Interface struct {
 }
 
 // LeadsOut reports whether the interface is a veth whose other end is in
-// another namespace: what a Pod hangs on.
+// another namespace: what a Pod hangs on. The kernel tells of a veth without another end
+// while it makes one, and once more, as a port still, before it takes it away.
 func (i *Interface) LeadsOut() bool { return i.Kind == "veth" && i.NSID >= 0 && i.Peer != 0 }
 
 // Attributes that the libraries do not name, of linux/if_link.h and
@@ -48,7 +51,7 @@ func InterfaceOf(msg []byte) (Interface, bool) {
 	if len(msg) < unix.SizeofIfInfomsg {
 		return Interface{}, false
 	}
-	i := Interface{Index: int(int32(binary.NativeEndian.Uint32(msg[4:]))), NSID: -1}
+	i := Interface{Index: int(int32(binary.NativeEndian.Uint32(msg[4:]))), NSID: -1, Up: binary.NativeEndian.Uint32(msg[8:])&unix.IFF_UP != 0}
 	for a := range nlsocket.Attrs(msg[unix.SizeofIfInfomsg:]) {
 		switch a.Kind {
 		case unix.IFLA_IFNAME:

@@ -134,6 +134,8 @@ func (l *Links) podBridges(known map[int]bool) map[int]bridgeRole {
 			role.pods, role.known = true, true
 		case l.isUplink(i):
 			role.uplink = true
+		case !i.LeadsOut():
+			continue // it comes or goes, and says nothing of its bridge
 		case sandboxes[i.NSID]:
 			role.second = true
 		case !l.roles.others.match(l.nameOf(i.Master)):
@@ -166,11 +168,23 @@ func (l *Links) PodWays() map[int]bool {
 }
 
 // isUplink reports whether a port leads out of the node, or to another part of it.
-func (l *Links) isUplink(i *Interface) bool { return !i.LeadsOut() || l.roles.uplinks.match(i.Name) }
+func (l *Links) isUplink(i *Interface) bool { return l.staysHere(i) || l.roles.uplinks.match(i.Name) }
+
+// staysHere reports whether an interface leads to nobody's namespace. Of a veth that must
+// be certain, for what does not lead to a Pod is open: its other end must be here, and be
+// up. A network plug-in may make both ends here and then give one to a Pod, and a veth that
+// comes or goes has no other end for a moment.
+func (l *Links) staysHere(i *Interface) bool {
+	if i.Kind != "veth" {
+		return true
+	}
+	other := l.ifaces[i.Peer]
+	return i.NSID < 0 && other != nil && other.Up
+}
 
 // isOther reports whether a veth that is no port is none of a Pod.
 func (l *Links) isOther(i *Interface) bool {
-	return !i.LeadsOut() || l.roles.nets[i.Index] || l.roles.others.match(i.Name) || l.roles.uplinks.match(i.Name)
+	return l.staysHere(i) || l.roles.nets[i.Index] || l.roles.others.match(i.Name) || l.roles.uplinks.match(i.Name)
 }
 
 // readNets finds through which veths the node routes more than single addresses: a
