@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,7 +122,7 @@ func TestGuardHasALimit(t *testing.T) {
 		b.links.Binds[a] = bind
 		p := b.update()
 		sources := 0
-		for _, op := range p.Ports {
+		for _, op := range slices.Concat(p.Ports, p.Opens) {
 			if e, ok := op.Object.(*SetElement); ok && e.Set.Name == linkSourcesSet {
 				sources++
 			}

@@ -43,10 +43,12 @@ type Plan struct {
 	// part of Commit, and such kernels need it cut before the first deletion of
 	// a chain.
 	Cleanup []Op
-	// Ports is what changes of the guards of bridge ports: elements, one transaction
-	// in table bridge sluice. It goes first: an address must be held to its port
-	// before the main table trusts it.
-	Ports []Op
+	// Ports and Opens are what changes of the guards of bridge ports: elements, each a
+	// transaction in table bridge sluice. Ports closes, and goes before Commit: nobody may
+	// pose as a Pod whose address the main table trusts. Opens goes after Commit: on a
+	// bridge with an uplink the main table cannot tell a Pod's address that it does not
+	// know from any other, so a port must not be open before it does.
+	Ports, Opens []Op
 	// Guards are the changes of the guards of routed veths, each a transaction of its own in table
 	// netdev sluice, in any order. They do not depend on the other parts.
 	Guards []GuardPlan
@@ -78,7 +80,7 @@ func (p Plan) Divide() (join, leave, rest []Op) {
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0 && len(p.Ports) == 0 && len(p.Guards) == 0
+	return len(p.Prepare) == 0 && len(p.Commit) == 0 && len(p.Cleanup) == 0 && len(p.Ports) == 0 && len(p.Opens) == 0 && len(p.Guards) == 0
 }
 
 // GuardPlan makes the guard of one veth what it should be, whatever it was: it

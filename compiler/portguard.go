@@ -290,11 +290,17 @@ func (c *Config) portTable() *Ruleset {
 
 // PortGuards is table bridge sluice as it should be.
 func (c *Compiler) PortGuards() *Ruleset {
+	return c.portGuards(func(string, Key) bool { return true })
+}
+
+func (c *Compiler) portGuards(has func(set string, key Key) bool) *Ruleset {
 	out := c.cfg.portTable()
 	for i := range out.Sets {
 		s := &out.Sets[i]
 		for key := range c.ports[s.Name].values {
-			s.Elements = append(s.Elements, Element{Key: key})
+			if has(s.Name, key) {
+				s.Elements = append(s.Elements, Element{Key: key})
+			}
 		}
 		sortElements(s.Elements)
 	}
@@ -338,13 +344,6 @@ func ReadHeld(key Key) (Held, bool) {
 	addr, ok := netip.AddrFromSlice([]byte(key[head:]))
 	out := Held{Port: int(valueOf(string(key[:4])).number()), MAC: string(etherText(nil, valueOf(string(key[4:head])))), Addr: addr}
 	return out, ok
-}
-
-// ReplacePorts puts the whole of table bridge sluice in the place of whatever there
-// is. It must be one transaction.
-func (c *Compiler) ReplacePorts() []Op {
-	table := &Table{}
-	return append([]Op{{Add, table}, {Delete, table}, {Add, table}}, create(c.PortGuards())...)
 }
 
 // guarded yields what the Pod puts into the sets of table bridge sluice: an

@@ -273,7 +273,7 @@ func (u *update) plan() Plan {
 	var ports elementChanges
 	u.ports.changes(&ports)
 	ports.sort()
-	out.Ports = ports.ops()
+	out.Ports, out.Opens = openingLast(ports.ops())
 	for _, veth := range slices.Sorted(maps.Keys(u.veths)) {
 		if p, changed := u.c.guardAnew(veth); changed {
 			out.Guards = append(out.Guards, p)

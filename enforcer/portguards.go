@@ -24,11 +24,14 @@ import (
 // fails for one Pod alone.
 type portGuards struct {
 	transact func(ctx context.Context, ops []compiler.Op) error
-	// whole returns the operations that put the table in the place of what is there.
-	whole func() []compiler.Op
+	// whole returns the operations that put the table in the place of what is there, kept
+	// those of it that open nothing which is not open.
+	whole, kept func() []compiler.Op
 	// wanting: the table in the kernel is not known to be what it should be, so the
 	// next round brings all of it.
 	wanting bool
+	// partly: it is what opens nothing new, and the rest must follow the main table.
+	partly bool
 	// err is why it is not.
 	err error
 	backoff
@@ -39,34 +42,52 @@ func newPortGuards(s *syncer) *portGuards {
 	return &portGuards{
 		wanting: true, now: s.cfg.Clock.Now,
 		whole: func() []compiler.Op { return s.compiler.ReplacePorts() },
+		kept:  func() []compiler.Op { return s.keepPorts() },
 		transact: func(ctx context.Context, ops []compiler.Op) error {
 			return s.drift.Ours(func() error { return s.tables.Transact(ctx, knftables.BridgeFamily, ops) })
 		},
 	}
 }
 
-// Run brings a change, or all of it where the change has nothing to build on.
-func (g *portGuards) Run(ctx context.Context, ops []compiler.Op) {
-	if g.wanting {
-		if g.due(g.now()) {
-			g.Replace(ctx)
-		}
-		return
+// Close brings what closes of a change, before the main table changes; all that opens
+// nothing where the change has nothing to build on.
+func (g *portGuards) Close(ctx context.Context, ops []compiler.Op) {
+	if g.wanting && g.due(g.now()) || !g.wanting && !g.change(ctx, ops) {
+		g.partly = true
+		g.replace(ctx, g.kept())
 	}
-	if len(ops) == 0 {
-		return
-	}
-	if err := g.transact(ctx, ops); err != nil {
-		klog.FromContext(ctx).Info("The guards of bridge ports cannot be changed, replacing them", "reason", err.Error())
+}
+
+// Open brings what opens of a change, when the main table has changed.
+func (g *portGuards) Open(ctx context.Context, ops []compiler.Op) {
+	if !g.wanting && (g.partly || !g.change(ctx, ops)) {
 		g.Replace(ctx)
 	}
 }
 
-// Replace puts the whole table in the place of what is there, in one transaction: at
-// no moment is a port without a guard.
+// change brings a change, and reports whether it could.
+func (g *portGuards) change(ctx context.Context, ops []compiler.Op) bool {
+	if len(ops) == 0 {
+		return true
+	}
+	err := g.transact(ctx, ops)
+	if err != nil {
+		klog.FromContext(ctx).Info("The guards of bridge ports cannot be changed, replacing them", "reason", err.Error())
+	}
+	return err == nil
+}
+
+// Replace puts the whole table in the place of what is there.
 func (g *portGuards) Replace(ctx context.Context) {
+	g.partly = false
+	g.replace(ctx, g.whole())
+}
+
+// replace puts the table in the place of what is there, in one transaction: at no moment
+// is a port without a guard.
+func (g *portGuards) replace(ctx context.Context, ops []compiler.Op) {
 	was := g.err
-	g.err = g.transact(ctx, g.whole())
+	g.err = g.transact(ctx, ops)
 	g.wanting = g.err != nil
 	if g.err == nil {
 		g.backoff = backoff{}
@@ -95,6 +116,42 @@ func (g *portGuards) Condition() []Condition {
 		What: "PortGuardsFailed", Object: "table bridge " + compiler.TableName, Message: g.err.Error(),
 		Mend: "the kernel must have nf_tables for family bridge (CONFIG_NF_TABLES_BRIDGE); without it Pods of a bridge can send in each other's name",
 	}}
+}
+
+// keepPorts are the operations that bring what opens nothing that is not open. Without a
+// table all is open, and the whole of it opens nothing. If nothing can be read, nothing is
+// known to be open.
+func (s *syncer) keepPorts() []compiler.Op {
+	open := map[string]map[compiler.Key]bool{}
+	bare := false
+	err := nftwire.Ask(s.ns, func(socket *nftwire.Socket) error {
+		families, err := socket.Tables()
+		if bare = err == nil && !slices.Contains(families, unix.NFPROTO_BRIDGE); bare || err != nil {
+			return err
+		}
+		table := socket.Read(unix.NFPROTO_BRIDGE)
+		for _, set := range s.compiler.OpeningSets() {
+			elements, err := table.Elements(&set)
+			if errors.Is(err, unix.ENOENT) {
+				continue // another version's table
+			}
+			if err != nil {
+				return err
+			}
+			open[set.Name] = map[compiler.Key]bool{}
+			for _, e := range elements {
+				open[set.Name][e.Key] = true
+			}
+		}
+		return nil
+	})
+	switch {
+	case bare:
+		return s.compiler.ReplacePorts()
+	case err != nil:
+		clear(open)
+	}
+	return s.compiler.KeepPorts(open)
 }
 
 // inheritPorts reads what an earlier agent's guards hold addresses to. Without a

@@ -65,6 +65,7 @@ func (s *syncer) replaceAll(ctx context.Context) error {
 	}
 	s.inForce()
 	s.rounds.Replaced()
+	s.ports.Open(ctx, nil)
 	// The main table first: guards alone isolate nobody.
 	s.guards.Replace(ctx)
 	return nil

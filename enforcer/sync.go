@@ -209,11 +209,9 @@ type generated struct {
 // taken out of the mailbox: more may have come.
 func (s *syncer) enforce(ctx context.Context, plan generated, b *source.Mail) error {
 	s.ensureBridges(ctx)
-	// The guards first: an address must be held to its port before the main table
-	// trusts it. One that fails is retried on its own.
-	s.ports.wanting = s.ports.wanting || s.rounds.Doubtful()
-	s.ports.Run(ctx, plan.Ports)
 	if s.rounds.Doubtful() {
+		s.ports.wanting = true
+		s.ports.Close(ctx, nil)
 		// What an earlier commit should have given away is given away by this one, too.
 		if err := s.departures.Clear(ctx, s.departures.Handed()); err != nil {
 			return err
@@ -254,8 +252,11 @@ func (s *syncer) bring(ctx context.Context, plan generated, b *source.Mail) erro
 	return s.finish(ctx, u)
 }
 
-// commit switches over, with a new epoch if connections must be judged anew.
+// commit switches over, with a new epoch if connections must be judged anew. The guards of
+// bridge ports that close come before, and those that open after: a guard that fails holds
+// up nothing, and is retried on its own.
 func (s *syncer) commit(ctx context.Context, plan generated) error {
+	s.ports.Close(ctx, plan.Ports)
 	// As late as can be, so that no Pod ever has its forerunner's connections.
 	if err := s.departures.Clear(ctx, plan.handed); err != nil {
 		return err
@@ -287,6 +288,7 @@ func (s *syncer) commit(ctx context.Context, plan generated) error {
 	}
 	s.inForce(plan.generation)
 	s.committed(ctx, how, epoch)
+	s.ports.Open(ctx, plan.Opens)
 	return nil
 }
 

@@ -141,7 +141,8 @@ func (s *syncer) prepareLetting(ctx context.Context, u *unfinished) error {
 }
 
 // between enforces what came meanwhile, as far as it does not depend on the plan that
-// is under way. Guards depend on nothing.
+// is under way. Guards of routed veths depend on nothing, those of bridge ports go with
+// their plan.
 func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	b := s.box.Take(source.Small)
 	u.seq, u.held = b.Seq, b.Held
@@ -156,7 +157,6 @@ func (s *syncer) between(ctx context.Context, u *unfinished) error {
 	if err != nil {
 		return err
 	}
-	s.ports.Run(ctx, plan.Ports)
 	s.guards.Run(ctx, plan.Guards)
 	plan.generation = generation
 	now, overtakes := u.add(plan)
@@ -187,6 +187,10 @@ func (s *syncer) finish(ctx context.Context, u *unfinished) error {
 			continue
 		}
 		s.unused.add(p.Cleanup, s.cfg.Clock.Now())
+	}
+	if len(u.later) > 0 {
+		// Plans that overtook may have changed what those that waited changed as well.
+		s.ports.Replace(ctx)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // trouble is something that is wrong until it is healed.
@@ -176,7 +178,10 @@ func (w *world) checkReadiness() {
 	w.notReady = rest
 }
 
-// stalls are when this machine let nobody run, or not us.
+// stalls are when this machine let nobody run, or not us, or when its kernel held up all
+// who change anything: what changes rules and interfaces waits until every processor has
+// left what it read of them, and a task of a low priority that was pushed aside while it
+// read is waited for, too.
 type stalls struct {
 	mu    sync.Mutex
 	spans []*span
@@ -188,9 +193,20 @@ const (
 )
 
 func (s *stalls) run(ctx context.Context) {
+	go s.measure(ctx, func() {
+		// With MEMBARRIER_CMD_GLOBAL, membarrier(2) waits as they do. A kernel that has no such
+		// command answers at once.
+		_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, 1, 0, 0)
+		time.Sleep(stallTick)
+	})
+	s.measure(ctx, func() { time.Sleep(stallTick) })
+}
+
+// measure notes when something took too long, until the context ends.
+func (s *stalls) measure(ctx context.Context, do func()) {
 	last := time.Now()
 	for ctx.Err() == nil {
-		time.Sleep(stallTick)
+		do()
 		now := time.Now()
 		if now.Sub(last) > stallFrom {
 			s.mu.Lock()
