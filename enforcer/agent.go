@@ -58,6 +58,8 @@ type Agent struct {
 	// told are the troubles that were logged, under telling.
 	told    []Condition
 	telling sync.Mutex
+	// pulse knows when the process did not run.
+	pulse pulse
 }
 
 // New makes an agent and starts nothing. ns nil is the process's own
@@ -140,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	start("read objects", func() error { return a.readObjects(ctx) })
 	start("sync", func() error { a.loop(ctx, s); return nil })
 	start("watch rounds", func() error { a.watchRounds(ctx); return nil })
+	start("feel the pulse", func() error { a.feelPulse(ctx, s); return nil })
 	if a.cfg.Nodes != nil {
 		taint := &startupTaint{nodes: a.cfg.Nodes, node: a.cfg.Node, ready: a.Ready, again: 250 * time.Millisecond, later: 5 * time.Minute}
 		start("remove the startup taint", func() error { return taint.Run(ctx) })
@@ -245,7 +248,7 @@ func (a *Agent) Settle(ctx context.Context) error {
 // Status returns a snapshot.
 func (a *Agent) Status() Status {
 	s := a.status.read()
-	s.SourceErrors, s.Running = a.box.Reports(), a.running()
+	s.SourceErrors, s.Running, s.Asleep = a.box.Reports(), a.running(), a.pulse.asleep(time.Now())
 	s.Unresolved, s.Conflicts = maps.Clone(s.Unresolved), maps.Clone(s.Conflicts)
 	s.Conditions = s.standing()
 	return s

@@ -37,6 +37,7 @@ type ConditionKind struct {
 // held to it by a test.
 var ConditionKinds = []ConditionKind{
 	{"AddressConflict", false, "The objects of several live Pods claim an address of a local Pod: it is held to the policies of each."},
+	{"Asleep", true, "The agent did not run for a while, and what changed meanwhile may not be in force."},
 	{"BridgeSwitch", false, "Only the namespace's switch brings a bridge's packets past our hooks, for its own cannot be set."},
 	{"BridgeUnfiltered", true, "Packets of a bridge of Pods do not come past our hooks: those between two Pods, or those in frames with a VLAN's tag."},
 	{"DenialsUnread", false, "The kernel's log of denied packets cannot be read, so nobody is told what is denied."},

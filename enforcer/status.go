@@ -30,6 +30,8 @@ type Status struct {
 	SyncError error
 	// Running is for how long a sync has been running, 0 between two.
 	Running time.Duration
+	// Asleep is for how long the agent did not run, if it has just begun to again.
+	Asleep time.Duration
 	// BridgeError is why traffic between Pods of a bridge is out of reach.
 	BridgeError error
 	// SourceErrors are troubles with parts of the source.

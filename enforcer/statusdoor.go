@@ -108,7 +108,7 @@ func (a *Agent) WaitEnforced(ctx context.Context, w nodestatus.Wait) *nodestatus
 // later changes out of the kernel does not.
 func (a *Agent) blocked(w nodestatus.Wait) (Condition, bool) {
 	for _, c := range a.Status().Conditions {
-		if !c.NotReady() || strings.HasPrefix(c.What, "Source") || c.What == "TableFailed" || c.What == "SyncHangs" {
+		if !c.NotReady() || strings.HasPrefix(c.What, "Source") || c.What == "TableFailed" || c.What == "SyncHangs" || c.What == "Asleep" {
 			continue
 		}
 		pod, ofPod := strings.CutPrefix(c.Object, "Pod ")

@@ -16,7 +16,7 @@ import (
 
 // troubles are the fields of a status as conditions, in no order.
 func (s Status) troubles() []Condition {
-	out := append(slices.Clone(s.places), s.hanging()...)
+	out := slices.Concat(s.places, s.hanging(), s.sleeping())
 	// A repair that failed says so itself.
 	if s.SyncError != nil && !slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.What == notRepaired }) {
 		out = append(out, Condition{

@@ -54,7 +54,7 @@ var Checks = []Check{
 		Mend:        "read the agent's log: it names each condition once",
 		Clean:       "nobody asked an agent",
 		Conditions: map[string]State{
-			"DenialsUnread": Warning, "GuardFailed": Problem, "NoLock": Note, "NodeUnknown": Problem, "PortGuardsFailed": Problem,
+			"Asleep": Problem, "DenialsUnread": Warning, "GuardFailed": Problem, "NoLock": Note, "NodeUnknown": Problem, "PortGuardsFailed": Problem,
 			"RuntimeSilent": Warning, "SearchFailed": Warning, "SecondAgent": Problem, "SyncHangs": Problem, "TableContested": Problem, "TableFailed": Problem, "TableNotRepaired": Problem,
 		},
 		judge: judgeAgent,
