@@ -218,7 +218,8 @@ func (w *world) endAgent(how string, end func() error) {
 	tr.mend = func() error {
 		err := w.agent.start()
 		for _, other := range w.troubles {
-			if other.what == apiTrouble && other.healed == 0 {
+			// Where watches broke and nothing else, whoever begins anew hears all.
+			if other.what == apiTrouble && other.healed == 0 && other.mend != nil {
 				w.expectNotReady(other, time.Now().UnixNano(), "the agent was started while the API server did not serve")
 			}
 		}
