@@ -134,8 +134,6 @@ func (l *Links) podBridges(known map[int]bool) map[int]bridgeRole {
 			role.pods, role.known = true, true
 		case l.isUplink(i):
 			role.uplink = true
-		case !i.LeadsOut():
-			continue // it comes or goes, and says nothing of its bridge
 		case sandboxes[i.NSID]:
 			role.second = true
 		case !l.roles.others.match(l.nameOf(i.Master)):
