@@ -53,8 +53,9 @@ func newPortGuards(s *syncer) *portGuards {
 // nothing where the change has nothing to build on.
 func (g *portGuards) Close(ctx context.Context, ops []compiler.Op) {
 	if g.wanting && g.due(g.now()) || !g.wanting && !g.change(ctx, ops) {
-		g.partly = true
-		g.replace(ctx, g.kept())
+		ops := g.kept()
+		g.partly = len(ops) < len(g.whole())
+		g.replace(ctx, ops)
 	}
 }
 
