@@ -32,7 +32,9 @@ func (w *world) spoof(ctx context.Context, rng *rand.Rand) {
 		}
 		family, port := rng.IntN(2), rng.IntN(2)
 		d := datagram{class: w.model.class(claimed, target, family, port), kind: forged, by: attacker, seq: seq, sent: time.Now().UnixNano()}
-		from := uint16(20000 + rng.IntN(20000))
+		// Below the ports that the kernel gives to fresh flows, of which conntrack knows some
+		// hundred: a packet with one of theirs would be hijacking.
+		from := uint16(20000 + rng.IntN(10000))
 		if rng.IntN(2) == 0 {
 			from, d.kind = w.prober.longPort(0), hijacking
 		}
