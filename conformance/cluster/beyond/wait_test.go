@@ -283,8 +283,13 @@ func (r *waitRig) deleted(i, closed int) {
 	sent := sending.wait(settle)
 	var last time.Time
 	for j, got := range sent.Acts {
-		if got.Answers == 0 || got.Answers == send.Acts[j].Size {
-			r.t.Fatalf("change %d: %d of %d datagrams were answered, want some: %s", i, got.Answers, send.Acts[j].Size, got.Detail)
+		switch got.Answers {
+		case 0:
+			r.t.Fatalf("change %d: none of %d datagrams was answered: %s", i, send.Acts[j].Size, got.Detail)
+		case send.Acts[j].Size:
+			// They began when the policy was gone already, as on a busy machine: that says
+			// nothing of when.
+			return
 		}
 		if at := sent.At.Add(got.Until); at.After(last) {
 			last = at
