@@ -12,7 +12,7 @@ import (
 
 func TestPulseKnowsWhenTheProcessDidNotRun(t *testing.T) {
 	begin := time.Unix(1e9, 0)
-	at := func(d time.Duration) time.Time { return begin.Add(d) }
+	at := begin.Add
 	var p pulse
 	want := func(when, asleep time.Duration) {
 		t.Helper()
