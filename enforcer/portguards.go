@@ -124,33 +124,21 @@ func (g *portGuards) Condition() []Condition {
 // known to be open.
 func (s *syncer) keepPorts() []compiler.Op {
 	open := map[string]map[compiler.Key]bool{}
-	bare := false
-	err := nftwire.Ask(s.ns, func(socket *nftwire.Socket) error {
-		families, err := socket.Tables()
-		if bare = err == nil && !slices.Contains(families, unix.NFPROTO_BRIDGE); bare || err != nil {
-			return err
-		}
-		table := socket.Read(unix.NFPROTO_BRIDGE)
+	there, err := readPorts(s.ns, func(table nftwire.Reader) error {
 		for _, set := range s.compiler.OpeningSets() {
-			elements, err := table.Elements(&set)
-			if errors.Is(err, unix.ENOENT) {
-				continue // another version's table
-			}
-			if err != nil {
+			keys := map[compiler.Key]bool{}
+			if err := eachKey(table, &set, func(key compiler.Key) { keys[key] = true }); err != nil {
 				return err
 			}
-			open[set.Name] = map[compiler.Key]bool{}
-			for _, e := range elements {
-				open[set.Name][e.Key] = true
-			}
+			open[set.Name] = keys
 		}
 		return nil
 	})
 	switch {
-	case bare:
-		return s.compiler.ReplacePorts()
 	case err != nil:
 		clear(open)
+	case !there:
+		return s.compiler.ReplacePorts()
 	}
 	return s.compiler.KeepPorts(open)
 }
@@ -159,20 +147,15 @@ func (s *syncer) keepPorts() []compiler.Op {
 // table there is nothing.
 func inheritPorts(ns netns.Namespace) (map[netip.Addr]links.HeldTo, error) {
 	out := map[netip.Addr]links.HeldTo{}
-	err := nftwire.Ask(ns, func(socket *nftwire.Socket) error {
-		families, err := socket.Tables()
-		if err != nil || !slices.Contains(families, unix.NFPROTO_BRIDGE) {
-			return err
-		}
+	_, err := readPorts(ns, func(table nftwire.Reader) error {
 		addresses, linkSources := compiler.HeldSets()
-		table := socket.Read(unix.NFPROTO_BRIDGE)
 		for i := range addresses {
 			if err := held(table, &addresses[i], func(h compiler.Held) { out[h.Addr] = links.HeldTo{Port: h.Port, MAC: h.MAC} }); err != nil {
 				return err
 			}
 		}
 		spoken := map[int][]netip.Addr{}
-		err = held(table, &linkSources, func(h compiler.Held) {
+		err := held(table, &linkSources, func(h compiler.Held) {
 			if h.Addr.IsLinkLocalUnicast() {
 				spoken[h.Port] = append(spoken[h.Port], h.Addr)
 			}
@@ -186,8 +169,30 @@ func inheritPorts(ns netns.Namespace) (map[netip.Addr]links.HeldTo, error) {
 	return out, err
 }
 
+// readPorts reads table bridge sluice, if it is there.
+func readPorts(ns netns.Namespace, read func(table nftwire.Reader) error) (there bool, err error) {
+	err = nftwire.Ask(ns, func(socket *nftwire.Socket) error {
+		families, err := socket.Tables()
+		there = slices.Contains(families, unix.NFPROTO_BRIDGE)
+		if err != nil || !there {
+			return err
+		}
+		return read(socket.Read(unix.NFPROTO_BRIDGE))
+	})
+	return there, err
+}
+
 // held calls f with each element of a set by port.
 func held(table nftwire.Reader, s *compiler.Set, f func(compiler.Held)) error {
+	return eachKey(table, s, func(key compiler.Key) {
+		if h, ok := compiler.ReadHeld(key); ok {
+			f(h)
+		}
+	})
+}
+
+// eachKey calls f with the key of each element of a set.
+func eachKey(table nftwire.Reader, s *compiler.Set, f func(compiler.Key)) error {
 	elements, err := table.Elements(s)
 	if errors.Is(err, unix.ENOENT) {
 		return nil // another version's table, or a damaged one: it is replaced
@@ -196,9 +201,7 @@ func held(table nftwire.Reader, s *compiler.Set, f func(compiler.Held)) error {
 		return fmt.Errorf("read the guards of bridge ports: %w", err)
 	}
 	for _, e := range elements {
-		if h, ok := compiler.ReadHeld(e.Key); ok {
-			f(h)
-		}
+		f(e.Key)
 	}
 	return nil
 }

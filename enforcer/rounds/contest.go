@@ -10,8 +10,8 @@ type contest struct {
 	// calms are how long our tables were left alone between the last repairs, oldest
 	// first, at most one fewer than RepairsAtOnce.
 	calms []time.Duration
-	// began and ended are of the last repair. It ends when all was brought.
-	began, ended time.Time
+	// ended is when the last repair had brought all.
+	ended time.Time
 	// contested: somebody insisted when we looked last.
 	contested bool
 	// running: a repair was begun and has not succeeded yet.
@@ -57,11 +57,11 @@ func (c *contest) wait(now time.Time) time.Duration {
 
 func (c *contest) begin(now time.Time) {
 	c.contested = c.contested || c.insists(now)
-	if !c.began.IsZero() {
+	if c.running || !c.ended.IsZero() {
 		c.calms = append(c.calms, c.calm(now))
 		c.calms = c.calms[max(0, len(c.calms)-RepairsAtOnce+1):]
 	}
-	c.began, c.running = now, true
+	c.running = true
 }
 
 // end takes in that all was brought.
@@ -75,13 +75,13 @@ func (c *contest) end(now time.Time) {
 // have. It reports whether this round is the repair: that brings everything.
 func (s *State) Drift(changed bool, now time.Time) (repair bool) {
 	s.drifted = s.drifted || changed
+	if s.doubtful {
+		s.drifted = false // this round brings everything anyway
+	}
 	if !s.drifted || s.contest.wait(now) > 0 {
 		return false
 	}
 	s.drifted = false
-	if s.doubtful {
-		return false // it brings everything anyway
-	}
 	s.contest.begin(now)
 	s.doubtful = true
 	return true
@@ -108,7 +108,7 @@ func (s *State) Repairs(failed bool, now time.Time) (r Repairs, tell bool) {
 	if !failed {
 		c.end(now)
 	}
-	if c.contested && now.Sub(c.began) >= ContestCalm {
+	if c.contested && c.calm(now) >= ContestCalm {
 		c.contested = false
 	}
 	return Repairs{Contested: c.contested, Failing: c.running}, true
